@@ -1,0 +1,68 @@
+"""The one tree of errors raised on purpose, split by what the caller must do.
+
+PmproError
+├── UserError          the operator must change something: one line, exit code 2
+│   ├── ConfigError    a settings or portfolio file (or PMPRO_ variable) is wrong
+│   ├── DataError      market data is missing, malformed or contradictory
+│   └── StrategyError  a strategy kind, file or parameter is wrong
+├── Refused            a rule or a role said no: exit code 3
+├── StoreError         PostgreSQL is not usable: trading goes on, rows wait in the journal
+├── StateError         the state directory is locked, damaged or belongs to another mode
+├── ControlError       the console's connection to the engine is lost or was never there
+└── BrokerError        the terminal or its host
+    ├── NotSent        the request certainly never reached the terminal
+    ├── OrderRejected  the broker refused: do not resend
+    └── OutcomeUnknown sent, unanswered: it may have been executed; reconcile first
+"""
+
+
+class PmproError(Exception):
+    """Root of every error raised on purpose."""
+
+
+class UserError(PmproError):
+    """The operator must change something; the message says what, where and how."""
+
+
+class ConfigError(UserError):
+    """A settings file, portfolio file or environment variable is wrong."""
+
+
+class DataError(UserError):
+    """Market data is missing, malformed or contradictory."""
+
+
+class StrategyError(UserError):
+    """A strategy kind, file or parameter is wrong."""
+
+
+class Refused(PmproError):
+    """A risk rule or a role said no."""
+
+
+class StoreError(PmproError):
+    """PostgreSQL is not usable; nothing is lost, rows wait in the journal."""
+
+
+class StateError(PmproError):
+    """The state directory is locked, damaged or belongs to another mode."""
+
+
+class ControlError(PmproError):
+    """The engine's control socket is absent, lost or speaks another version."""
+
+
+class BrokerError(PmproError):
+    """The terminal or its host failed."""
+
+
+class NotSent(BrokerError):
+    """The request certainly never reached the terminal; it may be tried again."""
+
+
+class OrderRejected(BrokerError):
+    """The broker refused; do not resend."""
+
+
+class OutcomeUnknown(BrokerError):
+    """Sent, unanswered: the order may be live; reconcile before resending."""

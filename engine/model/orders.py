@@ -1,0 +1,69 @@
+"""Intents: what the engine is about to ask of the broker, durable before it is asked."""
+
+import enum
+
+import msgspec
+
+MAGIC_SEQUENCE_BITS = 32
+
+
+class IntentState(enum.IntEnum):
+    """Life of an intent. UNKNOWN: sent, unanswered; never sent again."""
+
+    CREATED = 0
+    DONE = 1
+    REJECTED = 2
+    NOT_SENT = 3
+    UNKNOWN = 4
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """One market order. `magic` = book number × 2^32 + `id`; `reason` is an ExitReason.
+
+    `action` OPEN or CLOSE; `direction` is the position's (+1 long), not the deal's.
+    """
+
+    id: int
+    magic: int
+    book: str
+    slot: int
+    symbol: str
+    action: str
+    direction: int
+    lots: float
+    price: float
+    stop: float
+    target: float
+    position: int
+    reason: int
+    created_ns: int
+    batch_ns: int
+    shares: dict[str, float] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an intent; money is the deal's, rounded by the broker."""
+
+    intent_id: int
+    state: IntentState
+    retcode: int = 0
+    order: int = 0
+    deal: int = 0
+    position: int = 0
+    lots: float = 0.0
+    price: float = 0.0
+    profit_ccy: float = 0.0
+    commission_ccy: float = 0.0
+    swap_ccy: float = 0.0
+    time_ns: int = 0
+    detail: str = ""
+
+
+def magic_of(book_number: int, intent_id: int) -> int:
+    """Return the order's magic: correlation that no server rewrites."""
+    return (book_number << MAGIC_SEQUENCE_BITS) + intent_id
+
+
+def book_of(magic: int) -> int:
+    """Return the book number in a magic; 0 is nobody's."""
+    return magic >> MAGIC_SEQUENCE_BITS

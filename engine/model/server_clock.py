@@ -1,0 +1,79 @@
+"""The broker's wall clock: its offset from UTC and its calendar days.
+
+Rules: `new_york+7` (New York local time plus whole hours, the clock of most MetaTrader
+brokers, so that the trading day ends at 17:00 New York), an IANA zone such as
+`Europe/Athens`, or a fixed `UTC`, `UTC+2`, `UTC-5:30`.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.model.errors import ConfigError
+from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
+
+_NEW_YORK = re.compile(r"new_york([+-]\d{1,2})?$")
+_FIXED = re.compile(r"UTC(?:([+-])(\d{1,2})(?::(\d\d))?)?$")
+
+
+class ServerClock:
+    """Offset of the broker's wall clock from UTC under a named rule."""
+
+    def __init__(self, rule: str) -> None:
+        self.rule = rule
+        self._shift_ns = 0
+        if match := _NEW_YORK.match(rule):
+            self._zone: ZoneInfo | timezone = ZoneInfo("America/New_York")
+            self._shift_ns = int(match[1] or 0) * NS_PER_HOUR
+        elif match := _FIXED.match(rule):
+            minutes = int(match[2] or 0) * 60 + int(match[3] or 0)
+            self._zone = timezone(timedelta(minutes=-minutes if match[1] == "-" else minutes))
+        else:
+            try:
+                self._zone = ZoneInfo(rule)
+            except (ZoneInfoNotFoundError, ValueError):
+                raise ConfigError(
+                    f"server clock {rule!r} is unknown: use new_york+7, an IANA zone or UTC+2"
+                ) from None
+        self._offset_of_hour = lru_cache(maxsize=4096)(self._compute_offset)
+
+    def offset_ns(self, utc_ns: int) -> int:
+        """Return server wall clock minus UTC at `utc_ns`."""
+        return self._offset_of_hour(utc_ns // (NS_PER_HOUR // 2))
+
+    def _compute_offset(self, half_hour: int) -> int:
+        moment = datetime.fromtimestamp(half_hour * 1800, UTC).astimezone(self._zone)
+        offset = moment.utcoffset()
+        assert offset is not None
+        return int(offset.total_seconds()) * NS_PER_S + self._shift_ns
+
+    def offsets_ns(self, utc_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the offset of each time, (n,) int64."""
+        keys, inverse = np.unique(utc_ns // (NS_PER_HOUR // 2), return_inverse=True)
+        table = np.array([self._offset_of_hour(int(k)) for k in keys], np.int64)
+        return table[inverse] if len(table) else np.zeros(len(utc_ns), np.int64)
+
+    def to_server_ns(self, utc_ns: int) -> int:
+        """Return the server's wall clock, as if it were an epoch."""
+        return utc_ns + self.offset_ns(utc_ns)
+
+    def to_utc_ns(self, server_ns: int) -> int:
+        """Return UTC of a server wall clock; in a repeated hour the later reading."""
+        near = {self.offset_ns(server_ns - NS_PER_DAY), self.offset_ns(server_ns + NS_PER_DAY)}
+        readings = [server_ns - o for o in near if self.offset_ns(server_ns - o) == o]
+        # A wall time that daylight saving skips has no instant; take the offset before.
+        return max(readings, default=server_ns - self.offset_ns(server_ns - NS_PER_DAY))
+
+    def day(self, utc_ns: int) -> int:
+        """Return the server's calendar day as days since 1970-01-01."""
+        return self.to_server_ns(utc_ns) // NS_PER_DAY
+
+    def days(self, utc_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the server's calendar day of each time, (n,) int64."""
+        return (utc_ns + self.offsets_ns(utc_ns)) // NS_PER_DAY
+
+

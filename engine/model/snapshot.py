@@ -1,0 +1,120 @@
+"""What consoles see: one immutable picture of the engine, and the commands they send.
+
+Times: `market_ns` is the terminal's clock in UTC (simulated in demo and replay);
+`taken_ns` is the box's wall clock. Consoles age a snapshot against their own clock.
+"""
+
+from typing import Literal
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+
+class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the strategy table. `id` is stable over the engine's life."""
+
+    id: int
+    name: str
+    kind: str
+    symbol: str
+    timeframe: str
+    book: str
+    state: Literal["ON", "OFF", "KILLED", "WARMING", "QUARANTINED", "SPENT", "WAITING"]
+    signal: Literal["LONG", "FLAT", "SHORT"]
+    confidence: float
+    weight_frac: float
+    pnl_today_ccy: float
+    trades_today: int
+    score: float
+    detail: str = ""
+
+
+class PositionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One open position. `owner` is a book's name, or EXTERNAL. Stop and target: NaN for none."""
+
+    ticket: int
+    owner: str
+    symbol: str
+    direction: Literal["BUY", "SELL"]
+    lots: float
+    entry_price: float
+    price: float
+    stop: float
+    target: float
+    profit_ccy: float
+    opened_ns: int
+    digits: int
+
+
+class RiskView(msgspec.Struct, frozen=True, kw_only=True):
+    """Gauges against their limits. Exposures and margin are fractions of equity."""
+
+    balance_ccy: float
+    equity_ccy: float
+    high_water_ccy: float
+    drawdown_frac: float
+    drawdown_limits_frac: tuple[float, float, float]
+    tier: int
+    pnl_today_ccy: float
+    gross_exposure_frac: float
+    gross_exposure_max_frac: float
+    margin_frac: float
+    margin_level_frac: float
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the event log; `level` is debug, info, warning, error or critical."""
+
+    seq: int
+    time_ns: int
+    level: str
+    source: str
+    text: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """State of the engine as it last knew it. `equity_points`: (market_ns, equity_ccy)."""
+
+    version: int
+    mode: Literal["demo", "paper", "live", "replay"]
+    account: int
+    server: str
+    currency: str
+    state: Literal["STARTING", "ACTIVE", "REDUCING", "HALTED", "STOPPING"]
+    state_reason: str
+    connected: bool
+    taken_ns: int
+    market_ns: int
+    data_age_s: float
+    speed: float
+    latency_ms: float
+    journal_backlog: int
+    database: str
+    strategies: tuple[StrategyView, ...]
+    positions: tuple[PositionView, ...]
+    risk: RiskView
+    equity_points: tuple[tuple[int, float], ...]
+    events: tuple[EventView, ...]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One operator command. `target`: a strategy or book name; `seen_version`: what was on screen.
+
+    `value` carries the speed of `speed`. `sent_ns` is the sender's wall clock: a command older
+    than 5 s is refused, except kill and halt. `id` makes a resend run once.
+    """
+
+    id: str
+    name: Literal["kill", "enable", "disable", "halt", "resume", "flatten", "speed", "stop"]
+    target: str = ""
+    value: float = 0.0
+    seen_version: int = 0
+    sent_ns: int = 0
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's answer to a command: what it hit, or why it was refused."""
+
+    ok: bool
+    text: str
