@@ -1,0 +1,245 @@
+"""The parent's side: a supervised child process, called over pipes with deadlines.
+
+A child that misses a deadline is killed with its whole process group before the caller hears of
+it, so that "timed out" also means "no longer running". Errors:
+
+ChildError
+├── ChildTimeout  the deadline passed; the child has been killed
+├── ChildGone     the child ended; `sent` tells whether the request may have reached it
+└── ChildFailed   the child's handler raised; the child lives on
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from engine.child.frames import ERROR, EVENT, PART, REPLY, REQUEST, FrameReader, write_frame
+from engine.child.spawner import spawn
+from engine.model.errors import PmproError
+
+KILL_WAIT_S = 2.0
+# A pipe holds at least a page: a frame this short never blocks its writer, because the child has
+# read everything before it.
+_NEVER_BLOCKS = 4000
+
+_log = structlog.get_logger(__name__)
+
+
+class ChildError(PmproError):
+    """A child process did not do what it was asked."""
+
+
+class ChildTimeout(ChildError):
+    """The deadline passed; the child has been killed. It may have done what was asked."""
+
+
+class ChildGone(ChildError):
+    """The child ended. `sent`: the request, or part of it, may have reached it."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class ChildFailed(ChildError):
+    """The child's handler raised; the child lives on."""
+
+
+class Child:
+    """A process running `python -P -m module`, its own session, stderr appended to `log_path`.
+
+    `on_event` and `on_exit` run on the reader thread: they must be quick and must not call the
+    child. `on_exit` gets the exit code (negative: the signal; None: not known), also after `kill`.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        argv: Sequence[str] = (),
+        *,
+        name: str,
+        log_path: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        on_event: Callable[[bytes], None] | None = None,
+        on_exit: Callable[[int | None], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._on_event = on_event
+        self._on_exit = on_exit
+        self._call_lock = threading.Lock()
+        self._kill_lock = threading.Lock()
+        self._ended = threading.Event()
+        self._reaping = False
+        self._replies: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._process = _start(module, argv, log_path, env or {})
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin_fd = self._process.stdin.fileno()
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stdout.fileno(),), name=f"{name}-reader"
+        )
+        self._reader.daemon = True
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id, also that of its session and group."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child has not ended; False only once it is certainly dead."""
+        return not self._ended.is_set()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code once ended; negative is a signal, None not (yet) known."""
+        return self._process.returncode if self._ended.is_set() else None
+
+    def call(
+        self, body: bytes, *, timeout_s: float, on_frame: Callable[[bytes], None] | None = None
+    ) -> bytes:
+        """Send a request and return its reply; one in flight, others wait inside the deadline.
+
+        `on_frame` gets the parts of a streamed reply, on this thread, as they arrive.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        if not self._call_lock.acquire(timeout=timeout_s):
+            raise ChildGone(f"{self.name}: busy for {timeout_s:g} s, request not sent", sent=False)
+        try:
+            self.send(body, timeout_s=deadline_s - time.monotonic())
+            return self.collect(timeout_s=deadline_s - time.monotonic(), on_frame=on_frame)
+        finally:
+            self._call_lock.release()
+
+    def send(self, body: bytes, *, timeout_s: float) -> None:
+        """Send a request without waiting; `collect` its reply before the next one.
+
+        For a caller that drives several children at once, from one thread.
+        """
+        if self._ended.is_set():
+            raise ChildGone(self._obituary(), sent=False)
+        watchdog = None
+        if len(body) > _NEVER_BLOCKS:
+            watchdog = threading.Timer(max(0.0, timeout_s), self._signal_group)
+            watchdog.daemon = True
+            watchdog.start()
+        try:
+            write_frame(self._stdin_fd, REQUEST, body)
+        except (OSError, ValueError):
+            self.kill()
+            raise ChildGone(self._obituary(), sent=True) from None
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+
+    def collect(
+        self, *, timeout_s: float, on_frame: Callable[[bytes], None] | None = None
+    ) -> bytes:
+        """Return the reply of the request sent before; the deadline covers all its parts."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                frame = self._replies.get(timeout=max(0.0, deadline_s - time.monotonic()))
+            except queue.Empty:
+                dead = self.kill()
+                fate = "killed" if dead else "killed, but it has not ended yet"
+                raise ChildTimeout(
+                    f"{self.name}: no answer within {timeout_s:.3g} s; {fate}"
+                ) from None
+            if frame is None:
+                self._replies.put(None)  # every later caller hears it too
+                raise ChildGone(self._obituary(), sent=True)
+            kind, body = frame
+            if kind == REPLY:
+                return body
+            if kind == ERROR:
+                raise ChildFailed(f"{self.name}: {body.decode(errors='replace')}")
+            if on_frame is not None:
+                on_frame(body)
+
+    def kill(self) -> bool:
+        """Kill the child's process group; return whether it is dead, waiting KILL_WAIT_S."""
+        self._signal_group()
+        return self._ended.wait(KILL_WAIT_S)
+
+    def close(self, grace_s: float = 2.0) -> None:
+        """Close the pipe, wait for the child to end by itself, kill it after `grace_s`."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        if not self._ended.wait(grace_s):
+            _log.warning("child_killed", child=self.name, after_s=grace_s)
+            self.kill()
+        if threading.current_thread() is not self._reader:
+            self._reader.join(KILL_WAIT_S)
+
+    def _obituary(self) -> str:
+        code = self._process.returncode
+        return f"{self.name}: ended" + ("" if code is None else f" with exit code {code}")
+
+    def _signal_group(self) -> None:
+        with self._kill_lock:
+            if self._reaping:  # from here on the id may be another process's
+                return
+            if sys.platform == "win32":
+                self._process.kill()
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _read(self, fd: int) -> None:
+        reader = FrameReader(fd)
+        try:
+            while (frame := reader.read()) is not None:
+                if frame[0] in (REPLY, PART, ERROR):
+                    self._replies.put(frame)
+                else:
+                    self._dispatch(frame)
+        except ValueError as error:
+            _log.error("child_stream_corrupt", child=self.name, error=str(error))
+        self._reap()
+
+    def _dispatch(self, frame: tuple[int, bytes]) -> None:
+        if frame[0] != EVENT or self._on_event is None:
+            return
+        try:
+            self._on_event(frame[1])
+        except Exception:  # noqa: BLE001  (border: a bad listener must not stop the replies)
+            _log.exception("child_event_failed", child=self.name)
+
+    def _reap(self) -> None:
+        # The exit code of a process that is already ending is not changed by this signal; one
+        # that only closed its pipe must not live on.
+        self._signal_group()
+        with self._kill_lock:
+            self._reaping = True
+        code = self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._ended.set()
+        self._replies.put(None)
+        if self._on_exit is not None:
+            try:
+                self._on_exit(code)
+            except Exception:  # noqa: BLE001  (border: thread)
+                _log.exception("child_exit_failed", child=self.name)
+
+
+def _start(
+    module: str, argv: Sequence[str], log_path: Path | None, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", module, *argv]
+    if log_path is None:
+        return spawn(command, stderr=None, env={**os.environ, **env})
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        return spawn(command, stderr=log, env={**os.environ, **env})

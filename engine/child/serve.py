@@ -1,0 +1,118 @@
+"""The child's side: answer requests from the parent until its pipe closes.
+
+The child ignores SIGINT and SIGHUP (the operator's keys are the parent's business) and ends when
+stdin ends, at the latest EOF_GRACE_S later even if a handler is stuck. A handler stuck in C code
+that holds the GIL defeats that; on Linux the kernel then kills the child when its parent dies
+(best effort: the host's lock file remains the guard against two hosts).
+"""
+
+import contextlib
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+
+from engine.child.frames import ERROR, EVENT, PART, REPLY, FrameReader, write_frame
+
+EOF_GRACE_S = 1.0
+EXIT_STUCK = 70
+_PR_SET_PDEATHSIG = 1
+
+Handler = Callable[[bytes], bytes | Iterator[bytes]]
+Idle = Callable[[], Iterable[bytes]]
+
+
+def serve(handler: Handler, *, idle: Idle | None = None, idle_s: float = 0.01) -> None:
+    """Answer frames with `handler` until the parent closes the pipe.
+
+    `handler` returns the reply, or an iterator whose items go out one by one as they are made.
+    What it raises becomes the caller's ChildFailed; the child lives on. `idle` is called between
+    requests, at most every `idle_s`, however busy the parent is; what it yields are events.
+    """
+    _prepare_process()
+    requests_fd, replies_fd = _claim_pipes()
+    inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(
+        target=_read_requests, args=(requests_fd, inbox), name="child-requests", daemon=True
+    ).start()
+    next_idle_s = time.monotonic() + idle_s
+    # A parent that is gone ends the stream of requests as well; writing to it is no error.
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            wait_s = None if idle is None else max(0.0, next_idle_s - time.monotonic())
+            try:
+                body = inbox.get(timeout=wait_s)
+            except queue.Empty:
+                pass
+            else:
+                if body is None:
+                    return
+                _answer(replies_fd, handler, body)
+            if idle is not None and time.monotonic() >= next_idle_s:
+                for event in _event_frames(idle):
+                    write_frame(replies_fd, EVENT, event)
+                next_idle_s = time.monotonic() + idle_s
+
+
+def _answer(fd: int, handler: Handler, body: bytes) -> None:
+    for kind, frame in _reply_frames(handler, body):
+        write_frame(fd, kind, frame)
+
+
+def _reply_frames(handler: Handler, body: bytes) -> Iterator[tuple[int, bytes]]:
+    # A generator, so that this border sees the handler's errors and not those of the pipe.
+    try:
+        reply = handler(body)
+        if isinstance(reply, bytes):
+            yield REPLY, reply
+        else:
+            for part in reply:
+                yield PART, part
+            yield REPLY, b""
+    except Exception as error:  # noqa: BLE001  (border: one bad request must not end the child)
+        traceback.print_exc()
+        yield ERROR, f"{type(error).__name__}: {error}".encode()
+
+
+def _event_frames(idle: Idle) -> Iterator[bytes]:
+    try:
+        yield from idle()
+    except Exception:  # noqa: BLE001  (border: one bad look must not end the child)
+        traceback.print_exc()
+
+
+def _read_requests(fd: int, inbox: "queue.SimpleQueue[bytes | None]") -> None:
+    """Read frames until the pipe ends, then give the main thread a moment to end by itself."""
+    reader = FrameReader(fd)
+    try:
+        while (frame := reader.read()) is not None:
+            inbox.put(frame[1])
+    except ValueError:
+        traceback.print_exc()
+    inbox.put(None)
+    time.sleep(EOF_GRACE_S)
+    os._exit(EXIT_STUCK)
+
+
+def _prepare_process() -> None:
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _claim_pipes() -> tuple[int, int]:
+    """Take stdin and stdout for frames alone: what the code prints goes to the log."""
+    requests_fd, replies_fd = os.dup(0), os.dup(1)
+    nothing_fd = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing_fd, 0)
+    os.close(nothing_fd)
+    os.dup2(2, 1)
+    return requests_fd, replies_fd
