@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 KERNEL_PACKAGES = ("engine/model", "engine/decision", "engine/metrics", "strategies", "backtest")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -56,5 +56,4 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Compile `function`: cached, without the GIL, no fastmath (sums keep their order)."""
-    compiled: F = njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
-    return compiled
+    return cast(F, njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function))

@@ -8,6 +8,7 @@ PmproError
 ├── Refused            a rule or a role said no: exit code 3
 ├── StoreError         PostgreSQL is not usable: trading goes on, rows wait in the journal
 ├── StateError         the state directory is locked, damaged or belongs to another mode
+│   └── JournalError   the journal cannot be written: no entry may be sent, a kill goes on
 ├── ControlError       the console's connection to the engine is lost or was never there
 └── BrokerError        the terminal or its host
     ├── NotSent        the request certainly never reached the terminal
@@ -46,6 +47,10 @@ class StoreError(PmproError):
 
 class StateError(PmproError):
     """The state directory is locked, damaged or belongs to another mode."""
+
+
+class JournalError(StateError):
+    """The journal cannot be written; what was asked to be committed is not in it."""
 
 
 class ControlError(PmproError):

@@ -36,13 +36,15 @@ class SymbolOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits before an order. Exposures are notional over equity."""
+    """Limits before an order. Exposures are notional over equity, margin is what the broker
+    blocks over equity."""
 
     drawdown_reduce_frac: float = 0.04
     drawdown_stop_entries_frac: float = 0.08
     drawdown_flatten_frac: float = 0.12
     symbol_exposure_max_frac: float = 10.0
     gross_exposure_max_frac: float = 30.0
+    margin_max_frac: float = 0.9
 
 
 class Sizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

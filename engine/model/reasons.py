@@ -36,6 +36,7 @@ class Refusal(enum.IntEnum):
     UNSETTLED = 9
     NO_CONVERSION = 10
     MARGIN = 11
+    UNKNOWN_EQUITY = 12
 
 
 class TradingState(enum.IntEnum):

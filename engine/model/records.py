@@ -13,7 +13,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="row"):
     """Base of journal rows; the tag is the class name."""
 
 
-class StrategyRow(_Record, tag=True):
+class StrategyRow(_Record, frozen=True, kw_only=True, tag=True):
     """A strategy or a book (`kind` ENSEMBLE) as the portfolio has it; key: name."""
 
     name: str
@@ -24,7 +24,7 @@ class StrategyRow(_Record, tag=True):
     time_ns: int
 
 
-class SignalRow(_Record, tag=True):
+class SignalRow(_Record, frozen=True, kw_only=True, tag=True):
     """A change of a strategy's output; key: strategy, time."""
 
     strategy: str
@@ -35,7 +35,7 @@ class SignalRow(_Record, tag=True):
     details: dict[str, Any] = {}
 
 
-class TradeRow(_Record, tag=True):
+class TradeRow(_Record, frozen=True, kw_only=True, tag=True):
     """A trade opened or closed; key: `trade_key` (magic and account). Closing updates the row."""
 
     trade_key: str
@@ -77,14 +77,14 @@ class PositionItem(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None
 
 
-class PositionsRow(_Record, tag=True):
+class PositionsRow(_Record, frozen=True, kw_only=True, tag=True):
     """All open positions at a time; replaces the table's content if newer."""
 
     time_ns: int
     positions: list[PositionItem]
 
 
-class MetricsRow(_Record, tag=True):
+class MetricsRow(_Record, frozen=True, kw_only=True, tag=True):
     """Portfolio metrics of a server day; key: date (ISO); a later row of the day replaces it."""
 
     date: str
@@ -98,7 +98,7 @@ class MetricsRow(_Record, tag=True):
     time_ns: int
 
 
-class OrderRow(_Record, tag=True):
+class OrderRow(_Record, frozen=True, kw_only=True, tag=True):
     """An intent and what became of it; key: magic. A later state replaces the row."""
 
     magic: int
@@ -120,7 +120,7 @@ class OrderRow(_Record, tag=True):
     detail: str = ""
 
 
-class AuditRow(_Record, tag=True):
+class AuditRow(_Record, frozen=True, kw_only=True, tag=True):
     """An audit entry; key: the journal's sequence. The writer chains the hashes."""
 
     time_ns: int
@@ -130,7 +130,7 @@ class AuditRow(_Record, tag=True):
     status: str = "SUCCESS"
 
 
-class BarsRow(_Record, tag=True):
+class BarsRow(_Record, frozen=True, kw_only=True, tag=True):
     """Closed bars of one symbol; key: symbol, timeframe, time. Columns are parallel lists."""
 
     symbol: str
@@ -146,14 +146,7 @@ class BarsRow(_Record, tag=True):
 
 
 Record = (
-    StrategyRow
-    | SignalRow
-    | TradeRow
-    | PositionsRow
-    | MetricsRow
-    | OrderRow
-    | AuditRow
-    | BarsRow
+    StrategyRow | SignalRow | TradeRow | PositionsRow | MetricsRow | OrderRow | AuditRow | BarsRow
 )
 
 

@@ -75,5 +75,3 @@ class ServerClock:
     def days(self, utc_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the server's calendar day of each time, (n,) int64."""
         return (utc_ns + self.offsets_ns(utc_ns)) // NS_PER_DAY
-
-

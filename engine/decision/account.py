@@ -1,0 +1,146 @@
+"""The account's ledger and risk state: quotes, conversion, day roll, marking, drawdown tiers."""
+
+from typing import Final
+
+from engine.decision.money import profit_ccy, swap_night_ccy, swap_nights
+from engine.decision.state import Core
+from engine.model.compiled import kernel
+from engine.model.reasons import ExitReason
+
+TIER_RELEASE_FRAC: Final = 0.75
+_DRAWDOWN: Final = int(ExitReason.DRAWDOWN)
+
+
+@kernel
+def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> None:
+    """Take a symbol's quote; `fresh` 0 is a last close, good for marking only."""
+    quote = core.quotes[symbol]
+    quote["bid"] = bid
+    quote["ask"] = ask
+    quote["fresh"] = fresh
+
+
+@kernel
+def update_conversions(core: Core) -> None:
+    """Set each symbol's account currency per unit of profit; NaN while its pair has no bid."""
+    for s in range(len(core.symbols)):
+        source = core.symbols[s]["conversion_symbol"]
+        if source < 0:
+            core.quotes[s]["conversion"] = 1.0
+        elif core.symbols[s]["conversion_inverse"]:
+            core.quotes[s]["conversion"] = 1.0 / core.quotes[source]["bid"]
+        else:
+            core.quotes[s]["conversion"] = core.quotes[source]["bid"]
+
+
+@kernel
+def roll_day(core: Core, server_day: int) -> int:
+    """Charge swaps up to `server_day` at the last closes; return the nights that passed.
+
+    Called before T's quotes are set. Swaps stay unrounded until their deal.
+    """
+    account = core.account[0]
+    last_day = account["server_day"]
+    account["server_day"] = server_day
+    if last_day < 0 or server_day <= last_day:
+        return 0
+    account["day_start_equity_ccy"] = account["equity_ccy"]
+    for i in range(len(core.slots)):
+        position = core.positions[i]
+        if position["direction"] == 0:
+            continue
+        s = core.slots[i]["symbol"]
+        spec = core.symbols[s]
+        nights = swap_nights(last_day, server_day, spec["swap_triple_weekday"])
+        position["swap_ccy"] += nights * swap_night_ccy(
+            position["direction"],
+            position["lots"],
+            spec["swap_long_points"],
+            spec["swap_short_points"],
+            spec["point"],
+            spec["contract_size"],
+            core.quotes[s]["conversion"],
+        )
+    return int(server_day - last_day)
+
+
+@kernel
+def open_profit_ccy(core: Core, slot: int) -> float:
+    """Return a slot's open profit at the side it would close on, unrounded, without swap."""
+    position = core.positions[slot]
+    s = core.slots[slot]["symbol"]
+    quote = core.quotes[s]
+    price = quote["bid"] if position["direction"] > 0 else quote["ask"]
+    return profit_ccy(
+        position["direction"],
+        position["lots"],
+        position["entry_price"],
+        price,
+        core.symbols[s]["contract_size"],
+        quote["conversion"],
+    )
+
+
+@kernel
+def notional_ccy(core: Core, symbol: int, lots: float) -> float:
+    """Return what `lots` are worth in account currency at the last bid."""
+    quote = core.quotes[symbol]
+    return float(lots * core.symbols[symbol]["contract_size"] * quote["bid"] * quote["conversion"])
+
+
+@kernel
+def mark(core: Core) -> None:
+    """Set equity, exposure and margin from the quotes, slots summed in order."""
+    account = core.account[0]
+    for s in range(len(core.symbols)):
+        core.quotes[s]["exposure_ccy"] = 0.0
+    open_ccy = 0.0
+    gross_ccy = 0.0
+    for i in range(len(core.slots)):
+        position = core.positions[i]
+        if position["direction"] == 0:
+            continue
+        s = core.slots[i]["symbol"]
+        open_ccy += open_profit_ccy(core, i) + position["swap_ccy"]
+        worth_ccy = notional_ccy(core, s, position["lots"])
+        core.quotes[s]["exposure_ccy"] += worth_ccy
+        gross_ccy += worth_ccy
+    account["equity_ccy"] = account["balance_ccy"] + open_ccy
+    account["gross_exposure_ccy"] = gross_ccy
+    account["margin_ccy"] = gross_ccy / core.limits[0]["leverage"]
+
+
+@kernel
+def update_tier(core: Core, now_ns: int) -> None:
+    """Move the high-water mark and the drawdown tier; at tier 3 every position gets the goal
+    to close.
+
+    A tier releases at 0.75 × its threshold, tier 3 only by an operator.
+    """
+    account = core.account[0]
+    limits = core.limits[0]
+    equity = account["equity_ccy"]
+    if equity > account["high_water_ccy"]:
+        account["high_water_ccy"] = equity
+    drawdown = 1.0 - equity / account["high_water_ccy"]
+    account["drawdown_frac"] = drawdown
+    held = account["tier"]
+    tier = 0
+    if held >= 3 or drawdown >= limits["drawdown_flatten_frac"]:
+        tier = 3
+    elif drawdown >= limits["drawdown_stop_entries_frac"] or (
+        held == 2 and drawdown >= TIER_RELEASE_FRAC * limits["drawdown_stop_entries_frac"]
+    ):
+        tier = 2
+    elif drawdown >= limits["drawdown_reduce_frac"] or (
+        held >= 1 and drawdown >= TIER_RELEASE_FRAC * limits["drawdown_reduce_frac"]
+    ):
+        tier = 1
+    account["tier"] = tier
+    if tier == 3:
+        if held < 3:
+            account["halted_ns"] = now_ns
+        for i in range(len(core.slots)):
+            position = core.positions[i]
+            if position["direction"] != 0 and position["close_reason"] == 0:
+                position["close_reason"] = _DRAWDOWN

@@ -1,0 +1,176 @@
+"""Turn a portfolio into the arrays that the decision core runs on."""
+
+import msgspec
+import numpy as np
+
+from engine.decision.state import (
+    FIXED_FRACTION,
+    FIXED_LOTS,
+    LIMITS,
+    MEMBER_CONFIG,
+    SLOT_CONFIG,
+    SYMBOL_CONFIG,
+    VOTE,
+    WEIGHTED,
+    Core,
+    Records,
+    new_core,
+)
+from engine.model.errors import ConfigError
+from engine.model.portfolio import Book, Portfolio, Sizing, Strategy
+from engine.model.symbols import SymbolSpec
+from engine.portfolio.file import memberships, symbol_spec
+
+CURRENCY_DIGITS = 2
+ALLOCATION_MAX = 3.0
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """One book's position in one symbol; `members` are indices into the strategies."""
+
+    book: Book
+    symbol: str
+    members: tuple[int, ...]
+
+
+class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
+    """A portfolio in the core's order: symbols, slots and strategies by index.
+
+    Symbols stand in the order of their first strategy; those needed only to convert a profit
+    currency follow.
+    """
+
+    portfolio: Portfolio
+    symbols: tuple[SymbolSpec, ...]
+    strategies: tuple[Strategy, ...]
+    slots: tuple[Slot, ...]
+    n_traded_symbols: int
+
+    @property
+    def symbol_index(self) -> dict[str, int]:
+        """Return the index of each symbol by name."""
+        return {spec.name: i for i, spec in enumerate(self.symbols)}
+
+    def core(self, balance_ccy: float | None = None) -> Core:
+        """Return a flat core; disabled strategies start without a vote."""
+        account = self.portfolio.account
+        core = new_core(
+            limits=self._limits(),
+            symbols=symbol_records(self.symbols, account.currency),
+            slots=self._slots(),
+            members=self._members(),
+            balance_ccy=account.balance_ccy if balance_ccy is None else balance_ccy,
+        )
+        core.outputs["enabled"] = [s.enabled for s in self.strategies]
+        return core
+
+    def _limits(self) -> Records:
+        risk = msgspec.structs.asdict(self.portfolio.risk)
+        limits = np.zeros(1, LIMITS)
+        for name, value in risk.items():
+            limits[name] = value
+        limits["leverage"] = self.portfolio.account.leverage
+        limits["currency_digits"] = CURRENCY_DIGITS
+        return limits
+
+    def _slots(self) -> Records:
+        out = np.zeros(len(self.slots), SLOT_CONFIG)
+        numbers: dict[str, int] = {}
+        for i, slot in enumerate(self.slots):
+            sizing = slot.book.sizing or Sizing()
+            out[i] = (
+                numbers.setdefault(slot.book.name, len(numbers) + 1),
+                self.symbol_index[slot.symbol],
+                slot.members[0],
+                len(slot.members),
+                VOTE if slot.book.combine == "vote" else WEIGHTED,
+                slot.book.enter,
+                slot.book.exit,
+                slot.book.quorum,
+                FIXED_LOTS if sizing.method == "fixed_lots" else FIXED_FRACTION,
+                sizing.risk_frac,
+                sizing.lots,
+                self._allocation(slot.book.name),
+            )
+        return out
+
+    def _allocation(self, book: str) -> float:
+        """Return a book's share over the equal share, at most 3; 1 where none is given."""
+        shares = self.portfolio.allocation.shares
+        if not shares:
+            return 1.0
+        books = list(dict.fromkeys(slot.book.name for slot in self.slots))
+        total = sum(shares.get(name, 0.0) for name in books)
+        return min(shares.get(book, 0.0) * len(books) / total, ALLOCATION_MAX) if total else 0.0
+
+    def _members(self) -> Records:
+        out = np.zeros(len(self.strategies), MEMBER_CONFIG)
+        for i, slot in enumerate(self.slots):
+            for m in slot.members:
+                out[m] = (i, slot.book.members[self.strategies[m].name])
+        return out
+
+
+def compile_portfolio(portfolio: Portfolio) -> CompiledPortfolio:
+    """Return the portfolio in the core's order.
+
+    Raises:
+        ConfigError: a profit currency has no pair to convert it.
+    """
+    strategies: list[Strategy] = []
+    grouped: dict[tuple[str, str], tuple[Book, list[Strategy]]] = {}
+    for book, strategy, symbol in memberships(portfolio):
+        grouped.setdefault((book.name, symbol), (book, []))[1].append(strategy)
+    slots = []
+    for (_, symbol), (book, members) in grouped.items():
+        first = len(strategies)
+        strategies += members
+        slots.append(Slot(book, symbol, tuple(range(first, len(strategies)))))
+    traded = list(dict.fromkeys(s.symbol for s in portfolio.strategy))
+    specs = [symbol_spec(portfolio, name) for name in traded]
+    for spec in list(specs):
+        pair = _conversion_pair(portfolio, spec)
+        if pair is not None and pair.name not in {s.name for s in specs}:
+            specs.append(pair)
+    return CompiledPortfolio(
+        portfolio=portfolio,
+        symbols=tuple(specs),
+        strategies=tuple(strategies),
+        slots=tuple(slots),
+        n_traded_symbols=len(traded),
+    )
+
+
+def _conversion_pair(portfolio: Portfolio, spec: SymbolSpec) -> SymbolSpec | None:
+    home, away = portfolio.account.currency, spec.profit_currency
+    if home == away:
+        return None
+    for name in (away + home, home + away):
+        try:
+            return symbol_spec(portfolio, name)
+        except TypeError:
+            continue
+    raise ConfigError(
+        f"{spec.name} profits in {away}, the account is in {home}: "
+        f"describe {away + home} or {home + away} in [symbols]"
+    )
+
+
+def symbol_records(specs: tuple[SymbolSpec, ...], currency: str) -> Records:
+    """Return SYMBOL_CONFIG records; conversions point at the pair among `specs`."""
+    index = {spec.name: i for i, spec in enumerate(specs)}
+    out = np.zeros(len(specs), SYMBOL_CONFIG)
+    for i, spec in enumerate(specs):
+        for name in SYMBOL_CONFIG.names or ():
+            if not name.startswith("conversion"):
+                out[name][i] = getattr(spec, name)
+        direct = spec.profit_currency + currency
+        inverse = currency + spec.profit_currency
+        if spec.profit_currency == currency:
+            out["conversion_symbol"][i] = -1
+        else:
+            out["conversion_symbol"][i] = index.get(direct, index.get(inverse, -2))
+            out["conversion_inverse"][i] = direct not in index
+            if out["conversion_symbol"][i] == -2:
+                raise ConfigError(f"{spec.name}: no {direct} or {inverse} to convert its profit")
+    return out

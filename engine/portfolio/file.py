@@ -1,0 +1,256 @@
+"""Read a portfolio file and check it: every complaint is one line naming file, key and remedy."""
+
+import difflib
+import math
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from engine.model.errors import ConfigError
+from engine.model.portfolio import Book, Portfolio, Sizing, Strategy, SymbolOverride
+from engine.model.server_clock import ServerClock
+from engine.model.symbols import DEFAULT_SYMBOLS, SymbolSpec
+from engine.model.times import Timeframe
+
+_UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`(?: - at `\$(?P<path>[^`]*)`)?")
+_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}$")
+
+
+def read_portfolio(path: Path) -> Portfolio:
+    """Return the checked portfolio in `path`.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or says something impossible.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path}: cannot read the portfolio file: {e}") from None
+    return parse_portfolio(text, str(path))
+
+
+def parse_portfolio(text: str, where: str) -> Portfolio:
+    """Return the checked portfolio in `text`; `where` names it in errors."""
+    try:
+        portfolio = msgspec.convert(tomllib.loads(text), Portfolio)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"{where}: not valid TOML: {e}") from None
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"{where}: {_explain(str(e))}") from None
+    for complaint in _complaints(portfolio):
+        raise ConfigError(f"{where}: {complaint}")
+    return portfolio
+
+
+def _explain(message: str) -> str:
+    if match := _UNKNOWN_FIELD.search(message):
+        path = (match["path"] or "").lstrip(".")
+        allowed = _fields_at(path)
+        near = difflib.get_close_matches(match["key"], allowed, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        place = f" in {path}" if path else ""
+        return f"unknown key {match['key']!r}{place}{hint}; allowed: {', '.join(allowed)}"
+    if match := _AT.search(message):
+        options = _choices_at(match["path"]) if "enum" in message else []
+        tail = f"; allowed: {', '.join(options)}" if options else ""
+        return f"key {match['path']!r}: {message[: match.start()]}{tail}"
+    return message
+
+
+def _type_at(path: str) -> Any:
+    """Return the type at a msgspec path such as `strategy[0].sizing`, without its `| None`."""
+    kind: Any = Portfolio
+    for part in [p for p in re.split(r"[.\[]", path) if p]:
+        kind = get_args(kind)[-1] if part.endswith("]") else get_type_hints(kind)[part]
+        if type(None) in get_args(kind):
+            kind = next(a for a in get_args(kind) if a is not type(None))
+    return kind
+
+
+def _fields_at(path: str) -> list[str]:
+    return list(getattr(_type_at(path), "__struct_fields__", ()))
+
+
+def _choices_at(path: str) -> list[str]:
+    return [str(choice) for choice in get_args(_type_at(path))]
+
+
+def _complaints(p: Portfolio) -> list[str]:
+    return [
+        *_account_complaints(p),
+        *_risk_complaints(p),
+        *_strategy_complaints(p),
+        *_book_complaints(p),
+        *_symbol_complaints(p),
+    ]
+
+
+def _account_complaints(p: Portfolio) -> list[str]:
+    out = []
+    if not 0.0 < p.account.balance_ccy < math.inf:
+        out.append(f"account.balance_ccy is {p.account.balance_ccy}; it must be above 0")
+    if p.account.leverage < 1:
+        out.append(f"account.leverage is {p.account.leverage}; it must be at least 1")
+    if not re.fullmatch(r"[A-Z]{3}", p.account.currency):
+        out.append(f"account.currency is {p.account.currency!r}; use three capital letters")
+    try:
+        ServerClock(p.server_clock)
+    except ConfigError as e:
+        out.append(f"server_clock: {e}")
+    return out
+
+
+def _risk_complaints(p: Portfolio) -> list[str]:
+    risk = p.risk
+    out = [
+        f"risk.{name} is {value}; it must be above 0"
+        for name, value in msgspec.structs.asdict(risk).items()
+        if not 0.0 < value < math.inf
+    ]
+    tiers = (
+        risk.drawdown_reduce_frac,
+        risk.drawdown_stop_entries_frac,
+        risk.drawdown_flatten_frac,
+    )
+    if not tiers[0] < tiers[1] < tiers[2] < 1.0:
+        out.append(
+            "risk: drawdown_reduce_frac < drawdown_stop_entries_frac < drawdown_flatten_frac < 1 "
+            f"does not hold: {tiers[0]}, {tiers[1]}, {tiers[2]}"
+        )
+    return out
+
+
+def _sizing_complaints(where: str, sizing: Sizing | None) -> list[str]:
+    if sizing is None:
+        return []
+    if not 0.0 < sizing.risk_frac <= 0.1:
+        return [f"{where}.sizing.risk_frac is {sizing.risk_frac}; allowed: above 0, at most 0.1"]
+    if not 0.0 < sizing.lots < math.inf:
+        return [f"{where}.sizing.lots is {sizing.lots}; it must be above 0"]
+    return []
+
+
+def _strategy_complaints(p: Portfolio) -> list[str]:
+    out: list[str] = []
+    if not p.strategy:
+        out.append("no [[strategy]]: a portfolio needs at least one")
+    seen: set[str] = set()
+    for s in p.strategy:
+        where = f"strategy {s.name!r}"
+        if not _NAME.match(s.name):
+            out.append(f"{where}: a name is 1 to 63 letters, digits, and _ . + -")
+        if s.name in seen:
+            out.append(f"{where} is there twice; names must be unique")
+        seen.add(s.name)
+        if s.timeframe not in Timeframe.__members__:
+            allowed = ", ".join(Timeframe.__members__)
+            out.append(f"{where}: timeframe {s.timeframe!r} is unknown; allowed: {allowed}")
+        if s.symbol not in DEFAULT_SYMBOLS and s.symbol not in p.symbols:
+            out.append(f"{where}: symbol {s.symbol!r} is unknown; describe it in [symbols]")
+        out += _sizing_complaints(where, s.sizing)
+    return out
+
+
+def _book_complaints(p: Portfolio) -> list[str]:
+    out: list[str] = []
+    strategies = {s.name: s for s in p.strategy}
+    owner: dict[str, str] = {}
+    for b in p.book:
+        where = f"book {b.name!r}"
+        if not _NAME.match(b.name):
+            out.append(f"{where}: a name is 1 to 63 letters, digits, and _ . + -")
+        if b.name in strategies or sum(o.name == b.name for o in p.book) > 1:
+            out.append(f"{where}: the name is already a strategy's or another book's")
+        if not b.members:
+            out.append(f"{where} has no members")
+        for name, share in b.members.items():
+            if name not in strategies:
+                out.append(f"{where}: member {name!r} is no [[strategy]] of this file")
+            elif name in owner:
+                out.append(f"{where}: member {name!r} is already in book {owner[name]!r}")
+            elif strategies[name].sizing is not None:
+                out.append(f"{where}: member {name!r} has its own sizing; the book sizes")
+            owner[name] = b.name
+            if not 0.0 < share < math.inf:
+                out.append(f"{where}: the share of {name!r} is {share}; it must be above 0")
+        if not 0.0 <= b.exit <= b.enter <= 1.0:
+            out.append(f"{where}: 0 <= exit <= enter <= 1 does not hold: {b.exit}, {b.enter}")
+        if not 1 <= b.quorum <= max(1, len(b.members)):
+            out.append(f"{where}: quorum is {b.quorum}; allowed: 1 to {len(b.members)}")
+        out += _sizing_complaints(where, b.sizing)
+    names = {b.name for b in p.book} | {s.name for s in p.strategy if s.name not in owner}
+    for name, share in p.allocation.shares.items():
+        if name not in names:
+            out.append(f"allocation.shares: {name!r} is no book; books: {', '.join(sorted(names))}")
+        elif not 0.0 <= share < math.inf:
+            out.append(f"allocation.shares: {name!r} is {share}; it must be 0 or more")
+    return out + _netting_complaints(p)
+
+
+def _netting_complaints(p: Portfolio) -> list[str]:
+    if p.account.margin_mode == "hedging":
+        return []
+    out = []
+    owners: dict[str, str] = {}
+    for book, _, symbol in ((b.name, m, s) for b, m, s in memberships(p)):
+        if owners.setdefault(symbol, book) != book:
+            out.append(
+                f"netting account: symbol {symbol} belongs to books {owners[symbol]!r} and "
+                f"{book!r}; merge them into one book"
+            )
+    return out
+
+
+def _symbol_complaints(p: Portfolio) -> list[str]:
+    out: list[str] = []
+    for name, override in p.symbols.items():
+        values = {k: v for k, v in msgspec.structs.asdict(override).items() if v is not None}
+        for key, value in values.items():
+            signed = key in ("swap_long_points", "swap_short_points")
+            zero = key in (
+                "digits",
+                "commission_per_lot_ccy",
+                "spread_points",
+                "stops_level_points",
+                "swap_triple_weekday",
+            )
+            if isinstance(value, str) or signed:
+                continue
+            if not (value >= 0 if zero else value > 0) or not math.isfinite(value):
+                least = "0 or more" if zero else "above 0"
+                out.append(f"symbols.{name}.{key} is {value}; it must be {least}")
+        if name not in DEFAULT_SYMBOLS:
+            needed = ("digits", "contract_size", "base", "profit_currency")
+            missing = [k for k in needed if k not in values]
+            if missing:
+                out.append(f"symbols.{name} is not built in and lacks {', '.join(missing)}")
+    return out
+
+
+def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
+    """Return (book, strategy, symbol) in the order of decisions.
+
+    Books stand in file order, then the strategies named in none, each a voting book of one under
+    its own name, in file order.
+    """
+    strategies = {s.name: s for s in p.strategy}
+    out = [(b, strategies[m], strategies[m].symbol) for b in p.book for m in b.members]
+    taken = {m for b in p.book for m in b.members}
+    for s in p.strategy:
+        if s.name not in taken:
+            solo = Book(name=s.name, members={s.name: 1.0}, combine="vote", sizing=s.sizing)
+            out.append((solo, s, s.symbol))
+    return out
+
+
+def symbol_spec(p: Portfolio, name: str) -> SymbolSpec:
+    """Return a symbol's contract: built-in facts under the file's overrides."""
+    override = p.symbols.get(name, SymbolOverride())
+    values = {k: v for k, v in msgspec.structs.asdict(override).items() if v is not None}
+    if name in DEFAULT_SYMBOLS:
+        return msgspec.structs.replace(DEFAULT_SYMBOLS[name], **values)
+    return SymbolSpec(name=name, **values)
