@@ -1,0 +1,159 @@
+"""Every option of the configuration file, with its default, limits and description.
+
+Names carry units. A description is the comment that `config.example.toml` shows.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from engine.model.errors import ConfigError
+
+Mode = Literal["demo", "paper", "live"]
+
+
+class Section(BaseModel):
+    """A table of the file: immutable, finite numbers, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Terminal(Section):
+    """The trading terminal behind the MetaTrader5 module's functions."""
+
+    module: Literal["simulated", "mt5"] = Field(
+        "simulated", description="simulated, or mt5 (the MetaTrader5 package, Windows)"
+    )
+    path: Path | None = Field(
+        None,
+        description="terminal64.exe, where it is not found by itself",
+        examples=["C:/Program Files/MetaTrader 5/terminal64.exe"],
+    )
+    login: int | None = Field(
+        None, ge=1, description="account number; live needs it", examples=[12345678]
+    )
+    server: str | None = Field(
+        None,
+        min_length=1,
+        description="trade server, as the terminal names it",
+        examples=["Broker-Live"],
+    )
+    password: SecretStr | None = Field(
+        None, description="only from the environment: PMPRO_TERMINAL__PASSWORD"
+    )
+    password_file: Path | None = Field(
+        None,
+        description="file with the password alone, yours, mode 600",
+        examples=["/etc/pmpro/terminal.password"],
+    )
+    server_clock: str = Field(
+        "new_york+7",
+        description="the broker's wall clock: new_york+7, a zone such as Europe/Athens, or UTC+2",
+    )
+    call_deadline_s: float = Field(
+        5.0, gt=0, le=300, description="a call unanswered for so long has the terminal restarted"
+    )
+    order_deadline_s: float = Field(
+        15.0, gt=0, le=300, description="the same for an order; its outcome is then unknown"
+    )
+    poll_ms: int = Field(10, ge=1, le=1000, description="pause between two looks at prices")
+    bar_grace_s: float = Field(
+        1.0, ge=0, le=30, description="a bar is closed so long after its end if no tick comes"
+    )
+
+    @field_validator("server_clock")
+    @classmethod
+    def _known_clock(cls, rule: str) -> str:
+        if rule != cls.model_fields["server_clock"].default:
+            from engine.model.server_clock import ServerClock  # brings NumPy
+
+            try:
+                ServerClock(rule)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return rule
+
+
+class Demo(Section):
+    """The demo's prices."""
+
+    seed: int = Field(1, ge=0, description="generated prices are a function of this number")
+    speed: float = Field(
+        60.0, gt=0, le=100_000, description="market seconds a second; adjustable in the console"
+    )
+    data: Path | None = Field(
+        None,
+        description="directory of bars to replay instead of generated prices",
+        examples=["/srv/bars"],
+    )
+    start: datetime | None = Field(
+        None, description="first moment that is traded", examples=["2018-03-06T08:00:00Z"]
+    )
+
+
+class StrategyHosts(Section):
+    """The processes that evaluate strategies."""
+
+    count: int = Field(1, ge=1, le=64, description="processes that share the strategies")
+    deadline_s: float = Field(
+        5.0, gt=0, le=60, description="a strategy without an answer by then is quarantined"
+    )
+
+
+class Database(Section):
+    """PostgreSQL: started by the engine itself, or somewhere else by URL."""
+
+    embedded: bool = Field(True, description="run the server that is installed with pmpro")
+    url: SecretStr | None = Field(
+        None, description="only from the environment: PMPRO_DATABASE__URL (postgresql://…)"
+    )
+    url_file: Path | None = Field(
+        None,
+        description="file with the URL alone, yours, mode 600; needs embedded = false",
+        examples=["/etc/pmpro/database.url"],
+    )
+
+
+class Console(Section):
+    """The full-screen console."""
+
+    refresh_hz: float = Field(4.0, gt=0, le=20, description="looks at the engine a second")
+
+
+class Log(Section):
+    """What the engine writes down."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+
+
+class Options(Section):
+    """The whole file."""
+
+    mode: Mode = Field(
+        "demo", description="demo (generated or past prices), paper (simulated fills) or live"
+    )
+    portfolio: Path = Field(
+        Path("portfolio.toml"), description="what trades; relative to this file's directory"
+    )
+    state_dir: Path | None = Field(
+        None,
+        description="journal, database and logs, one directory a mode and account inside; "
+        "default: $XDG_STATE_HOME/pmpro or ~/.local/state/pmpro",
+        examples=["/var/lib/pmpro"],
+    )
+    run_dir: Path | None = Field(
+        None,
+        description="control sockets; default: /run/pmpro where it exists and is writable, "
+        "else `run` inside state_dir",
+        examples=["/run/pmpro"],
+    )
+    terminal: Terminal = Terminal()
+    demo: Demo = Demo()
+    strategy_hosts: StrategyHosts = StrategyHosts()
+    database: Database = Database()
+    console: Console = Console()
+    log: Log = Log()

@@ -1,0 +1,193 @@
+"""Settings of one process: command line over environment over file over default.
+
+The file is TOML; `PMPRO_SECTION__KEY` in the environment overrides its `key` in `[section]`.
+Every mistake is a ConfigError of one line that names where it stands and what is allowed.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import SecretStr, ValidationError
+
+from engine.model.errors import ConfigError
+from engine.runtime.option_errors import explain
+from engine.runtime.option_sources import (
+    absolute_paths,
+    merge,
+    nested,
+    place_of,
+    read_environment,
+    read_file,
+)
+from engine.runtime.options import Options
+from engine.runtime.secret_files import read_secret
+
+_SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path less its final NUL
+
+
+class Settings(Options):
+    """What the operator asked for, with every default filled in."""
+
+    _file: Path | None = None
+
+    @property
+    def file(self) -> Path | None:
+        """The configuration file that was read."""
+        return self._file
+
+    @property
+    def state_root(self) -> Path:
+        """Directory of all modes' state directories."""
+        if self.state_dir is not None:
+            return self.state_dir
+        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return Path(base) / "pmpro"
+
+    @property
+    def state_path(self) -> Path:
+        """This mode's and account's own directory: journal, database, lock, logs."""
+        login = self.terminal.login
+        return self.state_root / (self.mode if login is None else f"{self.mode}-{login}")
+
+    @property
+    def run_path(self) -> Path:
+        """Directory of the control sockets.
+
+        Never $XDG_RUNTIME_DIR: it is removed with the user's last session, and the engine stays.
+        """
+        if self.run_dir is not None:
+            return self.run_dir
+        shared = Path("/run/pmpro")
+        return shared if os.access(shared, os.W_OK | os.X_OK) else self.state_root / "run"
+
+    @property
+    def socket_path(self) -> Path:
+        """Control socket of this state directory's engine; the same for every process."""
+        digest = hashlib.sha256(os.fsencode(self.state_path.resolve())).hexdigest()[:12]
+        path = self.run_path / f"{digest}.sock"
+        if len(os.fsencode(path)) > _SOCKET_PATH_MAX_BYTES:
+            raise ConfigError(
+                f"{self.where('run_dir')}: {path} is longer than the "
+                f"{_SOCKET_PATH_MAX_BYTES} bytes a socket may have: choose a shorter directory"
+            )
+        return path
+
+    @property
+    def portfolio_path(self) -> Path:
+        """The portfolio file; in the demo the packaged one if none is there."""
+        if "portfolio" in self.model_fields_set:
+            return self.portfolio
+        if self.mode == "demo":
+            return demo_portfolio()
+        base = self._file.absolute().parent if self._file is not None else Path.cwd()
+        return base / self.portfolio
+
+    def terminal_password(self) -> SecretStr | None:
+        """Return the account's password from the environment or its file."""
+        path = self.terminal.password_file
+        if path is None:
+            return self.terminal.password
+        return read_secret(path, self.where("terminal.password_file"))
+
+    def database_url(self) -> SecretStr | None:
+        """Return the database's URL from the environment or its file; None: the embedded one."""
+        path = self.database.url_file
+        if path is None:
+            return self.database.url
+        return read_secret(path, self.where("database.url_file"))
+
+    def where(self, key: str) -> str:
+        """Return how errors name an option: its variable or its file and key."""
+        return place_of({}, self._file)(key)
+
+
+def demo_portfolio() -> Path:
+    """Return the packaged portfolio of the demo."""
+    return Path(str(files("engine.portfolio") / "demo.toml"))
+
+
+def default_file() -> Path:
+    """Return where the configuration is looked for when none is named."""
+    if named := os.environ.get("PMPRO_CONFIG"):
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "pmpro" / "config.toml"
+
+
+def load_settings(
+    path: Path | None = None,
+    *,
+    mode: str | None = None,
+    overrides: Mapping[str, object] = MappingProxyType({}),
+) -> Settings:
+    """Return checked settings.
+
+    Args:
+        path: configuration file; None takes `default_file()` if it exists, and nothing when
+            `mode` asks for the demo, which is the same on every box.
+        mode: demo, paper or live, over the file's and the environment's.
+        overrides: from the command line, `"section.key"` to value; None is "not given".
+
+    Raises:
+        ConfigError: one line naming file, variable or option, key and what is allowed.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if mode is not None:
+        given["mode"] = mode
+    if path is None and mode != "demo":
+        path = _present(default_file())
+    here = Path.cwd()
+    layers = [
+        absolute_paths(read_environment(), here),
+        absolute_paths(nested(given), here),
+    ]
+    if path is not None:
+        layers.insert(0, absolute_paths(read_file(path), path.absolute().parent))
+    place = place_of(given, path)
+    try:
+        settings = Settings.model_validate(merge(layers))
+    except ValidationError as error:
+        raise explain(error, Options, place) from None
+    settings._file = path
+    _refuse_contradictions(settings, place)
+    return settings
+
+
+def _present(path: Path) -> Path | None:
+    # A file that was named and is missing is the reader's error; the usual one may be absent.
+    return path if path.exists() or "PMPRO_CONFIG" in os.environ else None
+
+
+def _refuse_contradictions(settings: Settings, place: Callable[[str], str]) -> None:
+    terminal, database = settings.terminal, settings.database
+    if settings.mode == "live" and terminal.module != "mt5":
+        raise ConfigError(f'{place("mode")} is live, which needs terminal.module = "mt5"')
+    if settings.mode == "live" and terminal.login is None:
+        raise ConfigError(f"{place('mode')} is live, which needs terminal.login")
+    if settings.mode == "demo" and terminal.module != "simulated":
+        raise ConfigError(
+            f'{place("terminal.module")} is mt5, but the demo is simulated: set mode = "paper"'
+        )
+    if terminal.password is not None and terminal.password_file is not None:
+        raise ConfigError(
+            f"{place('terminal.password')} and {place('terminal.password_file')} exclude each other"
+        )
+    if database.url is not None and database.url_file is not None:
+        raise ConfigError(
+            f"{place('database.url')} and {place('database.url_file')} exclude each other"
+        )
+    has_url = database.url is not None or database.url_file is not None
+    if database.embedded and has_url:
+        named = "database.url" if database.url is not None else "database.url_file"
+        raise ConfigError(
+            f"{place(named)} contradicts database.embedded = true: set embedded = false, or no URL"
+        )
+    if not database.embedded and not has_url:
+        raise ConfigError(
+            f"{place('database.embedded')} is false, which needs a URL: "
+            "set PMPRO_DATABASE__URL or database.url_file"
+        )
