@@ -1,0 +1,328 @@
+"""The local journal: intents, outcomes, core state and goals, durable before they matter.
+
+SQLite in WAL mode with synchronous=FULL: `Journal.commit` returns only when its rows survive a
+power cut. One transaction a call, so an outcome, its records and the core's state stand or fall
+together. Rows for PostgreSQL wait in the outbox until the writer thread has moved them; it reads
+them over its own connection (`Outbox`), which never makes the engine wait for a disk flush.
+
+`Journal` belongs to the engine thread; a lock makes a stray call from another thread safe.
+"""
+
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.model.errors import JournalError, StateError
+from engine.model.orders import Intent, IntentState, Outcome
+from engine.model.records import BarsRow, JournalEntry, PositionsRow, Record
+
+FORMAT = "1"
+BUSY_S = 10.0
+# A week without PostgreSQL of 5 symbols, 100 strategies and a metrics row a minute.
+OUTBOX_MAX_ROWS = 500_000
+TRIM_ROWS = 2_000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intents (
+    id INTEGER PRIMARY KEY, state INTEGER NOT NULL, created_ns INTEGER NOT NULL,
+    intent BLOB NOT NULL, outcome BLOB);
+CREATE INDEX IF NOT EXISTS intents_unsettled ON intents (id) WHERE state IN (0, 4);
+CREATE INDEX IF NOT EXISTS intents_created ON intents (created_ns);
+CREATE TABLE IF NOT EXISTS outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, positions INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS outbox_positions ON outbox (seq) WHERE positions;
+CREATE TABLE IF NOT EXISTS core (
+    one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL,
+    blob BLOB NOT NULL, extra BLOB NOT NULL, hash BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS flags (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_intent = msgspec.msgpack.Decoder(Intent).decode
+_decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+_decode_record = msgspec.msgpack.Decoder(Record).decode
+
+
+class CoreState(NamedTuple):
+    """The core's saved state: its sequence number, its bytes and what the engine adds."""
+
+    seq: int
+    blob: bytes
+    extra: bytes = b""
+
+
+class Outbox:
+    """The journal's rows for PostgreSQL, over a connection of its own; any one thread at a time.
+
+    A trim is not flushed to disk: losing one repeats a move, which changes nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._db = _connect(path)
+        try:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self.journal_id = _meta(self._db, "journal_id", path)
+        except sqlite3.Error as e:
+            self._db.close()
+            raise StateError(f"{path}: not a journal ({e})") from e
+
+    def entries(self, after_seq: int, limit: int) -> list[JournalEntry]:
+        """Return up to `limit` rows after `after_seq`, oldest first."""
+        rows = self._db.execute(
+            "SELECT seq, record FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
+        ).fetchall()
+        return [JournalEntry(seq, _decode_record(record)) for seq, record in rows]
+
+    def trim(self, up_to_seq: int) -> None:
+        """Drop the rows up to `up_to_seq`, a few at a time so that a commit never waits long."""
+        while True:
+            with self._db:
+                n_gone = self._db.execute(
+                    "DELETE FROM outbox WHERE seq IN"
+                    " (SELECT seq FROM outbox WHERE seq <= ? ORDER BY seq LIMIT ?)",
+                    (up_to_seq, TRIM_ROWS),
+                ).rowcount
+            if n_gone < TRIM_ROWS:
+                return
+
+    def backlog(self) -> int:
+        """Return the rows waiting, or a little more: counted by sequence numbers."""
+        return _backlog(self._db)
+
+    def close(self) -> None:
+        """Close the connection; the rows stay."""
+        self._db.close()
+
+
+class Journal:
+    """The engine's journal file; one process at a time holds it."""
+
+    def __init__(
+        self, path: Path, *, durable: bool = True, outbox_max_rows: int = OUTBOX_MAX_ROWS
+    ) -> None:
+        self.path = path
+        self.n_dropped = 0
+        self._outbox_max_rows = outbox_max_rows
+        self._mutex = threading.RLock()
+        self._held = _hold(path)
+        try:
+            self._db = _open(path, durable=durable)
+            self.journal_id = _meta(self._db, "journal_id", path)
+        except BaseException:
+            self._held.close()
+            raise
+
+    def commit(
+        self,
+        *,
+        intents: Sequence[Intent] = (),
+        outcomes: Sequence[Outcome] = (),
+        records: Sequence[Record] = (),
+        core: CoreState | None = None,
+        flags: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write everything given in one transaction; durable when this returns.
+
+        Raises:
+            JournalError: nothing of it is in the journal (disk full, an intent id used twice,
+                an outcome of no intent).
+        """
+        with self._transaction():
+            for intent in intents:
+                self._db.execute(
+                    "INSERT INTO intents (id, state, created_ns, intent) VALUES (?, ?, ?, ?)",
+                    (intent.id, IntentState.CREATED, intent.created_ns, _encode(intent)),
+                )
+            for outcome in outcomes:
+                self._settle(outcome)
+            self._append(records)
+            if core is not None:
+                self._db.execute(
+                    "REPLACE INTO core (one, seq, blob, extra, hash) VALUES (1, ?, ?, ?, ?)",
+                    (*core, _digest(core)),
+                )
+            for key, value in (flags or {}).items():
+                self._db.execute(
+                    "REPLACE INTO flags (key, value) VALUES (?, ?)", (key, json.dumps(value))
+                )
+
+    def unsettled(self) -> list[Intent]:
+        """Return intents that may be live at the broker: CREATED or UNKNOWN, oldest first."""
+        rows = self._rows("SELECT intent FROM intents WHERE state IN (0, 4) ORDER BY id")
+        return [_decode_intent(row[0]) for row in rows]
+
+    def intent(self, intent_id: int) -> tuple[Intent, Outcome | None] | None:
+        """Return an intent and its latest outcome."""
+        rows = self._rows("SELECT intent, outcome FROM intents WHERE id = ?", intent_id)
+        return _with_outcome(rows[0]) if rows else None
+
+    def intents_since(self, created_ns: int) -> list[tuple[Intent, Outcome | None]]:
+        """Return intents created at or after a time, with their latest outcomes, oldest first."""
+        rows = self._rows(
+            "SELECT intent, outcome FROM intents WHERE created_ns >= ? ORDER BY id", created_ns
+        )
+        return [_with_outcome(row) for row in rows]
+
+    def last_intent_id(self) -> int:
+        """Return the highest intent id ever written, 0 for none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) FROM intents")[0][0])
+
+    def prune(self, settled_before_ns: int) -> None:
+        """Forget settled intents created before a time; the newest intent always stays."""
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM intents WHERE created_ns < ? AND state NOT IN (0, 4)"
+                " AND id < (SELECT max(id) FROM intents)",
+                (settled_before_ns,),
+            )
+
+    def load_core(self) -> CoreState | None:
+        """Return the last saved state of the core, None before the first."""
+        rows = self._rows("SELECT seq, blob, extra, hash FROM core")
+        if not rows:
+            return None
+        core = CoreState(*rows[0][:3])
+        if _digest(core) != rows[0][3]:
+            raise StateError(
+                f"{self.path}: the saved core state fails its checksum; move the file away and"
+                " start again: positions are then taken from the terminal"
+            )
+        return core
+
+    def flags(self) -> dict[str, Any]:
+        """Return the persisted goals (kill, halt, flatten) and other flags."""
+        return {key: json.loads(value) for key, value in self._rows("SELECT * FROM flags")}
+
+    def backlog(self) -> int:
+        """Return the rows PostgreSQL has not got yet, or a little more."""
+        with self._mutex:
+            return _backlog(self._db)
+
+    def close(self) -> None:
+        """Close the file and release it."""
+        with self._mutex:
+            self._db.close()
+            self._held.close()
+
+    def _settle(self, outcome: Outcome) -> None:
+        if outcome.state == IntentState.CREATED:
+            raise JournalError(f"intent {outcome.intent_id}: CREATED is not an outcome")
+        settled = self._db.execute(
+            "UPDATE intents SET state = ?, outcome = ? WHERE id = ?",
+            (outcome.state, _encode(outcome), outcome.intent_id),
+        )
+        if settled.rowcount != 1:
+            raise JournalError(f"an outcome for intent {outcome.intent_id}, which does not exist")
+
+    def _append(self, records: Iterable[Record]) -> None:
+        for record in records:
+            positions = isinstance(record, PositionsRow)
+            if isinstance(record, BarsRow) and _backlog(self._db) >= self._outbox_max_rows:
+                self.n_dropped += 1  # the terminal has them; trades and audit always fit
+                continue
+            if positions:  # only the newest matters, so the outbox holds one
+                self._db.execute("DELETE FROM outbox WHERE positions")
+            self._db.execute(
+                "INSERT INTO outbox (positions, record) VALUES (?, ?)",
+                (positions, _encode(record)),
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._mutex:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:  # SQLite may have rolled back by itself
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as e:
+                raise JournalError(f"{self.path}: {e}; nothing was written") from e
+
+    def _rows(self, sql: str, *values: int) -> list[Any]:
+        with self._mutex:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as e:
+                raise JournalError(f"{self.path}: {e}") from e
+
+
+def _digest(core: CoreState) -> bytes:
+    head = f"{core.seq} {len(core.blob)} {len(core.extra)} ".encode()
+    return sha256(head + core.blob + core.extra).digest()
+
+
+def _with_outcome(row: tuple[bytes, bytes | None]) -> tuple[Intent, Outcome | None]:
+    return _decode_intent(row[0]), None if row[1] is None else _decode_outcome(row[1])
+
+
+def _backlog(db: sqlite3.Connection) -> int:
+    # Both ends of the key: no scan, whatever is waiting.
+    first, last = db.execute(
+        "SELECT (SELECT min(seq) FROM outbox), (SELECT max(seq) FROM outbox)"
+    ).fetchone()
+    return 0 if first is None else int(last - first + 1)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
+
+
+def _hold(path: Path) -> sqlite3.Connection:
+    """Hold an empty database beside the journal exclusively: portable, and freed by any death."""
+    held = sqlite3.connect(
+        path.with_name(path.name + ".lock"),
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        held.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as e:
+        held.close()
+        raise StateError(f"{path}: in use by another process, stop that engine first") from e
+    return held
+
+
+def _open(path: Path, *, durable: bool) -> sqlite3.Connection:
+    db = _connect(path)
+    db.isolation_level = None
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        db.executescript(_SCHEMA)
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('journal_id', ?)", (str(uuid.uuid4()),))
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
+        written = _meta(db, "format", path)
+        if written != FORMAT:
+            raise StateError(f"{path}: journal format {written}, this version reads {FORMAT}")
+    except sqlite3.Error as e:
+        db.close()
+        reason = str(e).splitlines()[0]
+        raise StateError(f"{path}: damaged journal ({reason}); restore it or move it away") from e
+    except StateError:
+        db.close()
+        raise
+    return db
+
+
+def _meta(db: sqlite3.Connection, key: str, path: Path) -> str:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    if row is None:
+        raise StateError(f"{path}: not a journal (no {key})")
+    return str(row[0])
