@@ -18,7 +18,7 @@ from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
 from engine.decision.money import round_price
 from engine.decision.signals import take_signal
 from engine.decision.state import Core, Records
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
 
 _STOP: Final = int(ExitReason.STOP)
@@ -59,7 +59,7 @@ EQUITY = np.dtype(
 )
 
 
-@kernel
+@core_kernel
 def close_slot(
     core: Core, slot: int, price: float, reason: int, time_ns: int, trades: Records, n: int
 ) -> int:
@@ -82,14 +82,14 @@ def close_slot(
     return n + 1
 
 
-@kernel
+@core_kernel
 def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int) -> None:
     """Quote a symbol from a bar's price: ask is bid + spread on the symbol's digits."""
     ask = round_price(bid + spread, core.symbols[symbol]["digits"])
     set_quote(core, symbol, bid, ask, fresh)
 
 
-@kernel
+@core_kernel
 def match_open_slots(
     core: Core,
     batch_ns: int,
@@ -123,7 +123,7 @@ def match_open_slots(
     return n
 
 
-@kernel
+@core_kernel
 def run_batches(
     core: Core,
     batch_ns: npt.NDArray[np.int64],
@@ -139,6 +139,8 @@ def run_batches(
     shares: npt.NDArray[np.float64],
     equity: Records,
     refused: npt.NDArray[np.int64],
+    chosen: npt.NDArray[np.int64],
+    opened: npt.NDArray[np.int64],
 ) -> tuple[int, int]:
     """Run batches from `start` until the stretch ends or `trades` might overflow.
 
@@ -154,14 +156,13 @@ def run_batches(
         shares: (len(trades), max members of a slot) entry shares of each trade's members.
         equity: (n,) EQUITY, written at each batch's index after marking.
         refused: (N_REFUSALS,) counts, added to.
+        chosen, opened: (n_slots,), (n_symbols,) scratch.
 
     Returns:
         The batch to go on with (n when done) and the number of trades written.
     """
     n_slots = len(core.slots)
     n_symbols = len(core.symbols)
-    chosen = np.empty(n_slots, np.int64)
-    opened = np.empty(n_symbols, np.int64)
     n_trades = 0
     for k in range(start, len(batch_ns)):
         if n_trades + 2 * n_slots > len(trades):
@@ -228,7 +229,7 @@ def run_batches(
     return len(batch_ns), n_trades
 
 
-@kernel
+@core_kernel
 def copy_shares(
     core: Core, trades: Records, shares: npt.NDArray[np.float64], start: int, stop: int
 ) -> None:
@@ -239,7 +240,7 @@ def copy_shares(
             shares[t, j] = core.outputs[config["first_member"] + j]["entry_share"]
 
 
-@kernel
+@core_kernel
 def close_all(core: Core, time_ns: int, trades: Records, shares: npt.NDArray[np.float64]) -> int:
     """Close what is open at the end of the test at the last closes; return the trades written."""
     update_conversions(core)

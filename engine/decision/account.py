@@ -4,14 +4,14 @@ from typing import Final
 
 from engine.decision.money import profit_ccy, swap_night_ccy, swap_nights
 from engine.decision.state import Core
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
 
 TIER_RELEASE_FRAC: Final = 0.75
 _DRAWDOWN: Final = int(ExitReason.DRAWDOWN)
 
 
-@kernel
+@core_kernel
 def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> None:
     """Take a symbol's quote; `fresh` 0 is a last close, good for marking only."""
     quote = core.quotes[symbol]
@@ -20,7 +20,7 @@ def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> No
     quote["fresh"] = fresh
 
 
-@kernel
+@core_kernel
 def update_conversions(core: Core) -> None:
     """Set each symbol's account currency per unit of profit; NaN while its pair has no bid."""
     for s in range(len(core.symbols)):
@@ -33,7 +33,7 @@ def update_conversions(core: Core) -> None:
             core.quotes[s]["conversion"] = core.quotes[source]["bid"]
 
 
-@kernel
+@core_kernel
 def roll_day(core: Core, server_day: int) -> int:
     """Charge swaps up to `server_day` at the last closes; return the nights that passed.
 
@@ -64,7 +64,7 @@ def roll_day(core: Core, server_day: int) -> int:
     return int(server_day - last_day)
 
 
-@kernel
+@core_kernel
 def open_profit_ccy(core: Core, slot: int) -> float:
     """Return a slot's open profit at the side it would close on, unrounded, without swap."""
     position = core.positions[slot]
@@ -81,14 +81,14 @@ def open_profit_ccy(core: Core, slot: int) -> float:
     )
 
 
-@kernel
+@core_kernel
 def notional_ccy(core: Core, symbol: int, lots: float) -> float:
     """Return what `lots` are worth in account currency at the last bid."""
     quote = core.quotes[symbol]
     return float(lots * core.symbols[symbol]["contract_size"] * quote["bid"] * quote["conversion"])
 
 
-@kernel
+@core_kernel
 def mark(core: Core) -> None:
     """Set equity, exposure and margin from the quotes, slots summed in order."""
     account = core.account[0]
@@ -110,7 +110,7 @@ def mark(core: Core) -> None:
     account["margin_ccy"] = gross_ccy / core.limits[0]["leverage"]
 
 
-@kernel
+@core_kernel
 def update_tier(core: Core, now_ns: int) -> None:
     """Move the high-water mark and the drawdown tier; at tier 3 every position gets the goal
     to close.

@@ -10,14 +10,14 @@ from engine.decision.account import mark, update_conversions, update_tier
 from engine.decision.entries import NO_WISH, decide_entry
 from engine.decision.exits import wants_exit
 from engine.decision.state import Core
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import Refusal
 
 Integers = npt.NDArray[np.int64]
 N_REFUSALS = len(Refusal)
 
 
-@kernel
+@core_kernel
 def begin_batch(core: Core, batch_ns: int) -> None:
     """Mark everything at the batch's quotes and move the risk state."""
     core.account[0]["batch_ns"] = batch_ns
@@ -26,7 +26,7 @@ def begin_batch(core: Core, batch_ns: int) -> None:
     update_tier(core, batch_ns)
 
 
-@kernel
+@core_kernel
 def decide_exits(core: Core, exits: Integers) -> int:
     """Write the slots that close now into `exits` ((n_slots,) int64), in order; return how many."""
     n = 0
@@ -37,7 +37,7 @@ def decide_exits(core: Core, exits: Integers) -> int:
     return n
 
 
-@kernel
+@core_kernel
 def decide_entries(core: Core, entries: Integers, refused: Integers) -> int:
     """Write the slots that enter now into `entries`, in book order; return how many.
 

@@ -8,7 +8,7 @@ from engine.decision.account import notional_ccy
 from engine.decision.money import commission_ccy, floor_lots, round_ccy, round_price
 from engine.decision.signals import votes
 from engine.decision.state import FIXED_LOTS, WEIGHTED, Core
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import Refusal
 
 NO_WISH: Final = -1
@@ -29,7 +29,7 @@ _UNKNOWN_EQUITY: Final = int(Refusal.UNKNOWN_EQUITY)
 TIER_1_SIZE_FRAC: Final = 0.5
 
 
-@kernel
+@core_kernel
 def entry_weight(core: Core, member: int) -> float:
     """Return an agreeing member's weight in the entry: share × confidence, or 1 in a vote."""
     if core.slots[core.members[member]["slot"]]["combine"] == WEIGHTED:
@@ -37,7 +37,7 @@ def entry_weight(core: Core, member: int) -> float:
     return 1.0
 
 
-@kernel
+@core_kernel
 def entry_distances(core: Core, slot: int, direction: int) -> tuple[float, float]:
     """Return the agreeing members' weighted mean (stop, target) distance; NaN where none has one.
 
@@ -72,7 +72,7 @@ def entry_distances(core: Core, slot: int, direction: int) -> tuple[float, float
     return stop, target
 
 
-@kernel
+@core_kernel
 def sized_lots(core: Core, slot: int, stop_distance: float) -> float:
     """Return lots floored to the step and capped at the symbol's maximum; 0.0 below its minimum.
 
@@ -95,7 +95,7 @@ def sized_lots(core: Core, slot: int, stop_distance: float) -> float:
     return lots if lots >= spec["volume_min_lots"] else 0.0
 
 
-@kernel
+@core_kernel
 def state_refusal(core: Core, slot: int) -> int:
     """Return the rule that forbids any entry of this slot now: state, price, conversion."""
     account = core.account[0]
@@ -115,7 +115,7 @@ def state_refusal(core: Core, slot: int) -> int:
     return _ACCEPTED
 
 
-@kernel
+@core_kernel
 def exposure_refusal(core: Core, symbol: int, lots: float) -> int:
     """Return the exposure rule that an order of `lots` would break; what is accepted counts.
 
@@ -137,7 +137,7 @@ def exposure_refusal(core: Core, symbol: int, lots: float) -> int:
     return _ACCEPTED
 
 
-@kernel
+@core_kernel
 def decide_entry(core: Core, slot: int) -> int:
     """Return NO_WISH, ACCEPTED (the slot's `pending_*` say what to send) or who refused.
 
@@ -185,14 +185,14 @@ def decide_entry(core: Core, slot: int) -> int:
     return _ACCEPTED
 
 
-@kernel
+@core_kernel
 def opening_commission_ccy(core: Core, slot: int, lots: float) -> float:
     """Return the entry deal's commission, rounded; ≤ 0."""
     spec = core.symbols[core.slots[slot]["symbol"]]
     return commission_ccy(lots, spec["commission_per_lot_ccy"], core.limits[0]["currency_digits"])
 
 
-@kernel
+@core_kernel
 def entry_levels(core: Core, slot: int, price: float) -> tuple[float, float]:
     """Return (stop, target) prices of the pending entry filled at `price`; NaN for none."""
     position = core.positions[slot]
@@ -202,7 +202,7 @@ def entry_levels(core: Core, slot: int, price: float) -> tuple[float, float]:
     return stop, round_price(price + direction * position["pending_target_distance"], digits)
 
 
-@kernel
+@core_kernel
 def apply_open(
     core: Core, slot: int, price: float, lots: float, time_ns: int, deal_commission_ccy: float
 ) -> None:
@@ -225,7 +225,7 @@ def apply_open(
     )
 
 
-@kernel
+@core_kernel
 def cancel_entry(core: Core, slot: int) -> None:
     """Forget a pending entry that the broker refused; the next mark frees its exposure."""
     core.positions[slot]["pending_direction"] = 0

@@ -5,13 +5,13 @@ from typing import Final
 from engine.decision.money import commission_ccy, profit_ccy, round_ccy
 from engine.decision.signals import combine, leaves
 from engine.decision.state import Core
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
 
 _SIGNAL: Final = int(ExitReason.SIGNAL)
 
 
-@kernel
+@core_kernel
 def wants_exit(core: Core, slot: int) -> int:
     """Combine a due slot and return why it must close now, 0 if it need not or cannot.
 
@@ -29,14 +29,14 @@ def wants_exit(core: Core, slot: int) -> int:
     return int(position["close_reason"])
 
 
-@kernel
+@core_kernel
 def exit_price(core: Core, slot: int) -> float:
     """Return the quote a slot closes at: long on bid, short on ask."""
     quote = core.quotes[core.slots[slot]["symbol"]]
     return float(quote["bid"] if core.positions[slot]["direction"] > 0 else quote["ask"])
 
 
-@kernel
+@core_kernel
 def closing_amounts(core: Core, slot: int, price: float) -> tuple[float, float, float]:
     """Return (profit, commission, swap) of the deal that closes a slot at `price`, rounded."""
     position = core.positions[slot]
@@ -55,7 +55,7 @@ def closing_amounts(core: Core, slot: int, price: float) -> tuple[float, float, 
     return round_ccy(profit, digits), commission, round_ccy(position["swap_ccy"], digits)
 
 
-@kernel
+@core_kernel
 def apply_close(
     core: Core,
     slot: int,

@@ -1,14 +1,14 @@
 """Stops and targets inside a bar: one rule for the backtest and the simulated broker."""
 
 from engine.decision.money import round_price
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 
 NO_HIT = 0
 STOP_HIT = 1
 TARGET_HIT = 2
 
 
-@kernel
+@core_kernel
 def match_bar(
     direction: int,
     stop: float,

@@ -6,7 +6,7 @@ the backtest and the live ledger agree to the last bit.
 
 import math
 
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 
 # 0.29 / 0.01 is 28.999…96 in binary; without this the floor loses a step.
 _STEP_EPS = 1e-9
@@ -14,7 +14,7 @@ _STEP_EPS = 1e-9
 _HALF_EPS = 1e-9
 
 
-@kernel
+@core_kernel
 def round_ccy(amount: float, digits: int) -> float:
     """Round money half away from zero to `digits` decimals."""
     scale = 10.0**digits
@@ -23,14 +23,14 @@ def round_ccy(amount: float, digits: int) -> float:
     return -rounded if amount < 0.0 else rounded
 
 
-@kernel
+@core_kernel
 def round_price(price: float, digits: int) -> float:
     """Round a price to its digits, ties to even in scaled units; NaN stays NaN."""
     scale = 10.0**digits
     return float(round(price * scale) / scale) if price == price else price
 
 
-@kernel
+@core_kernel
 def floor_lots(lots: float, step_lots: float) -> float:
     """Round down to the volume step, exactly: 0.29 / 0.01 is 29 steps; never below 0."""
     if not lots > 0.0:
@@ -40,7 +40,7 @@ def floor_lots(lots: float, step_lots: float) -> float:
     return float(round(whole * step_lots * 1e8) / 1e8)
 
 
-@kernel
+@core_kernel
 def profit_ccy(
     direction: int,
     lots: float,
@@ -53,13 +53,13 @@ def profit_ccy(
     return (close_price - open_price) * direction * contract_size * lots * conversion
 
 
-@kernel
+@core_kernel
 def commission_ccy(lots: float, per_lot_ccy: float, digits: int) -> float:
     """Return one side's commission, rounded; ≤ 0."""
     return -round_ccy(lots * per_lot_ccy, digits)
 
 
-@kernel
+@core_kernel
 def swap_night_ccy(
     direction: int,
     lots: float,
@@ -74,7 +74,7 @@ def swap_night_ccy(
     return points * point * contract_size * lots * conversion
 
 
-@kernel
+@core_kernel
 def swap_nights(from_day: int, to_day: int, triple_weekday: int) -> int:
     """Count the nights charged from server day `from_day` to `to_day` (days since 1970-01-01).
 

@@ -1,11 +1,11 @@
 """Members' outputs to a book's net signal: latching, changes, spent flags, vote and weights."""
 
 from engine.decision.state import WEIGHTED, Core
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.signals import HOLD, LONG, SHORT
 
 
-@kernel
+@core_kernel
 def take_signal(
     core: Core,
     member: int,
@@ -34,14 +34,14 @@ def take_signal(
     core.positions[core.members[member]["slot"]]["due"] = 1
 
 
-@kernel
+@core_kernel
 def votes(core: Core, member: int) -> bool:
     """Tell whether a member has a vote for entries."""
     output = core.outputs[member]
     return bool(output["enabled"] and not output["waiting"])
 
 
-@kernel
+@core_kernel
 def combine(core: Core, slot: int) -> None:
     """Set the slot's `net` and `wish` (the entry zone it is in) and re-arm it if it may.
 
@@ -100,7 +100,7 @@ def combine(core: Core, slot: int) -> None:
             position["spent"] = 0
 
 
-@kernel
+@core_kernel
 def leaves(core: Core, slot: int) -> bool:
     """Tell whether the net signal no longer carries the slot's open position."""
     direction = core.positions[slot]["direction"]
