@@ -4,7 +4,6 @@ The file is TOML; `PMPRO_SECTION__KEY` in the environment overrides its `key` in
 Every mistake is a ConfigError of one line that names where it stands and what is allowed.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -13,6 +12,7 @@ from types import MappingProxyType
 
 from pydantic import SecretStr, ValidationError
 
+from engine.control.paths import socket_path
 from engine.model.errors import ConfigError
 from engine.runtime.option_errors import explain
 from engine.runtime.option_sources import (
@@ -25,8 +25,6 @@ from engine.runtime.option_sources import (
 )
 from engine.runtime.options import Options
 from engine.runtime.secret_files import read_secret
-
-_SOCKET_PATH_MAX_BYTES = 107  # sockaddr_un.sun_path less its final NUL
 
 
 class Settings(Options):
@@ -67,14 +65,7 @@ class Settings(Options):
     @property
     def socket_path(self) -> Path:
         """Control socket of this state directory's engine; the same for every process."""
-        digest = hashlib.sha256(os.fsencode(self.state_path.resolve())).hexdigest()[:12]
-        path = self.run_path / f"{digest}.sock"
-        if len(os.fsencode(path)) > _SOCKET_PATH_MAX_BYTES:
-            raise ConfigError(
-                f"{self.where('run_dir')}: {path} is longer than the "
-                f"{_SOCKET_PATH_MAX_BYTES} bytes a socket may have: choose a shorter directory"
-            )
-        return path
+        return socket_path(self.run_path, self.state_path)
 
     @property
     def portfolio_path(self) -> Path:

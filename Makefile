@@ -1,0 +1,55 @@
+# Usable on a box with Python 3.11 to 3.14 and make alone.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+# The first Python that is new enough and can make environments; else any, to say what is wrong.
+choose = python=; \
+	for p in "$(PYTHON)" python3.14 python3.13 python3.12 python3.11; do \
+		"$$p" -I -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+			2>/dev/null && { python=$$p; break; }; \
+	done; \
+	python=$${python:-$(PYTHON)}; \
+	command -v "$$python" >/dev/null || { \
+		echo "preflight: no Python found: install Python 3.11 to 3.14 (apt install python3 python3-venv)" >&2; \
+		exit 1; \
+	}
+bootstrap = @$(choose); "$$python" -I pmpro_tui/preflight.py && "$$python" -I pmpro_tui/bootstrap.py
+
+.PHONY: run test test-long faults check bench setup clean
+
+run: ## the console on the demo
+	@$(choose); "$$python" -I pmpro_tui/preflight.py --terminal && \
+		"$$python" -I pmpro_tui/bootstrap.py base kernels
+	@exec $(BIN)/pmpro-tui --demo
+
+setup: ## environment, packages and kernels, nothing started
+	$(bootstrap) base kernels
+
+test: ## the whole suite
+	$(bootstrap) test
+	$(PYTEST) -m "not long"
+
+test-long: ## what takes longer
+	$(bootstrap) test
+	$(PYTEST) -m long
+
+faults: ## crashes, hangs and lost connections
+	$(bootstrap) test
+	$(PYTEST) tests/faults
+
+check: ## format, lint, types, import contracts
+	$(bootstrap) test dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: ## how fast a year of backtest is
+	$(bootstrap) base kernels
+	$(BIN)/pmpro bench backtest
+
+clean: ## remove the environment and what tools left behind; never state or data
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache snapshot_report.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
