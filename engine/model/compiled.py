@@ -58,12 +58,14 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
 }
 
+_UNCOUNTED: dict[str, Any] = {"_nrt": False}
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
     """Compile `function`: cached, without the GIL, no fastmath (sums keep their order)."""
-    return cast(F, njit(function, **_OPTIONS))
+    return cast(F, njit(**_OPTIONS)(function))
 
 
 def core_kernel(function: F) -> F:
@@ -72,4 +74,4 @@ def core_kernel(function: F) -> F:
     Counting references of the core's arrays at every call took three quarters of the backtest
     loop. A kernel that allocates all the same fails to compile.
     """
-    return cast(F, njit(function, _nrt=False, **_OPTIONS))
+    return cast(F, njit(**_OPTIONS, **_UNCOUNTED)(function))
