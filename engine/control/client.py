@@ -1,0 +1,200 @@
+"""The console's and the one-shot commands' side of the control socket.
+
+Not for several threads at once: give each its own client, so that a hung fetch never delays a
+kill. A lost connection is opened again at the next call.
+"""
+
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, Self
+
+import msgspec
+
+from engine.control.frames import NoAnswer, receive_frame, send_frame
+from engine.control.messages import (
+    ANSWER_MAX_BYTES,
+    Answer,
+    Changed,
+    Denied,
+    Execute,
+    Executed,
+    Hello,
+    Poll,
+    Request,
+    Role,
+    Unchanged,
+    Welcome,
+)
+from engine.model.errors import ControlError, Refused
+from engine.model.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
+
+_decode: Callable[[bytes], Answer] = msgspec.msgpack.Decoder(Answer).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class ControlClient:
+    """Talk to the engine behind `path`.
+
+    Args:
+        path: the engine's socket (`engine.control.paths.socket_path`).
+        role: a lower role than one's own; None keeps it.
+        mode: refuse an engine of another mode.
+        account: refuse an engine of another account; None or 0 for any.
+        client: names one console over all its connections, so that resends run once.
+        timeout_s: deadline of each request.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        role: Role | None = None,
+        mode: str | None = None,
+        account: int | None = None,
+        client: str | None = None,
+        timeout_s: float = 3.0,
+    ) -> None:
+        self.path = path
+        self.welcome: Welcome | None = None
+        self._role = role
+        self._mode = mode
+        self._account = account
+        self._client = client or secrets.token_hex(8)
+        self._timeout_s = timeout_s
+        self._sock: socket.socket | None = None
+        self._known_instance = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connect(self) -> Welcome:
+        """Connect if not connected; ControlError if nobody answers, Refused if not welcome."""
+        if self._sock is not None and self.welcome is not None:
+            return self.welcome
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(self._timeout_s)
+        try:
+            sock.connect(str(self.path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            sock.close()
+            raise ControlError(f"no engine is running (nobody listens on {self.path})") from None
+        except OSError as error:
+            sock.close()
+            raise ControlError(f"cannot reach {self.path}: {error.strerror or error}") from error
+        self._sock = sock
+        answer = self._exchange(self._hello())
+        if not isinstance(answer, Welcome):
+            self.close()
+            raise ControlError(f"unexpected greeting from {self.path}")
+        self.welcome = answer
+        return answer
+
+    def snapshot(self, since: int = 0, *, events_after: int = 0) -> Snapshot | None:
+        """Return the newest snapshot, or None if it is still `since`.
+
+        Its events are those after `events_after`. An engine that was restarted in between has
+        other numbers: its whole snapshot is returned.
+        """
+        welcome = self.connect()
+        if welcome.instance != self._known_instance:
+            since = events_after = 0
+        answer = self._exchange(Poll(since=since, events_after=events_after))
+        self._known_instance = welcome.instance
+        if isinstance(answer, Changed):
+            return answer.snapshot
+        if isinstance(answer, Unchanged):
+            return None
+        raise self._unexpected(answer)
+
+    def send(self, command: Command) -> Reply:
+        """Have `command` run once, also over a connection that breaks in between."""
+        self.connect()
+        try:
+            answer = self._exchange(Execute(command=command))
+        except NoAnswer:
+            raise
+        except ControlError:
+            self.connect()
+            answer = self._exchange(Execute(command=command))
+        if isinstance(answer, Executed):
+            return answer.reply
+        raise self._unexpected(answer)
+
+    def close(self) -> None:
+        """Leave; the next call connects again."""
+        if self._sock is not None:
+            self._sock.close()
+        self._sock = None
+        self.welcome = None
+
+    def _hello(self) -> Hello:
+        return Hello(
+            protocol=PROTOCOL_VERSION,
+            client=self._client,
+            role=self._role,
+            mode=self._mode,
+            account=self._account,
+            tty=_tty_name(),
+            ssh=os.environ.get("SSH_CONNECTION", "").partition(" ")[0],
+        )
+
+    def _exchange(self, request: Request) -> Answer:
+        assert self._sock is not None
+        try:
+            send_frame(self._sock, _encode(request), timeout_s=self._timeout_s)
+            frame = receive_frame(
+                self._sock,
+                limit_bytes=ANSWER_MAX_BYTES,
+                idle_s=self._timeout_s,
+                frame_s=self._timeout_s,
+            )
+            if frame is None:
+                raise ControlError("the engine closed the connection")
+            answer = _decode(frame)
+        except msgspec.MsgspecError as error:
+            self.close()
+            raise ControlError(f"the engine's answer is not understood: {error}") from None
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(answer, Denied):
+            self.close()
+            raise (Refused if answer.refused else ControlError)(answer.text)
+        return answer
+
+    def _unexpected(self, answer: Answer) -> ControlError:
+        self.close()
+        return ControlError(f"unexpected answer {type(answer).__name__} from the engine")
+
+
+def new_command(
+    name: Literal["kill", "enable", "disable", "halt", "resume", "flatten", "speed", "stop"],
+    target: str = "",
+    *,
+    value: float = 0.0,
+    seen_version: int = 0,
+    now_ns: Callable[[], int],
+) -> Command:
+    """Return a command with a new id, stamped now."""
+    return Command(
+        id=secrets.token_hex(8),
+        name=name,
+        target=target,
+        value=value,
+        seen_version=seen_version,
+        sent_ns=now_ns(),
+    )
+
+
+def _tty_name() -> str:
+    try:
+        return os.ttyname(sys.stdin.fileno())
+    except (OSError, ValueError, AttributeError):
+        return ""

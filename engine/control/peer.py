@@ -1,0 +1,38 @@
+"""Who is at the other end of a Unix socket, by the kernel's word (SO_PEERCRED, unix(7))."""
+
+import os
+import socket
+import struct
+
+import msgspec
+
+from engine.control.messages import Role
+
+_UCRED = struct.Struct("3i")
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that connected. `role` None: nobody this engine knows."""
+
+    uid: int
+    pid: int
+    user: str
+    role: Role | None
+
+
+def peer_of(sock: socket.socket) -> Peer:
+    """Return who connected: the engine's own user and root are admin."""
+    packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, _ = _UCRED.unpack(packed)
+    role: Role | None = "admin" if uid in (0, os.geteuid()) else None
+    return Peer(uid=uid, pid=pid, user=user_name(uid), role=role)
+
+
+def user_name(uid: int) -> str:
+    """Return the login name of `uid`, or its number where there is none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,60 @@
+"""Results of commands, kept so that a resend runs once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from engine.model.snapshot import Command, Reply
+from engine.model.times import NS_PER_S
+
+KEPT_S = 600
+KEPT_MAX = 10_000
+
+Key = tuple[int, str, str]
+"""(uid, client id, command id)."""
+
+
+class _Entry:
+    __slots__ = ("command", "done", "reply", "started_ns")
+
+    def __init__(self, command: Command, started_ns: int) -> None:
+        self.command = command
+        self.started_ns = started_ns
+        self.done = threading.Event()
+        self.reply = Reply(ok=False, text="still running")
+
+
+class Results:
+    """Replies by key for ten minutes; a second caller waits for the first one's reply."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+
+    def once(self, key: Key, command: Command, run: Callable[[], Reply], *, wait_s: float) -> Reply:
+        """Return the reply of `run`, called once per key however often this is asked."""
+        with self._lock:
+            self._forget_old()
+            entry = self._entries.get(key)
+            first = entry is None
+            if entry is None:
+                entry = self._entries[key] = _Entry(command, self._now_ns())
+        if not first:
+            if entry.command != command:
+                return Reply(ok=False, text=f"command id {command.id} was used before")
+            entry.done.wait(wait_s)
+            return entry.reply
+        try:
+            entry.reply = run()
+        finally:
+            entry.done.set()
+        return entry.reply
+
+    def _forget_old(self) -> None:
+        oldest_ns = self._now_ns() - KEPT_S * NS_PER_S
+        while self._entries:
+            entry = next(iter(self._entries.values()))
+            if entry.started_ns >= oldest_ns and len(self._entries) < KEPT_MAX:
+                return
+            self._entries.popitem(last=False)
