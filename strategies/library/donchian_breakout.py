@@ -1,0 +1,90 @@
+"""Donchian breakout: with a close beyond the channel of the last bars, out on a shorter one.
+
+Channels at a bar: highest high and lowest low of the `entry` (and `exit`) bars *before* it.
+LONG from a close above the entry channel, SHORT from one below. A long ends (FLAT) at a close
+below the exit channel, a short at one above, and both when the last break is `entry` bars old:
+so a bar's output depends on 2 × `entry` bars before it, never on older history.
+Confidence falls from 1 at the break to 0.5 as the break ages.
+Fails in ranges: false breaks, each costing up to the exit channel's width.
+
+Source: Richard Donchian's four-week rule; Curtis Faith (2007), "Way of the Turtle", for the
+shorter exit channel.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from engine.model.bars import Bars
+from engine.model.compiled import kernel
+from engine.model.signals import FLAT, LONG, SHORT
+from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.indicators import highest, lowest
+
+
+class DonchianBreakoutParams(Params, frozen=True, kw_only=True):
+    """Lengths of the two channels."""
+
+    entry: Annotated[int, Meta(ge=3, le=1000, description="entry channel", extra=BARS)] = 55
+    exit: Annotated[int, Meta(ge=2, le=1000, description="exit channel", extra=BARS)] = 20
+
+    def __post_init__(self) -> None:
+        """Refuse channels in the wrong order."""
+        if self.exit >= self.entry:
+            raise ValueError(f"exit = {self.exit} must be below entry = {self.entry}")
+
+
+class DonchianBreakout(Strategy):
+    """See the module."""
+
+    kind = "donchian_breakout"
+    params_type = DonchianBreakoutParams
+
+    @property
+    def warmup(self) -> int:
+        """Return the entry channel's length, and as much again for the last break."""
+        entry: int = self.params.entry
+        return 2 * entry
+
+    def evaluate(self, bars: Bars) -> Signals:
+        """Follow the breaks of the channels."""
+        p: DonchianBreakoutParams = self.params
+        high, low = column(bars, "high"), column(bars, "low")
+        entry_channel = highest(high, p.entry), lowest(low, p.entry)
+        exit_channel = highest(high, p.exit), lowest(low, p.exit)
+        close = column(bars, "close")
+        return self.signals(*_follow(close, *entry_channel, *exit_channel, p.entry, self.warmup))
+
+
+@kernel
+def _follow(
+    close: Floats,
+    entry_high: Floats,
+    entry_low: Floats,
+    exit_high: Floats,
+    exit_low: Floats,
+    entry: int,
+    warmup: int,
+) -> tuple[Directions, Floats]:
+    n = len(close)
+    direction = np.full(n, FLAT, np.int8)
+    confidence = np.zeros(n)
+    side = FLAT
+    age = 0
+    for i in range(entry, n):
+        age += 1
+        if close[i] > entry_high[i - 1]:
+            side, age = LONG, 0
+        elif close[i] < entry_low[i - 1]:
+            side, age = SHORT, 0
+        elif (
+            age >= entry
+            or (side == LONG and close[i] < exit_low[i - 1])
+            or (side == SHORT and close[i] > exit_high[i - 1])
+        ):
+            side = FLAT
+        if i >= warmup and side != FLAT:
+            direction[i] = side
+            confidence[i] = 1.0 - 0.5 * age / entry
+    return direction, confidence

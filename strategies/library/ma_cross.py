@@ -1,0 +1,72 @@
+"""Moving-average cross: with the trend while a fast average is beyond a slow one.
+
+LONG while fast > slow, SHORT while fast < slow; equal averages are HOLD (what it was).
+Confidence is 0.5 + 0.5 × gap / (gap + |close − fast|) with gap = |fast − slow|: high where price
+runs along its fast average, low where it whips around it.
+Fails in ranges: it buys tops and sells bottoms of every swing shorter than the slow average.
+
+Source: Brock, Lakonishok, LeBaron (1992), "Simple technical trading rules and the stochastic
+properties of stock returns", Journal of Finance 47.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from engine.model.bars import Bars
+from engine.model.compiled import kernel
+from engine.model.signals import FLAT, HOLD, LONG, SHORT
+from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.indicators import ema, ema_settle_bars, sma
+
+
+class MaCrossParams(Params, frozen=True, kw_only=True):
+    """Lengths of the two averages and their sort."""
+
+    fast: Annotated[int, Meta(ge=2, le=1000, description="fast average", extra=BARS)] = 20
+    slow: Annotated[int, Meta(ge=3, le=2000, description="slow average", extra=BARS)] = 60
+    average: Annotated[Literal["sma", "ema"], Meta(description="simple or exponential average")] = (
+        "sma"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse averages in the wrong order."""
+        if self.fast >= self.slow:
+            raise ValueError(f"fast = {self.fast} must be below slow = {self.slow}")
+
+
+class MaCross(Strategy):
+    """See the module."""
+
+    kind = "ma_cross"
+    params_type = MaCrossParams
+
+    @property
+    def warmup(self) -> int:
+        """Return the slow average's length, and for the EMA the bars that settle its seed."""
+        slow: int = self.params.slow
+        return slow - 1 if self.params.average == "sma" else slow - 1 + ema_settle_bars(slow)
+
+    def evaluate(self, bars: Bars) -> Signals:
+        """Compare the averages at every bar."""
+        close = column(bars, "close")
+        average = sma if self.params.average == "sma" else ema
+        fast, slow = average(close, self.params.fast), average(close, self.params.slow)
+        return self.signals(*_cross(close, fast, slow, self.warmup))
+
+
+@kernel
+def _cross(close: Floats, fast: Floats, slow: Floats, warmup: int) -> tuple[Directions, Floats]:
+    n = len(close)
+    direction = np.full(n, FLAT, np.int8)
+    confidence = np.zeros(n)
+    for i in range(warmup, n):
+        gap = abs(fast[i] - slow[i])
+        if gap == 0.0:
+            direction[i] = HOLD
+            confidence[i] = 0.5
+            continue
+        direction[i] = LONG if fast[i] > slow[i] else SHORT
+        confidence[i] = 0.5 + 0.5 * gap / (gap + abs(close[i] - fast[i]))
+    return direction, confidence

@@ -1,0 +1,68 @@
+"""MACD: with the momentum of the difference of two exponential averages.
+
+line = EMA(fast) − EMA(slow) of the close, signal line = EMA(signal) of it.
+LONG while line > signal line, SHORT while below; equal is HOLD (what it was).
+Confidence is 0.5 + 0.5 × |line − signal line| / (|line| + |signal line|).
+Fails in ranges, where the lines cross at every small swing.
+
+Source: Gerald Appel (2005), "Technical Analysis: Power Tools for Active Investors".
+"""
+
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from engine.model.bars import Bars
+from engine.model.compiled import kernel
+from engine.model.signals import FLAT, HOLD, LONG, SHORT
+from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.indicators import ema_settle_bars, macd
+
+
+class MacdParams(Params, frozen=True, kw_only=True):
+    """Lengths of the three averages."""
+
+    fast: Annotated[int, Meta(ge=2, le=500, description="fast average", extra=BARS)] = 12
+    slow: Annotated[int, Meta(ge=3, le=1000, description="slow average", extra=BARS)] = 26
+    signal: Annotated[int, Meta(ge=2, le=500, description="signal line", extra=BARS)] = 9
+
+    def __post_init__(self) -> None:
+        """Refuse averages in the wrong order."""
+        if self.fast >= self.slow:
+            raise ValueError(f"fast = {self.fast} must be below slow = {self.slow}")
+
+
+class Macd(Strategy):
+    """See the module."""
+
+    kind = "macd"
+    params_type = MacdParams
+
+    @property
+    def warmup(self) -> int:
+        """Return the lengths of slow and signal, and the bars that settle their seeds."""
+        p: MacdParams = self.params
+        return p.slow + p.signal - 2 + ema_settle_bars(p.slow) + ema_settle_bars(p.signal)
+
+    def evaluate(self, bars: Bars) -> Signals:
+        """Compare the lines at every bar."""
+        p: MacdParams = self.params
+        line, signal_line = macd(column(bars, "close"), p.fast, p.slow, p.signal)
+        return self.signals(*_compare(line, signal_line, self.warmup))
+
+
+@kernel
+def _compare(line: Floats, signal_line: Floats, warmup: int) -> tuple[Directions, Floats]:
+    n = len(line)
+    direction = np.full(n, FLAT, np.int8)
+    confidence = np.zeros(n)
+    for i in range(warmup, n):
+        gap = line[i] - signal_line[i]
+        if gap == 0.0:
+            direction[i] = HOLD
+            confidence[i] = 0.5
+            continue
+        direction[i] = LONG if gap > 0.0 else SHORT
+        confidence[i] = 0.5 + 0.5 * min(1.0, abs(gap) / (abs(line[i]) + abs(signal_line[i])))
+    return direction, confidence

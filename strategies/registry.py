@@ -1,0 +1,148 @@
+"""Kinds by name, and strategies made from names and plain parameters.
+
+Every mistake is a StrategyError of one line that says what is allowed.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from engine.model.errors import StrategyError
+from engine.model.times import Timeframe
+from strategies.base import Params, Strategy
+from strategies.library.bollinger_reversion import BollingerReversion
+from strategies.library.donchian_breakout import DonchianBreakout
+from strategies.library.ma_cross import MaCross
+from strategies.library.macd import Macd
+from strategies.library.rsi_reversion import RsiReversion
+from strategies.library.support_resistance import SupportResistance
+
+KINDS: dict[str, type[Strategy]] = {
+    cls.kind: cls
+    for cls in (
+        MaCross,
+        RsiReversion,
+        SupportResistance,
+        BollingerReversion,
+        DonchianBreakout,
+        Macd,
+    )
+}
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kind's parameter may be; `low` and `high` are inclusive, None for a choice."""
+
+    name: str
+    type: type[int] | type[float] | type[str]
+    default: float | str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+    description: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """Return the allowed values in words."""
+        if self.choices:
+            return " or ".join(repr(choice) for choice in self.choices)
+        sort = "a whole number" if self.type is int else "a number"
+        return f"{sort} from {self.low:g} to {self.high:g} {self.unit}".rstrip()
+
+    def admits(self, value: object) -> bool:
+        """Tell whether `value` has the right type and range."""
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.type is int and not isinstance(value, int):
+            return False
+        assert self.low is not None
+        assert self.high is not None
+        return math.isfinite(value) and self.low <= value <= self.high
+
+
+@cache
+def parameters(params_type: type[Params]) -> tuple[Parameter, ...]:
+    """Return the parameters of a kind in their order, those common to all kinds last."""
+    info = inspect.type_info(params_type)
+    assert isinstance(info, inspect.StructType)
+    found = [_parameter(field) for field in info.fields]
+    common = Params.__struct_fields__
+    return tuple(sorted(found, key=lambda p: p.name in common))
+
+
+def _parameter(field: inspect.Field) -> Parameter:
+    meta = field.type
+    assert isinstance(meta, inspect.Metadata), f"{field.name} has no description"
+    words = {
+        "name": field.name,
+        "default": field.default,
+        "unit": (meta.extra or {}).get("unit", ""),
+        "description": (meta.extra_json_schema or {}).get("description", ""),
+    }
+    if isinstance(meta.type, inspect.LiteralType):
+        return Parameter(type=str, choices=tuple(map(str, meta.type.values)), **words)
+    assert isinstance(meta.type, inspect.IntType | inspect.FloatType)
+    sort: type[int] | type[float] = int if isinstance(meta.type, inspect.IntType) else float
+    return Parameter(type=sort, low=meta.type.ge, high=meta.type.le, **words)
+
+
+def kind_of(kind: str) -> type[Strategy]:
+    """Return the class of a kind."""
+    if kind not in KINDS:
+        raise StrategyError(f"strategy kind {kind!r} is unknown{_choose_from(kind, KINDS)}")
+    return KINDS[kind]
+
+
+def create(
+    kind: str,
+    params: Mapping[str, Any],
+    symbol: str,
+    timeframe: Timeframe | str,
+    point: float,
+    name: str = "",
+) -> Strategy:
+    """Return a strategy of a kind with checked parameters; `point` is the symbol's price step."""
+    cls = kind_of(kind)
+    where = f"strategy {name!r} ({kind})" if name else kind
+    _check(where, parameters(cls.params_type), params)
+    try:
+        checked = cls.params_type(**params)
+    except ValueError as error:  # a contradiction, from __post_init__
+        raise StrategyError(f"{where}: {error}") from None
+    return cls(
+        checked, symbol=symbol, timeframe=_timeframe(where, timeframe), point=point, name=name
+    )
+
+
+def _check(where: str, allowed: tuple[Parameter, ...], given: Mapping[str, Any]) -> None:
+    by_name = {parameter.name: parameter for parameter in allowed}
+    for name, value in given.items():
+        if name not in by_name:
+            raise StrategyError(
+                f"{where}: parameter {name!r} is unknown{_choose_from(name, by_name)}"
+            )
+        if not by_name[name].admits(value):
+            raise StrategyError(f"{where}: {name} = {value!r} must be {by_name[name].allowed}")
+
+
+def _timeframe(where: str, timeframe: Timeframe | str) -> Timeframe:
+    try:
+        return Timeframe[timeframe] if isinstance(timeframe, str) else Timeframe(timeframe)
+    except (KeyError, ValueError):
+        names = ", ".join(t.name for t in Timeframe)
+        raise StrategyError(f"{where}: timeframe {timeframe!r} must be one of {names}") from None
+
+
+def _choose_from(wrong: str, names: Iterable[str]) -> str:
+    known = list(names)
+    near = difflib.get_close_matches(wrong, known, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ":"
+    return f"{hint} allowed: {', '.join(known)}"
