@@ -38,7 +38,8 @@ class Signals(NamedTuple):
     def part(self, start: int, stop: int | None = None) -> "Signals":
         """Return the values of bars `start` to `stop`, as views."""
         cut = slice(start, stop)
-        return Signals(*(array[cut] for array in self))
+        direction, confidence, stops, targets = self
+        return Signals(direction[cut], confidence[cut], stops[cut], targets[cut])
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +109,14 @@ def flat_signals(n: int) -> Signals:
 def column(bars: Bars, name: str) -> Floats:
     """Return one field of the bars as a contiguous array."""
     return np.ascontiguousarray(bars[name])
+
+
+def ohlc(bars: Bars) -> Floats:
+    """Return open, high, low and close as the contiguous rows of a (4, n) array."""
+    rows = np.empty((4, len(bars)))
+    for row, name in zip(rows, ("open", "high", "low", "close"), strict=True):
+        row[:] = bars[name]
+    return rows
 
 
 def _distance(points: float, point: float) -> float:

@@ -1,6 +1,7 @@
 """The output contract of a strategy: shape, type and range of what it returned."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -27,19 +28,19 @@ def check_signals(signals: object, n: int) -> str:
             return f"{field} must be an array of {np.dtype(wanted)}, not {sort}"
         if array.shape != (n,):
             return f"{field} must have one value a bar, shape ({n},), not {array.shape}"
-    fault = _faults(*(np.ascontiguousarray(array) for array in signals))
-    if not fault:
+    contiguous: list[Any] = [np.ascontiguousarray(array) for array in signals]
+    faults: int = _faults(*contiguous)
+    if not faults:
         return ""
-    field = (fault & -fault).bit_length() - 1  # the lowest bit set
-    array = signals[field]
-    index = next(i for i, value in enumerate(array) if not _allowed(field, value))
-    return f"{_RULES[field]}: it is {array[index]:g} at bar {index} of {n}"
+    which = (faults & -faults).bit_length() - 1  # the lowest bit set
+    index = next(i for i, value in enumerate(contiguous[which]) if not _allowed(which, value))
+    return f"{_RULES[which]}: it is {contiguous[which][index]:g} at bar {index} of {n}"
 
 
-def _allowed(field: int, value: float) -> bool:
-    if field == 0:
+def _allowed(which: int, value: float) -> bool:
+    if which == 0:
         return SHORT <= value <= HOLD
-    if field == 1:
+    if which == 1:
         return 0.0 <= value <= 1.0
     return math.isnan(value) or 0.0 < value < math.inf
 

@@ -90,7 +90,7 @@ def _parameter(field: inspect.Field) -> Parameter:
     if isinstance(meta.type, inspect.LiteralType):
         return Parameter(type=str, choices=tuple(map(str, meta.type.values)), **words)
     assert isinstance(meta.type, inspect.IntType | inspect.FloatType)
-    sort: type[int] | type[float] = int if isinstance(meta.type, inspect.IntType) else float
+    sort: type[int | float] = int if isinstance(meta.type, inspect.IntType) else float
     return Parameter(type=sort, low=meta.type.ge, high=meta.type.le, **words)
 
 

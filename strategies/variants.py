@@ -1,6 +1,6 @@
 """Many different strategies of each kind, for benchmarks, stress tests and the demo."""
 
-from itertools import cycle, islice, product
+from itertools import product
 from typing import Any
 
 _FAST_SLOW = [(5, 20), (8, 34), (10, 50), (12, 60), (20, 60), (20, 100), (30, 120), (50, 200)]
@@ -40,11 +40,11 @@ _TARGET_RATIOS = (0.0, 1.5, 2.5, 4.0)
 
 def variants(kind: str, n: int) -> list[dict[str, Any]]:
     """Return `n` different, valid sets of parameters of a kind, always the same ones."""
-    exits = cycle(
+    exits = [
         {"stop_points": stop, "target_points": stop * ratio}
         for ratio, stop in product(_TARGET_RATIOS, _STOPS_POINTS)
-    )
-    found = [{**own, **exit_} for own, exit_ in zip(islice(cycle(_GRIDS[kind]), n), exits)]
-    if len({tuple(params.items()) for params in found}) < n:
-        raise ValueError(f"{kind} has fewer than {n} variants")
-    return found
+    ]
+    grid = _GRIDS[kind]
+    if n > len(grid) * len(exits):
+        raise ValueError(f"{kind} has {len(grid) * len(exits)} variants, not {n}")
+    return [{**grid[i % len(grid)], **exits[(i + i // len(grid)) % len(exits)]} for i in range(n)]

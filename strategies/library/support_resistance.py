@@ -24,7 +24,7 @@ from msgspec import Meta
 from engine.model.bars import Bars
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, ohlc
 from strategies.indicators import highest, lowest
 
 
@@ -56,24 +56,17 @@ class SupportResistance(Strategy):
     def evaluate(self, bars: Bars) -> Signals:
         """Compare every bar with the levels of the bars before it."""
         p: SupportResistanceParams = self.params
-        high, low = column(bars, "high"), column(bars, "low")
-        levels = highest(high, p.lookback), lowest(low, p.lookback)
-        opens, close = column(bars, "open"), column(bars, "close")
+        prices = ohlc(bars)
+        levels = highest(prices[1], p.lookback), lowest(prices[2], p.lookback)
         rule = _reject if p.mode == "reversion" else _break
-        return self.signals(*rule(opens, high, low, close, *levels, p.zone_frac, self.warmup))
+        return self.signals(*rule(prices, *levels, p.zone_frac, self.warmup))
 
 
 @kernel
 def _reject(
-    opens: Floats,
-    high: Floats,
-    low: Floats,
-    close: Floats,
-    highest_high: Floats,
-    lowest_low: Floats,
-    zone_frac: float,
-    warmup: int,
+    prices: Floats, highest_high: Floats, lowest_low: Floats, zone_frac: float, warmup: int
 ) -> tuple[Directions, Floats]:
+    opens, high, low, close = prices[0], prices[1], prices[2], prices[3]
     n = len(close)
     direction = np.full(n, FLAT, np.int8)
     confidence = np.zeros(n)
@@ -96,15 +89,9 @@ def _reject(
 
 @kernel
 def _break(
-    opens: Floats,
-    high: Floats,
-    low: Floats,
-    close: Floats,
-    highest_high: Floats,
-    lowest_low: Floats,
-    zone_frac: float,
-    warmup: int,
+    prices: Floats, highest_high: Floats, lowest_low: Floats, zone_frac: float, warmup: int
 ) -> tuple[Directions, Floats]:
+    high, low, close = prices[1], prices[2], prices[3]
     n = len(close)
     direction = np.full(n, FLAT, np.int8)
     confidence = np.zeros(n)
