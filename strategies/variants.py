@@ -47,4 +47,7 @@ def variants(kind: str, n: int) -> list[dict[str, Any]]:
     grid = _GRIDS[kind]
     if n > len(grid) * len(exits):
         raise ValueError(f"{kind} has {len(grid) * len(exits)} variants, not {n}")
-    return [{**grid[i % len(grid)], **exits[(i + i // len(grid)) % len(exits)]} for i in range(n)]
+    return [
+        {**grid[i % len(grid)], **exits[(i % len(grid) + i // len(grid)) % len(exits)]}
+        for i in range(n)
+    ]

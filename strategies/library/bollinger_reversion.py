@@ -56,14 +56,14 @@ def _revert(
     n = len(close)
     direction = np.full(n, FLAT, np.int8)
     confidence = np.zeros(n)
-    for i in range(warmup, n):
+    for i in range(warmup, n):  # selections rather than branches: these are unpredictable
         offset = close[i] - mean[i]
+        crossed = offset * (close[i - 1] - mean[i - 1]) <= 0.0
         band = deviations * std[i]
-        if abs(offset) > band:
-            direction[i] = LONG if offset < 0.0 else SHORT
-            beyond = (abs(offset) - band) / band if band > 0.0 else 1.0
-            confidence[i] = 0.5 + 0.5 * min(1.0, beyond)
-        elif not offset * (close[i - 1] - mean[i - 1]) <= 0.0:
-            direction[i] = HOLD
-            confidence[i] = 0.5
+        beyond = abs(offset) - band
+        against = LONG if offset < 0.0 else SHORT
+        between = FLAT if crossed else HOLD
+        direction[i] = against if beyond > 0.0 else between
+        kept = 0.0 if crossed else 0.5
+        confidence[i] = 0.5 + 0.5 * min(1.0, beyond / band) if beyond > 0.0 else kept
     return direction, confidence

@@ -65,15 +65,14 @@ def _revert(
     n = len(index)
     direction = np.full(n, FLAT, np.int8)
     confidence = np.zeros(n)
-    for i in range(warmup, n):
+    for i in range(warmup, n):  # selections rather than branches: these are unpredictable
         value = index[i]
-        if value < oversold:
-            direction[i] = LONG
-            confidence[i] = 0.5 + 0.5 * (oversold - value) / oversold
-        elif value > overbought:
-            direction[i] = SHORT
-            confidence[i] = 0.5 + 0.5 * (value - overbought) / (100.0 - overbought)
-        elif not (value - exit_level) * (index[i - 1] - exit_level) <= 0.0:
-            direction[i] = HOLD
-            confidence[i] = 0.5
+        crossed = (value - exit_level) * (index[i - 1] - exit_level) <= 0.0
+        between = FLAT if crossed else HOLD
+        direction[i] = LONG if value < oversold else SHORT if value > overbought else between
+        below = (oversold - value) / oversold
+        above = (value - overbought) / (100.0 - overbought)
+        kept = 0.0 if crossed else 0.5
+        beyond = max(below, above)
+        confidence[i] = 0.5 + 0.5 * beyond if beyond > 0.0 else kept
     return direction, confidence

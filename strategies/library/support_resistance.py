@@ -70,20 +70,18 @@ def _reject(
     n = len(close)
     direction = np.full(n, FLAT, np.int8)
     confidence = np.zeros(n)
-    for i in range(warmup, n):
+    for i in range(warmup, n):  # selections rather than branches: these are unpredictable
         resistance, support = highest_high[i - 1], lowest_low[i - 1]
         zone = zone_frac * (resistance - support)
-        if close[i] > resistance or close[i] < support:
-            continue
-        if low[i] <= support + zone and close[i] > support and close[i] > opens[i]:
-            direction[i] = LONG
-            confidence[i] = 0.5 + 0.5 * (close[i] - low[i]) / (high[i] - low[i])
-        elif high[i] >= resistance - zone and close[i] < resistance and close[i] < opens[i]:
-            direction[i] = SHORT
-            confidence[i] = 0.5 + 0.5 * (high[i] - close[i]) / (high[i] - low[i])
-        elif not _reached(high[i], low[i], close[i - 1], 0.5 * (support + resistance)):
-            direction[i] = HOLD
-            confidence[i] = 0.5
+        held = (close[i] <= resistance) & (close[i] >= support)
+        up = held & (low[i] <= support + zone) & (close[i] > support) & (close[i] > opens[i])
+        down = held & (high[i] >= resistance - zone) & (close[i] < resistance)
+        down &= (close[i] < opens[i]) & (not up)
+        out = (not held) | _reached(high[i], low[i], close[i - 1], 0.5 * (support + resistance))
+        direction[i] = LONG if up else SHORT if down else FLAT if out else HOLD
+        won_back = close[i] - low[i] if up else high[i] - close[i]
+        kept = 0.0 if out else 0.5
+        confidence[i] = 0.5 + 0.5 * won_back / (high[i] - low[i]) if up | down else kept
     return direction, confidence
 
 
@@ -100,19 +98,16 @@ def _break(
         width = resistance - support
         above = close[i] - resistance - zone_frac * width
         below = support - zone_frac * width - close[i]
-        if above > 0.0:
-            direction[i] = LONG
-            confidence[i] = 0.5 + 0.5 * above / (above + width)
-        elif below > 0.0:
-            direction[i] = SHORT
-            confidence[i] = 0.5 + 0.5 * below / (below + width)
-        elif not _reached(high[i], low[i], close[i - 1], 0.5 * (support + resistance)):
-            direction[i] = HOLD
-            confidence[i] = 0.5
+        back = _reached(high[i], low[i], close[i - 1], 0.5 * (support + resistance))
+        between = FLAT if back else HOLD
+        direction[i] = LONG if above > 0.0 else SHORT if below > 0.0 else between
+        beyond = max(above, below)
+        kept = 0.0 if back else 0.5
+        confidence[i] = 0.5 + 0.5 * beyond / (beyond + width) if beyond > 0.0 else kept
     return direction, confidence
 
 
 @kernel
 def _reached(high: float, low: float, previous_close: float, level: float) -> bool:
     """Tell whether the way from the previous close through the bar touched `level`."""
-    return min(low, previous_close) <= level <= max(high, previous_close)
+    return (min(low, previous_close) <= level) & (level <= max(high, previous_close))
