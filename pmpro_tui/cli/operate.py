@@ -1,0 +1,222 @@
+"""`pmpro status|stop|kill|…`: one question or command to the running engine."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.model.errors import ControlError, PmproError, Refused, UserError
+from pmpro_tui.cli.output import Config, Json, Mode, Yes, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from engine.control.client import ControlClient
+    from engine.model.snapshot import Snapshot
+    from engine.runtime.settings import Settings
+
+STOP_WAIT_S = 60.0
+
+Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (status, stop, kill, enable, disable, halt, resume, flatten):
+        app.command(command.__name__)(command)
+
+
+def status(config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Show the engine's state, money, risk and positions."""
+    with _engine(config, mode) as client:
+        snapshot = _snapshot(client)
+    if json:
+        print_json(snapshot)
+        return
+    print_table(f"{snapshot.mode} {snapshot.account} {snapshot.server}", ("", ""), _facts(snapshot))
+    if snapshot.positions:
+        print_table(
+            "Positions",
+            ("ticket", "owner", "symbol", "side", "lots", "entry", "price", "profit"),
+            [
+                (
+                    p.ticket,
+                    p.owner,
+                    p.symbol,
+                    p.direction,
+                    f"{p.lots:g}",
+                    f"{p.entry_price:.{p.digits}f}",
+                    f"{p.price:.{p.digits}f}",
+                    f"{p.profit_ccy:,.2f}",
+                )
+                for p in snapshot.positions
+            ],
+        )
+
+
+def kill(target: Target, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Stop a strategy's or book's entries and close what it holds."""
+    _order("kill", target, config=config, mode=mode, json=json)
+
+
+def enable(target: Target, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Let a strategy or book trade again from its next change."""
+    _order("enable", target, config=config, mode=mode, json=json)
+
+
+def disable(target: Target, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Stop a strategy's or book's entries; what is held stays, protected."""
+    _order("disable", target, config=config, mode=mode, json=json)
+
+
+def halt(config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Refuse all entries until `resume`; exits go on."""
+    _order("halt", "", config=config, mode=mode, json=json)
+
+
+def resume(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
+    """Allow entries again after a halt."""
+    with _engine(config, mode) as client:
+        snapshot = _snapshot(client)
+        _confirm(f"Resume entries on {_account(snapshot)}?", "resume", yes)
+        _send(client, "resume", "", snapshot.version, json)
+
+
+def flatten(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
+    """Close every position and refuse entries until `resume`."""
+    with _engine(config, mode) as client:
+        snapshot = _snapshot(client)
+        lots = sum(p.lots for p in snapshot.positions)
+        _confirm(
+            f"Close {len(snapshot.positions)} positions, {lots:g} lots, on {_account(snapshot)}?",
+            "",
+            yes,
+        )
+        _send(client, "flatten", "", snapshot.version, json)
+
+
+def stop(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
+    """Stop the engine and wait until it has ended; positions stay as they are."""
+    settings = _settings(config, mode)
+    with _connected(settings) as client:
+        snapshot = _snapshot(client)
+        if snapshot.positions:
+            _confirm(
+                f"{len(snapshot.positions)} positions on {_account(snapshot)} stay open, "
+                "guarded by their stops at the broker alone.",
+                "stop",
+                yes,
+            )
+        _send(client, "stop", "", snapshot.version, json)
+    _await_end(settings.socket_path)
+
+
+def _order(name: str, target: str, *, config: Path | None, mode: str | None, json: bool) -> None:
+    with _engine(config, mode) as client:
+        _send(client, name, target, 0, json)
+
+
+def _send(client: "ControlClient", name: str, target: str, seen_version: int, json: bool) -> None:
+    from engine.control.client import new_command
+
+    command = new_command(
+        name,  # type: ignore[arg-type]  # only this module's names get here
+        target,
+        seen_version=seen_version,
+        now_ns=time.time_ns,
+    )
+    reply = client.send(command)
+    if not reply.ok:
+        raise Refused(reply.text)
+    if json:
+        print_json(reply)
+    else:
+        print_line(reply.text)
+
+
+def _confirm(question: str, word: str, yes: bool) -> None:
+    """Ask on the terminal: for `word` where one is given, else for yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError(f"{question} Say so with --yes: there is no terminal to ask on")
+    typed = input(f"{question} Type {word or 'yes'} to go on: ")
+    if typed.strip() != (word or "yes"):
+        raise UserError("not confirmed: nothing was done")
+
+
+def _settings(config: Path | None, mode: str | None) -> "Settings":
+    from engine.runtime.settings import load_settings
+
+    return load_settings(config, mode=mode)
+
+
+@contextmanager
+def _engine(config: Path | None, mode: str | None) -> Iterator["ControlClient"]:
+    with _connected(_settings(config, mode)) as client:
+        yield client
+
+
+@contextmanager
+def _connected(settings: "Settings") -> Iterator["ControlClient"]:
+    from engine.control.client import ControlClient
+
+    client = ControlClient(
+        settings.socket_path, mode=settings.mode, account=settings.terminal.login
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _snapshot(client: "ControlClient") -> "Snapshot":
+    snapshot = client.snapshot()
+    if snapshot is None:
+        raise ControlError("the engine has no snapshot yet: try again in a moment")
+    return snapshot
+
+
+def _await_end(socket_path: Path) -> None:
+    from engine.control.client import ControlClient
+
+    deadline_s = time.monotonic() + STOP_WAIT_S
+    while time.monotonic() < deadline_s:
+        client = ControlClient(socket_path, timeout_s=1.0)
+        try:
+            client.connect()
+        except PmproError:
+            return
+        finally:
+            client.close()
+        time.sleep(0.2)
+    raise ControlError(f"the engine still answers {STOP_WAIT_S:.0f} s after it was told to stop")
+
+
+def _account(snapshot: "Snapshot") -> str:
+    return f"{snapshot.mode} account {snapshot.account} at {snapshot.server}"
+
+
+def _facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
+    risk, currency = snapshot.risk, snapshot.currency
+    limits = " / ".join(f"{limit:.0%}" for limit in risk.drawdown_limits_frac)
+    states = [s.state for s in snapshot.strategies]
+    return [
+        ("state", f"{snapshot.state} {snapshot.state_reason}".strip()),
+        ("connection", "connected" if snapshot.connected else "LOST"),
+        ("data age", f"{snapshot.data_age_s:.1f} s"),
+        ("equity", f"{risk.equity_ccy:,.2f} {currency}"),
+        ("balance", f"{risk.balance_ccy:,.2f} {currency}"),
+        ("P&L today", f"{risk.pnl_today_ccy:+,.2f} {currency}"),
+        ("drawdown", f"{risk.drawdown_frac:.2%} of {limits}, tier {risk.tier}"),
+        (
+            "exposure",
+            f"{risk.gross_exposure_frac:.2f} of {risk.gross_exposure_max_frac:g} × equity",
+        ),
+        ("margin", f"{risk.margin_frac:.1%} of equity"),
+        ("strategies", f"{len(states)}, {states.count('ON')} on"),
+        ("positions", str(len(snapshot.positions))),
+        ("database", f"{snapshot.database}, {snapshot.journal_backlog} rows waiting"),
+    ]
