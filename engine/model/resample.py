@@ -1,0 +1,131 @@
+"""Higher timeframes from M1 bars, on the grid of the broker's wall clock; closed bars only.
+
+A cell of the grid is [start, end) in UTC. Up to H1 the grid is laid on the offset of the bar's own
+time; above, on the server's wall clock, so that a cell may be an hour shorter or longer when
+daylight saving changes. A higher bar's time is its cell's start. It is closed at the first batch
+at or after its cell's end, whether or not its last minutes have bars. Volumes add up in order of
+time; NaN counts as none unless all are NaN. The spread is the last known one.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.model.bars import BAR_DTYPE, Bars
+from engine.model.compiled import kernel
+from engine.model.server_clock import ServerClock
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
+
+Times = npt.NDArray[np.int64]
+
+_FIELDS: Final = ("open", "high", "low", "close", "volume", "spread")
+
+
+def resample(
+    bars: Bars, timeframe: Timeframe, clock: ServerClock, batches_ns: Times | None = None
+) -> tuple[Bars, Times]:
+    """Return the closed higher bars of M1 `bars`, and the batch at which each one closed.
+
+    `batches_ns` are the batch times, (n,) increasing, by default the closes of the bars
+    themselves: the portfolio's other symbols may close a bar whose last minute is missing.
+    """
+    times = np.ascontiguousarray(bars["time_ns"])
+    if batches_ns is None:
+        batches_ns = times + NS_PER_MINUTE
+    if timeframe == Timeframe.M1:
+        closed_at = np.searchsorted(batches_ns, times + NS_PER_MINUTE)
+        n_closed = int(np.searchsorted(closed_at, len(batches_ns)))
+        return bars[:n_closed], batches_ns[closed_at[:n_closed]]
+    starts, ends = _cells(times, timeframe, clock)
+    first = np.flatnonzero(np.diff(starts, prepend=np.iinfo(np.int64).min))
+    closed_at = np.searchsorted(batches_ns, ends[first])
+    n_closed = int(np.searchsorted(closed_at, len(batches_ns)))
+    out = np.empty(len(first), BAR_DTYPE)
+    out["time_ns"] = starts[first]
+    merged = _merge(np.stack([bars[name] for name in _FIELDS]), first)
+    for row, name in zip(merged, _FIELDS, strict=True):
+        out[name] = row
+    return out[:n_closed], batches_ns[closed_at[:n_closed]]
+
+
+class Resampler:
+    """The same bars, made as M1 bars arrive: keeps the minutes of the open cell."""
+
+    def __init__(self, timeframe: Timeframe, clock: ServerClock) -> None:
+        self.timeframe = timeframe
+        self._clock = clock
+        self._pending = np.empty(0, BAR_DTYPE)
+        self._end_ns = 0  # of the first pending bar's cell
+
+    def update(self, batch_ns: int, bars: Bars) -> Bars:
+        """Add M1 bars closed by `batch_ns`; return the higher bars that closed at it."""
+        if self.timeframe == Timeframe.M1:
+            return bars
+        if len(bars):
+            if not len(self._pending):
+                self._end_ns = self._cell_end(bars[:1])
+            self._pending = np.concatenate([self._pending, bars])
+        if not len(self._pending) or batch_ns < self._end_ns:
+            return self._pending[:0]
+        batch = np.array([batch_ns], np.int64)
+        closed, _ = resample(self._pending, self.timeframe, self._clock, batch)
+        _, ends = _cells(self._pending["time_ns"], self.timeframe, self._clock)
+        self._pending = self._pending[int(np.searchsorted(ends, batch_ns, side="right")) :].copy()
+        if len(self._pending):
+            self._end_ns = self._cell_end(self._pending[:1])
+        return closed
+
+    def _cell_end(self, bar: Bars) -> int:
+        _, ends = _cells(bar["time_ns"], self.timeframe, self._clock)
+        return int(ends[0])
+
+
+def _cells(times: Times, timeframe: Timeframe, clock: ServerClock) -> tuple[Times, Times]:
+    """Return start and end, UTC, of the cell of every time."""
+    server = times + clock.offsets_ns(times)
+    wall_starts = server - server % timeframe.ns
+    if timeframe <= Timeframe.H1:
+        starts = times - (server - wall_starts)
+        return starts, starts + timeframe.ns
+    walls, inverse = np.unique(wall_starts, return_inverse=True)
+    starts = np.array([_first_instant(clock, wall) for wall in walls.tolist()], np.int64)
+    ends = np.array([_first_instant(clock, wall + timeframe.ns) for wall in walls.tolist()])
+    return starts[inverse], ends[inverse]
+
+
+def _first_instant(clock: ServerClock, wall_ns: int) -> int:
+    """Return the first UTC instant at which the server's clock shows `wall_ns` or has passed it.
+
+    A repeated hour is met the first time; for a skipped one it is the moment of the skip.
+    """
+    before = clock.offset_ns(wall_ns - NS_PER_DAY)
+    after = clock.offset_ns(wall_ns + NS_PER_DAY)
+    if clock.offset_ns(wall_ns - before) == before:
+        return wall_ns - before
+    if clock.offset_ns(wall_ns - after) == after:
+        return wall_ns - after
+    return wall_ns - before
+
+
+@kernel
+def _merge(
+    values: npt.NDArray[np.float64], first: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return (6, k) of (6, n): the `_FIELDS` of the bars that begin at the indices `first`."""
+    opens, high, low, close, volume, spread = values
+    out = np.full((6, len(first)), np.nan)
+    for k in range(len(first)):
+        stop = first[k + 1] if k + 1 < len(first) else len(opens)
+        out[0, k] = opens[first[k]]
+        out[1, k] = high[first[k]]
+        out[2, k] = low[first[k]]
+        out[3, k] = close[stop - 1]
+        for i in range(first[k], stop):
+            out[1, k] = max(out[1, k], high[i])
+            out[2, k] = min(out[2, k], low[i])
+            if not np.isnan(volume[i]):
+                out[4, k] = volume[i] + (0.0 if np.isnan(out[4, k]) else out[4, k])
+            if not np.isnan(spread[i]):
+                out[5, k] = spread[i]
+    return out

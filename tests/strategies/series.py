@@ -1,0 +1,45 @@
+"""Bars for tests: random walks on a price grid, with gaps, ties, spikes and weekends."""
+
+from datetime import datetime
+
+import numpy as np
+
+from engine.model.bars import BAR_DTYPE, Bars
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, from_datetime
+
+POINT = 1e-5
+
+
+def utc(text: str) -> int:
+    """Return nanoseconds of "YYYY-MM-DD HH:MM" UTC."""
+    return from_datetime(datetime.fromisoformat(text + "+00:00"))
+
+
+def bars_at(times_ns, seed: int = 0) -> Bars:
+    """Return bars at given times: a random walk in points, with ties and rare spikes."""
+    rng = np.random.default_rng(seed)
+    n = len(times_ns)
+    steps = rng.integers(-12, 13, n) * rng.integers(0, 2, n)
+    steps[rng.random(n) < 0.003] *= 40
+    close = 110_000 + np.cumsum(steps)
+    opens = np.concatenate([[110_000], close[:-1]]) + rng.integers(-2, 3, n)
+    bars = np.empty(n, BAR_DTYPE)
+    bars["time_ns"] = times_ns
+    bars["open"] = opens / 1e5
+    bars["close"] = close / 1e5
+    bars["high"] = (np.maximum(opens, close) + rng.integers(0, 8, n)) / 1e5
+    bars["low"] = (np.minimum(opens, close) - rng.integers(0, 8, n)) / 1e5
+    bars["volume"] = np.where(rng.random(n) < 0.05, np.nan, rng.random(n) * 9)
+    bars["spread"] = np.where(rng.random(n) < 0.05, np.nan, rng.integers(1, 20, n) / 1e5)
+    return bars
+
+
+def random_bars(rng: np.random.Generator, start_ns: int, n: int) -> Bars:
+    """Return about `n` M1 bars with single missing minutes, holes of hours and weekends."""
+    steps = np.ones(n, np.int64)
+    steps[rng.random(n) < 0.03] = rng.integers(2, 9)
+    steps[rng.random(n) < 0.003] = rng.integers(60, 1500)
+    times = start_ns + np.cumsum(steps) * NS_PER_MINUTE
+    weekday = (times // NS_PER_DAY + 3) % 7
+    times = times[weekday < 5] if (weekday < 5).sum() > n // 2 else times
+    return bars_at(times, int(rng.integers(1 << 30)))
