@@ -1,0 +1,244 @@
+"""One data file's rows: what is wrong with them, said in a line, and the rows as bars.
+
+Columns `time, open, high, low, close[, volume, spread]` by name; others are ignored. Times are
+bar opens in UTC: in parquet a timestamp with zone UTC, in CSV ISO 8601 text (no zone means UTC)
+or a date and time with a space.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.market_files import MarketFile
+from engine.model.bars import BAR_DTYPE, Bars
+from engine.model.errors import DataError
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, iso_utc
+
+PRICES = ("open", "high", "low", "close")
+REQUIRED = ("time", *PRICES)
+OPTIONAL = ("volume", "spread")
+# Fewer bars than this may all be far apart by chance.
+_ENOUGH_BARS = 10
+
+Times = npt.NDArray[np.int64]
+
+
+class BarFile:
+    """An opened file: its checked times at once, its prices on demand."""
+
+    def __init__(self, file: MarketFile) -> None:
+        self.file = file
+        self.path = file.path
+        self._table: Any = None
+        if self.path.suffix == ".parquet":
+            self._parquet, time = _open_parquet(self.path)
+        else:
+            self._parquet = None
+            self._table = _read_csv(self.path)
+            time = self._table.column("time")
+        self.time_ns: Times = _times(self.path, time)
+        _check_times(self.path, self.time_ns)
+
+    def rows(self, start: int, stop: int) -> Bars:
+        """Return the checked bars of rows `start` to `stop`, NaN for unknown volume, spread."""
+        bars = np.empty(stop - start, BAR_DTYPE)
+        bars["time_ns"] = self.time_ns[start:stop]
+        table, offset = self._columns(start, stop)
+        for name in (*PRICES, *OPTIONAL):
+            if name in table.column_names:
+                bars[name] = _floats(self.path, name, table.column(name))[
+                    start - offset : stop - offset
+                ]
+            else:
+                bars[name] = np.nan
+        _check_prices(self.path, bars)
+        return bars
+
+    def _columns(self, start: int, stop: int) -> tuple[Any, int]:
+        """Return a table that covers the rows, and the row number it begins with."""
+        if self._parquet is None:
+            return self._table, 0
+        meta = self._parquet.metadata
+        counts = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+        ends = np.cumsum(counts)
+        groups = [
+            i
+            for i, (n, end) in enumerate(zip(counts, ends, strict=True))
+            if end > start and end - n < stop
+        ]
+        names = [n for n in self._parquet.schema_arrow.names if n in (*PRICES, *OPTIONAL)]
+        table = self._parquet.read_row_groups(groups, columns=names)
+        return table, int(ends[groups[0]] - counts[groups[0]]) if groups else start
+
+
+def _open_parquet(path: Path) -> tuple[Any, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        parquet = pq.ParquetFile(path)
+        schema = parquet.schema_arrow
+        _check_names(path, schema.names)
+        zone = getattr(schema.field("time").type, "tz", "")
+        if not pa.types.is_timestamp(schema.field("time").type) or zone != "UTC":
+            found = schema.field("time").type
+            raise DataError(
+                f"{path}: column time is {found}; it must be a timestamp with time zone UTC"
+            )
+        return parquet, parquet.read(["time"]).column("time")
+    except (pa.ArrowException, OSError) as e:
+        raise DataError(f"{path}: not a readable parquet file: {_one_line(e)}") from None
+
+
+def _read_csv(path: Path) -> Any:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    _check_names(path, _csv_header(path))
+    # Numbers are read as text first only if they do not parse, to name the cell.
+    kinds = {name: pa.float64() for name in (*PRICES, *OPTIONAL)} | {"time": pa.string()}
+    try:
+        return csv.read_csv(
+            path,
+            convert_options=csv.ConvertOptions(
+                column_types=kinds, include_columns=_present(path), strings_can_be_null=True
+            ),
+        )
+    except (pa.ArrowException, OSError) as e:
+        raise DataError(f"{path}: {_one_line(e)}; every row needs the header's fields") from None
+
+
+def _csv_header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as e:
+        raise DataError(f"{path}: cannot read: {_one_line(e)}") from None
+    if not first:
+        raise DataError(f"{path}: the file is empty; expected the header {','.join(REQUIRED)}")
+    if "," not in first:
+        raise DataError(
+            f"{path}: line 1 is not comma separated: {first[:60]!r}; "
+            f"expected the header {','.join(REQUIRED)}"
+        )
+    return [name.strip().strip('"') for name in first.split(",")]
+
+
+def _present(path: Path) -> list[str]:
+    return [name for name in _csv_header(path) if name in (*REQUIRED, *OPTIONAL)]
+
+
+def _check_names(path: Path, names: Iterable[str]) -> None:
+    there = list(names)
+    missing = [name for name in REQUIRED if name not in there]
+    if missing:
+        raise DataError(
+            f"{path}: column {', '.join(missing)} is missing; found: {', '.join(there)[:120]}; "
+            f"expected: {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
+        )
+    for name in (*REQUIRED, *OPTIONAL):
+        if there.count(name) > 1:
+            raise DataError(f"{path}: column {name} is there {there.count(name)} times; keep one")
+
+
+def _times(path: Path, column: Any) -> Times:
+    """Return (n,) int64 ns of a timestamp or ISO text column."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    if not len(column):
+        raise DataError(f"{path}: the file has no rows")
+    if column.null_count:
+        row = int(np.flatnonzero(pc.is_null(column).to_numpy(zero_copy_only=False))[0])
+        raise DataError(f"{path}: row {row + 1}: time is empty; every bar needs its open time")
+    if pa.types.is_string(column.type):
+        column = _parse_times(path, column)
+    ns = column.cast(pa.timestamp("ns", "UTC"), safe=True).cast(pa.int64())
+    out: Times = np.asarray(ns.to_numpy(zero_copy_only=False), dtype=np.int64)
+    return out
+
+
+def _parse_times(path: Path, text: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = pc.replace_substring_regex(text, r"(Z|\+00:?00)$", "")
+    try:
+        return plain.cast(pa.timestamp("ns")).cast(pa.timestamp("ns", "UTC"))
+    except pa.ArrowException:
+        for row, value in enumerate(plain.to_pylist()):
+            try:
+                pa.scalar(value).cast(pa.timestamp("ns"))
+            except pa.ArrowException:
+                raise DataError(
+                    f"{path}: row {row + 1}: time {text[row].as_py()!r} is not UTC in ISO 8601, "
+                    "such as 2018-06-01T13:05:00Z"
+                ) from None
+        raise
+
+
+def _floats(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
+    import pyarrow as pa
+
+    try:
+        values = column.cast(pa.float64()).to_numpy()
+    except pa.ArrowException as e:
+        raise DataError(f"{path}: column {name} is not numeric: {_one_line(e)}") from None
+    return np.asarray(values, dtype=np.float64)
+
+
+def _check_times(path: Path, time_ns: Times) -> None:
+    def fail(row: int, what: str) -> None:
+        raise DataError(f"{path}: row {row + 1} ({iso_utc(int(time_ns[row]))}): {what}")
+
+    off_grid = np.flatnonzero(time_ns % NS_PER_MINUTE)
+    if len(off_grid):
+        fail(int(off_grid[0]), "time is not on the minute; a bar's time is its open")
+    steps = np.diff(time_ns)
+    wrong = np.flatnonzero(steps <= 0)
+    if len(wrong):
+        row = int(wrong[0]) + 1
+        before = iso_utc(int(time_ns[row - 1]))
+        if steps[row - 1] == 0:
+            fail(row, "the time is there twice; keep one row a minute")
+        fail(row, f"the time goes back (the row before is {before}); sort the rows by time")
+    if len(steps) >= _ENOUGH_BARS and steps.min() > NS_PER_MINUTE:
+        minutes = int(steps.min()) // NS_PER_MINUTE
+        fail(0, f"bars are at least {minutes} minutes apart, but the name says M1; rename the file")
+    if time_ns[0] < 0 or time_ns[-1] > 200 * 366 * NS_PER_DAY:
+        fail(0, "the time is outside 1970 to 2169; check its unit")
+
+
+def _check_prices(path: Path, bars: Bars) -> None:
+    for name in PRICES:
+        column = bars[name]
+        wrong = np.flatnonzero(~((column > 0.0) & (column < np.inf)))
+        if len(wrong):
+            _fail(path, bars, wrong, f"{name} must be a price above 0")
+    high, low = bars["high"], bars["low"]
+    wrong = np.flatnonzero(high < low)
+    if len(wrong):
+        _fail(path, bars, wrong, "high is below low; are the columns swapped?")
+    for name in ("open", "close"):
+        wrong = np.flatnonzero((bars[name] > high) | (bars[name] < low))
+        if len(wrong):
+            what = f"{name} is outside low to high; are the columns swapped?"
+            _fail(path, bars, wrong, what)
+    wrong = np.flatnonzero((bars["spread"] < 0.0) | np.isinf(bars["spread"]))
+    if len(wrong):
+        _fail(path, bars, wrong, "spread must be 0 or more, in price units, or empty")
+
+
+def _fail(path: Path, bars: Bars, rows: npt.NDArray[np.intp], what: str) -> None:
+    bar = bars[rows[0]]
+    values = ", ".join(f"{name} {bar[name]:g}" for name in (*PRICES, "spread"))
+    count = f" ({len(rows)} bars)" if len(rows) > 1 else ""
+    raise DataError(f"{path}: bar {iso_utc(int(bar['time_ns']))}: {what}: {values}{count}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

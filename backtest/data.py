@@ -1,0 +1,87 @@
+"""Bars for research: a directory's files, joined, checked and cut to what a period needs."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from backtest.bar_file import BarFile
+from backtest.market_files import choose_files, list_files
+from engine.model.bars import BAR_DTYPE, Bars
+from engine.model.errors import DataError
+from engine.model.times import Timeframe, anchor_ns, iso_utc
+
+Warmup = tuple[Timeframe, int]
+"""A timeframe and how many of its bars come before the anchor of a period's first bar."""
+
+
+def load_bars(
+    data_dir: Path,
+    symbols: Iterable[str],
+    from_ns: int,
+    to_ns: int,
+    warmup: Sequence[Warmup] = (),
+    source: str | None = None,
+) -> dict[str, Bars]:
+    """Return each symbol's M1 bars that open before `to_ns`, from far enough back to warm up.
+
+    `spread` and `volume` are NaN where the file does not know them.
+
+    Raises:
+        DataError: files are missing, malformed, contradictory or have no bar in the period.
+    """
+    files, _ = list_files(data_dir)
+    return {
+        symbol: _load_symbol(
+            symbol,
+            [BarFile(f) for f in choose_files(files, symbol, data_dir, source)],
+            from_ns,
+            to_ns,
+            warmup,
+        )
+        for symbol in symbols
+    }
+
+
+def _load_symbol(
+    symbol: str, files: list[BarFile], from_ns: int, to_ns: int, warmup: Sequence[Warmup]
+) -> Bars:
+    files.sort(key=lambda f: int(f.time_ns[0]))
+    start_ns = _history_start(files, from_ns, warmup)
+    parts: list[tuple[BarFile, int, int]] = []
+    for file in files:
+        start, stop = np.searchsorted(file.time_ns, (start_ns, to_ns))
+        if start < stop:
+            parts.append((file, int(start), int(stop)))
+    for (one, _, one_stop), (other, start, _) in pairwise(parts):
+        if one.time_ns[one_stop - 1] >= other.time_ns[start]:
+            raise DataError(
+                f"{one.path.name} and {other.path.name} overlap at "
+                f"{iso_utc(int(other.time_ns[start]))}: choose with --source "
+                f"{one.file.source} or {other.file.source}, or move one file away"
+            )
+    bars = [file.rows(start, stop) for file, start, stop in parts]
+    joined = np.concatenate(bars) if bars else np.empty(0, BAR_DTYPE)
+    if not len(joined) or joined["time_ns"][-1] < from_ns:
+        first, last = (int(files[0].time_ns[0]), max(int(f.time_ns[-1]) for f in files))
+        raise DataError(
+            f"{symbol}: no bar from {iso_utc(from_ns)} to {iso_utc(to_ns)}; "
+            f"the files hold {iso_utc(first)} to {iso_utc(last)}"
+        )
+    return joined
+
+
+def _history_start(files: list[BarFile], from_ns: int, warmup: Sequence[Warmup]) -> int:
+    """Return the open of the earliest bar that a warm-up needs.
+
+    A bar of n minutes holds at most n of M1, so this many are enough.
+    """
+    times = np.sort(np.concatenate([f.time_ns for f in files]))
+    start_ns = from_ns
+    for timeframe, bars in warmup:
+        anchor = int(np.searchsorted(times, anchor_ns(timeframe, from_ns)))
+        first = max(0, anchor - (bars + 1) * int(timeframe))
+        if first < len(times):
+            start_ns = min(start_ns, int(times[first]))
+    return start_ns

@@ -1,0 +1,236 @@
+"""Run a portfolio over past bars: signals of a stretch, then the core over it, and so on.
+
+The period is half-open: bars that open in [from, to). Bars before it warm strategies up and give
+each symbol its last price, nothing else. The order of events is docs/SEMANTICS.md §1.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.loop import EQUITY, TRADE, close_all, run_batches, set_bar_quote
+from backtest.signals import SignalStream
+from engine.decision.batch import N_REFUSALS
+from engine.decision.state import Core, Records
+from engine.model.bars import Bars
+from engine.model.server_clock import ServerClock
+from engine.model.symbols import SymbolSpec
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from engine.portfolio.compile import CompiledPortfolio
+from strategies.base import Strategy
+from strategies.registry import create
+
+Integers = npt.NDArray[np.int64]
+_TRADES_AT_ONCE = 4096
+
+
+class Result(NamedTuple):
+    """What a backtest did.
+
+    `trades` (n,) TRADE in order of exit; `shares` (n, most members of a slot) entry shares of
+    each trade's members; `equity` (n_batches,) EQUITY, marked after each batch's quotes;
+    `refused` counts by Refusal; `core` is the final state, all flat.
+    """
+
+    compiled: CompiledPortfolio
+    from_ns: int
+    to_ns: int
+    trades: Records
+    shares: npt.NDArray[np.float64]
+    equity: Records
+    refused: Integers
+    core: Core
+    n_bars: int
+
+
+class _Stretch(NamedTuple):
+    """The batches of some days and all they need, flat: see `run_batches`."""
+
+    batch_ns: Integers
+    server_day: Integers
+    bars: Bars
+    bar_next: Integers
+    bar_stop: Integers
+    signals: Records
+    signal_next: Integers
+    signal_stop: Integers
+
+
+def make_strategies(compiled: CompiledPortfolio) -> list[Strategy]:
+    """Return the portfolio's strategies in the core's order.
+
+    Raises:
+        StrategyError: a kind or parameter is wrong.
+    """
+    specs = {spec.name: spec for spec in compiled.symbols}
+    return [
+        create(s.kind, s.params, s.symbol, s.timeframe, specs[s.symbol].point, s.name)
+        for s in compiled.strategies
+    ]
+
+
+def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
+    """Return the bars with the contract's spread where the data has none (0 is a spread)."""
+    unknown = np.isnan(bars["spread"])
+    if not unknown.any():
+        return bars
+    filled = bars.copy()
+    filled["spread"][unknown] = spec.spread_points * spec.point
+    return filled
+
+
+def simulate(
+    compiled: CompiledPortfolio,
+    bars: Mapping[str, Bars],
+    from_ns: int,
+    to_ns: int,
+    *,
+    progress: Callable[[float], None] = lambda _: None,
+    days_at_once: int = 1,
+) -> Result:
+    """Run the portfolio over `bars` (M1 by symbol, with warm-up) from `from_ns` to `to_ns`."""
+    run = _Run(compiled, bars, from_ns)
+    with ThreadPoolExecutor(1) as worker:
+        done: Future[None] | None = None
+        for stretch in _stretches(compiled, bars, from_ns, to_ns, days_at_once):
+            # The kernel runs without the GIL: the next stretch's signals are made meanwhile.
+            if done is not None:
+                done.result()
+            done = worker.submit(run.advance, stretch)
+            progress((int(stretch.batch_ns[-1]) - from_ns) / (to_ns - from_ns))
+        if done is not None:
+            done.result()
+    return run.finish(from_ns, to_ns)
+
+
+class _Run:
+    """The core under way and what it has written so far."""
+
+    def __init__(self, compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int) -> None:
+        self.compiled = compiled
+        self.core = compiled.core()
+        most = max((len(slot.members) for slot in compiled.slots), default=1)
+        self._trades = np.zeros(_TRADES_AT_ONCE + 2 * len(compiled.slots), TRADE)
+        self._shares = np.zeros((len(self._trades), most))
+        self._refused = np.zeros(N_REFUSALS, np.int64)
+        self._chosen = np.zeros(len(compiled.slots), np.int64)
+        self._opened = np.zeros(len(compiled.symbols), np.int64)
+        self._done: list[tuple[Records, npt.NDArray[np.float64]]] = []
+        self._equity: list[Records] = []
+        self._n_bars = 0
+        for s, spec in enumerate(compiled.symbols):
+            before = int(np.searchsorted(bars[spec.name]["time_ns"], from_ns))
+            if before:
+                last = fill_spread(bars[spec.name][before - 1 : before], spec)[0]
+                set_bar_quote(self.core, s, last["close"], last["spread"], 0)
+
+    def advance(self, stretch: _Stretch) -> None:
+        """Run the core over a stretch."""
+        equity = np.zeros(len(stretch.batch_ns), EQUITY)
+        self._n_bars += int((stretch.bar_stop - stretch.bar_next).sum())
+        batch = 0
+        while batch < len(stretch.batch_ns):
+            batch, n = run_batches(
+                self.core,
+                stretch.batch_ns,
+                stretch.server_day,
+                batch,
+                stretch.bars,
+                stretch.bar_next,
+                stretch.bar_stop,
+                stretch.signals,
+                stretch.signal_next,
+                stretch.signal_stop,
+                self._trades,
+                self._shares,
+                equity,
+                self._refused,
+                self._chosen,
+                self._opened,
+            )
+            self._keep(n)
+        self._equity.append(equity)
+
+    def _keep(self, n: int) -> None:
+        if n:
+            self._done.append((self._trades[:n].copy(), self._shares[:n].copy()))
+
+    def finish(self, from_ns: int, to_ns: int) -> Result:
+        """Close what is open at the last closes and return everything."""
+        equity = np.concatenate([np.zeros(0, EQUITY), *self._equity])
+        if len(equity):
+            end_ns = int(equity["time_ns"][-1])
+            self._keep(close_all(self.core, end_ns, self._trades, self._shares))
+            account = self.core.account[0]
+            equity[-1]["balance_ccy"] = equity[-1]["equity_ccy"] = account["balance_ccy"]
+        return Result(
+            compiled=self.compiled,
+            from_ns=from_ns,
+            to_ns=to_ns,
+            trades=np.concatenate([self._trades[:0], *(t for t, _ in self._done)]),
+            shares=np.concatenate([self._shares[:0], *(s for _, s in self._done)]),
+            equity=equity,
+            refused=self._refused,
+            core=self.core,
+            n_bars=self._n_bars,
+        )
+
+
+def _stretches(
+    compiled: CompiledPortfolio,
+    bars: Mapping[str, Bars],
+    from_ns: int,
+    to_ns: int,
+    days_at_once: int,
+) -> Iterator[_Stretch]:
+    """Yield the period cut at UTC midnights."""
+    clock = ServerClock(compiled.portfolio.server_clock)
+    columns = [bars[spec.name] for spec in compiled.symbols]
+    streams = [
+        SignalStream(
+            s, bars[s.symbol][: np.searchsorted(bars[s.symbol]["time_ns"], to_ns)], from_ns
+        )
+        for s in make_strategies(compiled)
+    ]
+    step_ns = days_at_once * NS_PER_DAY
+    start_ns = from_ns
+    while start_ns <= to_ns:
+        end_ns = min(start_ns - start_ns % NS_PER_DAY + step_ns, to_ns + 1)
+        day_bars = []
+        opens = np.zeros((end_ns - start_ns) // NS_PER_MINUTE + 2, np.bool_)
+        for spec, column in zip(compiled.symbols, columns, strict=True):
+            times = column["time_ns"]
+            # A bar that opened the minute before closes in this stretch.
+            earlier, first, last = np.searchsorted(
+                times, (max(start_ns - NS_PER_MINUTE, from_ns), start_ns, min(end_ns, to_ns))
+            )
+            day_bars.append(fill_spread(column[first:last], spec))
+            minutes = (times[earlier:last] - start_ns) // NS_PER_MINUTE
+            opens[minutes[minutes >= 0]] = True
+            opens[minutes + 1] = True
+        batch_ns = start_ns + np.flatnonzero(opens) * NS_PER_MINUTE
+        batch_ns = batch_ns[batch_ns < end_ns]
+        due = [stream.until(end_ns) for stream in streams]
+        if len(batch_ns):
+            bar_next, bar_stop = _ranges([len(b) for b in day_bars])
+            signal_next, signal_stop = _ranges([len(s) for s in due])
+            yield _Stretch(
+                batch_ns,
+                clock.days(batch_ns),
+                np.concatenate(day_bars),
+                bar_next,
+                bar_stop,
+                np.concatenate(due),
+                signal_next,
+                signal_stop,
+            )
+        start_ns = end_ns
+
+
+def _ranges(counts: list[int]) -> tuple[Integers, Integers]:
+    """Return where each of several runs, laid end to end, starts and stops."""
+    stops = np.cumsum(counts, dtype=np.int64)
+    return stops - np.array(counts, np.int64), stops
