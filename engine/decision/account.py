@@ -138,9 +138,36 @@ def update_tier(core: Core, now_ns: int) -> None:
         tier = 1
     account["tier"] = tier
     if tier == 3:
-        if held < 3:
-            account["halted_ns"] = now_ns
-        for i in range(len(core.slots)):
-            position = core.positions[i]
-            if position["direction"] != 0 and position["close_reason"] == 0:
-                position["close_reason"] = _DRAWDOWN
+        flatten_tier(core, held, now_ns)
+
+
+@core_kernel
+def flatten_tier(core: Core, held: int, now_ns: int) -> None:
+    """Stand in tier 3: every open position gets the goal to close."""
+    account = core.account[0]
+    account["tier"] = 3
+    if held < 3:
+        account["halted_ns"] = now_ns
+    for i in range(len(core.slots)):
+        position = core.positions[i]
+        if position["direction"] != 0 and position["close_reason"] == 0:
+            position["close_reason"] = _DRAWDOWN
+
+
+@core_kernel
+def guard(core: Core, now_ns: int) -> None:
+    """Mark between batches and only tighten: refuse entries at tier 2, flatten at tier 3.
+
+    The high-water mark stays: it moves at batches alone, as in a backtest.
+    """
+    account = core.account[0]
+    limits = core.limits[0]
+    update_conversions(core)
+    mark(core)
+    drawdown = 1.0 - account["equity_ccy"] / account["high_water_ccy"]
+    account["drawdown_frac"] = max(drawdown, 0.0)
+    held = account["tier"]
+    if drawdown >= limits["drawdown_flatten_frac"]:
+        flatten_tier(core, held, now_ns)
+    elif drawdown >= limits["drawdown_stop_entries_frac"] and held < 2:
+        account["tier"] = 2

@@ -1,0 +1,165 @@
+"""What each slot's position is made of, and the trades that came of it.
+
+Amounts are the broker's own deals. A member's part of a trade is its entry share; today's results
+and the score are kept from those parts.
+"""
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from engine.model.orders import Intent, Outcome
+from engine.model.reasons import ExitReason
+from engine.model.records import TradeRow
+
+
+class OpenTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """An open position: the order that opened it and whose signal it was."""
+
+    key: str
+    book: str
+    symbol: str
+    direction: int
+    lots: float
+    entry_ns: int
+    entry_price: float
+    stop: float
+    target: float
+    commission_ccy: float
+    intent_id: int
+    order: int
+    deal: int
+    shares: dict[str, float]
+
+
+class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished trade; `profit_ccy` is net of commission and swap."""
+
+    opened: OpenTrade
+    exit_ns: int
+    exit_price: float
+    reason: ExitReason
+    commission_ccy: float
+    swap_ccy: float
+    profit_ccy: float
+
+
+class Tally(msgspec.Struct, kw_only=True):
+    """One member's results: today's, and the sums its score is made of."""
+
+    today_ccy: float = 0.0
+    today_trades: int = 0
+    n_trades: int = 0
+    sum_ccy: float = 0.0
+    sum_square: float = 0.0
+
+    def score(self) -> float:
+        """Return mean over standard error of the net results a trade; 0 below two trades."""
+        if self.n_trades < 2:
+            return 0.0
+        mean = self.sum_ccy / self.n_trades
+        variance = (self.sum_square - self.n_trades * mean * mean) / (self.n_trades - 1)
+        return mean / math.sqrt(variance / self.n_trades) if variance > 0.0 else 0.0
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """Open trades by slot and every member's tally; saved beside the core's state."""
+
+    account: int
+    open: dict[str, OpenTrade] = {}
+    tallies: dict[str, Tally] = {}
+
+    def opened(
+        self, slot: str, intent: Intent, outcome: Outcome, stop: float, target: float
+    ) -> TradeRow:
+        """Take a filled entry."""
+        trade = OpenTrade(
+            key=f"{self.account}-{intent.magic}",
+            book=intent.book,
+            symbol=intent.symbol,
+            direction=intent.direction,
+            lots=outcome.lots,
+            entry_ns=outcome.time_ns,
+            entry_price=outcome.price,
+            stop=stop,
+            target=target,
+            commission_ccy=outcome.commission_ccy,
+            intent_id=intent.id,
+            order=outcome.order,
+            deal=outcome.deal,
+            shares=intent.shares,
+        )
+        self.open[slot] = trade
+        return _row(trade)
+
+    def closed(
+        self, slot: str, reason: ExitReason, outcome: Outcome
+    ) -> tuple[TradeRow, ClosedTrade]:
+        """Take a closing deal; every member gets its share of the net result."""
+        trade = self.open.pop(slot)
+        commission = trade.commission_ccy + outcome.commission_ccy
+        done = ClosedTrade(
+            opened=trade,
+            exit_ns=outcome.time_ns,
+            exit_price=outcome.price,
+            reason=reason,
+            commission_ccy=commission,
+            swap_ccy=outcome.swap_ccy,
+            profit_ccy=outcome.profit_ccy + commission + outcome.swap_ccy,
+        )
+        for member, share in trade.shares.items():
+            self._count(member, share * done.profit_ccy)
+        row = msgspec.structs.replace(
+            _row(trade),
+            exit_time_ns=done.exit_ns,
+            exit_price=done.exit_price,
+            exit_reason=reason.name,
+            commission=commission,
+            swap=done.swap_ccy,
+            profit_loss=done.profit_ccy,
+            close_order_ticket=outcome.order,
+            close_deal_ticket=outcome.deal,
+        )
+        return row, done
+
+    def _count(self, member: str, amount_ccy: float) -> None:
+        tally = self.tallies.setdefault(member, Tally())
+        tally.today_ccy += amount_ccy
+        tally.today_trades += 1
+        tally.n_trades += 1
+        tally.sum_ccy += amount_ccy
+        tally.sum_square += amount_ccy * amount_ccy
+
+    def new_day(self) -> None:
+        """Start today's results anew."""
+        for tally in self.tallies.values():
+            tally.today_ccy = 0.0
+            tally.today_trades = 0
+
+    def open_share_ccy(self, profits_ccy: Mapping[str, float]) -> dict[str, float]:
+        """Return each member's part of the open profits, which are given by slot."""
+        out: dict[str, float] = {}
+        for slot, trade in self.open.items():
+            for member, share in trade.shares.items():
+                out[member] = out.get(member, 0.0) + share * profits_ccy.get(slot, 0.0)
+        return out
+
+
+def _row(trade: OpenTrade) -> TradeRow:
+    return TradeRow(
+        trade_key=trade.key,
+        strategy=trade.book,
+        symbol=trade.symbol,
+        direction="BUY" if trade.direction > 0 else "SELL",
+        lot_size=trade.lots,
+        entry_time_ns=trade.entry_ns,
+        entry_price=trade.entry_price,
+        stop=None if math.isnan(trade.stop) else trade.stop,
+        target=None if math.isnan(trade.target) else trade.target,
+        commission=trade.commission_ccy,
+        intent_id=trade.intent_id,
+        order_ticket=trade.order,
+        deal_ticket=trade.deal,
+        shares=trade.shares,
+    )

@@ -1,0 +1,42 @@
+"""What became of an intent, read from the terminal's deals by order, deal or magic."""
+
+from collections.abc import Iterable, Sequence
+
+from engine.model.broker import BrokerDeal
+from engine.model.orders import Intent, IntentState, Outcome
+
+
+def deals_of(intent: Intent, order: int, deals: Iterable[BrokerDeal]) -> list[BrokerDeal]:
+    """Return an intent's own deals: by its order, else by its magic.
+
+    A stop or target deal carries the magic of the position's opening order; its reason tells it
+    apart from the order itself, so entry must match the intent's action.
+    """
+    opening = intent.action == "OPEN"
+    return [
+        deal
+        for deal in deals
+        if ((order and deal.order == order) or deal.magic == intent.magic)
+        and (deal.entry in (0, 2)) == opening
+    ]
+
+
+def done(intent: Intent, deals: Sequence[BrokerDeal], retcode: int = 0) -> Outcome:
+    """Return the outcome that deals prove; several fills count as one at their mean price."""
+    lots = sum(deal.lots for deal in deals)
+    first = deals[0]
+    price = first.price if len(deals) == 1 else sum(deal.price * deal.lots for deal in deals) / lots
+    return Outcome(
+        intent_id=intent.id,
+        state=IntentState.DONE,
+        retcode=retcode,
+        order=first.order,
+        deal=first.ticket,
+        position=first.position_id,
+        lots=first.lots if len(deals) == 1 else round(lots, 8),
+        price=price,
+        profit_ccy=sum(deal.profit_ccy for deal in deals),
+        commission_ccy=sum(deal.commission_ccy for deal in deals),
+        swap_ccy=sum(deal.swap_ccy for deal in deals),
+        time_ns=first.time_ns,
+    )

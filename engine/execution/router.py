@@ -1,0 +1,153 @@
+"""Orders: durable before they are sent, sent once, settled by the deals they made.
+
+A phase's intents are committed in one transaction before the first is sent. The caller applies
+the outcomes and commits them together with its own state.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from engine.execution.journal import Journal
+from engine.execution.outcomes import deals_of, done
+from engine.execution.terminal import Terminal
+from engine.model.broker import OrderRequest, OrderResult
+from engine.model.errors import BrokerError, JournalError, NotSent, OutcomeUnknown
+from engine.model.orders import Intent, IntentState, Outcome
+from engine.model.times import NS_PER_HOUR
+from engine.terminal.retcodes import Action, classify
+
+log = structlog.get_logger(__name__)
+
+# A terminal shows a deal hundreds of milliseconds after it answered DONE.
+DEAL_WAIT_S = 3.0
+_DEAL_POLL_S = 0.05
+COMMENT_PREFIX = "pm"
+
+
+def request_of(intent: Intent) -> OrderRequest:
+    """Return the market deal that carries out an intent."""
+    opening = intent.action == "OPEN"
+    return OrderRequest(
+        symbol=intent.symbol,
+        direction=intent.direction if opening else -intent.direction,
+        lots=intent.lots,
+        price=intent.price,
+        magic=intent.magic,
+        comment=f"{COMMENT_PREFIX}{intent.id}",
+        stop=intent.stop if opening else 0.0,
+        target=intent.target if opening else 0.0,
+        position=0 if opening else intent.position,
+    )
+
+
+class Router:
+    """Sends intents through the terminal, never one twice."""
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        journal: Journal,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._terminal = terminal
+        self._journal = journal
+        self._pause = pause
+        self._last_id = journal.last_intent_id()
+
+    def new_id(self) -> int:
+        """Return the next intent id; ids are never used again."""
+        self._last_id += 1
+        return self._last_id
+
+    def execute(
+        self, intents: Sequence[Intent], *, allowed: Callable[[Intent], bool]
+    ) -> list[Outcome]:
+        """Journal the intents, send each in turn and return what became of them, in order.
+
+        `allowed` is asked again right before each send: a kill may have come in between. After an
+        unknown outcome no further entry of the phase is sent. Where the journal cannot be written
+        nothing is opened, but closing goes on: the position, not the journal, is the danger.
+        """
+        if not intents:
+            return []
+        try:
+            self._journal.commit(intents=intents)
+            no_entries = False
+        except JournalError as e:
+            log.critical("intents_not_journaled", error=str(e))
+            no_entries = True
+        outcomes: list[Outcome] = []
+        for intent in intents:
+            if not allowed(intent) or (no_entries and intent.action == "OPEN"):
+                outcome = _outcome(intent, IntentState.NOT_SENT, detail="withdrawn before sending")
+            else:
+                outcome = self._send(intent)
+            no_entries = no_entries or outcome.state == IntentState.UNKNOWN
+            outcomes.append(outcome)
+        return self._with_deals(intents, outcomes)
+
+    def _send(self, intent: Intent) -> Outcome:
+        try:
+            result = self._terminal.send(request_of(intent))
+        except NotSent as e:
+            return _outcome(intent, IntentState.NOT_SENT, detail=str(e))
+        except OutcomeUnknown as e:
+            log.error("order_outcome_unknown", intent=intent.id, symbol=intent.symbol)
+            return _outcome(intent, IntentState.UNKNOWN, detail=str(e))
+        return _judged(intent, result)
+
+    def _with_deals(self, intents: Sequence[Intent], outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Replace each DONE by what its deals say; without a deal in time it is unknown."""
+        settled = list(outcomes)
+        waiting = [i for i, o in enumerate(settled) if o.state == IntentState.DONE]
+        from_ns = min(intent.created_ns for intent in intents) - NS_PER_HOUR
+        for attempt in range(int(DEAL_WAIT_S / _DEAL_POLL_S)):
+            if not waiting:
+                return settled
+            if attempt:
+                self._pause(_DEAL_POLL_S)
+            try:
+                deals = self._terminal.deals(from_ns)
+            except BrokerError as e:
+                log.warning("deals_unread", error=str(e))
+                continue
+            for i in list(waiting):
+                own = deals_of(intents[i], settled[i].order, deals)
+                if own:
+                    settled[i] = done(intents[i], own, settled[i].retcode)
+                    waiting.remove(i)
+        for i in waiting:
+            settled[i] = _outcome(
+                intents[i],
+                IntentState.UNKNOWN,
+                retcode=settled[i].retcode,
+                order=settled[i].order,
+                detail="done, but its deal has not appeared",
+            )
+        return settled
+
+
+def _judged(intent: Intent, result: OrderResult) -> Outcome:
+    verdict = classify(result)
+    state = {
+        Action.OK: IntentState.DONE,
+        Action.RECONCILE: IntentState.UNKNOWN,
+    }.get(verdict.action, IntentState.REJECTED)
+    return _outcome(
+        intent,
+        state,
+        retcode=result.retcode,
+        order=result.order,
+        detail="" if verdict.filled else f"{verdict.name} {result.comment or result.error_text}",
+    )
+
+
+def _outcome(
+    intent: Intent, state: IntentState, *, retcode: int = 0, order: int = 0, detail: str = ""
+) -> Outcome:
+    return Outcome(
+        intent_id=intent.id, state=state, retcode=retcode, order=order, detail=detail.strip()
+    )

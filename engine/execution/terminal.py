@@ -1,0 +1,34 @@
+"""What execution asks of a terminal; `engine.terminal.gateway.Gateway` is the one that runs."""
+
+from typing import Protocol
+
+from engine.model.broker import (
+    AccountState,
+    BrokerDeal,
+    BrokerOrder,
+    BrokerPosition,
+    OrderRequest,
+    OrderResult,
+)
+
+
+class Terminal(Protocol):
+    """The gateway's part that execution uses; each call has a deadline and may raise BrokerError."""
+
+    def account(self) -> AccountState:
+        """Return the account now."""
+
+    def positions(self) -> list[BrokerPosition]:
+        """Return every open position of the account; a failure raises, it is never empty."""
+
+    def orders(self) -> list[BrokerOrder]:
+        """Return working orders."""
+
+    def deals(self, from_ns: int) -> list[BrokerDeal]:
+        """Return deals since `from_ns`, oldest first."""
+
+    def send(self, request: OrderRequest) -> OrderResult:
+        """Send once; OutcomeUnknown when nobody can tell, NotSent when it surely was not."""
+
+    def modify(self, symbol: str, position: int, stop: float, target: float) -> OrderResult:
+        """Set a position's stop and target; 0.0 removes one."""
