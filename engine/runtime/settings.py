@@ -16,6 +16,7 @@ from engine.control.paths import socket_path
 from engine.model.errors import ConfigError
 from engine.runtime.option_errors import explain
 from engine.runtime.option_sources import (
+    Layer,
     absolute_paths,
     merge,
     nested,
@@ -118,8 +119,7 @@ def load_settings(
     """Return checked settings.
 
     Args:
-        path: configuration file; None takes `default_file()` if it exists, and nothing when
-            `mode` asks for the demo, which is the same on every box.
+        path: configuration file; None takes `default_file()` if it exists.
         mode: demo, paper or live, over the file's and the environment's.
         overrides: from the command line, `"section.key"` to value; None is "not given".
 
@@ -129,15 +129,13 @@ def load_settings(
     given = {key: value for key, value in overrides.items() if value is not None}
     if mode is not None:
         given["mode"] = mode
-    if path is None and mode != "demo":
-        path = _present(default_file())
+    named = path is not None
+    path = path if path is not None else _present(default_file())
+    layers = [] if path is None else [absolute_paths(read_file(path), path.absolute().parent)]
+    if mode == "demo" and not named:
+        layers = [_without_account(layer) for layer in layers]
     here = Path.cwd()
-    layers = [
-        absolute_paths(read_environment(), here),
-        absolute_paths(nested(given), here),
-    ]
-    if path is not None:
-        layers.insert(0, absolute_paths(read_file(path), path.absolute().parent))
+    layers += [absolute_paths(layer, here) for layer in (read_environment(), nested(given))]
     place = place_of(given, path)
     try:
         settings = Settings.model_validate(merge(layers))
@@ -151,6 +149,13 @@ def load_settings(
 def _present(path: Path) -> Path | None:
     # A file that was named and is missing is the reader's error; the usual one may be absent.
     return path if path.exists() or "PMPRO_CONFIG" in os.environ else None
+
+
+def _without_account(layer: Layer) -> Layer:
+    """Return what a file for paper or live also means for a demo on the same box."""
+    if layer.get("mode", "demo") == "demo":
+        return layer
+    return {k: v for k, v in layer.items() if k not in ("terminal", "database", "portfolio")}
 
 
 def _refuse_contradictions(settings: Settings, place: Callable[[str], str]) -> None:

@@ -1,0 +1,61 @@
+"""The kernel cache never serves a result of code that is no longer there."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+
+CALLEE = (
+    "from engine.model.compiled import kernel\n\n@kernel\ndef limit(x):\n    return x * {factor}\n"
+)
+CALLER = (
+    "from engine.decision.callee import limit\n"
+    "from engine.model.compiled import kernel\n\n"
+    "@kernel\ndef decide(x):\n    return limit(x) + 1\n"
+)
+RUN = (
+    "import os\nfrom engine.decision.caller import decide\n"
+    "print(decide(10), sum(decide.stats.cache_hits.values()), os.environ['NUMBA_CACHE_DIR'])"
+)
+
+
+def tree(root: Path) -> None:
+    for package in ("engine", "engine/model", "engine/decision"):
+        (root / package).mkdir(parents=True)
+        (root / package / "__init__.py").touch()
+    shutil.copy(REPO / "engine/model/compiled.py", root / "engine/model/compiled.py")
+    (root / "engine/decision/caller.py").write_text(CALLER)
+    (root / "engine/decision/callee.py").write_text(CALLEE.format(factor=2))
+
+
+def decide(root: Path) -> tuple[int, int, str]:
+    """Return the kernel's answer for 10, its cache hits and its cache, in a new process."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "PMPRO_CACHE_DIR": str(root / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", RUN],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    answer, hits, cache = done.stdout.split()
+    return int(answer), int(hits), cache
+
+
+def test_an_edited_callee_in_another_file_is_noticed(tmp_path: Path) -> None:
+    """numba alone would serve the old callee: an upgrade must not trade yesterday's rule."""
+    root = tmp_path / "tree"
+    tree(root)
+    first, _, first_cache = decide(root)
+    again, hits, _ = decide(root)
+    (root / "engine/decision/callee.py").write_text(CALLEE.format(factor=3))
+    edited, _, edited_cache = decide(root)
+
+    assert (first, again, edited) == (21, 21, 31)
+    assert hits == 1
+    assert first_cache != edited_cache
