@@ -76,14 +76,16 @@ class Child:
         self._on_event = on_event
         self._on_exit = on_exit
         self._call_lock = threading.Lock()
+        self._write_lock = threading.Lock()
         self._kill_lock = threading.Lock()
         self._ended = threading.Event()
         self._reaping = False
+        self._killed = False
         self._replies: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._process = _start(module, argv, log_path, env or {})
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._stdin_fd = self._process.stdin.fileno()
+        self._stdin = self._process.stdin
         self._reader = threading.Thread(
             target=self._read, args=(self._process.stdout.fileno(),), name=f"{name}-reader"
         )
@@ -99,6 +101,11 @@ class Child:
     def alive(self) -> bool:
         """Whether the child has not ended; False only once it is certainly dead."""
         return not self._ended.is_set()
+
+    @property
+    def killed(self) -> bool:
+        """Whether this side has killed it, or tried to."""
+        return self._killed
 
     @property
     def exit_code(self) -> int | None:
@@ -118,6 +125,12 @@ class Child:
         try:
             self.send(body, timeout_s=deadline_s - time.monotonic())
             return self.collect(timeout_s=deadline_s - time.monotonic(), on_frame=on_frame)
+        except ChildFailed:
+            raise
+        except BaseException:
+            # Also an interrupted wait: the late reply would be taken for the next one.
+            self.kill()
+            raise
         finally:
             self._call_lock.release()
 
@@ -134,8 +147,11 @@ class Child:
             watchdog.daemon = True
             watchdog.start()
         try:
-            write_frame(self._stdin_fd, REQUEST, body)
-        except (OSError, ValueError):
+            with self._write_lock:
+                if self._stdin.closed:
+                    raise ChildGone(self._obituary(), sent=False)
+                write_frame(self._stdin.fileno(), REQUEST, body)
+        except OSError:
             self.kill()
             raise ChildGone(self._obituary(), sent=True) from None
         finally:
@@ -169,13 +185,15 @@ class Child:
 
     def kill(self) -> bool:
         """Kill the child's process group; return whether it is dead, waiting KILL_WAIT_S."""
+        self._killed = True
         self._signal_group()
         return self._ended.wait(KILL_WAIT_S)
 
     def close(self, grace_s: float = 2.0) -> None:
         """Close the pipe, wait for the child to end by itself, kill it after `grace_s`."""
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
+        if self._write_lock.acquire(timeout=grace_s):
+            self._stdin.close()
+            self._write_lock.release()
         if not self._ended.wait(grace_s):
             _log.warning("child_killed", child=self.name, after_s=grace_s)
             self.kill()
@@ -213,7 +231,7 @@ class Child:
             return
         try:
             self._on_event(frame[1])
-        except Exception:  # noqa: BLE001  (border: a bad listener must not stop the replies)
+        except Exception:
             _log.exception("child_event_failed", child=self.name)
 
     def _reap(self) -> None:
@@ -223,6 +241,8 @@ class Child:
         with self._kill_lock:
             self._reaping = True
         code = self._process.wait()
+        with self._write_lock:  # a writer to a dead child fails at once
+            self._stdin.close()
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._ended.set()
@@ -230,7 +250,7 @@ class Child:
         if self._on_exit is not None:
             try:
                 self._on_exit(code)
-            except Exception:  # noqa: BLE001  (border: thread)
+            except Exception:
                 _log.exception("child_exit_failed", child=self.name)
 
 

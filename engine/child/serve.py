@@ -74,7 +74,7 @@ def _reply_frames(handler: Handler, body: bytes) -> Iterator[tuple[int, bytes]]:
             for part in reply:
                 yield PART, part
             yield REPLY, b""
-    except Exception as error:  # noqa: BLE001  (border: one bad request must not end the child)
+    except Exception as error:
         traceback.print_exc()
         yield ERROR, f"{type(error).__name__}: {error}".encode()
 
@@ -82,7 +82,7 @@ def _reply_frames(handler: Handler, body: bytes) -> Iterator[tuple[int, bytes]]:
 def _event_frames(idle: Idle) -> Iterator[bytes]:
     try:
         yield from idle()
-    except Exception:  # noqa: BLE001  (border: one bad look must not end the child)
+    except Exception:
         traceback.print_exc()
 
 

@@ -45,7 +45,7 @@ def _run() -> None:
                 bufsize=0,
                 start_new_session=True,
             )
-        except Exception as error:  # noqa: BLE001  (border: the caller gets it)
+        except Exception as error:
             started.set_exception(error)
         else:
             started.set_result(process)

@@ -1,0 +1,158 @@
+"""The terminal host: a child process that owns the MetaTrader module, and nothing else.
+
+`python -P -m engine.terminal.host POLL_MS`, started by `engine.terminal.host_link`. The first
+request opens it (lock, module); after that every request is one entry of the table below.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from engine.child.serve import serve
+from engine.model.broker import MarketUpdate
+from engine.model.errors import BrokerError, NotSent, PmproError, StateError
+from engine.terminal import protocol as p
+from engine.terminal import trading
+from engine.terminal.loading import load
+from engine.terminal.lock_file import hold_lock
+from engine.terminal.session import Session
+from engine.terminal.watcher import Watcher
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+_decode_op = msgspec.msgpack.Decoder(p.Op).decode
+
+
+class Host:
+    """Answers operations on the one session of this process."""
+
+    def __init__(self) -> None:
+        self._config: p.HostConfig | None = None
+        self._lock_fd = -1
+        self._session: Session | None = None
+        self._watcher: Watcher | None = None
+        self._table: dict[type[Any], Callable[[Any], Any]] = {
+            p.Open: self._open,
+            p.Connect: lambda _: self.session.connect(),
+            p.GetAccount: lambda _: self.session.account(),
+            p.GetTerminal: lambda _: self.session.describe(),
+            p.GetSymbols: lambda op: [self.session.facts(n, fresh=True) for n in op.names],
+            p.GetRates: lambda op: self.session.rates(op.symbol, op.from_ns, op.to_ns).tobytes(),
+            p.GetLastRates: self._last_rates,
+            p.GetQuotes: lambda op: [self.session.quote(name) for name in op.names],
+            p.GetPositions: lambda _: self.session.positions(),
+            p.GetOrders: lambda _: self.session.orders(),
+            p.GetOrderHistory: lambda op: self.session.order_history(op.from_ns),
+            p.GetDeals: lambda op: self.session.deals(op.from_ns),
+            p.CalcProfit: self._calc_profit,
+            p.CalcMargin: self._calc_margin,
+            p.Check: lambda op: trading.check(self.session, op.order),
+            p.Send: self._send,
+            p.Modify: self._modify,
+            p.Watch: self._watch,
+            p.Advance: self._advance,
+            p.Control: lambda op: self._control(op.body),
+        }
+
+    @property
+    def session(self) -> Session:
+        """The open session."""
+        if self._session is None:
+            raise NotSent("terminal host is not open")
+        return self._session
+
+    def answer(self, body: bytes) -> bytes:
+        """Do one operation; every error becomes a failure record."""
+        op = _decode_op(body)
+        started_s = time.perf_counter()
+        try:
+            reply = p.Reply(result=msgspec.Raw(_encode(self._table[type(op)](op))))
+        except PmproError as error:
+            reply = p.Reply(failure=_failure(error))
+        took_ms = 1000 * (time.perf_counter() - started_s)
+        text = "" if reply.failure is None else reply.failure.text
+        _log.debug("operation", id=op.id, op=type(op).__name__, ms=round(took_ms, 3), failure=text)
+        return _encode(reply)
+
+    def look(self) -> Iterator[bytes]:
+        """Yield what the watcher saw since the last look."""
+        if self._watcher is not None:
+            yield from map(_encode, self._watcher.poll())
+
+    def _open(self, op: p.Open) -> None:
+        if self._session is not None:
+            raise NotSent("terminal host is open already")
+        self._lock_fd = hold_lock(Path(op.config.lock_path), wait_s=op.config.lock_wait_s)
+        self._config = op.config
+        self._session = Session(load(op.config), op.config)
+        self._watcher = Watcher(self._session, op.config)
+
+    def _last_rates(self, op: p.GetLastRates) -> bytes:
+        bars = self.session.newest_rates(op.symbol, op.count + 1, self.session.now_ns())
+        return bars[-op.count :].tobytes()
+
+    def _calc_profit(self, op: p.CalcProfit) -> float:
+        return trading.calc_profit(
+            self.session, op.direction, op.symbol, op.lots, op.open_price, op.close_price
+        )
+
+    def _calc_margin(self, op: p.CalcMargin) -> float:
+        return trading.calc_margin(self.session, op.direction, op.symbol, op.lots, op.price)
+
+    def _send(self, op: p.Send) -> Any:
+        assert self._config is not None
+        return trading.send(self.session, op.order, checked=self._config.check_orders)
+
+    def _modify(self, op: p.Modify) -> Any:
+        return trading.modify(self.session, op.symbol, op.ticket, op.stop, op.target)
+
+    def _watch(self, op: p.Watch) -> None:
+        assert self._watcher is not None
+        self.session.ask("terminal_info")
+        self._watcher.watch(op.names, op.from_ns)
+
+    def _advance(self, op: p.Advance) -> MarketUpdate:
+        assert self._watcher is not None
+        self._control({"op": "advance", "to_ns": op.to_ns})
+        return self._watcher.batch(op.to_ns)
+
+    def _control(self, body: dict[str, Any]) -> dict[str, Any]:
+        control = self.session.terminal.control
+        if control is None:
+            raise BrokerError("this terminal module has no simulation control")
+        return control(body)
+
+
+def _failure(error: PmproError) -> p.Failure:
+    if isinstance(error, p.CallFailed):
+        return p.Failure(kind="call", code=error.code, text=error.reason, function=error.function)
+    if isinstance(error, NotSent):
+        return p.Failure(kind="refused", text=str(error))
+    return p.Failure(kind="locked" if isinstance(error, StateError) else "config", text=str(error))
+
+
+def main() -> None:
+    """Serve until the engine closes the pipe."""
+    # The log file is this process's stderr.
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    host = Host()
+    serve(host.answer, idle=host.look, idle_s=float(sys.argv[1]) / 1000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The engine's end of the terminal host: deadlines, restarts, and what a failure means.
+
+A host that misses a deadline is dead when its caller hears of it. A supervisor thread starts the
+next one, which waits for the old one's lock file; calls wait for it inside their own deadline.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+
+from engine.child.parent import Child, ChildError, ChildGone
+from engine.model.errors import BrokerError, NotSent, OutcomeUnknown, PmproError, StateError
+from engine.terminal import protocol as p
+from engine.terminal.turnstile import Turnstile
+
+T = TypeVar("T")
+Ask = Callable[[Any, type[Any], float], Any]
+"""(operation, type of its result, deadline in seconds) -> result."""
+
+_BACKOFF_FIRST_S: Final = 0.25
+_BACKOFF_MOST_S: Final = 30.0
+_BACKOFF_WINDOW_S: Final = 300.0
+_log = structlog.get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+_decode_reply = msgspec.msgpack.Decoder(p.Reply).decode
+
+
+class HostLink:
+    """Exactly one terminal host at a time, and calls to it.
+
+    `prepare` brings a new host to where the old one was, before others may call it. `on_event`
+    and `on_lost` run on the reader thread.
+    """
+
+    def __init__(
+        self,
+        config: p.HostConfig,
+        *,
+        start_s: float,
+        prepare: Callable[[Ask], None],
+        on_event: Callable[[bytes], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._start_s = start_s
+        self._prepare = prepare
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._turnstile = Turnstile()
+        self._child: Child | None = None
+        self._ready = threading.Event()
+        self._lost = threading.Event()
+        self._closing = threading.Event()
+        self._starts_s: deque[float] = deque()
+        self._supervisor = threading.Thread(
+            target=self._supervise, name="terminal-supervisor", daemon=True
+        )
+
+    @property
+    def pid(self) -> int:
+        """The present host's process id, 0 while there is none."""
+        child = self._child
+        return child.pid if child is not None and child.alive else 0
+
+    @property
+    def restarts(self) -> int:
+        """Hosts started lately, the present one not counted."""
+        return max(0, len(self._starts_s) - 1)
+
+    def start(self) -> None:
+        """Start the first host; what it cannot do is raised here."""
+        self._launch()
+        self._supervisor.start()
+
+    def close(self, grace_s: float) -> None:
+        """Let the call under way end, inside the grace, then end the host."""
+        self._closing.set()
+        self._lost.set()
+        child = self._child
+        try:
+            with self._turnstile.turn(-1, timeout_s=grace_s):
+                if child is not None:
+                    child.close(grace_s)
+        except TimeoutError:
+            if child is not None:
+                child.kill()
+                child.close(0.0)
+        if self._supervisor.is_alive():
+            self._supervisor.join(grace_s)
+
+    def ask(self, op: Any, result_type: type[T], *, timeout_s: float, priority: int) -> T:
+        """Do one operation inside the deadline, waiting for a host and for more urgent calls.
+
+        NotSent: the host has certainly not seen it. OutcomeUnknown: an order it may have sent.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        if self._closing.is_set():
+            raise NotSent("the gateway is closed")
+        if not self._ready.wait(timeout_s):
+            raise NotSent(f"no terminal host within {timeout_s:g} s; it is being restarted")
+        try:
+            with self._turnstile.turn(priority, timeout_s=deadline_s - time.monotonic()):
+                child = self._child
+                if child is None or not self._ready.is_set():
+                    raise NotSent("the terminal host has ended; it is being restarted")
+                try:
+                    return _ask(child, op, result_type, deadline_s - time.monotonic())
+                finally:
+                    if child.killed and child.alive:  # killed, but stuck in the kernel
+                        self._ended(child)
+        except TimeoutError:
+            raise NotSent(f"terminal host busy for {timeout_s:g} s") from None
+
+    def _ended(self, child: Child) -> None:
+        if child is not self._child or self._closing.is_set():
+            return
+        self._ready.clear()
+        self._lost.set()
+        _log.error("terminal_host_lost", pid=child.pid, exit_code=child.exit_code)
+        self._on_lost()
+
+    def _supervise(self) -> None:
+        while True:
+            self._lost.wait()
+            if self._closing.wait(self._backoff_s()):
+                return
+            self._lost.clear()
+            try:
+                self._launch()
+            except PmproError as error:
+                _log.error("terminal_host_failed", error=str(error), starts=len(self._starts_s))
+                self._lost.set()
+            except Exception:
+                _log.exception("terminal_host_failed", starts=len(self._starts_s))
+                self._lost.set()
+
+    def _backoff_s(self) -> float:
+        """Return how long to wait before the next start, by the starts of the last minutes."""
+        now_s = time.monotonic()
+        while self._starts_s and self._starts_s[0] < now_s - _BACKOFF_WINDOW_S:
+            self._starts_s.popleft()
+        failures = len(self._starts_s) - 1
+        return min(_BACKOFF_FIRST_S * 2**failures, _BACKOFF_MOST_S) if failures > 0 else 0.0
+
+    def _launch(self) -> None:
+        """Start a host and prepare it; publish it only when it is where the old one was."""
+        self._starts_s.append(time.monotonic())
+        holder: list[Child] = []
+        child = Child(
+            "engine.terminal.host",
+            [str(self._config.poll_ms)],
+            name="terminal host",
+            log_path=Path(self._config.log_path) if self._config.log_path else None,
+            on_event=self._on_event,
+            on_exit=lambda _code: self._ended(holder[0]) if holder else None,
+        )
+        holder.append(child)
+        try:
+            open_s = self._start_s + self._config.lock_wait_s
+            _ask(child, p.Open(config=self._config), type(None), open_s)
+            self._prepare(lambda op, result, timeout_s: _ask(child, op, result, timeout_s))
+            self._child = child
+            if not child.alive:
+                raise BrokerError(f"terminal host ended at once with code {child.exit_code}")
+        except BaseException:
+            self._child = None
+            child.kill()
+            child.close(0.0)
+            raise
+        self._ready.set()
+        _log.info("terminal_host_started", pid=child.pid, starts=len(self._starts_s))
+
+
+def _ask(child: Child, op: Any, result_type: type[T], timeout_s: float) -> T:
+    """Call the host and say in broker's terms what went wrong."""
+    is_order = isinstance(op, p.ORDER_OPS)
+    unknown = OutcomeUnknown if is_order else BrokerError
+    try:
+        reply = _decode_reply(child.call(_encode(op), timeout_s=timeout_s))
+        if reply.failure is None:
+            return msgspec.msgpack.decode(reply.result, type=result_type)
+    except (ChildError, msgspec.MsgspecError) as error:
+        if isinstance(error, ChildGone) and not error.sent:
+            raise NotSent(str(error)) from None
+        raise unknown(str(error)) from None
+    raise _meaning(reply.failure, is_order=is_order)
+
+
+def _meaning(failure: p.Failure, *, is_order: bool) -> BrokerError | StateError:
+    """A failure record is made before anything is sent: for an order it means "not sent"."""
+    if failure.kind == "locked":
+        return StateError(failure.text)
+    if failure.kind == "call":
+        error = p.CallFailed(failure.function, failure.code, failure.text)
+        return NotSent(str(error)) if is_order else error
+    if is_order or failure.kind == "refused":
+        return NotSent(failure.text)
+    return BrokerError(failure.text)

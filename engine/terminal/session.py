@@ -1,0 +1,173 @@
+"""The module's functions as operations on plain records: connect, look, calculate.
+
+None from the module is a failure with its `last_error`, never an empty answer.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from engine.model.bars import Bars
+from engine.model.broker import AccountState, BrokerDeal, BrokerOrder, BrokerPosition, Quote
+from engine.model.errors import BrokerError, NotSent
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from engine.terminal import convert
+from engine.terminal.loading import Terminal
+from engine.terminal.protocol import CallFailed, HostConfig
+from engine.terminal.server_time import ServerTime, check_offset
+from engine.terminal.symbol_rules import SymbolFacts
+
+M1: Final = 1
+# The end of a history request must lie beyond the server's now, or the newest deals are missed.
+_HISTORY_AHEAD_NS: Final = 2 * NS_PER_DAY
+# `last_error` codes at and below this mean the pipe to the terminal, not the question, failed.
+_IPC_ERRORS: Final = -10000
+_NOT_CONNECTED: Final = (-10004, "not connected to the configured account")
+# Whose account the terminal is on is known only after these.
+_CONNECTING: Final = ("initialize", "login", "account_info")
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class Session:
+    """One connection of the module to a terminal and account."""
+
+    def __init__(self, terminal: Terminal, config: HostConfig) -> None:
+        self.terminal = terminal
+        self.api = terminal.api
+        self.time = ServerTime(config.server_clock)
+        self._config = config
+        self._facts: dict[str, SymbolFacts] = {}
+        self._clock_checked = terminal.has_own_clock
+        self.connected = False
+
+    def now_ns(self) -> int:
+        """Return the terminal's clock: simulated, else this box's UTC."""
+        return self.terminal.now_ns()
+
+    def ask(self, function: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a function of the module; None and False raise CallFailed."""
+        if not self.connected and function not in _CONNECTING:
+            raise CallFailed(function, *_NOT_CONNECTED)
+        result = getattr(self.api, function)(*args, **kwargs)
+        if result is None or result is False:
+            raise CallFailed(function, *self.last_error())
+        return result
+
+    def last_error(self) -> tuple[int, str]:
+        """Return the module's last error; one of the pipe's means that we must connect again."""
+        code, text = self.api.last_error()
+        if code <= _IPC_ERRORS:
+            self.connected = False
+        return int(code), str(text)
+
+    def connect(self) -> AccountState:
+        """Initialise, log in when an account is configured, check account and server."""
+        self.connected = False
+        config = self._config
+        self.ask("initialize", *([config.terminal_path] if config.terminal_path else []))
+        if config.login:
+            credentials = {"server": config.server, "password": config.password}
+            self.ask("login", config.login, **{k: v for k, v in credentials.items() if v})
+        account = convert.account_state(self.ask("account_info"))
+        for name, wanted, found in (
+            ("account", config.login, account.login),
+            ("server", config.server, account.server),
+        ):
+            if wanted and wanted != found:
+                raise BrokerError(f"terminal is on {name} {found!r}, configured is {wanted!r}")
+        self.connected = True
+        for symbol in self._facts:
+            self.ask("symbol_select", symbol, True)
+        return account
+
+    def require_connection(self) -> None:
+        """Raise NotSent unless the configured account is connected."""
+        if not self.connected:
+            raise NotSent(_NOT_CONNECTED[1])
+
+    def account(self) -> AccountState:
+        """Return the account; trading needs the terminal's permission too."""
+        account = convert.account_state(self.ask("account_info"))
+        wanted = self._config.login
+        if wanted and wanted != account.login:
+            raise BrokerError(f"terminal is on account {account.login}, configured is {wanted}")
+        return account
+
+    def online(self) -> bool:
+        """Return whether the terminal is reachable and connected to its trade server."""
+        try:
+            return self.connected and bool(self.ask("terminal_info").connected)
+        except CallFailed:
+            return False
+
+    def describe(self) -> dict[str, Any]:
+        """Return terminal_info and version as plain values."""
+        info = convert.plain(self.ask("terminal_info"))
+        return {**info, "version": [convert.plain(part) for part in self.ask("version")]}
+
+    def facts(self, symbol: str, *, fresh: bool = False) -> SymbolFacts:
+        """Return a symbol's specification, selecting it first; kept until asked fresh."""
+        found = self._facts.get(symbol)
+        if found is None or fresh:
+            self.ask("symbol_select", symbol, True)
+            found = convert.symbol_facts(self.ask("symbol_info", symbol))
+            self._facts[symbol] = found
+        return found
+
+    def quote(self, symbol: str) -> Quote:
+        """Return the symbol's last tick; all zero right after it was selected."""
+        tick = self.ask("symbol_info_tick", symbol)
+        return convert.quote(symbol, tick, self.time, self.now_ns())
+
+    def rates(self, symbol: str, from_ns: int, to_ns: int) -> Bars:
+        """Return M1 bars that open in [from_ns, to_ns)."""
+        digits = self.facts(symbol).digits
+        # The server's clock may repeat an hour: ask for more and cut in UTC.
+        from_s = max(1, self.time.to_seconds(from_ns) - 3600)
+        to_s = self.time.to_seconds(to_ns) + 3600
+        rates = self.ask("copy_rates_range", symbol, M1, from_s, to_s)
+        bars = convert.bars(rates, digits, self.time, self.now_ns())
+        return bars[(bars["time_ns"] >= from_ns) & (bars["time_ns"] < to_ns)]
+
+    def newest_rates(self, symbol: str, count: int, closed_by_ns: int) -> Bars:
+        """Return those of the newest `count` M1 bars that had closed by then."""
+        digits = self.facts(symbol).digits
+        rates = self.ask("copy_rates_from_pos", symbol, M1, 0, count)
+        bars = convert.bars(rates, digits, self.time, self.now_ns())
+        return bars[bars["time_ns"] + NS_PER_MINUTE <= closed_by_ns]
+
+    def positions(self) -> list[BrokerPosition]:
+        """Return every open position of the account."""
+        return [convert.position(item, self.time) for item in self.ask("positions_get")]
+
+    def orders(self) -> list[BrokerOrder]:
+        """Return every working order of the account."""
+        return [convert.order(item, self.time) for item in self.ask("orders_get")]
+
+    def order_history(self, from_ns: int) -> list[BrokerOrder]:
+        """Return orders done since `from_ns`."""
+        found = self._history("history_orders_get", from_ns, convert.order)
+        return [item for item in found if item.done_ns >= from_ns]
+
+    def deals(self, from_ns: int) -> list[BrokerDeal]:
+        """Return deals since `from_ns`, balance operations too."""
+        found = self._history("history_deals_get", from_ns, convert.deal)
+        return [item for item in found if item.time_ns >= from_ns]
+
+    def _history(
+        self, function: str, from_ns: int, to_record: Callable[[Any, ServerTime], T]
+    ) -> list[T]:
+        first_s = max(1, self.time.to_seconds(max(0, from_ns)) - 3600)
+        last_s = self.time.to_seconds(self.now_ns() + _HISTORY_AHEAD_NS)
+        return [to_record(item, self.time) for item in self.ask(function, first_s, last_s)]
+
+    def check_clock(self, symbols: list[str]) -> None:
+        """Measure the server's offset once; BrokerError when it is not the rule's."""
+        if self._clock_checked:
+            return
+        times_msc = [self.ask("symbol_info_tick", symbol).time_msc for symbol in symbols]
+        offset_ns = check_offset(self._config.server_clock, times_msc, self.now_ns())
+        self._clock_checked = True
+        _log.info("server_clock_measured", offset_s=offset_ns / NS_PER_S)

@@ -1,0 +1,110 @@
+"""Send orders through the module: validate, check, send once, never again.
+
+NotSent: certainly nothing left. Every other answer, None included, is returned as OrderResult for
+`retcodes.classify`; only the caller's deadline knows about answers that never come.
+"""
+
+from typing import Any, Final
+
+import structlog
+
+from engine.model.broker import OrderRequest, OrderResult
+from engine.model.errors import NotSent
+from engine.terminal import convert
+from engine.terminal.protocol import CallFailed
+from engine.terminal.requests import deal_request, modify_request
+from engine.terminal.retcodes import Action, classify
+from engine.terminal.session import Session
+from engine.terminal.symbol_rules import stops_problem
+
+_log = structlog.get_logger(__name__)
+# A check's answers that are the broker's own word on the order; others mean "not known".
+_DEFINITE: Final = (Action.REJECT, Action.STOP, Action.KILL, Action.FIX)
+
+
+def calc_profit(
+    session: Session, direction: int, symbol: str, lots: float, open_price: float, close: float
+) -> float:
+    """Return the profit of a trade in account currency, by the terminal."""
+    side = 0 if direction > 0 else 1
+    args = (side, symbol, float(lots), float(open_price), float(close))
+    return float(session.ask("order_calc_profit", *args))
+
+
+def calc_margin(session: Session, direction: int, symbol: str, lots: float, price: float) -> float:
+    """Return the margin of an order in account currency, by the terminal."""
+    side = 0 if direction > 0 else 1
+    return float(session.ask("order_calc_margin", side, symbol, float(lots), float(price)))
+
+
+def check(session: Session, order: OrderRequest) -> OrderResult:
+    """Ask whether the terminal would take the order; retcode 0 with error 1 is yes."""
+    return _check(session, _request(session, order))
+
+
+def send(session: Session, order: OrderRequest, *, checked: bool) -> OrderResult:
+    """Send one market order, after `order_check` when `checked`."""
+    request = _request(session, order)
+    if not order.position:
+        _refuse_bad_entry(session, order)
+    if checked:
+        verdict = _check(session, request)
+        if verdict.retcode != 0:
+            if classify(verdict).action in _DEFINITE:
+                return verdict
+            raise NotSent(f"order_check answered {verdict.retcode} {verdict.comment}")
+    return _send(session, request)
+
+
+def modify(session: Session, symbol: str, ticket: int, stop: float, target: float) -> OrderResult:
+    """Set a position's stop and target; 0.0 removes one."""
+    return _send(session, modify_request(symbol, ticket, stop, target, _facts(session, symbol)))
+
+
+def _facts(session: Session, symbol: str) -> Any:
+    try:
+        return session.facts(symbol)
+    except CallFailed as error:
+        raise NotSent(str(error)) from None
+
+
+def _request(session: Session, order: OrderRequest) -> dict[str, Any]:
+    return deal_request(order, _facts(session, order.symbol))
+
+
+def _refuse_bad_entry(session: Session, order: OrderRequest) -> None:
+    """Entries need a measured server clock and stops the symbol allows; exits need neither."""
+    try:
+        session.check_clock([order.symbol])
+        quote = session.quote(order.symbol)
+    except CallFailed as error:
+        raise NotSent(str(error)) from None
+    closing_price = quote.bid if order.direction > 0 else quote.ask
+    facts = _facts(session, order.symbol)
+    problem = stops_problem(order.direction, closing_price, order.stop, order.target, facts)
+    if problem:
+        raise NotSent(f"{order.symbol}: {problem}")
+
+
+def _check(session: Session, request: dict[str, Any]) -> OrderResult:
+    session.require_connection()
+    result = session.api.order_check(request)
+    if result is None:
+        code, text = session.last_error()
+        raise NotSent(f"order_check failed: {code} {text}")
+    return convert.order_result(result, (1, ""))
+
+
+def _send(session: Session, request: dict[str, Any]) -> OrderResult:
+    session.require_connection()
+    result = session.api.order_send(request)
+    answer = convert.order_result(result, session.last_error() if result is None else (1, ""))
+    _log.info(
+        "order_send",
+        symbol=request["symbol"],
+        magic=request.get("magic", 0),
+        position=request.get("position", 0),
+        retcode=answer.retcode,
+        error=answer.error,
+    )
+    return answer
