@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import EQUITY, TRADE, close_all, run_batches, set_bar_quote
-from backtest.signals import SignalStream
+from backtest.loop import EQUITY, SIGNAL, TRADE, close_all, run_batches, set_bar_quote
+from backtest.signals import SignalStream, make_series
 from engine.decision.batch import N_REFUSALS
 from engine.decision.state import Core, Records
-from engine.model.bars import Bars
+from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import SymbolSpec
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from engine.portfolio.compile import CompiledPortfolio
 from strategies.base import Strategy
 from strategies.registry import create
@@ -95,7 +95,7 @@ def simulate(
     run = _Run(compiled, bars, from_ns)
     with ThreadPoolExecutor(1) as worker:
         done: Future[None] | None = None
-        for stretch in _stretches(compiled, bars, from_ns, to_ns, days_at_once):
+        for stretch in _Stretches(compiled, bars, from_ns, to_ns).cut(days_at_once):
             # The kernel runs without the GIL: the next stretch's signals are made meanwhile.
             if done is not None:
                 done.result()
@@ -179,55 +179,84 @@ class _Run:
         )
 
 
-def _stretches(
-    compiled: CompiledPortfolio,
-    bars: Mapping[str, Bars],
-    from_ns: int,
-    to_ns: int,
-    days_at_once: int,
-) -> Iterator[_Stretch]:
-    """Yield the period cut at UTC midnights."""
-    clock = ServerClock(compiled.portfolio.server_clock)
-    columns = [bars[spec.name] for spec in compiled.symbols]
-    streams = [
-        SignalStream(
-            s, bars[s.symbol][: np.searchsorted(bars[s.symbol]["time_ns"], to_ns)], from_ns
+class _Stretches:
+    """The period cut after UTC midnights: batches in (midnight, midnight], the first from `from`.
+
+    So a day's M1 signals, due up to the midnight after it, are one anchor period. Two buffers of
+    signals take turns: one is being written while the core reads the other.
+    """
+
+    def __init__(
+        self, compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int, to_ns: int
+    ) -> None:
+        self._from_ns = from_ns
+        self._to_ns = to_ns
+        self._clock = ServerClock(compiled.portfolio.server_clock)
+        self._specs = compiled.symbols
+        self._bars = [
+            b[: np.searchsorted(b["time_ns"], to_ns)] for b in (bars[s.name] for s in self._specs)
+        ]
+        self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
+        index = compiled.symbol_index
+        series = {
+            key: make_series(self._bars[index[key[0]]], key[1], self._clock)
+            for key in {(s.symbol, Timeframe[s.timeframe]) for s in compiled.strategies}
+        }
+        self._streams = [
+            SignalStream(s, series[s.symbol, s.timeframe], from_ns)
+            for s in make_strategies(compiled)
+        ]
+        self._buffers = [np.empty(0, SIGNAL), np.empty(0, SIGNAL)]
+
+    def cut(self, days: int) -> Iterator[_Stretch]:
+        """Yield stretches of `days` days in order; each is valid until the one after the next."""
+        after_ns = self._from_ns - 1
+        while after_ns < self._to_ns:
+            midnight_ns = (after_ns + 1) // NS_PER_DAY * NS_PER_DAY
+            until_ns = min(midnight_ns + days * NS_PER_DAY, self._to_ns)
+            stretch = self._stretch(after_ns, until_ns)
+            if len(stretch.batch_ns):
+                yield stretch
+            after_ns = until_ns
+
+    def _stretch(self, after_ns: int, until_ns: int) -> _Stretch:
+        batch_ns = self._batches(after_ns, until_ns)
+        spans = [np.searchsorted(t, (after_ns, until_ns), side="right") for t in self._opens]
+        bar_next, bar_stop = _ranges([int(stop - start) for start, stop in spans])
+        bars = np.empty(bar_stop[-1], BAR_DTYPE)
+        for spec, column, span, at in zip(self._specs, self._bars, spans, bar_next, strict=True):
+            part = fill_spread(column[slice(*span)], spec)
+            bars[at : at + len(part)] = part
+        counts = [stream.count(until_ns) for stream in self._streams]
+        signal_next, signal_stop = _ranges(counts)
+        self._buffers.reverse()
+        if len(self._buffers[0]) < signal_stop[-1]:
+            self._buffers[0] = np.empty(signal_stop[-1], SIGNAL)
+        for stream, at, n in zip(self._streams, signal_next.tolist(), counts, strict=True):
+            stream.write(self._buffers[0], at, n)
+        return _Stretch(
+            batch_ns,
+            self._clock.days(batch_ns),
+            bars,
+            bar_next,
+            bar_stop,
+            self._buffers[0],
+            signal_next,
+            signal_stop,
         )
-        for s in make_strategies(compiled)
-    ]
-    step_ns = days_at_once * NS_PER_DAY
-    start_ns = from_ns
-    while start_ns <= to_ns:
-        end_ns = min(start_ns - start_ns % NS_PER_DAY + step_ns, to_ns + 1)
-        day_bars = []
-        opens = np.zeros((end_ns - start_ns) // NS_PER_MINUTE + 2, np.bool_)
-        for spec, column in zip(compiled.symbols, columns, strict=True):
-            times = column["time_ns"]
-            # A bar that opened the minute before closes in this stretch.
-            earlier, first, last = np.searchsorted(
-                times, (max(start_ns - NS_PER_MINUTE, from_ns), start_ns, min(end_ns, to_ns))
-            )
-            day_bars.append(fill_spread(column[first:last], spec))
-            minutes = (times[earlier:last] - start_ns) // NS_PER_MINUTE
-            opens[minutes[minutes >= 0]] = True
-            opens[minutes + 1] = True
-        batch_ns = start_ns + np.flatnonzero(opens) * NS_PER_MINUTE
-        batch_ns = batch_ns[batch_ns < end_ns]
-        due = [stream.until(end_ns) for stream in streams]
-        if len(batch_ns):
-            bar_next, bar_stop = _ranges([len(b) for b in day_bars])
-            signal_next, signal_stop = _ranges([len(s) for s in due])
-            yield _Stretch(
-                batch_ns,
-                clock.days(batch_ns),
-                np.concatenate(day_bars),
-                bar_next,
-                bar_stop,
-                np.concatenate(due),
-                signal_next,
-                signal_stop,
-            )
-        start_ns = end_ns
+
+    def _batches(self, after_ns: int, until_ns: int) -> Integers:
+        """Return every minute in (after, until] at which a bar of the period opens or closes."""
+        first_ns = after_ns - after_ns % NS_PER_MINUTE
+        is_batch = np.zeros((until_ns - first_ns) // NS_PER_MINUTE + 2, np.bool_)
+        for opens in self._opens:
+            # A bar that opened at or before `after` may close in this stretch.
+            start, stop = np.searchsorted(opens, (max(first_ns, self._from_ns), until_ns + 1))
+            minutes = (opens[start:stop] - first_ns) // NS_PER_MINUTE
+            is_batch[minutes] = True
+            is_batch[minutes + 1] = True
+        batch_ns = first_ns + np.flatnonzero(is_batch) * NS_PER_MINUTE
+        return batch_ns[(batch_ns > after_ns) & (batch_ns <= until_ns)]
 
 
 def _ranges(counts: list[int]) -> tuple[Integers, Integers]:
