@@ -1,0 +1,66 @@
+"""What a simulated terminal is made from; JSON-serialisable, so that a parent can hand it over."""
+
+from typing import Literal
+
+import msgspec
+
+from engine.model.symbols import SymbolSpec
+
+
+class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The account a new ledger opens with; an existing ledger's balance wins."""
+
+    login: int = 1_000_001
+    balance_ccy: float = 100_000.0
+    currency: str = "USD"
+    leverage: int = 100
+    hedging: bool = True
+    server: str = "Simulated-Demo"
+    password: str | None = None
+
+
+class ReplayPrices(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag="replay",
+    tag_field="kind",
+):
+    """Recorded bars: for each symbol the path of a `.npy` file of BAR_DTYPE."""
+
+    files: dict[str, str]
+
+
+class GeneratedPrices(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag="generated",
+    tag_field="kind",
+):
+    """Prices made from a seed."""
+
+    seed: int
+
+
+class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A simulated terminal. `start_ns` is where a new ledger's clock begins, a whole minute.
+
+    `speed` None: time is stepped by `advance`; otherwise simulated seconds per second.
+    `ledger_path` None: nothing is kept. `execution`: "market" fills at the quote whatever the
+    request's price; "instant" requotes when it lies further than `deviation` from it.
+    `filling_mode`: bitmask, FOK 1, IOC 2. `margin_so_frac`: stop-out margin level.
+    """
+
+    specs: list[SymbolSpec]
+    source: ReplayPrices | GeneratedPrices
+    start_ns: int
+    account: AccountConfig = AccountConfig()
+    server_clock: str = "new_york+7"
+    ledger_path: str | None = None
+    speed: float | None = None
+    execution: Literal["market", "instant"] = "market"
+    filling_mode: int = 3
+    margin_so_frac: float = 0.5

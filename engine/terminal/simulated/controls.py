@@ -1,0 +1,136 @@
+"""Simulation control, beside the module's functions: time, speed, faults, switches.
+
+`control` takes plain messages, so that the host can pass them on:
+{"op": "advance", "to_ns": …} · {"op": "set_speed", "speed": …} · {"op": "set_fault", …Fault fields}
+· {"op": "clear_faults"} · {"op": "set_switches", …Switches fields} · {"op": "state"}.
+Each answers the state.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.model.errors import UserError
+from engine.model.server_clock import ServerClock
+from engine.terminal.simulated import constants as c
+from engine.terminal.simulated.arguments import ERROR_TEXTS
+from engine.terminal.simulated.broker import Broker
+from engine.terminal.simulated.checks import Checks
+from engine.terminal.simulated.clock import SimClock
+from engine.terminal.simulated.config import SimulatedConfig
+from engine.terminal.simulated.faults import Fault, Faults, Switches
+from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.market import Market
+from engine.terminal.simulated.prices import PriceSource
+from engine.terminal.simulated.rates import RateHistory
+from engine.terminal.simulated.timeline import RealTime, SteppedTime
+from engine.terminal.simulated.trading import Trading
+
+
+class Controls:
+    """The parts of a simulated terminal and the ways to move and disturb it."""
+
+    def __init__(
+        self,
+        config: SimulatedConfig,
+        source: PriceSource,
+        ledger: Ledger,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        clock = ServerClock(config.server_clock)
+        self.config = config
+        self.faults = Faults()
+        self.switches = Switches()
+        self.market = Market(config.specs, source, config.account.currency)
+        self.broker = Broker(config, self.market, ledger, clock)
+        self.timeline: SteppedTime | RealTime
+        if config.speed is None:
+            self.timeline = SteppedTime(self.market, self.broker)
+        else:
+            running = SimClock(self.broker.account.clock_ns, config.speed, monotonic_ns)
+            self.timeline = RealTime(self.market, self.broker, running)
+        self.rates = RateHistory(self.market, self.timeline, clock)
+        self.selected = {position.symbol for position in self.broker.positions.values()}
+        checks = Checks(self.broker, self.switches, self.selected)
+        self.trading = Trading(
+            self.broker, checks, self.faults, self.switches, lambda: self.timeline.now_ns
+        )
+        self._initialized = False
+        self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
+
+    def _catch_up(self) -> None:
+        if self.switches.connected:
+            self.timeline.catch_up()
+
+    def now_ns(self) -> int:
+        """Return simulated UTC, after processing everything up to it."""
+        self._catch_up()
+        return self.timeline.now_ns
+
+    def advance(self, to_ns: int) -> None:
+        """Move stepped time: see SteppedTime.advance."""
+        if not isinstance(self.timeline, SteppedTime):
+            raise UserError("this simulated terminal runs in real time: advance needs stepped time")
+        self.timeline.advance(to_ns)
+
+    def set_speed(self, speed: float) -> None:
+        """Set simulated seconds per second of a terminal in real time; 0 stands still."""
+        if not isinstance(self.timeline, RealTime):
+            raise UserError("this simulated terminal is stepped: it has no speed")
+        if not 0.0 <= speed <= 1e6:
+            raise UserError(f"speed {speed} is not between 0 and 1000000")
+        self._catch_up()
+        self.timeline.clock.set_speed(speed)
+
+    def control(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Obey a control message and return the state; a message not understood is a UserError."""
+        match message:
+            case {"op": "advance", "to_ns": int(to_ns)}:
+                self.advance(to_ns)
+            case {"op": "set_speed", "speed": int() | float() as speed}:
+                self.set_speed(speed)
+            case {"op": "set_fault", **fields}:
+                self.faults.add(_read(fields, Fault))
+            case {"op": "clear_faults"}:
+                self.faults.clear()
+            case {"op": "set_switches", **fields}:
+                switches = _read({**msgspec.to_builtins(self.switches), **fields}, Switches)
+                for name in switches.__struct_fields__:
+                    setattr(self.switches, name, getattr(switches, name))
+            case {"op": "state"}:
+                pass
+            case _:
+                raise UserError(f"simulated terminal: control message not understood: {message}")
+        return self.state()
+
+    def state(self) -> dict[str, Any]:
+        """Return time, speed and what is scripted, as plain values.
+
+        `speed` is 0.0 for stepped time; `next_open_ns` None when the data has ended.
+        """
+        now_ns = self.now_ns()
+        timeline = self.timeline
+        return {
+            "now_ns": now_ns,
+            "stepped": isinstance(timeline, SteppedTime),
+            "speed": timeline.clock.speed if isinstance(timeline, RealTime) else 0.0,
+            "next_open_ns": self.market.next_open_ns(now_ns + 1),
+            "n_positions": len(self.broker.positions),
+            "balance_ccy": self.broker.account.balance_ccy,
+            "switches": msgspec.to_builtins(self.switches),
+            "faults": msgspec.to_builtins(self.faults.pending()),
+        }
+
+    def close(self) -> None:
+        """Write the clock and release the ledger."""
+        self.broker.save_clock(self.timeline.now_ns)
+        self.broker.close()
+
+
+def _read(fields: dict[str, Any], kind: type[Any]) -> Any:
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise UserError(f"simulated terminal: {kind.__name__}: {error}") from None

@@ -1,0 +1,90 @@
+"""The broker's memory: an SQLite file, written before each reply and each broker-side deal.
+
+A killed process loses nothing (WAL, synchronous=NORMAL: only a power cut could take the last
+moments). One process at a time: the file stays locked while it is open.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from engine.model.errors import StateError
+from engine.terminal.simulated.state import AccountRecord, Deal, Order, Position
+
+T = TypeVar("T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS positions (ticket INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS orders (ticket INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS deals (ticket INTEGER PRIMARY KEY, body BLOB NOT NULL);
+"""
+
+
+class Ledger:
+    """Account, positions, orders and deals on disk; `path` None keeps them in memory."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # The host serialises calls, but not always from the thread that made the object.
+            self._db = sqlite3.connect(path or ":memory:", timeout=5.0, check_same_thread=False)
+            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise StateError(f"broker ledger {path}: {error}") from error
+
+    def account(self) -> AccountRecord | None:
+        """Return the account as last written; None in a new ledger."""
+        row = self._read("SELECT body FROM account", AccountRecord)
+        return row[0] if row else None
+
+    def positions(self) -> list[Position]:
+        """Return the open positions in ticket order."""
+        return self._read("SELECT body FROM positions ORDER BY ticket", Position)
+
+    def orders(self) -> list[Order]:
+        """Return all filled orders in ticket order."""
+        return self._read("SELECT body FROM orders ORDER BY ticket", Order)
+
+    def deals(self) -> list[Deal]:
+        """Return all deals in ticket order."""
+        return self._read("SELECT body FROM deals ORDER BY ticket", Deal)
+
+    def write(
+        self,
+        account: AccountRecord,
+        *,
+        positions: Iterable[Position] = (),
+        closed: Iterable[int] = (),
+        orders: Iterable[Order] = (),
+        deals: Iterable[Deal] = (),
+    ) -> None:
+        """Write a change as one transaction: all of it or nothing."""
+        encode = msgspec.json.encode
+        with self._db as db:
+            db.execute("INSERT OR REPLACE INTO account VALUES (1, ?)", (encode(account),))
+            db.executemany("DELETE FROM positions WHERE ticket = ?", [(t,) for t in closed])
+            for table, rows in (("positions", positions), ("orders", orders), ("deals", deals)):
+                db.executemany(
+                    f"INSERT OR REPLACE INTO {table} VALUES (?, ?)",  # noqa: S608
+                    [(row.ticket, encode(row)) for row in rows],
+                )
+
+    def close(self) -> None:
+        """Close the file and release it."""
+        self._db.close()
+
+    def _read(self, query: str, kind: type[T]) -> list[T]:
+        try:
+            rows = self._db.execute(query).fetchall()
+            return [msgspec.json.decode(body, type=kind) for (body,) in rows]
+        except (sqlite3.Error, msgspec.MsgspecError) as error:
+            raise StateError(f"broker ledger {self._path} is damaged: {error}") from error

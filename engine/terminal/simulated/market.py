@@ -1,0 +1,98 @@
+"""Quotes as they stand, and what one currency is worth in another."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from engine.decision.money import round_price
+from engine.model.errors import ConfigError
+from engine.model.symbols import SymbolSpec
+from engine.model.times import NS_PER_MINUTE
+from engine.terminal.simulated.prices import Bar, PriceSource, session_open
+from engine.terminal.simulated.ticks import CLOSE_OFFSET_NS
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """A symbol's last tick: UTC ns, bid and ask; `spread` in price units."""
+
+    time_ns: int
+    bid: float
+    ask: float
+    spread: float
+
+
+class Market:
+    """The last quote of every symbol, in the order of the specification list."""
+
+    def __init__(self, specs: Sequence[SymbolSpec], source: PriceSource, currency: str) -> None:
+        # Whole numbers in float fields become floats: a kernel compiles once per type.
+        self.specs = {s.name: msgspec.convert(msgspec.to_builtins(s), SymbolSpec) for s in specs}
+        self.source = source
+        self.quotes: dict[str, Quote] = {}
+        self._pairs = {spec.profit_currency: self._pair(spec, currency) for spec in specs}
+
+    def _pair(self, spec: SymbolSpec, currency: str) -> tuple[str, bool] | None:
+        """Return the symbol that converts a profit, and whether it does so inversely."""
+        if spec.profit_currency == currency:
+            return None
+        for inverse in (False, True):
+            wanted = (spec.profit_currency, currency)[:: -1 if inverse else 1]
+            for pair in self.specs.values():
+                if (pair.base, pair.profit_currency) == wanted:
+                    return pair.name, inverse
+        raise ConfigError(
+            f"{spec.name}: no symbol converts {spec.profit_currency} to {currency}; "
+            f"add {spec.profit_currency}{currency} or {currency}{spec.profit_currency}"
+        )
+
+    def conversion(self, symbol: str) -> float:
+        """Return account currency per unit of `symbol`'s profit currency; NaN without a quote."""
+        pair = self._pairs[self.specs[symbol].profit_currency]
+        if pair is None:
+            return 1.0
+        quote = self.quotes.get(pair[0])
+        if quote is None:
+            return math.nan
+        return 1.0 / quote.bid if pair[1] else quote.bid
+
+    def set_quote(self, symbol: str, time_ns: int, bid: float, spread: float) -> None:
+        """Make a tick the symbol's quote."""
+        ask = float(round_price(bid + spread, self.specs[symbol].digits))
+        self.quotes[symbol] = Quote(time_ns, bid, ask, spread)
+
+    def open_bar(self, symbol: str, bar: Bar) -> None:
+        """Quote a bar's open, at its open time."""
+        self.set_quote(symbol, bar.time_ns, bar.open, bar.spread)
+
+    def close_bar(self, symbol: str, bar: Bar) -> None:
+        """Quote a bar's close, a millisecond before its minute ends."""
+        self.set_quote(symbol, bar.time_ns + CLOSE_OFFSET_NS, bar.close, bar.spread)
+
+    def prime(self, now_ns: int) -> None:
+        """Quote every symbol as it stands at `now_ns`: the open of a bar opening then, or the last
+        close.
+        """
+        for symbol in self.specs:
+            if bar := self.source.bar_at(symbol, now_ns):
+                self.open_bar(symbol, bar)
+            elif bar := self.source.last_bar(symbol, now_ns):
+                self.close_bar(symbol, bar)
+
+    def next_open_ns(self, at_ns: int) -> int | None:
+        """Return the first open of any symbol's bar at or after `at_ns`."""
+        opens = (self.source.next_open_ns(symbol, at_ns) for symbol in self.specs)
+        return min((open_ns for open_ns in opens if open_ns is not None), default=None)
+
+    def closed_until(self, now_ns: int, gap_ns: int) -> int | None:
+        """Return the next open if every symbol is in a hole of more than `gap_ns` now."""
+        next_ns = self.next_open_ns(now_ns)
+        bars = (self.source.last_bar(symbol, now_ns + 1) for symbol in self.specs)
+        end_ns = max((bar.time_ns + NS_PER_MINUTE for bar in bars if bar), default=now_ns)
+        if next_ns is None or now_ns < end_ns or next_ns - min(end_ns, now_ns) <= gap_ns:
+            return None
+        return next_ns
+
+    def is_open(self, symbol: str, now_ns: int) -> bool:
+        """Tell whether `symbol` trades at `now_ns`."""
+        return session_open(self.source, symbol, now_ns)

@@ -1,0 +1,214 @@
+"""The broker's records as the module's structs."""
+
+from engine.decision.money import round_ccy
+from engine.terminal.simulated import constants as c
+from engine.terminal.simulated import structs
+from engine.terminal.simulated.accounting import CURRENCY_DIGITS
+from engine.terminal.simulated.broker import Broker
+from engine.terminal.simulated.config import SimulatedConfig
+from engine.terminal.simulated.faults import Switches
+from engine.terminal.simulated.rates import MAX_BARS
+from engine.terminal.simulated.state import Deal, Order, Position
+from engine.terminal.simulated.structs import StructSequence, build
+
+# Bits of `symbol_info.order_mode`: market orders, stop loss, take profit.
+_ORDER_MODE = 1 | 16 | 32
+_EXECUTION = {
+    "market": c.SYMBOL_TRADE_EXECUTION_MARKET,
+    "instant": c.SYMBOL_TRADE_EXECUTION_INSTANT,
+}
+
+
+def rounded(amount: float) -> float:
+    """Round money to the account's digits."""
+    return float(round_ccy(amount, CURRENCY_DIGITS))
+
+
+def terminal_info(switches: Switches, build_number: int) -> StructSequence:
+    """Return TerminalInfo."""
+    return build(
+        structs.TerminalInfo,
+        connected=switches.connected,
+        dlls_allowed=True,
+        trade_allowed=switches.algo_trading,
+        tradeapi_disabled=not switches.api_enabled,
+        build=build_number,
+        maxbars=MAX_BARS,
+        ping_last=1000,
+        company="Portfolio Manager Pro",
+        name="Simulated Terminal",
+        language="English",
+    )
+
+
+def account_info(config: SimulatedConfig, broker: Broker, switches: Switches) -> StructSequence:
+    """Return AccountInfo at the current quotes."""
+    account, figures = config.account, broker.money.figures()
+    hedging, netting = (
+        c.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING,
+        c.ACCOUNT_MARGIN_MODE_RETAIL_NETTING,
+    )
+    return build(
+        structs.AccountInfo,
+        login=account.login,
+        trade_mode=c.ACCOUNT_TRADE_MODE_DEMO,
+        leverage=account.leverage,
+        limit_orders=200,
+        margin_so_mode=c.ACCOUNT_STOPOUT_MODE_PERCENT,
+        trade_allowed=not switches.investor,
+        trade_expert=True,
+        margin_mode=hedging if account.hedging else netting,
+        currency_digits=CURRENCY_DIGITS,
+        balance=figures.balance,
+        profit=figures.profit,
+        equity=figures.equity,
+        margin=figures.margin,
+        margin_free=figures.margin_free,
+        margin_level=figures.margin_level,
+        margin_so_call=100.0,
+        margin_so_so=config.margin_so_frac * 100.0,
+        name="Simulated",
+        server=account.server,
+        currency=account.currency,
+        company="Portfolio Manager Pro",
+    )
+
+
+def symbol_info(
+    symbol: str, broker: Broker, switches: Switches, *, selected: bool
+) -> StructSequence:
+    """Return SymbolInfo; prices are 0.0 before the first quote."""
+    market = broker.market
+    spec, quote = market.specs[symbol], market.quotes.get(symbol)
+    tick_value = 0.0
+    if quote and (conversion := market.conversion(symbol)) > 0.0:
+        tick_value = spec.contract_size * spec.point * conversion
+    forex = spec.contract_size == 100_000.0 and len(symbol) == 6
+    return build(
+        structs.SymbolInfo,
+        select=selected,
+        visible=selected,
+        time=broker.server_msc(quote.time_ns) // 1000 if quote else 0,
+        digits=spec.digits,
+        spread=round((quote.ask - quote.bid) / spec.point) if quote else 0,
+        spread_float=True,
+        trade_calc_mode=c.SYMBOL_CALC_MODE_FOREX if forex else c.SYMBOL_CALC_MODE_CFDLEVERAGE,
+        trade_mode=switches.trade_modes.get(symbol, c.SYMBOL_TRADE_MODE_FULL),
+        trade_stops_level=round(spec.stops_level_points),
+        trade_exemode=_EXECUTION[broker.config.execution],
+        swap_mode=c.SYMBOL_SWAP_MODE_POINTS,
+        swap_rollover3days=(spec.swap_triple_weekday + 1) % 7,
+        margin_hedged_use_leg=True,
+        expiration_mode=1,
+        filling_mode=broker.config.filling_mode,
+        order_mode=_ORDER_MODE,
+        bid=quote.bid if quote else 0.0,
+        ask=quote.ask if quote else 0.0,
+        point=spec.point,
+        trade_tick_value=tick_value,
+        trade_tick_value_profit=tick_value,
+        trade_tick_value_loss=tick_value,
+        trade_tick_size=spec.point,
+        trade_contract_size=spec.contract_size,
+        volume_min=spec.volume_min_lots,
+        volume_max=spec.volume_max_lots,
+        volume_step=spec.volume_step_lots,
+        swap_long=spec.swap_long_points,
+        swap_short=spec.swap_short_points,
+        currency_base=spec.base,
+        currency_profit=spec.profit_currency,
+        currency_margin=spec.base,
+        description=f"{spec.base} vs {spec.profit_currency}",
+        name=symbol,
+        path=f"Forex\\{symbol}" if forex else f"CFD\\{symbol}",
+    )
+
+
+def tick(symbol: str, broker: Broker) -> StructSequence:
+    """Return the last Tick; all zero before the first."""
+    quote = broker.market.quotes.get(symbol)
+    if quote is None:
+        return build(structs.Tick)
+    msc = broker.server_msc(quote.time_ns)
+    return build(
+        structs.Tick,
+        time=msc // 1000,
+        bid=quote.bid,
+        ask=quote.ask,
+        time_msc=msc,
+        flags=c.TICK_FLAG_BID | c.TICK_FLAG_ASK,
+    )
+
+
+def position(item: Position, broker: Broker) -> StructSequence:
+    """Return TradePosition at the current quotes."""
+    buy = item.direction > 0
+    return build(
+        structs.TradePosition,
+        ticket=item.ticket,
+        time=item.time_msc // 1000,
+        time_msc=item.time_msc,
+        time_update=item.time_update_msc // 1000,
+        time_update_msc=item.time_update_msc,
+        type=c.POSITION_TYPE_BUY if buy else c.POSITION_TYPE_SELL,
+        magic=item.magic,
+        identifier=item.identifier,
+        reason=c.POSITION_REASON_EXPERT,
+        volume=item.lots,
+        price_open=item.price_open,
+        sl=item.sl,
+        tp=item.tp,
+        price_current=broker.money.closing_price(item),
+        swap=rounded(item.swap_ccy),
+        profit=broker.money.open_profit(item),
+        symbol=item.symbol,
+        comment=item.comment,
+    )
+
+
+def order(item: Order) -> StructSequence:
+    """Return TradeOrder of a filled order."""
+    return build(
+        structs.TradeOrder,
+        ticket=item.ticket,
+        time_setup=item.time_msc // 1000,
+        time_setup_msc=item.time_msc,
+        time_done=item.time_msc // 1000,
+        time_done_msc=item.time_msc,
+        type=item.type,
+        type_filling=item.type_filling,
+        state=c.ORDER_STATE_FILLED,
+        magic=item.magic,
+        position_id=item.position_id,
+        reason=item.reason,
+        volume_initial=item.lots,
+        price_open=item.price,
+        sl=item.sl,
+        tp=item.tp,
+        price_current=item.price,
+        symbol=item.symbol,
+        comment=item.comment,
+    )
+
+
+def deal(item: Deal) -> StructSequence:
+    """Return TradeDeal."""
+    return build(
+        structs.TradeDeal,
+        ticket=item.ticket,
+        order=item.order,
+        time=item.time_msc // 1000,
+        time_msc=item.time_msc,
+        type=item.type,
+        entry=item.entry,
+        magic=item.magic,
+        position_id=item.position_id,
+        reason=item.reason,
+        volume=item.volume,
+        price=item.price,
+        commission=item.commission,
+        swap=item.swap,
+        profit=item.profit,
+        symbol=item.symbol,
+        comment=item.comment,
+    )
