@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import SIGNAL
 from engine.decision.state import Records
 from engine.model.bars import Bars
 from engine.model.compiled import core_kernel
@@ -35,7 +34,7 @@ def make_series(m1: Bars, timeframe: Timeframe, clock: ServerClock) -> Series:
         close_ns = m1["time_ns"] + NS_PER_MINUTE
         return Series(m1, close_ns, list(periods(m1, timeframe)))
     first, last = int(m1["time_ns"][0]), int(m1["time_ns"][-1]) + NS_PER_MINUTE
-    every_minute = np.arange(first, last + timeframe.ns + 1, NS_PER_MINUTE, np.int64)
+    every_minute = np.arange(first, last + timeframe.ns + 1, NS_PER_MINUTE, dtype=np.int64)
     bars, close_ns = resample(m1, timeframe, clock, every_minute)
     return Series(bars, close_ns, list(periods(bars, timeframe)))
 

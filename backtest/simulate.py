@@ -214,20 +214,20 @@ class _Stretches:
         while after_ns < self._to_ns:
             midnight_ns = (after_ns + 1) // NS_PER_DAY * NS_PER_DAY
             until_ns = min(midnight_ns + days * NS_PER_DAY, self._to_ns)
-            stretch = self._stretch(after_ns, until_ns)
-            if len(stretch.batch_ns):
-                yield stretch
+            batch_ns = self._batches(after_ns, until_ns)
+            if len(batch_ns):
+                yield self._stretch(after_ns, until_ns, batch_ns)
             after_ns = until_ns
 
-    def _stretch(self, after_ns: int, until_ns: int) -> _Stretch:
-        batch_ns = self._batches(after_ns, until_ns)
+    def _stretch(self, after_ns: int, until_ns: int, batch_ns: Integers) -> _Stretch:
         spans = [np.searchsorted(t, (after_ns, until_ns), side="right") for t in self._opens]
         bar_next, bar_stop = _ranges([int(stop - start) for start, stop in spans])
         bars = np.empty(bar_stop[-1], BAR_DTYPE)
         for spec, column, span, at in zip(self._specs, self._bars, spans, bar_next, strict=True):
             part = fill_spread(column[slice(*span)], spec)
             bars[at : at + len(part)] = part
-        counts = [stream.count(until_ns) for stream in self._streams]
+        # What closes after the last batch is taken by the first batch of a later stretch.
+        counts = [stream.count(int(batch_ns[-1])) for stream in self._streams]
         signal_next, signal_stop = _ranges(counts)
         self._buffers.reverse()
         if len(self._buffers[0]) < signal_stop[-1]:
