@@ -1,0 +1,90 @@
+"""The console's application: theme, palette, key guard; its one screen does the rest."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual import events
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from pmpro_tui.console.actions import ACTIONS, why_not
+from pmpro_tui.console.keyguard import KeyGuard
+from pmpro_tui.console.screen import MainScreen
+from pmpro_tui.console.theme import CSS as CONSOLE_CSS
+from pmpro_tui.console.theme import THEME
+from pmpro_tui.console.worker import Opener
+
+
+class ConsoleApp(App[str | Exception]):
+    """A full-screen client of the engine. Returns its last words, or why it could not start."""
+
+    TITLE = "pmpro"
+    CSS = CONSOLE_CSS
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False),
+        Binding("ctrl+q", "detach", "Detach", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        opener: Opener,
+        *,
+        mode: str = "demo",
+        readonly: bool = False,
+        poll_s: float = 0.25,
+        now_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        super().__init__()
+        self.register_theme(THEME)
+        self.theme = THEME.name
+        self._guard = KeyGuard()
+        self._monotonic_ns = monotonic_ns
+        self.main = MainScreen(
+            opener,
+            mode=mode,
+            readonly=readonly,
+            poll_s=poll_s,
+            now_ns=now_ns,
+            monotonic_ns=monotonic_ns,
+        )
+
+    def get_default_screen(self) -> Screen[None]:
+        """Start on the console's screen."""
+        return self.main
+
+    async def on_event(self, event: events.Event) -> None:
+        """Drop the rests of split escape sequences before they can act."""
+        if (
+            isinstance(event, events.Key)
+            and not event.is_forwarded
+            and self._guard.drops(event.key, event.character, self._monotonic_ns())
+        ):
+            return
+        await super().on_event(event)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
+        """Fill the palette from the action table."""
+        context = self.main.context()
+        for action in ACTIONS:
+            reason = why_not(action, context)
+            text = f"{action.help} ({action.shown})" if reason is None else f"not now: {reason}"
+            yield SystemCommand(
+                f"{action.label} {context.target}" if _hits_target(action.name) else action.label,
+                text,
+                lambda name=action.name: self.main.action_do(name),
+            )
+
+    def action_detach(self) -> None:
+        """Leave; the engine keeps running."""
+        self.main.commands.do("detach")
+
+    def action_help_quit(self) -> None:
+        """Say what ctrl+c does not do."""
+        self.notify("q leaves this console, Q stops the engine", title="ctrl+c does nothing here")
+
+
+def _hits_target(name: str) -> bool:
+    return name in ("kill", "enable", "disable")

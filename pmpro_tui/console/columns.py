@@ -1,0 +1,64 @@
+"""Columns of a table: which of them fit, how wide, and the lines they make. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pmpro_tui.console.text import Align, Line, Span, fit
+
+T = TypeVar("T")
+
+MARK_WIDTH = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column(Generic[T]):
+    """A column: `least` cells, up to `most`; lower `rank` is kept longer when room is short."""
+
+    header: str
+    cell: Callable[[T], Span]
+    least: int
+    most: int
+    rank: int = 0
+    align: Align = "left"
+
+
+@dataclass(frozen=True)
+class Fitted(Generic[T]):
+    """The columns that fit a width, with theirs."""
+
+    columns: tuple[tuple[Column[T], int], ...]
+
+    def header(self) -> Line:
+        """Return the line of column headers."""
+        parts = [Span(" " * MARK_WIDTH)]
+        for column, width in self.columns:
+            parts += [Span(fit(column.header, width, column.align), "header"), Span(" ")]
+        return Line(tuple(parts[:-1]))
+
+    def row(self, item: T, *, marked: bool, active: bool) -> Line:
+        """Return one row; the marked one carries a glyph, and a ground where keys go to it."""
+        parts = [Span("▸ " if marked else " " * MARK_WIDTH, "accent")]
+        for column, width in self.columns:
+            cell = column.cell(item)
+            parts += [Span(fit(cell.text, width, column.align), cell.tone), Span(" ")]
+        return Line(tuple(parts[:-1]), "cursor" if marked and active else "")
+
+
+def fitted(columns: Sequence[Column[T]], width: int) -> Fitted[T]:
+    """Choose columns by rank while they fit `width`, then let them grow in rank order."""
+    left = width - MARK_WIDTH + 1
+    widths: dict[int, int] = {}
+    by_rank = sorted(range(len(columns)), key=lambda i: columns[i].rank)
+    for i in by_rank:
+        if columns[i].least + 1 <= left:
+            widths[i] = columns[i].least
+            left -= columns[i].least + 1
+        else:
+            break
+    for i in by_rank:
+        if i in widths and left > 0:
+            more = min(columns[i].most - widths[i], left)
+            widths[i] += more
+            left -= more
+    return Fitted(tuple((columns[i], widths[i]) for i in sorted(widths)))

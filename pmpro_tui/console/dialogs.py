@@ -1,0 +1,150 @@
+"""Questions before what cannot be taken back, and the help."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Static
+
+from pmpro_tui.console.actions import ACTIONS, Context, why_not
+
+
+class Confirm(ModalScreen[bool]):
+    """One question; starts on Cancel, `y` confirms at once."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n,q", "answer(False)", "Cancel"),
+        Binding("y", "answer(True)", "Yes"),
+        Binding("left,up", "app.focus_previous", "Back", show=False),
+        Binding("right,down", "app.focus_next", "Next", show=False),
+    ]
+
+    def __init__(self, heading: str, body: str, verb: str) -> None:
+        super().__init__()
+        self._heading = heading
+        self._body = body
+        self._verb = verb
+
+    def compose(self) -> ComposeResult:
+        """Lay out the question."""
+        with Vertical(classes="dialog"):
+            yield Label(self._heading, classes="heading", markup=False)
+            yield Label(self._body, classes="body", markup=False)
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="cancel")
+                yield Button(self._verb, id="confirm")
+            yield Label(f"y: {self._verb} · esc: cancel", classes="hint")
+
+    def on_mount(self) -> None:
+        """Start on Cancel."""
+        self.query_one("#cancel").focus()
+
+    @on(Button.Pressed)
+    def pressed(self, event: Button.Pressed) -> None:
+        """Answer with the button."""
+        self.dismiss(event.button.id == "confirm")
+
+    def action_answer(self, yes: bool) -> None:
+        """Answer with a key."""
+        self.dismiss(yes)
+
+
+class TypedWord(ModalScreen[bool]):
+    """A question that only a typed word affirms; starts on Cancel, typing goes to the word."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+
+    def __init__(self, heading: str, body: str, word: str) -> None:
+        super().__init__()
+        self._heading = heading
+        self._body = body
+        self._word = word
+
+    def compose(self) -> ComposeResult:
+        """Lay out the question."""
+        with Vertical(classes="dialog"):
+            yield Label(self._heading, classes="heading", markup=False)
+            yield Label(self._body, classes="body", markup=False)
+            yield Input(placeholder=f"type {self._word} to confirm", id="word")
+            with Horizontal(classes="buttons"):
+                yield Button("Cancel", id="cancel")
+                yield Button(self._word.capitalize(), id="confirm", disabled=True)
+            yield Label("esc: cancel", classes="hint")
+
+    def on_mount(self) -> None:
+        """Start on Cancel."""
+        self.query_one("#cancel").focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """Take typed letters to the word, wherever the focus is."""
+        field = self.query_one(Input)
+        if event.character and event.character.isalpha() and not field.has_focus:
+            event.stop()
+            field.focus()
+            field.insert_text_at_cursor(event.character)
+
+    @on(Input.Changed)
+    def changed(self) -> None:
+        """Allow the button once the word is right."""
+        self.query_one("#confirm", Button).disabled = not self._is_typed()
+
+    @on(Input.Submitted)
+    def submitted(self) -> None:
+        """Confirm with enter after the right word only."""
+        if self._is_typed():
+            self.dismiss(True)
+
+    @on(Button.Pressed)
+    def pressed(self, event: Button.Pressed) -> None:
+        """Answer with the button."""
+        self.dismiss(event.button.id == "confirm" and self._is_typed())
+
+    def action_cancel(self) -> None:
+        """Leave without doing anything."""
+        self.dismiss(False)
+
+    def _is_typed(self) -> bool:
+        return self.query_one(Input).value.strip() == self._word
+
+
+class Help(ModalScreen[None]):
+    """All actions, and why one does nothing now."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,enter", "leave", "Close"),
+        Binding("j,down", "scroll(1)", "Down"),
+        Binding("k,up", "scroll(-1)", "Up"),
+    ]
+
+    def __init__(self, context: Context) -> None:
+        super().__init__()
+        self._actions_context = context
+
+    def compose(self) -> ComposeResult:
+        """Lay out the table."""
+        with VerticalScroll(classes="dialog -help", can_focus=False):
+            yield Label("Keys", classes="heading")
+            yield Static("\n".join(help_lines(self._actions_context)), markup=False)
+            yield Label("ctrl+p: palette · ctrl+z: suspend · esc: close", classes="hint")
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+    def action_scroll(self, step: int) -> None:
+        """Scroll by a line."""
+        self.query_one(VerticalScroll).scroll_relative(y=step, animate=False)
+
+
+def help_lines(context: Context) -> Sequence[str]:
+    """Return one line an action, with the reason where it is disabled."""
+    lines = []
+    for action in ACTIONS:
+        reason = why_not(action, context)
+        note = f"   (not now: {reason})" if reason else ""
+        lines.append(f"{action.shown:>9}  {action.label:<8}  {action.help}{note}")
+    return lines

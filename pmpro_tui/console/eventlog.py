@@ -1,0 +1,71 @@
+"""The event log: its columns, and the merging of what each snapshot brings."""
+
+from collections import deque
+from datetime import UTC, datetime
+from typing import Final
+
+from engine.model.snapshot import EventView
+from engine.model.times import NS_PER_S
+from pmpro_tui.console.columns import Column
+from pmpro_tui.console.text import Span
+
+KEPT: Final = 1000
+
+# A word each, so that levels are told apart without colour.
+_LEVELS: Final = {
+    "debug": Span("debug", "muted"),
+    "info": Span("info", "muted"),
+    "warning": Span("WARN", "warn"),
+    "error": Span("ERROR", "bad"),
+    "critical": Span("CRIT!", "bad"),
+}
+
+_View = Column[EventView]
+
+
+def _tone(event: EventView) -> str:
+    return {"warning": "warn", "error": "bad", "critical": "bad", "debug": "muted"}.get(
+        event.level, ""
+    )
+
+
+COLUMNS: Final[tuple[_View, ...]] = (
+    _View(header="Time", cell=lambda e: Span(clock(e.time_ns), "muted"), least=8, most=8, rank=0),
+    _View(
+        header="Level",
+        cell=lambda e: _LEVELS.get(e.level, Span(e.level)),
+        least=5,
+        most=5,
+        rank=1,
+    ),
+    _View(header="Source", cell=lambda e: Span(e.source, "muted"), least=8, most=14, rank=3),
+    _View(header="Event", cell=lambda e: Span(e.text, _tone(e)), least=20, most=400, rank=2),
+)
+
+
+def clock(time_ns: int) -> str:
+    """Return the time of day, UTC."""
+    return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%H:%M:%S")
+
+
+class EventLog:
+    """The last events by sequence number; an engine that starts over clears it."""
+
+    def __init__(self) -> None:
+        self._events: deque[EventView] = deque(maxlen=KEPT)
+
+    @property
+    def rows(self) -> list[EventView]:
+        """All kept events, oldest first."""
+        return list(self._events)
+
+    @property
+    def last_seq(self) -> int:
+        """The newest sequence number seen."""
+        return self._events[-1].seq if self._events else 0
+
+    def add(self, events: tuple[EventView, ...], *, restarted: bool) -> None:
+        """Append what is new."""
+        if restarted:
+            self._events.clear()
+        self._events.extend(event for event in events if event.seq > self.last_seq)

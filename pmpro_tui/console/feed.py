@@ -1,0 +1,65 @@
+"""Where snapshots come from and commands go: the engine's socket, on two connections.
+
+Commands have connections of their own, so that a kill never waits for a fetch that hangs.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Protocol
+
+from engine.control.client import ControlClient
+from engine.control.messages import Role
+from engine.model.snapshot import Command, Reply, Snapshot
+
+
+class Feed(Protocol):
+    """What the console needs of an engine; each method may block, up to its own deadline."""
+
+    def snapshot(self, since: int, *, events_after: int) -> Snapshot | None:
+        """Return the newest snapshot, None if it is still `since`; raises PmproError."""
+        ...
+
+    def send(self, command: Command) -> Reply:
+        """Have a command run once; raises PmproError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        ...
+
+
+class SocketFeed:
+    """The engine behind a control socket; `mode` guards against another one's."""
+
+    def __init__(self, path: Path, *, mode: str, role: Role | None = None) -> None:
+        self._path = path
+        self._mode = mode
+        self._role = role
+        self._client = secrets.token_hex(8)
+        self._account: int | None = None
+        self._poll = self._connection()
+
+    def snapshot(self, since: int, *, events_after: int) -> Snapshot | None:
+        """See Feed."""
+        now = self._poll.snapshot(since, events_after=events_after)
+        if now is not None and now.account and self._account is None:
+            self._account = now.account
+        return now
+
+    def send(self, command: Command) -> Reply:
+        """See Feed."""
+        with self._connection() as client:
+            return client.send(command)
+
+    def close(self) -> None:
+        """See Feed."""
+        self._poll.close()
+
+    def _connection(self) -> ControlClient:
+        return ControlClient(
+            self._path,
+            role=self._role,
+            mode=self._mode,
+            account=self._account,
+            client=self._client,
+        )

@@ -1,0 +1,69 @@
+"""Is what the screen shows still true? A word and an age, from two clocks.
+
+FRESH: the engine published within the last moments. STALE: connected, but the engine is quiet.
+LOST: the socket fails; retried with growing pauses. A clock that is set back cannot make old
+numbers look new: the time since they arrived counts too, on the monotonic clock.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+from engine.model.times import NS_PER_S
+
+Word = Literal["CONNECTING", "FRESH", "STALE", "LOST"]
+
+STALE_AFTER_S = 2.0
+_RETRY_FIRST_S = 0.25
+_RETRY_MOST_S = 4.0
+
+
+class Link:
+    """The state of one connection, told by what arrived and when."""
+
+    def __init__(self, now_ns: Callable[[], int], monotonic_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._monotonic_ns = monotonic_ns
+        self._taken_ns: int | None = None
+        self._arrived_ns = monotonic_ns()
+        self._failed_ns: int | None = None
+        self._failures = 0
+        self._next_ns = 0
+        self.reason = ""
+
+    def arrived(self, taken_ns: int | None) -> None:
+        """Note an answer; `taken_ns` of a new snapshot, None if nothing is new."""
+        self._failed_ns = None
+        self._failures = 0
+        self.reason = ""
+        if taken_ns is not None:
+            self._taken_ns = taken_ns
+            self._arrived_ns = self._monotonic_ns()
+
+    def failed(self, reason: str) -> None:
+        """Note a failed attempt; the next one waits longer."""
+        now_ns = self._monotonic_ns()
+        if self._failed_ns is None:
+            self._failed_ns = now_ns
+        pause_s = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2.0**self._failures)
+        self._failures += 1
+        self._next_ns = now_ns + int(pause_s * NS_PER_S)
+        self.reason = reason
+
+    def may_try(self) -> bool:
+        """Return whether the pause after the last failure is over."""
+        return self._failures == 0 or self._monotonic_ns() >= self._next_ns
+
+    def age_s(self) -> float:
+        """Return how old the numbers on the screen are."""
+        by_arrival = self._monotonic_ns() - self._arrived_ns
+        by_clock = 0 if self._taken_ns is None else self._now_ns() - self._taken_ns
+        return max(by_arrival, by_clock, 0) / NS_PER_S
+
+    @property
+    def word(self) -> Word:
+        """The state now."""
+        if self._failed_ns is not None:
+            return "LOST"
+        if self._taken_ns is None:
+            return "CONNECTING"
+        return "STALE" if self.age_s() > STALE_AFTER_S else "FRESH"

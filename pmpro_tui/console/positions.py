@@ -1,0 +1,44 @@
+"""The position table's columns."""
+
+from collections.abc import Callable
+from typing import Final
+
+from engine.model.snapshot import PositionView
+from engine.model.times import NS_PER_S
+from pmpro_tui.console.columns import Column
+from pmpro_tui.console.text import Span, age, gain, price
+
+_SIDES: Final = {"BUY": Span("▲ BUY", "good"), "SELL": Span("▼ SELL", "bad")}
+
+EXTERNAL: Final = "EXTERNAL"
+
+_View = Column[PositionView]
+
+
+def columns(market_ns: Callable[[], int]) -> tuple[_View, ...]:
+    """Return the columns; `market_ns` dates a position's age."""
+
+    def owner(p: PositionView) -> Span:
+        return Span(p.owner, "warn" if p.owner == EXTERNAL else "")
+
+    def held(p: PositionView) -> Span:
+        return Span(age((market_ns() - p.opened_ns) / NS_PER_S), "muted")
+
+    def number(
+        header: str, cell: Callable[[PositionView], Span], least: int, most: int, rank: int
+    ) -> _View:
+        return _View(header=header, cell=cell, least=least, most=most, rank=rank, align="right")
+
+    return (
+        _View(header="Owner", cell=owner, least=12, most=26, rank=0),
+        _View(header="Symbol", cell=lambda p: Span(p.symbol), least=6, most=8, rank=1),
+        _View(header="Side", cell=lambda p: _SIDES[p.direction], least=6, most=6, rank=2),
+        number("Lots", lambda p: Span(f"{p.lots:.2f}"), 6, 7, 4),
+        number("Entry", lambda p: Span(price(p.entry_price, p.digits)), 9, 11, 6),
+        number("Price", lambda p: Span(price(p.price, p.digits)), 9, 11, 5),
+        number("Stop", lambda p: Span(price(p.stop, p.digits), "muted"), 9, 11, 8),
+        number("Target", lambda p: Span(price(p.target, p.digits), "muted"), 9, 11, 9),
+        number("P&L", lambda p: gain(p.profit_ccy), 10, 12, 3),
+        number("Held", held, 4, 5, 7),
+        number("Ticket", lambda p: Span(str(p.ticket), "muted"), 9, 12, 10),
+    )

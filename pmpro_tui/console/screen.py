@@ -1,0 +1,429 @@
+"""The console's screen: polls the engine, draws what arrived, sends what keys mean."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Input
+
+from engine.model.errors import PmproError
+from engine.model.snapshot import PositionView, Snapshot, StrategyView
+from engine.model.times import NS_PER_S
+from pmpro_tui.console import eventlog, positions, strategies, worker
+from pmpro_tui.console.actions import ACTIONS, Context
+from pmpro_tui.console.columns import fitted
+from pmpro_tui.console.commands import Commands
+from pmpro_tui.console.curve import curve_lines
+from pmpro_tui.console.feed import Feed
+from pmpro_tui.console.footer import footer_line
+from pmpro_tui.console.gauges import gauge_lines, risk_line
+from pmpro_tui.console.lines import Lines, Painted
+from pmpro_tui.console.link import Link
+from pmpro_tui.console.messages import Answered, Fetched, Opened, Step
+from pmpro_tui.console.statusline import status_line
+from pmpro_tui.console.table import Table, title_line
+from pmpro_tui.console.text import Line, Span, line, money, spread
+
+PANELS = ("strategies", "positions", "risk", "equity", "events")
+RESORT_AFTER_S = 2.0
+CURVE_EVERY_S = 2.0
+NARROW = (104, 30)
+WIDE = (160, 45)
+
+
+class MainScreen(Screen[None]):
+    """Everything the operator sees.
+
+    Args:
+        opener: finds or starts the engine, in a thread.
+        mode: shown until the engine tells its own.
+        readonly: refuse every command.
+        poll_s: pause between two looks at the engine.
+        now_ns: the box's wall clock.
+        monotonic_ns: a clock nobody sets.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(",".join(action.keys), f"do('{action.name}')", action.label, show=False)
+            for action in ACTIONS
+        ),
+        Binding("escape", "close_filter", "Clear filter", show=False),
+    ]
+
+    AUTO_FOCUS = None
+
+    def __init__(
+        self,
+        opener: worker.Opener,
+        *,
+        mode: str,
+        readonly: bool,
+        poll_s: float,
+        now_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int],
+    ) -> None:
+        super().__init__()
+        self.now_ns = now_ns
+        self.readonly = readonly
+        self.shown: Snapshot | None = None
+        self.active = "strategies"
+        self.feed: Feed | None = None
+        self.link = Link(now_ns, monotonic_ns)
+        self.commands = Commands(self)
+        self._opener = opener
+        self._mode = mode
+        self._poll_s = poll_s
+        self._monotonic_ns = monotonic_ns
+        self._latest: Snapshot | None = None
+        self._frozen_ns: int | None = None
+        self._fetching = False
+        self._history = eventlog.EventLog()
+        self._ordering = strategies.Ordering()
+        self._words = ""
+        self._key_ns = -int(RESORT_AFTER_S * NS_PER_S)
+        self._curve_ns: int | None = None
+        self._curve_point: tuple[int, float] | None = None
+        self._steps: list[str] = []
+
+    # -- layout ---------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Lay out the panels; CSS places them by size class."""
+        yield Painted(self._paint_status, id="status")
+        yield Painted(self._paint_brief, id="brief")
+        yield Painted(self._paint_tabs, id="tabs")
+        with Vertical(id="body"):
+            with Horizontal(id="upper"):
+                yield Table[StrategyView](
+                    "Strategies",
+                    strategies.COLUMNS,
+                    key=lambda s: s.id,
+                    empty="no strategies: `pmpro portfolio apply FILE` brings some",
+                    id="strategies",
+                )
+                with Vertical(id="side"):
+                    yield Painted(self._paint_risk, id="risk", classes="panel")
+                    yield Painted(self._paint_curve, id="equity", classes="panel")
+            with Horizontal(id="lower"):
+                yield Table[PositionView](
+                    "Positions",
+                    positions.columns(lambda: self.shown.market_ns if self.shown else 0),
+                    key=lambda p: p.ticket,
+                    empty="no open positions",
+                    id="positions",
+                )
+                yield Table[Any](
+                    "Events",
+                    eventlog.COLUMNS,
+                    key=lambda e: e.seq,
+                    empty="nothing has happened yet",
+                    id="events",
+                    follow=True,
+                )
+        yield Painted(self._paint_recent, id="recent")
+        yield Input(placeholder="filter: words of name, kind, symbol, book, state", id="filter")
+        yield Painted(self._paint_footer, id="footer")
+
+    def on_mount(self) -> None:
+        """Find the engine and start looking at it."""
+        self._panel_changed()
+        worker.open_feed(self._opener, self.post_message)
+        self.set_interval(self._poll_s, self.tick)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout by size."""
+        width, height = event.size
+        self.set_class(width < NARROW[0] or height < NARROW[1], "-narrow")
+        self.set_class(width >= WIDE[0] and height >= WIDE[1], "-wide")
+        self._panel_changed()
+
+    @property
+    def narrow(self) -> bool:
+        """Whether one panel is shown at a time."""
+        return self.has_class("-narrow")
+
+    # -- the engine -----------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Let the ages advance even when nothing arrives, and look for news."""
+        self._draw_truth()
+        if self.feed is not None and not self._fetching and self.link.may_try():
+            self._fetching = True
+            since = self._latest.version if self._latest else 0
+            worker.fetch(self.feed, since, self._history.last_seq, self.post_message)
+
+    @on(Step)
+    def stepped(self, message: Step) -> None:
+        """Show how far the start of the engine is."""
+        self._steps.append(message.text)
+        self.strategies.empty = [
+            line(Span("  starting the engine", "title")),
+            Line(),
+            *(line(Span(f"  {text}", "muted")) for text in self._steps[-12:-1]),
+            line(Span("  ▸ ", "accent"), self._steps[-1]),
+        ]
+        self.strategies.draw()
+
+    @on(Opened)
+    def opened(self, message: Opened) -> None:
+        """Start polling, or leave with the reason."""
+        if isinstance(message.result, Exception):
+            self.app.exit(message.result)
+            return
+        self.feed = message.result
+        self.tick()
+
+    @on(Fetched)
+    def fetched(self, message: Fetched) -> None:
+        """Take what a poll brought."""
+        self._fetching = False
+        result = message.result
+        if isinstance(result, Exception):
+            self._lost(result)
+        elif result is None:
+            self.link.arrived(None)
+        else:
+            first = result.events[0].seq if result.events else 0
+            self._history.add(result.events, restarted=0 < first <= self._history.last_seq)
+            self.link.arrived(result.taken_ns)
+            self._latest = result
+            if self._frozen_ns is None:
+                self.shown = result
+                self.draw()
+        self._draw_truth()
+
+    def _lost(self, error: Exception) -> None:
+        known = isinstance(error, PmproError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        if self.link.word != "LOST" and self.shown is not None:
+            if self.commands.stopping:
+                self.app.exit("the engine has stopped")
+                return
+            self.notify(text, title="Connection lost", severity="error")
+        self.link.failed(text)
+
+    @on(Answered)
+    def answered(self, message: Answered) -> None:
+        """Say what a command hit."""
+        self.commands.answered(message.command, message.reply)
+        self.draw_footer()
+
+    # -- keys -----------------------------------------------------------------------------
+
+    def on_key(self) -> None:
+        """Note the last key: rows keep their places for a while after it."""
+        self._key_ns = self._monotonic_ns()
+
+    def action_do(self, name: str) -> None:
+        """Run an action of the table, or say why not."""
+        self._key_ns = self._monotonic_ns()
+        self.commands.do(name)
+
+    def context(self) -> Context:
+        """Return what decides about actions now."""
+        target, state = self._target()
+        return Context(
+            snapshot=self.shown,
+            target=target,
+            target_state=state,
+            link=self.link.word,
+            readonly=self.readonly,
+        )
+
+    def _target(self) -> tuple[str, str]:
+        """Return the name that commands hit, and its state: a position's owner, or a strategy."""
+        position = self.positions.selected if self.active == "positions" else None
+        if position is not None:
+            name = "" if position.owner == positions.EXTERNAL else position.owner
+            views = self.shown.strategies if self.shown else ()
+            return name, next((str(s.state) for s in views if s.name == name), "")
+        chosen = self.strategies.selected
+        return (chosen.name, chosen.state) if chosen is not None else ("", "")
+
+    def step_panel(self, step: int) -> None:
+        """Give the keys to another panel; panels without rows are skipped while all are shown."""
+        choice = PANELS if self.narrow else ("strategies", "positions", "events")
+        at = choice.index(self.active) if self.active in choice else 0
+        self.active = choice[(at + step) % len(choice)]
+        self._panel_changed()
+
+    def moved(self, move: Callable[[Table[Any]], None]) -> None:
+        """Move the cursor of the panel that has the keys."""
+        if self.active in ("strategies", "positions", "events"):
+            move(self.query_one(f"#{self.active}", Table))
+        self.draw_footer()
+
+    def toggle_freeze(self) -> None:
+        """Hold the picture, or catch up."""
+        if self._frozen_ns is None:
+            self._frozen_ns = self._monotonic_ns()
+        else:
+            self._frozen_ns = None
+            self.shown = self._latest
+        self.draw()
+        self._draw_truth()
+
+    def cycle_order(self) -> None:
+        """Take the next order of the strategy table."""
+        self._ordering.cycle()
+        self.draw()
+
+    def open_filter(self) -> None:
+        """Ask for words."""
+        field = self.query_one("#filter", Input)
+        field.add_class("-open")
+        field.focus()
+
+    def action_close_filter(self) -> None:
+        """Forget the words."""
+        self.query_one("#filter", Input).value = ""
+        self._leave_filter()
+
+    @on(Input.Changed, "#filter")
+    def filter_changed(self, event: Input.Changed) -> None:
+        """Show what matches, while it is typed."""
+        self._words = event.value
+        self.draw()
+
+    @on(Input.Submitted, "#filter")
+    def _leave_filter(self) -> None:
+        self.query_one("#filter", Input).remove_class("-open")
+        self.set_focus(None)
+
+    # -- drawing --------------------------------------------------------------------------
+
+    @property
+    def strategies(self) -> Table[StrategyView]:
+        """The strategy table."""
+        return self.query_one("#strategies", Table)
+
+    @property
+    def positions(self) -> Table[PositionView]:
+        """The position table."""
+        return self.query_one("#positions", Table)
+
+    def draw(self) -> None:
+        """Draw the snapshot that is shown."""
+        now = self.shown
+        if now is None:
+            return
+        held = self._monotonic_ns() - self._key_ns < RESORT_AFTER_S * NS_PER_S
+        rows = self._ordering.apply(strategies.matching(now.strategies, self._words), hold=held)
+        table = self.strategies
+        table.empty = self._empty_strategies(now)
+        table.title = f"Strategies {_count(len(rows), len(now.strategies))}"
+        table.note = self._strategy_note()
+        table.set_rows(rows, pick=bool(self._words))
+        self.positions.title = f"Positions {len(now.positions)}"
+        self.positions.set_rows(now.positions)
+        self.query_one("#events", Table).set_rows(self._history.rows)
+        for name in ("brief", "tabs", "risk", "recent", "footer"):
+            self.query_one(f"#{name}", Painted).draw()
+        self._draw_curve(now)
+
+    def _draw_truth(self) -> None:
+        quiet = self.link.word in ("STALE", "LOST")
+        for panel in self.query(Lines):
+            if panel.id not in ("status", "footer"):
+                panel.set_quiet(quiet)
+        self.query_one("#status", Painted).draw()
+        self.query_one("#tabs", Painted).draw()
+        self.draw_footer()
+
+    def draw_footer(self) -> None:
+        """Draw the target, the pending command and the keys."""
+        self.query_one("#footer", Painted).draw()
+
+    def _draw_curve(self, now: Snapshot) -> None:
+        point = now.equity_points[-1] if now.equity_points else None
+        time_ns = self._monotonic_ns()
+        early = self._curve_ns is not None and time_ns - self._curve_ns < CURVE_EVERY_S * NS_PER_S
+        if point != self._curve_point and not early:
+            self._curve_point, self._curve_ns = point, time_ns
+            self.query_one("#equity", Painted).draw()
+
+    def _panel_changed(self) -> None:
+        for name in PANELS:
+            self.set_class(self.active == name, f"-on-{name}")
+        for table in self.query(Table):
+            table.active = self.active == table.id
+            table.titled = not self.narrow
+            table.draw()
+        for painted in self.query(Painted):
+            painted.draw()
+
+    def _strategy_note(self) -> str:
+        words = f"/{self._words}" if self._words.strip() else ""
+        order = "" if self._ordering.name == "file" else f"by {self._ordering.name}"
+        return " ".join(part for part in (words, order) if part)
+
+    def _empty_strategies(self, now: Snapshot) -> Sequence[Line]:
+        if self._words.strip():
+            text = f"  nothing matches /{self._words}: esc shows all"
+        elif now.state == "STARTING":
+            text = f"  the engine is starting: {now.state_reason}"
+        else:
+            text = "  no strategies: `pmpro portfolio apply FILE` brings some"
+        return [line(Span(text, "muted"))]
+
+    def _paint_status(self, width: int, _: int) -> list[Line]:
+        frozen_s = (
+            None if self._frozen_ns is None else (self._monotonic_ns() - self._frozen_ns) / NS_PER_S
+        )
+        return [
+            status_line(
+                self.shown,
+                self.link,
+                mode=self._mode,
+                frozen_s=frozen_s,
+                readonly=self.readonly,
+                width=width,
+            )
+        ]
+
+    def _paint_brief(self, width: int, _: int) -> list[Line]:
+        return [risk_line(self.shown.risk, width)] if self.shown else []
+
+    def _paint_tabs(self, width: int, _: int) -> list[Line]:
+        now = self.shown
+        counts = {"strategies": len(now.strategies), "positions": len(now.positions)} if now else {}
+        parts = []
+        for name in PANELS:
+            count = f" {counts[name]}" if name in counts else ""
+            on = name == self.active
+            text = f"{name.capitalize()}{count}"
+            parts.append(Span(f"[{text}]" if on else f" {text} ", "tab" if on else "muted"))
+        note = self._strategy_note() if self.active == "strategies" else ""
+        return [spread(Line(tuple(parts)), line(Span(f"{note} ", "accent")), width)]
+
+    def _paint_risk(self, width: int, _: int) -> list[Line]:
+        title = [] if self.narrow else [title_line("Risk", "", width, active=False)]
+        if self.shown is None:
+            return title
+        return [*title, *gauge_lines(self.shown.risk, self.shown.currency, width)]
+
+    def _paint_curve(self, width: int, height: int) -> list[Line]:
+        now = self.shown
+        note = f"{money(now.risk.equity_ccy)} {now.currency}" if now and now.equity_points else ""
+        title = [] if self.narrow else [title_line("Equity", note, width, active=False)]
+        if now is None:
+            return title
+        return [*title, *curve_lines(now.equity_points, width, height - len(title))]
+
+    def _paint_recent(self, width: int, height: int) -> list[Line]:
+        shape = fitted(eventlog.COLUMNS, width)
+        rows = self._history.rows[-max(1, height - 1) :]
+        title = title_line("Events", "", width, active=False)
+        return [title, *(shape.row(row, marked=False, active=False) for row in rows)]
+
+    def _paint_footer(self, width: int, _: int) -> list[Line]:
+        return [footer_line(self.context(), self.commands.pending, width)]
+
+
+def _count(n: int, total: int) -> str:
+    return str(total) if n == total else f"{n}/{total}"

@@ -1,0 +1,99 @@
+"""What a line on the screen is made of, and how numbers are written.
+
+Every function is pure. Widths are terminal cells. A NaN is written as a dash: "there is none".
+"""
+
+import math
+from typing import Final, Literal, NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+
+Align = Literal["left", "right"]
+
+NONE: Final = "–"
+
+
+class Span(NamedTuple):
+    """A piece of text in one tone; tones are component classes of `Lines`."""
+
+    text: str
+    tone: str = ""
+
+
+class Line(NamedTuple):
+    """A row of the screen; `tone` lies under all its spans."""
+
+    spans: tuple[Span, ...] = ()
+    tone: str = ""
+
+
+def line(*parts: str | Span, tone: str = "") -> Line:
+    """Return a line of plain texts and spans."""
+    spans = tuple(Span(part) if isinstance(part, str) else part for part in parts)
+    return Line(spans, tone)
+
+
+def line_text(of: Line) -> str:
+    """Return a line's characters without tones."""
+    return "".join(span.text for span in of.spans)
+
+
+def line_width(of: Line) -> int:
+    """Return how many cells a line takes."""
+    return sum(cell_len(span.text) for span in of.spans)
+
+
+def fit(text: str, width: int, align: Align = "left") -> str:
+    """Return `text` in exactly `width` cells; what does not fit ends in an ellipsis."""
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+    space = " " * (width - length)
+    return text + space if align == "left" else space + text
+
+
+def spread(left: Line, right: Line, width: int, fill: str = " ", fill_tone: str = "") -> Line:
+    """Return both lines at the two ends of `width` cells; the right one goes first if tight."""
+    gap = width - line_width(left) - line_width(right)
+    if gap < 1:
+        return left
+    return Line((*left.spans, Span(fill * gap, fill_tone), *right.spans), left.tone)
+
+
+def money(amount_ccy: float) -> str:
+    """Return an amount with thousands separators and cents."""
+    return NONE if math.isnan(amount_ccy) else f"{amount_ccy:,.2f}"
+
+
+def gain(amount_ccy: float) -> Span:
+    """Return a signed amount: the sign is a glyph and a colour; nothing gained is muted."""
+    if math.isnan(amount_ccy):
+        return Span(NONE, "muted")
+    if round(amount_ccy, 2) == 0.0:
+        return Span("0.00", "muted")
+    return Span(f"{amount_ccy:+,.2f}".replace("-", "−"), "good" if amount_ccy > 0.0 else "bad")
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """Return a fraction as per cent."""
+    return NONE if math.isnan(fraction) else f"{100.0 * fraction:.{digits}f}%"
+
+
+def age(seconds: float) -> str:
+    """Return an age in the largest whole unit that says enough."""
+    if math.isnan(seconds):
+        return NONE
+    if seconds < 1.0:
+        return "<1s"
+    if seconds < 120.0:
+        return f"{int(seconds)}s"
+    if seconds < 7200.0:
+        return f"{int(seconds / 60)}m"
+    if seconds < 172_800.0:
+        return f"{int(seconds / 3600)}h"
+    return f"{int(seconds / 86_400)}d"
+
+
+def price(value: float, digits: int) -> str:
+    """Return a price with its symbol's digits; 0 and NaN are "none"."""
+    return NONE if math.isnan(value) or value == 0.0 else f"{value:,.{digits}f}"

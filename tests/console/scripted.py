@@ -1,0 +1,229 @@
+"""A scripted feed and a frozen clock: the console's engine in tests."""
+
+import math
+import threading
+from dataclasses import dataclass, field
+
+from engine.model.errors import ControlError
+from engine.model.snapshot import (
+    Command,
+    EventView,
+    PositionView,
+    Reply,
+    RiskView,
+    Snapshot,
+    StrategyView,
+)
+from engine.model.times import NS_PER_MINUTE, NS_PER_S
+from pmpro_tui.console.app import ConsoleApp
+
+START_NS = 1_781_094_785 * NS_PER_S
+
+_KINDS = (
+    ("ma_cross", "ma"),
+    ("rsi_reversion", "rsi"),
+    ("support_resistance", "sr"),
+    ("bollinger_reversion", "boll"),
+    ("donchian_breakout", "donch"),
+    ("macd", "macd"),
+)
+_SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD")
+_STATES = ("ON", "ON", "WAITING", "ON", "SPENT", "ON", "OFF", "ON", "WARMING")
+_SIGNALS = ("LONG", "FLAT", "SHORT", "FLAT", "LONG")
+
+
+class Clock:
+    """A clock that stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = START_NS
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += int(seconds * NS_PER_S)
+
+
+def strategies(n: int) -> tuple[StrategyView, ...]:
+    """Return `n` rows of every state and sign."""
+    rows = []
+    for i in range(n):
+        kind, short = _KINDS[i % 6]
+        symbol = _SYMBOLS[i // 6 % 4]
+        state = "QUARANTINED" if i == 10 else "KILLED" if i == 16 else _STATES[i % 9]
+        rows.append(
+            StrategyView(
+                id=i + 1,
+                name=f"{symbol[:3].lower()}-{short}-{14 + 3 * i}",
+                kind=kind,
+                symbol=symbol,
+                timeframe=("M1", "M5", "M15")[i % 3],
+                book=("eur-trend", "gbp-mixed", "yen", "metals")[i // 6 % 4],
+                state=state,
+                signal=_SIGNALS[i % 5],
+                confidence=0.35 + 0.05 * (i % 9),
+                weight_frac=1.0 / max(n, 1),
+                pnl_today_ccy=0.0 if i % 7 == 3 else round(math.sin(i * 1.7) * 417.31, 2),
+                trades_today=i * 3 % 8,
+                score=math.nan if state == "WARMING" else round(math.cos(i * 0.9) * 1.8, 2),
+                detail="deadline missed: 5.0 s" if state == "QUARANTINED" else "",
+            )
+        )
+    return tuple(rows)
+
+
+def positions() -> tuple[PositionView, ...]:
+    """Return five positions; the last one is nobody's here."""
+    rows = (
+        ("eur-trend", "EURUSD", "BUY", 0.42, 1.08417, 1.08502, 1.08117, 1.09017, 35.70, 5),
+        ("gbp-mixed", "GBPUSD", "SELL", 0.31, 1.27311, 1.27408, 1.27711, 1.26511, -30.07, 5),
+        ("yen", "USDJPY", "BUY", 0.25, 156.412, 156.873, 155.812, math.nan, 73.47, 3),
+        ("metals", "XAUUSD", "SELL", 0.05, 2318.42, 2311.07, 2330.42, 2294.42, 36.75, 2),
+        ("EXTERNAL", "EURUSD", "SELL", 1.10, 1.08466, 1.08510, math.nan, math.nan, -48.40, 5),
+    )
+    return tuple(
+        PositionView(
+            ticket=501_233_000 + 17 * i,
+            owner=owner,
+            symbol=symbol,
+            direction=side,
+            lots=lots,
+            entry_price=entry,
+            price=price,
+            stop=stop,
+            target=target,
+            profit_ccy=profit,
+            opened_ns=START_NS - (i + 1) * 17 * NS_PER_MINUTE,
+            digits=digits,
+        )
+        for i, (owner, symbol, side, lots, entry, price, stop, target, profit, digits) in enumerate(
+            rows
+        )
+    )
+
+
+def risk(drawdown_frac: float = 0.0231) -> RiskView:
+    tier = sum(drawdown_frac >= limit for limit in (0.04, 0.08, 0.12))
+    return RiskView(
+        balance_ccy=101_871.95,
+        equity_ccy=101_939.40,
+        high_water_ccy=104_350.02,
+        drawdown_frac=drawdown_frac,
+        drawdown_limits_frac=(0.04, 0.08, 0.12),
+        tier=tier,
+        pnl_today_ccy=-412.77,
+        gross_exposure_frac=2.37,
+        gross_exposure_max_frac=30.0,
+        margin_frac=0.0241,
+        margin_level_frac=41.5,
+    )
+
+
+def events(n: int = 40) -> tuple[EventView, ...]:
+    samples = (
+        ("info", "gbp-mixed", "entry GBPUSD SELL 0.31 at 1.27311"),
+        ("info", "eur-trend", "exit EURUSD BUY 0.40 at 1.08502, target, +121.40 USD"),
+        ("warning", "risk", "EURUSD entry refused: SPREAD 31 points, 25 allowed"),
+        ("info", "engine", "batch 12:31 in 2.1 ms"),
+        ("error", "host", "xau-donch-44 quarantined: deadline missed, 5.0 s"),
+        ("critical", "terminal", "order outcome unknown: GBPUSD takes no entries until settled"),
+    )
+    return tuple(
+        EventView(
+            seq=i + 1,
+            time_ns=START_NS - (n - i) * 37 * NS_PER_S,
+            level=samples[i % 6][0],
+            source=samples[i % 6][1],
+            text=samples[i % 6][2],
+        )
+        for i in range(n)
+    )
+
+
+def equity(n: int = 400) -> tuple[tuple[int, float], ...]:
+    return tuple(
+        (
+            START_NS - (n - i) * NS_PER_MINUTE,
+            round(
+                100_000
+                + 9.5 * i
+                + 900 * math.sin(i / 23)
+                - 2600 * math.exp(-(((i - 300) / 25) ** 2)),
+                2,
+            ),
+        )
+        for i in range(n)
+    )
+
+
+@dataclass
+class ScriptedFeed:
+    """Answers with `snapshot_now`; records commands; can fail, hang and refuse."""
+
+    clock: Clock
+    changes: dict[str, object] = field(default_factory=dict)
+    version: int = 1
+    sent: list[Command] = field(default_factory=list)
+    answered: threading.Event = field(default_factory=threading.Event)
+    failure: Exception | None = None
+    hang: threading.Event | None = None
+    reply: Reply = Reply(ok=True, text="closing 0.42 EURUSD")
+    closed: bool = False
+
+    def now(self, **changes: object) -> Snapshot:
+        fields: dict[str, object] = {
+            "version": self.version,
+            "mode": "demo",
+            "account": 10_012_345,
+            "server": "PmproSim-Demo",
+            "currency": "USD",
+            "state": "ACTIVE",
+            "state_reason": "",
+            "connected": True,
+            "taken_ns": self.clock.now,
+            "market_ns": self.clock.now,
+            "data_age_s": 0.3,
+            "speed": 60.0,
+            "latency_ms": 4.2,
+            "journal_backlog": 0,
+            "database": "ok",
+            "strategies": strategies(24),
+            "positions": positions(),
+            "risk": risk(),
+            "equity_points": equity(),
+            "events": events(),
+        }
+        return Snapshot(**(fields | self.changes | changes))  # type: ignore[arg-type]
+
+    def snapshot(self, since: int, *, events_after: int) -> Snapshot | None:
+        if self.hang is not None:
+            self.hang.wait(20)
+        if self.failure is not None:
+            raise self.failure
+        if since == self.version:
+            return None
+        fresh = self.now()
+        return fresh
+
+    def send(self, command: Command) -> Reply:
+        self.sent.append(command)
+        self.answered.set()
+        return self.reply
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def console(feed: ScriptedFeed, **options: object) -> ConsoleApp:
+    """Return a console on the feed whose clock moves only by the test's hand."""
+    return ConsoleApp(
+        lambda _: feed,
+        poll_s=3600.0,
+        now_ns=feed.clock,
+        monotonic_ns=feed.clock,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+LOST = ControlError("connection lost: broken pipe")
