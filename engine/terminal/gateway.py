@@ -186,14 +186,14 @@ class Gateway:
         op = p.CalcMargin(id=self._id(), direction=direction, symbol=symbol, lots=lots, price=price)
         return self._ask(op, float)
 
-    def check(self, order: OrderRequest) -> OrderResult:
+    def check(self, request: OrderRequest) -> OrderResult:
         """Ask whether the terminal would take the order: retcode 0 and error 1 is yes."""
-        return self._ask(p.Check(id=self._id(), order=order), OrderResult)
+        return self._ask(p.Check(id=self._id(), order=request), OrderResult)
 
-    def send(self, order: OrderRequest) -> OrderResult:
+    def send(self, request: OrderRequest) -> OrderResult:
         """Send a market order once. `direction` is the deal's own: +1 buys, -1 sells."""
-        priority = CLOSING if order.position else ORDER
-        op = p.Send(id=self._id(), order=order)
+        priority = CLOSING if request.position else ORDER
+        op = p.Send(id=self._id(), order=request)
         return self._ask(op, OrderResult, self._deadlines.order_s, priority)
 
     def modify(self, position: BrokerPosition, stop: float, target: float) -> OrderResult:

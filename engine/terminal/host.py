@@ -85,6 +85,11 @@ class Host:
         if self._watcher is not None:
             yield from map(_encode, self._watcher.poll())
 
+    def close(self) -> None:
+        """End the session at the end of the process."""
+        if self._session is not None:
+            self._session.terminal.close()
+
     def _open(self, op: p.Open) -> None:
         if self._session is not None:
             raise NotSent("terminal host is open already")
@@ -152,6 +157,7 @@ def main() -> None:
     )
     host = Host()
     serve(host.answer, idle=host.look, idle_s=float(sys.argv[1]) / 1000)
+    host.close()
 
 
 if __name__ == "__main__":

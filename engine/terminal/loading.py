@@ -1,8 +1,8 @@
 """Load the object that has the MetaTrader5 module's functions and constants.
 
-"simulated" is `engine.terminal.simulated.create(settings)`, which also has a clock and a control
-channel beside the module's functions. Any other module may offer `now_ns()` and
-`control(dict) -> dict` likewise; the official package does not, and its clock is UTC.
+"simulated" is `engine.terminal.simulated.create(settings)`, which also has a clock, a control
+channel and an end beside the module's functions. Any other module may offer `now_ns()`,
+`control(dict) -> dict` and `close()` likewise; the official package does not: its clock is UTC.
 """
 
 import importlib
@@ -26,6 +26,12 @@ class Terminal:
         self.has_own_clock = now_ns is not None
         self.now_ns = now_ns or time.time_ns
         self.control = control
+
+    def close(self) -> None:
+        """Let a simulated terminal write its clock; the official one is only left."""
+        end = getattr(self.api, "close", None) or getattr(self.api, "shutdown", None)
+        if end is not None:
+            end()
 
 
 def load(config: HostConfig) -> Terminal:

@@ -49,11 +49,13 @@ class ServerTime:
         keys, inverse = np.unique(server_ns // _HALF_HOUR_NS, return_inverse=True)
         later, earlier = self._offsets(keys)
         utc_ns = server_ns - later[inverse]
-        steps_back = np.flatnonzero(np.diff(server_ns) < 0)
-        first_pass = np.arange(len(server_ns)) <= (steps_back[-1] if len(steps_back) else -1)
-        early = first_pass | (utc_ns > now_ns + _AHEAD_NS)
-        result: npt.NDArray[np.int64] = np.where(early, server_ns - earlier[inverse], utc_ns)
-        return result
+        first_ns = server_ns - earlier[inverse]
+        utc_ns = np.where(utc_ns > now_ns + _AHEAD_NS, first_ns, utc_ns)
+        steps_back = np.flatnonzero(np.diff(utc_ns) <= 0)
+        if len(steps_back):
+            until = steps_back[-1] + 1
+            utc_ns[:until] = first_ns[:until]
+        return utc_ns
 
     def _offsets(
         self, keys: npt.NDArray[np.int64]
