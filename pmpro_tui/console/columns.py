@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from rich.cells import cell_len
+
 from pmpro_tui.console.text import Align, Line, Span, fit
 
 T = TypeVar("T")
@@ -13,7 +15,11 @@ MARK_WIDTH = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Column(Generic[T]):
-    """A column: `least` cells, up to `most`; lower `rank` is kept longer when room is short."""
+    """A column: `least` cells, up to `most`; lower `rank` is kept longer when room is short.
+
+    `measured`: no wider than its longest text; for texts that seldom change, so that columns
+    do not jump.
+    """
 
     header: str
     cell: Callable[[T], Span]
@@ -21,6 +27,14 @@ class Column(Generic[T]):
     most: int
     rank: int = 0
     align: Align = "left"
+    measured: bool = False
+
+    def most_for(self, rows: Sequence[T]) -> int:
+        """Return the widest this column may become over `rows`."""
+        if not self.measured:
+            return self.most
+        longest = max((cell_len(self.cell(row).text) for row in rows), default=0)
+        return min(self.most, max(self.least, longest))
 
 
 @dataclass(frozen=True)
@@ -45,7 +59,7 @@ class Fitted(Generic[T]):
         return Line(tuple(parts[:-1]), "cursor" if marked and active else "")
 
 
-def fitted(columns: Sequence[Column[T]], width: int) -> Fitted[T]:
+def fitted(columns: Sequence[Column[T]], width: int, rows: Sequence[T]) -> Fitted[T]:
     """Choose columns by rank while they fit `width`, then let them grow in rank order."""
     left = width - MARK_WIDTH + 1
     widths: dict[int, int] = {}
@@ -58,7 +72,7 @@ def fitted(columns: Sequence[Column[T]], width: int) -> Fitted[T]:
             break
     for i in by_rank:
         if i in widths and left > 0:
-            more = min(columns[i].most - widths[i], left)
+            more = min(columns[i].most_for(rows) - widths[i], left)
             widths[i] += more
             left -= more
     return Fitted(tuple((columns[i], widths[i]) for i in sorted(widths)))

@@ -27,7 +27,7 @@ def curve_lines(points: Sequence[Point], width: int, height: int) -> list[Line]:
     low, high = min(p[1] for p in usable), max(p[1] for p in usable)
     labels = [f"{money(high)}", f"{money(low)}"]
     label_width = max(len(label) for label in labels)
-    plot_width = max(4, width - label_width - 3)
+    plot_width = max(4, width - label_width - 2)
     rows = braille(usable, plot_width, height - 1, low, high)
     lines = []
     for y, row in enumerate(rows):

@@ -145,6 +145,7 @@ def help_lines(context: Context) -> Sequence[str]:
     lines = []
     for action in ACTIONS:
         reason = why_not(action, context)
-        note = f"   (not now: {reason})" if reason else ""
-        lines.append(f"{action.shown:>9}  {action.label:<8}  {action.help}{note}")
+        lines.append(f"{action.shown:>9}  {action.label:<8}  {action.help}")
+        if reason is not None:
+            lines.append(f"{'':>21}not now: {reason}")
     return lines

@@ -38,8 +38,15 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=5,
         rank=1,
     ),
-    _View(header="Source", cell=lambda e: Span(e.source, "muted"), least=8, most=14, rank=3),
-    _View(header="Event", cell=lambda e: Span(e.text, _tone(e)), least=20, most=400, rank=2),
+    _View(
+        header="Source",
+        cell=lambda e: Span(e.source, "muted"),
+        least=8,
+        most=14,
+        rank=3,
+        measured=True,
+    ),
+    _View(header="Event", cell=lambda e: Span(e.text, _tone(e)), least=24, most=1000, rank=2),
 )
 
 

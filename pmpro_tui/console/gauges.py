@@ -5,7 +5,6 @@ import math
 from engine.model.snapshot import RiskView
 from pmpro_tui.console.text import Line, Span, gain, line, money, percent, spread
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _TIER_TONES = ("good", "warn", "bad", "bad")
 _TIER_WORDS = ("tier 0", "tier 1: half size", "tier 2: no entries", "tier 3: flatten")
 
@@ -13,9 +12,8 @@ _TIER_WORDS = ("tier 0", "tier 1: half size", "tier 2: no entries", "tier 3: fla
 def bar(fraction: float, width: int, tone: str, marks: tuple[float, ...] = ()) -> Line:
     """Return a bar of `width` cells filled to `fraction`; `marks` are limits on the track."""
     fraction = 0.0 if math.isnan(fraction) else min(1.0, max(0.0, fraction))
-    eighths = round(fraction * width * 8)
-    filled, rest = divmod(eighths, 8)
-    body = "█" * filled + (_EIGHTHS[rest] if rest else "")
+    filled, half = divmod(round(fraction * width * 2), 2)
+    body = "━" * filled + "╸" * half
     track = ["─"] * width
     for mark in marks:
         track[min(width - 1, max(0, round(mark * width) - 1))] = "┼"
@@ -24,7 +22,7 @@ def bar(fraction: float, width: int, tone: str, marks: tuple[float, ...] = ()) -
 
 def gauge_lines(risk: RiskView, currency: str, width: int) -> list[Line]:
     """Return the risk panel's body: money first, then three gauges."""
-    inner = max(10, width - 1)
+    inner = max(10, width)
     reduce, stop, flatten = risk.drawdown_limits_frac
     drawdown_tone = _TIER_TONES[risk.tier]
     gross_frac = _share(risk.gross_exposure_frac, risk.gross_exposure_max_frac)

@@ -30,15 +30,15 @@ def columns(market_ns: Callable[[], int]) -> tuple[_View, ...]:
         return _View(header=header, cell=cell, least=least, most=most, rank=rank, align="right")
 
     return (
-        _View(header="Owner", cell=owner, least=12, most=26, rank=0),
+        _View(header="Owner", cell=owner, least=10, most=26, rank=0, measured=True),
         _View(header="Symbol", cell=lambda p: Span(p.symbol), least=6, most=8, rank=1),
         _View(header="Side", cell=lambda p: _SIDES[p.direction], least=6, most=6, rank=2),
-        number("Lots", lambda p: Span(f"{p.lots:.2f}"), 6, 7, 4),
+        number("Lots", lambda p: Span(f"{p.lots:.2f}"), 5, 7, 4),
         number("Entry", lambda p: Span(price(p.entry_price, p.digits)), 9, 11, 6),
         number("Price", lambda p: Span(price(p.price, p.digits)), 9, 11, 5),
         number("Stop", lambda p: Span(price(p.stop, p.digits), "muted"), 9, 11, 8),
         number("Target", lambda p: Span(price(p.target, p.digits), "muted"), 9, 11, 9),
-        number("P&L", lambda p: gain(p.profit_ccy), 10, 12, 3),
+        number("P&L", lambda p: gain(p.profit_ccy), 9, 12, 3),
         number("Held", held, 4, 5, 7),
         number("Ticket", lambda p: Span(str(p.ticket), "muted"), 9, 12, 10),
     )

@@ -55,7 +55,8 @@ class MainScreen(Screen[None]):
         Binding("escape", "close_filter", "Clear filter", show=False),
     ]
 
-    AUTO_FOCUS = None
+    # Nothing has the focus but an open filter: keys are the screen's.
+    AUTO_FOCUS = ""
 
     def __init__(
         self,
@@ -126,7 +127,11 @@ class MainScreen(Screen[None]):
                     follow=True,
                 )
         yield Painted(self._paint_recent, id="recent")
-        yield Input(placeholder="filter: words of name, kind, symbol, book, state", id="filter")
+        yield Input(
+            placeholder="filter: words of name, kind, symbol, book, state",
+            id="filter",
+            disabled=True,
+        )
         yield Painted(self._paint_footer, id="footer")
 
     def on_mount(self) -> None:
@@ -277,6 +282,7 @@ class MainScreen(Screen[None]):
         """Ask for words."""
         field = self.query_one("#filter", Input)
         field.add_class("-open")
+        field.disabled = False
         field.focus()
 
     def action_close_filter(self) -> None:
@@ -292,7 +298,9 @@ class MainScreen(Screen[None]):
 
     @on(Input.Submitted, "#filter")
     def _leave_filter(self) -> None:
-        self.query_one("#filter", Input).remove_class("-open")
+        field = self.query_one("#filter", Input)
+        field.remove_class("-open")
+        field.disabled = True
         self.set_focus(None)
 
     # -- drawing --------------------------------------------------------------------------
@@ -416,8 +424,8 @@ class MainScreen(Screen[None]):
         return [*title, *curve_lines(now.equity_points, width, height - len(title))]
 
     def _paint_recent(self, width: int, height: int) -> list[Line]:
-        shape = fitted(eventlog.COLUMNS, width)
         rows = self._history.rows[-max(1, height - 1) :]
+        shape = fitted(eventlog.COLUMNS, width, rows)
         title = title_line("Events", "", width, active=False)
         return [title, *(shape.row(row, marked=False, active=False) for row in rows)]
 

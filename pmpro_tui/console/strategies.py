@@ -26,17 +26,32 @@ _SIGNALS: Final = {
 _View = Column[StrategyView]
 
 COLUMNS: Final[tuple[_View, ...]] = (
-    _View(header="Name", cell=lambda s: Span(s.name), least=14, most=26, rank=0),
-    _View(header="Kind", cell=lambda s: Span(s.kind, "muted"), least=10, most=19, rank=9),
+    _View(header="Name", cell=lambda s: Span(s.name), least=14, most=28, rank=0, measured=True),
+    _View(
+        header="Kind",
+        cell=lambda s: Span(s.kind, "muted"),
+        least=10,
+        most=20,
+        rank=9,
+        measured=True,
+    ),
     _View(header="Symbol", cell=lambda s: Span(s.symbol), least=6, most=8, rank=4),
     _View(header="TF", cell=lambda s: Span(s.timeframe, "muted"), least=3, most=3, rank=10),
-    _View(header="Book", cell=lambda s: Span(s.book, "muted"), least=10, most=20, rank=12),
+    _View(
+        header="Book",
+        cell=lambda s: Span(s.book, "muted"),
+        least=10,
+        most=20,
+        rank=12,
+        measured=True,
+    ),
     _View(
         header="State",
         cell=lambda s: Span(s.state, _STATE_TONES[s.state]),
         least=8,
         most=11,
         rank=1,
+        measured=True,
     ),
     _View(header="Signal", cell=lambda s: _SIGNALS[s.signal], least=7, most=7, rank=3),
     _View(

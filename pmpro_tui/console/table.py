@@ -83,7 +83,7 @@ class Table(Lines, Generic[T]):
         if width <= 0:
             return
         lines = [self._title_line(width)] if self.titled else []
-        shape = fitted(self._columns, width)
+        shape = fitted(self._columns, width, self._rows)
         if not self._rows:
             self.show([*lines, Line(), *self.empty])
             return

@@ -27,7 +27,7 @@ Lines > .lines--bold { text-style: bold; }
 Lines > .lines--cursor { background: $panel; text-style: bold; }
 Lines > .lines--demo { color: $background; background: $plot; text-style: bold; }
 Lines > .lines--good { color: $success; }
-Lines > .lines--header { color: $muted; text-style: underline; }
+Lines > .lines--header { color: $muted; }
 Lines > .lines--live { color: #ffffff; background: #b3261e; text-style: bold; }
 Lines > .lines--muted { color: $muted; }
 Lines > .lines--other-mode { color: $background; background: $foreground; text-style: bold; }
@@ -52,7 +52,8 @@ Lines > .lines--warn { color: $warning; }
 #side { width: 36; margin-left: 1; }
 #risk { height: 13; }
 #equity { height: 1fr; }
-#strategies, #positions { width: 1fr; height: 1fr; }
+#strategies { width: 1fr; height: 1fr; }
+#positions { width: 55%; height: 1fr; }
 #events { width: 1fr; height: 1fr; margin-left: 1; }
 #recent { height: 4; display: none; }
 
@@ -65,6 +66,7 @@ Lines > .lines--warn { color: $warning; }
 .-narrow .panel, .-narrow #side, .-narrow #upper, .-narrow #lower { display: none; }
 .-narrow #side { width: 1fr; margin-left: 0; }
 .-narrow #events { margin-left: 0; }
+.-narrow #positions { width: 1fr; }
 .-narrow #lower { height: 1fr; }
 .-narrow.-on-strategies #upper, .-narrow.-on-strategies #strategies { display: block; }
 .-narrow.-on-risk #upper, .-narrow.-on-risk #side, .-narrow.-on-risk #risk { display: block; }
