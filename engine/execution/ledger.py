@@ -51,6 +51,7 @@ class Tally(msgspec.Struct, kw_only=True):
     today_ccy: float = 0.0
     today_trades: int = 0
     n_trades: int = 0
+    n_wins: int = 0
     sum_ccy: float = 0.0
     sum_square: float = 0.0
 
@@ -128,6 +129,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         tally.today_ccy += amount_ccy
         tally.today_trades += 1
         tally.n_trades += 1
+        tally.n_wins += amount_ccy > 0.0
         tally.sum_ccy += amount_ccy
         tally.sum_square += amount_ccy * amount_ccy
 
@@ -136,6 +138,12 @@ class Ledger(msgspec.Struct, kw_only=True):
         for tally in self.tallies.values():
             tally.today_ccy = 0.0
             tally.today_trades = 0
+
+    def win_rate(self) -> float | None:
+        """Return the members' winning results over all of them, None before the first."""
+        n_trades = sum(tally.n_trades for tally in self.tallies.values())
+        n_wins = sum(tally.n_wins for tally in self.tallies.values())
+        return n_wins / n_trades if n_trades else None
 
     def open_share_ccy(self, profits_ccy: Mapping[str, float]) -> dict[str, float]:
         """Return each member's part of the open profits, which are given by slot."""

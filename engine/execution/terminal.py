@@ -30,5 +30,5 @@ class Terminal(Protocol):
     def send(self, request: OrderRequest) -> OrderResult:
         """Send once; OutcomeUnknown when nobody can tell, NotSent when it surely was not."""
 
-    def modify(self, symbol: str, position: int, stop: float, target: float) -> OrderResult:
+    def modify(self, position: BrokerPosition, stop: float, target: float) -> OrderResult:
         """Set a position's stop and target; 0.0 removes one."""

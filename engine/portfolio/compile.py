@@ -1,5 +1,7 @@
 """Turn a portfolio into the arrays that the decision core runs on."""
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
@@ -50,6 +52,13 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
     def symbol_index(self) -> dict[str, int]:
         """Return the index of each symbol by name."""
         return {spec.name: i for i, spec in enumerate(self.symbols)}
+
+    def with_symbols(self, specs: Sequence[SymbolSpec]) -> "CompiledPortfolio":
+        """Return the portfolio with the terminal's own specifications, in the same order."""
+        by_name = {spec.name: spec for spec in specs}
+        return msgspec.structs.replace(
+            self, symbols=tuple(by_name.get(spec.name, spec) for spec in self.symbols)
+        )
 
     def core(self, balance_ccy: float | None = None) -> Core:
         """Return a flat core; disabled strategies start without a vote."""

@@ -6,7 +6,7 @@ One thread owns a Trader. Other threads may set kill, halt and flatten flags dir
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,41 +26,20 @@ from engine.execution.terminal import Terminal
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import BrokerDeal, BrokerPosition, MarketUpdate
 from engine.model.errors import BrokerError, JournalError
-from engine.model.orders import Intent, IntentState, Outcome, book_of, magic_of
+from engine.model.orders import Intent, IntentState, Outcome, magic_of
 from engine.model.reasons import ExitReason, Refusal
-from engine.model.records import (
-    AuditRow,
-    BarsRow,
-    OrderRow,
-    Record,
-    SignalRow,
-)
+from engine.model.records import AuditRow, Record
 from engine.model.server_clock import ServerClock
-from engine.model.signals import DIRECTION_NAMES, HOLD, StrategySignal
+from engine.model.signals import HOLD, StrategySignal
 from engine.model.times import NS_PER_HOUR, NS_PER_S
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
+from engine.runtime.hosts import Hosts
+from engine.runtime.records import bars_row, order_row, signal_row
 
 # DEAL_REASON_* of MetaTrader's deals.
 _DEAL_REASONS = {4: ExitReason.STOP, 5: ExitReason.TARGET, 6: ExitReason.STOP_OUT}
-_SIGNAL_NAMES = {1: "BUY", -1: "SELL", 0: "HOLD"}
 RETRY_S = 1.0
-
-
-class Evaluations(Protocol):
-    """What strategy hosts answer: signals of the due strategies, and who failed."""
-
-    @property
-    def signals(self) -> Mapping[str, StrategySignal]: ...
-
-    @property
-    def faults(self) -> Mapping[str, str]: ...
-
-
-class Hosts(Protocol):
-    """The strategy hosts' part that the trader uses."""
-
-    def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations: ...
 
 
 class Saved(msgspec.Struct):
@@ -138,7 +117,7 @@ class Trader:
         self._exit(batch_ns, decide_exits(self.core, self._chosen))
         self._enter(batch_ns)
         if self._record_bars:
-            self._records += [_bars_row(name, bars) for name, bars in closed.items() if len(bars)]
+            self._records += [bars_row(name, bars) for name, bars in closed.items() if len(bars)]
         self.save()
 
     def _roll_day(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
@@ -163,7 +142,7 @@ class Trader:
         """Have the due strategies evaluated and take their outputs, in file order."""
         answer = self._hosts.evaluate(batch_ns, closed)
         for name, fault in answer.faults.items():
-            self._quarantine(name, fault)
+            self.quarantine_member(name, fault)
         for index, name in enumerate(self.names.members):
             signal = answer.signals.get(name)
             if signal is not None:
@@ -184,22 +163,9 @@ class Trader:
         after = int(output["direction"])
         if signal.direction != HOLD and after != before:
             strategy = self.compiled.strategies[index]
-            self._records.append(
-                SignalRow(
-                    strategy=strategy.name,
-                    time_ns=batch_ns,
-                    symbol=strategy.symbol,
-                    signal=_SIGNAL_NAMES[after],
-                    confidence=signal.confidence,
-                    details={
-                        "direction": DIRECTION_NAMES[after],
-                        "stop_distance": _finite(signal.stop_distance),
-                        "target_distance": _finite(signal.target_distance),
-                    },
-                )
-            )
+            self._records.append(signal_row(strategy, signal, after, batch_ns))
 
-    def _quarantine(self, name: str, fault: str) -> None:
+    def quarantine_member(self, name: str, fault: str) -> None:
         """Disable a member that failed and treat this bar as HOLD."""
         index = self._member_index[name]
         quarantine(self.core, index)
@@ -290,7 +256,7 @@ class Trader:
     def _apply(self, intent: Intent, outcome: Outcome) -> None:
         """Take an intent's outcome into core, ledger and records."""
         position = self.core.positions[intent.slot]
-        self._records.append(_order_row(intent, outcome, self._now_ns()))
+        self._records.append(order_row(intent, outcome, self._now_ns()))
         position["unsettled"] = int(outcome.state == IntentState.UNKNOWN)
         if outcome.state == IntentState.UNKNOWN:
             self._unknown[intent.id] = intent
@@ -330,13 +296,11 @@ class Trader:
     def _move_levels(self, slot: int) -> None:
         """Set stop and target anew from a fill that was not at the expected price."""
         position = self.core.positions[slot]
+        stop, target = _or_zero(position["stop"]), _or_zero(position["target"])
         try:
-            self._terminal.modify(
-                self.compiled.slots[slot].symbol,
-                int(position["ticket"]),
-                _or_zero(float(position["stop"])),
-                _or_zero(float(position["target"])),
-            )
+            for held in self._terminal.positions():
+                if held.identifier == position["ticket"]:
+                    self._terminal.modify(held, stop, target)
         except BrokerError as e:
             self._events.add("error", self.names.slots[slot], f"levels not moved to the fill: {e}")
 
@@ -379,9 +343,7 @@ class Trader:
         held = self.core.positions["direction"] != 0
         if not held.any():
             return
-        positions = self._terminal.positions()
-        self._note_external(positions)
-        present = {p.identifier for p in positions}
+        present = {p.identifier for p in self.positions()}
         gone = [
             int(slot)
             for slot in np.flatnonzero(held)
@@ -419,10 +381,6 @@ class Trader:
                 time_ns=last.time_ns,
             ),
         )
-
-    def _note_external(self, positions: list[BrokerPosition]) -> None:
-        ours = {int(t) for t in self.core.positions["ticket"]}
-        self.external = tuple(p for p in positions if p.identifier not in ours)
 
     def settle_unknown(self) -> None:
         """Look again for the intents whose outcome is unknown."""
@@ -516,11 +474,8 @@ class Trader:
         else:
             self._records.clear()
 
-    def restore(self) -> list[str]:
-        """Load the saved state; return the names of saved positions that no slot owns any more."""
-        saved = self._journal.load_core()
-        if saved is None:
-            return []
+    def load(self, saved: CoreState) -> list[str]:
+        """Take saved state; return the names of saved positions that no slot owns any more."""
         self._save_seq = saved.seq
         lost = load_core(self.core, self.names, saved.blob)
         extra = msgspec.msgpack.decode(saved.extra, type=Saved)
@@ -529,43 +484,25 @@ class Trader:
         self.equity_points = extra.equity_points
         return lost
 
-    def reconcile(self) -> list[str]:
-        """Compare with the terminal after a start; return what does not balance, a line each."""
-        slots = {name: i for i, name in enumerate(self.names.slots)}
-        for intent in self._journal.unsettled():
-            slot = slots.get(f"{intent.book}/{intent.symbol}")
-            if slot is not None:
-                intent = msgspec.structs.replace(intent, slot=slot)
-                self._unknown[intent.id] = intent
-                self.core.positions[slot]["unsettled"] = 1
-        self.settle_unknown()
-        self.book_broker_closes()
+    def mark_unknown(self, intent: Intent) -> None:
+        """Have an intent without a certain outcome looked for; its slot sends nothing until then."""
+        self._unknown[intent.id] = intent
+        self.core.positions[intent.slot]["unsettled"] = 1
+
+    def is_unknown(self, magic: int) -> bool:
+        """Tell whether a magic belongs to an intent that is still being looked for."""
+        return any(intent.magic == magic for intent in self._unknown.values())
+
+    def known_books(self) -> set[int]:
+        """Return the numbers of all books there ever were."""
+        return set(self._book_numbers.values())
+
+    def positions(self) -> list[BrokerPosition]:
+        """Return the terminal's positions; those no slot owns become `external`."""
         positions = self._terminal.positions()
-        self._note_external(positions)
-        by_id = {p.identifier: p for p in positions}
-        complaints = []
-        for index in np.flatnonzero(self.core.positions["direction"] != 0):
-            slot = int(index)
-            position = self.core.positions[slot]
-            there = by_id.get(int(position["ticket"]))
-            if there is None:
-                complaints.append(f"{self.names.slots[slot]}: not at the terminal, and no deal")
-            elif (
-                abs(there.lots - position["lots"]) > 1e-9
-                or there.direction != position["direction"]
-            ):
-                complaints.append(
-                    f"{self.names.slots[slot]}: {there.direction * there.lots:g} lots at the terminal, "
-                    f"{position['direction'] * position['lots']:g} here"
-                )
-        numbers = set(self._book_numbers.values())
-        complaints += [
-            f"position {p.ticket} {p.symbol} {p.lots:g} lots carries our magic, nobody here owns it"
-            for p in self.external
-            if book_of(p.magic) in numbers
-            and p.magic not in {i.magic for i in self._unknown.values()}
-        ]
-        return complaints
+        ours = {int(ticket) for ticket in self.core.positions["ticket"]}
+        self.external = tuple(p for p in positions if p.identifier not in ours)
+        return positions
 
     def catch_up(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         """Take a missed batch's signals with orders off."""
@@ -600,38 +537,6 @@ class Trader:
 
     def _say(self, level: str, intent: Intent, text: str) -> None:
         self._events.add(level, intent.book, f"{intent.symbol} {text}")
-
-
-def _bars_row(name: str, bars: Bars) -> BarsRow:
-    columns: dict[str, Any] = {f: bars[f].tolist() for f in BAR_DTYPE.names or ()}
-    return BarsRow(symbol=name, timeframe_minutes=1, source="terminal", **columns)
-
-
-def _order_row(intent: Intent, outcome: Outcome, now_ns: int) -> OrderRow:
-    unknown = outcome.state == IntentState.UNKNOWN
-    return OrderRow(
-        magic=intent.magic,
-        intent_id=intent.id,
-        book=intent.book,
-        symbol=intent.symbol,
-        action=intent.action,
-        direction="BUY" if intent.direction > 0 else "SELL",
-        lots=intent.lots,
-        stop=intent.stop or None,
-        target=intent.target or None,
-        state=outcome.state.name,
-        retcode=outcome.retcode,
-        order_ticket=outcome.order,
-        deal_ticket=outcome.deal,
-        price=outcome.price or None,
-        created_ns=intent.created_ns,
-        settled_ns=None if unknown else now_ns,
-        detail=outcome.detail,
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _or_zero(level: float) -> float:

@@ -1,0 +1,141 @@
+"""Operators' commands. What reduces risk is a flag at once, then a journal row, then orders."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, TimeoutError
+from typing import TYPE_CHECKING, Any
+
+from engine.control.messages import Actor
+from engine.decision import switches
+from engine.model.errors import Refused
+from engine.model.reasons import ExitReason
+from engine.model.snapshot import Command, Reply
+from engine.runtime.inbox import Inbox
+
+if TYPE_CHECKING:
+    from engine.runtime.hosts import Hosts
+    from engine.runtime.trader import Trader
+
+REPLY_WAIT_S = 3.0
+
+
+class Commands:
+    """Runs commands of control clients against one trader."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        trader: "Callable[[], Trader | None]",
+        hosts: "Callable[[], Hosts | None]",
+        set_speed: Callable[[float], None],
+        stop: Callable[[str], None],
+    ) -> None:
+        self._inbox = inbox
+        self._trader = trader
+        self._hosts = hosts
+        self._set_speed = set_speed
+        self._stop = stop
+
+    def execute(self, command: Command, actor: Actor) -> Reply:
+        """Run a command; called on a client's thread."""
+        trader = self._trader()
+        if command.name == "stop":
+            self._stop(f"stopped by {actor.user}")
+            return Reply(ok=True, text="stopping")
+        if trader is None:
+            raise Refused("the engine is still starting; try again in a moment")
+        text = self._flag_now(trader, command)
+        done = self._inbox.run(lambda: self._carry_out(trader, command, actor, text))
+        return self._answer(done, text)
+
+    def refused(self, command: Command, actor: Actor, reason: str) -> None:
+        """Audit a command that was refused."""
+        trader = self._trader()
+        if trader is not None:
+            self._inbox.run(
+                lambda: trader.audit(
+                    "COMMAND", _details(command, actor, reason), actor=actor.user, status="FAILED"
+                )
+            )
+
+    def _flag_now(self, trader: "Trader", command: Command) -> str:
+        """Set what only reduces risk, on the caller's thread, whatever the engine thread does."""
+        if command.name == "kill":
+            members = _members(trader, command.target)
+            slots = {switches.kill(trader.core, m) for m in members}
+            n_open = sum(int(trader.core.positions[s]["direction"] != 0) for s in slots)
+            return f"killed {command.target}; {n_open} open position(s) concerned"
+        if command.name == "halt":
+            switches.halt_entries(trader.core)
+            return "entries halted"
+        if command.name == "flatten":
+            trader.flattening = ExitReason.FLATTEN
+            switches.flatten(trader.core)
+            n_open = int((trader.core.positions["direction"] != 0).sum())
+            return f"flattening {n_open} position(s), entries halted"
+        return ""
+
+    def _carry_out(self, trader: "Trader", command: Command, actor: Actor, text: str) -> str:
+        """Journal and pursue, on the engine thread."""
+        text = text or self._switch(trader, command)
+        trader.audit("COMMAND", _details(command, actor, text), actor=actor.user)
+        trader.save(flags={"flattening": trader.flattening is not None})
+        trader.pursue()
+        return text
+
+    def _switch(self, trader: "Trader", command: Command) -> str:
+        core = trader.core
+        if command.name == "disable":
+            for m in _members(trader, command.target):
+                switches.disable(core, m)
+            return f"disabled {command.target}; what it holds stays protected"
+        if command.name == "enable":
+            for m in _members(trader, command.target):
+                self._bring_back(trader, trader.names.members[m])
+                switches.enable(core, m)
+            return f"enabled {command.target}; it enters at its next change"
+        if command.name == "resume":
+            switches.resume(core, rebase=command.target == "rebase")
+            return "entries resumed"
+        if command.name == "speed":
+            self._set_speed(command.value)
+            return f"speed {command.value:g}×"
+        raise Refused(f"unknown command {command.name!r}")
+
+    def _bring_back(self, trader: "Trader", name: str) -> None:
+        hosts = self._hosts()
+        if name in trader.quarantined and hosts is not None:
+            if fault := hosts.restore(name):
+                raise Refused(f"{name} fails again: {fault}")
+            del trader.quarantined[name]
+
+    def _answer(self, done: "Future[Any]", flagged: str) -> Reply:
+        try:
+            return Reply(ok=True, text=str(done.result(REPLY_WAIT_S)))
+        except TimeoutError:
+            if flagged:
+                return Reply(ok=True, text=f"{flagged}; the engine is busy, orders follow")
+            return Reply(ok=False, text="the engine is busy; it will still be carried out")
+
+
+def _members(trader: "Trader", target: str) -> list[int]:
+    """Return the members a name stands for: a strategy, or a book and all in it."""
+    if target in trader.names.members:
+        return [trader.names.members.index(target)]
+    members = [m for s in trader.compiled.slots if s.book.name == target for m in s.members]
+    if not members:
+        raise Refused(f"no strategy or book is named {target!r}")
+    return members
+
+
+def _details(command: Command, actor: Actor, text: str) -> dict[str, Any]:
+    return {
+        "command": command.name,
+        "target": command.target,
+        "value": command.value,
+        "result": text,
+        "uid": actor.uid,
+        "role": actor.role,
+        "tty": actor.tty,
+        "ssh": actor.ssh,
+    }

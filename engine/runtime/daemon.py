@@ -1,0 +1,65 @@
+"""Run an engine until SIGTERM: one JSON line an event on stdout, exit code 0 on a clean stop."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+
+import structlog
+
+from engine.model.bars import Bars
+from engine.model.errors import PmproError
+from engine.runtime.engine import Engine
+from engine.runtime.settings import Settings
+
+
+def configure_log(level: str) -> None:
+    """Log JSON lines to stdout at `level` and above."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+
+
+def run(
+    settings: Settings,
+    *,
+    prices: Mapping[str, Bars] | None = None,
+    on_step: Callable[[str], None] = lambda text: None,
+) -> int:
+    """Start an engine, run it on this thread until told to stop, and return the exit code.
+
+    SIGTERM and SIGINT stop it cleanly; SIGHUP is ignored: a lost terminal stops no trading.
+
+    Raises:
+        PmproError: it could not start.
+    """
+    configure_log(settings.log.level)
+    engine = Engine(settings, prices=prices, on_step=on_step)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        engine.stop(signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    log = structlog.get_logger(__name__)
+    try:
+        engine.start()
+    except PmproError as e:
+        log.critical("engine_not_started", error=str(e))
+        raise
+    try:
+        engine.run()
+    finally:
+        engine.close()
+        log.info("engine_stopped")
+    return 0

@@ -1,0 +1,82 @@
+"""PostgreSQL beside the engine: started, migrated and fed on a thread of its own.
+
+Trading needs no database: while it is away, rows wait in the journal and the console says so.
+"""
+
+import threading
+from pathlib import Path
+
+import structlog
+
+from engine.execution.journal import Outbox
+from engine.model.errors import PmproError
+from engine.store.embedded import EmbeddedServer
+from engine.store.migrate import upgrade
+from engine.store.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+RETRY_FIRST_S = 2.0
+RETRY_MOST_S = 60.0
+FLUSH_S = 10.0
+
+
+class DatabaseKeeper:
+    """Keeps the writer running: on the embedded server, or on a URL."""
+
+    def __init__(
+        self, journal_path: Path, *, url: str | None, data_dir: Path, run_dir: Path
+    ) -> None:
+        self._journal_path = journal_path
+        self._url = url
+        self._server = None if url else EmbeddedServer(data_dir, run_dir)
+        self._writer: Writer | None = None
+        self._stopping = threading.Event()
+        self._status = "starting"
+        self._thread = threading.Thread(target=self._run, name="database", daemon=True)
+
+    @property
+    def status(self) -> str:
+        """`ok`, `starting`, or why it is away."""
+        writer = self._writer
+        return self._status if writer is None else writer.status.status
+
+    def start(self) -> None:
+        """Start in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Flush what the journal holds, then stop the server."""
+        self._stopping.set()
+        self._thread.join(timeout=FLUSH_S)
+        if self._writer is not None:
+            self._writer.stop(FLUSH_S)
+        if self._server is not None:
+            self._server.stop()
+
+    def _run(self) -> None:
+        wait_s = RETRY_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                self._writer = self._begin()
+                return
+            except PmproError as e:
+                self._status = f"away: {e}"
+                log.error("database_away", error=str(e))
+            except Exception as e:  # border: thread
+                self._status = f"away: {type(e).__name__}: {e}"
+                log.exception("database_failed")
+            self._stopping.wait(wait_s)
+            wait_s = min(2 * wait_s, RETRY_MOST_S)
+
+    def _begin(self) -> Writer:
+        if self._server is not None:
+            urls = self._server.start()
+            upgrade(urls.owner)
+            writer = Writer(Outbox(self._journal_path), urls.operator)
+        else:
+            assert self._url is not None
+            upgrade(self._url)
+            writer = Writer(Outbox(self._journal_path), self._url)
+        writer.start()
+        return writer

@@ -1,0 +1,382 @@
+"""The engine: one thread decides, the others carry. Start, run until told to stop, stop.
+
+Threads: the engine thread (`run`), the gateway's reader, control clients, the database keeper and
+its writer. Nothing but the engine thread touches the trader, except flags that reduce risk.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from engine.control.server import ControlServer
+from engine.execution.journal import Journal
+from engine.model.bars import Bars
+from engine.model.broker import AccountState, MarketUpdate
+from engine.model.errors import BrokerError, ConfigError
+from engine.model.reasons import ExitReason
+from engine.model.server_clock import ServerClock
+from engine.model.snapshot import Snapshot
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, from_datetime
+from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
+from engine.portfolio.file import read_portfolio
+from engine.runtime import records
+from engine.runtime.assembly import (
+    load_history,
+    load_strategies,
+    points,
+    simulated_terminal,
+    write_prices,
+)
+from engine.runtime.commands import Commands
+from engine.runtime.database import DatabaseKeeper
+from engine.runtime.events import EventLog
+from engine.runtime.hosts import StrategyHosts
+from engine.runtime.inbox import Inbox
+from engine.runtime.missed import split_missed, unpack
+from engine.runtime.publisher import Publisher, View
+from engine.runtime.restart import book_numbers, reconcile, restore
+from engine.runtime.settings import Settings
+from engine.runtime.state_dir import StateDir
+from engine.runtime.trader import Trader
+from engine.terminal.gateway import Deadlines, Gateway
+from engine.terminal.protocol import HostConfig
+from engine.terminal.simulated.config import GeneratedPrices
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.25
+BROKER_LOOK_S = 1.0
+UNKNOWN_LOOK_S = 5.0
+# Longer away than this, and strategies start anew instead of living through every missed bar.
+CATCH_UP_MAX_NS = 3 * NS_PER_DAY
+# The generated market's first moment: a Tuesday, London open.
+DEMO_START_NS = 1_768_291_200 * NS_PER_S
+
+
+class Engine:
+    """One engine on one state directory. `prices`: recorded bars for the simulated terminal."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        prices: Mapping[str, Bars] | None = None,
+        on_step: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.settings = settings
+        self.events = EventLog(lambda: self._market_ns or time.time_ns())
+        self._prices = prices
+        self._on_step = on_step
+        self._market_ns = 0
+        self._market_seen_s = time.monotonic()
+        self._inbox = Inbox()
+        self._stop = threading.Event()
+        self._stop_reason = ""
+        self._trader: Trader | None = None
+        self._gateway: Gateway | None = None
+        self._hosts: StrategyHosts | None = None
+        self._journal: Journal | None = None
+        self._state: StateDir | None = None
+        self._control: ControlServer | None = None
+        self._database: DatabaseKeeper | None = None
+        self._publisher = Publisher(settings, self.events)
+        self._connected = False
+        self._looked_s = self._settled_s = 0.0
+
+    # ---- life
+
+    def start(self) -> None:
+        """Bring everything up to the first batch; on an error nothing is left running.
+
+        Raises:
+            PmproError: one line saying what is wrong.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        settings = self.settings
+        compiled = compile_portfolio(read_portfolio(settings.portfolio_path))
+        self._state = StateDir(settings.state_path)
+        self._journal = Journal(self._state.journal)
+        self._listen()
+        self._start_database(self._state)
+        self._step("starting the strategy hosts")
+        self._hosts = StrategyHosts(
+            compiled.strategies,
+            points(compiled.symbols),
+            settings.terminal.server_clock,
+            n_hosts=settings.strategy_hosts.count,
+            deadline_s=settings.strategy_hosts.deadline_s,
+            log_dir=self._state.logs,
+        )
+        load_strategies(self._hosts)
+        self._step("connecting the terminal")
+        gateway = self._open_gateway(compiled, self._state)
+        account = gateway.connect()
+        self._verify(account, compiled)
+        self._step("reading history")
+        trader = self._make_trader(compiled, gateway, account)
+        self._begin_trading(trader, gateway, compiled)
+        self._trader = trader
+        self._publisher.ready(account, trader)
+        self._step("trading")
+
+    def run(self) -> None:
+        """Decide until `stop` is called, on the calling thread."""
+        while not self._stop.is_set():
+            try:
+                self._turn()
+            except Exception as e:  # border: the engine thread must outlive a bad turn
+                log.exception("engine_turn_failed")
+                self._trouble(f"{type(e).__name__}: {e}")
+
+    def stop(self, reason: str) -> None:
+        """Ask the engine thread to end; any thread, also a signal handler."""
+        self._stop_reason = reason
+        self._stop.set()
+
+    def close(self) -> None:
+        """Settle, save, flush and end every child; what is held stays protected at the broker."""
+        self._publisher.state = "STOPPING"
+        if self._trader is not None:
+            self._finish(self._trader)
+        for part in (self._control, self._hosts, self._gateway):
+            if part is not None:
+                part.close()
+        if self._database is not None:
+            self._database.stop()
+        if self._journal is not None:
+            self._journal.close()
+        if self._state is not None:
+            self._state.close()
+
+    def _finish(self, trader: Trader) -> None:
+        try:
+            trader.settle_unknown()
+        except BrokerError as e:
+            log.warning("stopping_with_unknown_outcomes", error=str(e))
+        trader.audit("COMMAND", {"command": "stop", "reason": self._stop_reason})
+        trader.save()
+        self._trader = None
+
+    def _step(self, text: str) -> None:
+        self._on_step(text)
+        self.events.add("info", "engine", text)
+
+    # ---- parts
+
+    def _listen(self) -> None:
+        commands = Commands(
+            self._inbox,
+            trader=lambda: self._trader,
+            hosts=lambda: self._hosts,
+            set_speed=self._set_speed,
+            stop=self.stop,
+        )
+        self._control = ControlServer(
+            self.settings.socket_path,
+            snapshot=self.snapshot,
+            execute=commands.execute,
+            refused=commands.refused,
+            now_ns=time.time_ns,
+        )
+        self._control.start()
+
+    def _start_database(self, state: StateDir) -> None:
+        url = self.settings.database_url()
+        self._database = DatabaseKeeper(
+            state.journal,
+            url=None if url is None else url.get_secret_value(),
+            data_dir=state.path / "postgresql",
+            run_dir=self.settings.run_path,
+        )
+        self._database.start()
+
+    def _open_gateway(self, compiled: CompiledPortfolio, state: StateDir) -> Gateway:
+        terminal = self.settings.terminal
+        password = self.settings.terminal_password()
+        simulated = terminal.module == "simulated"
+        config = HostConfig(
+            module="simulated" if simulated else "MetaTrader5",
+            lock_path=str(state.path / "terminal.lock"),
+            log_path=str(state.logs / "terminal-host.log"),
+            server_clock=terminal.server_clock,
+            terminal_path=str(terminal.path or ""),
+            login=terminal.login or 0,
+            server=terminal.server or "",
+            password="" if password is None else password.get_secret_value(),
+            simulated=self._simulated(compiled, state) if simulated else {},
+            poll_ms=float(terminal.poll_ms),
+            batch_grace_ms=1000.0 * terminal.bar_grace_s,
+        )
+        deadlines = Deadlines(read_s=terminal.call_deadline_s, order_s=terminal.order_deadline_s)
+        self._gateway = Gateway(config, deadlines, on_market=self._inbox.market)
+        self._gateway.start()
+        return self._gateway
+
+    def _simulated(self, compiled: CompiledPortfolio, state: StateDir) -> dict[str, object]:
+        demo = self.settings.demo
+        real_time = self.settings.mode != "demo"
+        start_ns = time.time_ns() if real_time else DEMO_START_NS
+        if self._prices is not None:
+            source = write_prices(self._prices, state.path / "prices")
+            start_ns = max(int(bars["time_ns"][len(bars) // 2]) for bars in self._prices.values())
+        if demo.start is not None and not real_time:
+            start_ns = from_datetime(demo.start)
+        return simulated_terminal(
+            compiled,
+            GeneratedPrices(seed=demo.seed) if self._prices is None else source,
+            start_ns=start_ns - start_ns % NS_PER_MINUTE,
+            server_clock=self.settings.terminal.server_clock,
+            ledger_path=state.path / "broker.sqlite",
+            speed=1.0 if real_time else demo.speed,
+        )
+
+    def _verify(self, account: AccountState, compiled: CompiledPortfolio) -> None:
+        wanted = compiled.portfolio.account
+        if account.currency != wanted.currency:
+            raise ConfigError(
+                f"{self.settings.portfolio_path}: account.currency is {wanted.currency}, "
+                f"account {account.login} is in {account.currency}"
+            )
+        if account.hedging != (wanted.margin_mode == "hedging"):
+            there = "hedging" if account.hedging else "netting"
+            raise ConfigError(
+                f"{self.settings.portfolio_path}: account.margin_mode is {wanted.margin_mode}, "
+                f"account {account.login} is {there}"
+            )
+
+    def _make_trader(
+        self, compiled: CompiledPortfolio, gateway: Gateway, account: AccountState
+    ) -> Trader:
+        assert self._journal is not None and self._hosts is not None
+        known = {spec.name: spec for spec in compiled.symbols}
+        compiled = compiled.with_symbols(gateway.symbols(list(known), known=known))
+        return Trader(
+            compiled,
+            terminal=gateway,
+            hosts=self._hosts,
+            journal=self._journal,
+            clock=ServerClock(self.settings.terminal.server_clock),
+            events=self.events,
+            account=account.login,
+            balance_ccy=account.balance_ccy,
+            book_numbers=book_numbers(self._journal, compiled),
+            now_ns=lambda: self._market_ns,
+        )
+
+    def _begin_trading(self, trader: Trader, gateway: Gateway, compiled: CompiledPortfolio) -> None:
+        """Restore, reconcile, warm the strategies up and have the market watched."""
+        assert self._journal is not None and self._hosts is not None
+        lost = restore(trader, self._journal)
+        now_ns = self._terminal_now_ns(gateway)
+        self._market_ns = now_ns
+        since_ns = now_ns - now_ns % NS_PER_MINUTE
+        saved_ns = int(trader.core.account[0]["batch_ns"])
+        if saved_ns and since_ns - saved_ns <= CATCH_UP_MAX_NS:
+            since_ns = min(saved_ns, since_ns)
+        needed = self._hosts.m1_bars_needed(since_ns)
+        faults = self._hosts.start(load_history(gateway, needed, since_ns, now_ns))
+        for name, fault in faults.items():
+            trader.quarantine_member(name, fault)
+        trader.flattening = ExitReason.FLATTEN if self._journal.flags().get("flattening") else None
+        complaints = lost + reconcile(trader, self._journal)
+        for complaint in complaints:
+            self.events.add("critical", "reconcile", complaint)
+        if complaints:
+            trader.core.account[0]["entries_halted"] = 1
+            self._publisher.reason = "does not balance with the terminal: see events, then resume"
+        records.add_portfolio_rows(trader)
+        trader.audit("COMMAND", {"command": "start", "unbalanced": complaints})
+        trader.save()
+        gateway.watch([spec.name for spec in compiled.symbols], since_ns)
+
+    def _terminal_now_ns(self, gateway: Gateway) -> int:
+        if self.settings.terminal.module == "simulated":
+            return int(gateway.control({"op": "state"})["now_ns"])
+        return time.time_ns()
+
+    # ---- the engine thread
+
+    def _turn(self) -> None:
+        work = self._inbox.take(TICK_S)
+        trader = self._trader
+        if trader is None:
+            return
+        for job in work.jobs:
+            job()
+        for update in work.batches:
+            self._take_batch(trader, update, late=update is not work.batches[-1])
+        if work.update is not None:
+            self._see(work.update)
+            trader.watch(work.update)
+        self._look(trader)
+        trader.pursue()
+        self._publisher.publish(trader, self._view())
+
+    def _see(self, update: MarketUpdate) -> None:
+        if update.connected != self._connected:
+            self._connected = update.connected
+            word = "connected" if update.connected else "lost"
+            self.events.add("info" if update.connected else "error", "terminal", word)
+        self._market_ns = max(self._market_ns, update.market_ns)
+        self._market_seen_s = time.monotonic()
+
+    def _take_batch(self, trader: Trader, update: MarketUpdate, *, late: bool) -> None:
+        began_s = time.monotonic()
+        self._see(update)
+        missed, update = split_missed(update)
+        if late:  # a newer batch waits: its quotes decide, this one's are gone
+            missed.append((update.batch_ns, unpack(update)))
+        for batch_ns, closed in missed:
+            trader.catch_up(batch_ns, closed)
+        if missed:
+            self.events.add("warning", "engine", f"{len(missed)} batch(es) taken with orders off")
+        if not late:
+            trader.on_batch(update)
+            self._publisher.keep_equity(trader)
+            records.add_batch_rows(trader)
+        self._publisher.latency_ms = 1000.0 * (time.monotonic() - began_s)
+
+    def _look(self, trader: Trader) -> None:
+        """Ask the terminal what it did by itself, and after unknown outcomes."""
+        now_s = time.monotonic()
+        try:
+            if now_s - self._looked_s >= BROKER_LOOK_S:
+                self._looked_s = now_s
+                trader.book_broker_closes()
+            if now_s - self._settled_s >= UNKNOWN_LOOK_S:
+                self._settled_s = now_s
+                trader.settle_unknown()
+        except BrokerError as e:
+            self._trouble(str(e))
+
+    def _trouble(self, text: str) -> None:
+        self.events.add("error", "engine", text)
+
+    def _set_speed(self, speed: float) -> None:
+        if self.settings.mode != "demo" or self._gateway is None:
+            raise ConfigError("only the demo's speed can be set")
+        self._gateway.control({"op": "set_speed", "speed": speed})
+        self._publisher.speed = speed
+
+    # ---- what consoles see
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest snapshot; any thread."""
+        return self._publisher.snapshot
+
+    def _view(self) -> View:
+        return View(
+            market_ns=self._market_ns,
+            data_age_s=time.monotonic() - self._market_seen_s,
+            connected=self._connected,
+            journal_backlog=0 if self._journal is None else self._journal.backlog(),
+            database="off" if self._database is None else self._database.status,
+        )

@@ -1,0 +1,128 @@
+"""Makes the snapshot that consoles pull: at least four a second, immutable, numbered."""
+
+import time
+from typing import Literal
+
+import msgspec
+
+from engine.model.broker import AccountState
+from engine.model.snapshot import RiskView, Snapshot
+from engine.runtime.events import EventLog
+from engine.runtime.settings import Settings
+from engine.runtime.trader import Trader
+from engine.runtime.views import position_views, risk_view, strategy_views
+
+EVERY_S = 0.2
+EQUITY_POINTS_KEPT = 2000
+
+State = Literal["STARTING", "ACTIVE", "REDUCING", "HALTED", "STOPPING"]
+
+_NOTHING = RiskView(
+    balance_ccy=0.0,
+    equity_ccy=0.0,
+    high_water_ccy=0.0,
+    drawdown_frac=0.0,
+    drawdown_limits_frac=(0.04, 0.08, 0.12),
+    tier=0,
+    pnl_today_ccy=0.0,
+    gross_exposure_frac=0.0,
+    gross_exposure_max_frac=1.0,
+    margin_frac=0.0,
+    margin_level_frac=float("inf"),
+)
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine knows beside its trader."""
+
+    market_ns: int
+    data_age_s: float
+    connected: bool
+    journal_backlog: int
+    database: str
+
+
+class Publisher:
+    """Holds the newest snapshot; any thread may read it."""
+
+    def __init__(self, settings: Settings, events: EventLog) -> None:
+        self.state: State = "STARTING"
+        self.reason = "starting"
+        self.latency_ms = 0.0
+        self.speed = settings.demo.speed if settings.mode == "demo" else 1.0
+        self._mode = settings.mode
+        self._events = events
+        self._account: AccountState | None = None
+        self._version = 0
+        self._published_s = 0.0
+        self._snapshot = self._make(None, None)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest snapshot; before trading starts it is made as it is asked for."""
+        if self._account is None or self.state == "STOPPING":
+            self._snapshot = self._make(None, None)
+        return self._snapshot
+
+    def ready(self, account: AccountState, trader: Trader) -> None:
+        """Trading is about to start."""
+        self._account = account
+        self.state = "ACTIVE"
+        if not trader.core.account[0]["entries_halted"]:
+            self.reason = ""
+
+    def keep_equity(self, trader: Trader) -> None:
+        """Add the batch's equity to the curve."""
+        account = trader.core.account[0]
+        trader.equity_points.append((int(account["batch_ns"]), float(account["equity_ccy"])))
+        del trader.equity_points[:-EQUITY_POINTS_KEPT]
+
+    def publish(self, trader: Trader, view: View) -> None:
+        """Make a new snapshot if the last one is old enough."""
+        now_s = time.monotonic()
+        if now_s - self._published_s < EVERY_S:
+            return
+        self._published_s = now_s
+        self._judge(trader)
+        self._snapshot = self._make(trader, view)
+
+    def _judge(self, trader: Trader) -> None:
+        account = trader.core.account[0]
+        if self.state == "STOPPING":
+            return
+        if account["tier"] >= 3:
+            self.state, self.reason = "HALTED", "drawdown tier 3: flattened; resume by an operator"
+        elif trader.flattening is not None:
+            self.state, self.reason = "HALTED", "flattening"
+        elif account["entries_halted"]:
+            self.state, self.reason = "HALTED", self.reason or "entries halted by an operator"
+        elif account["tier"] == 2:
+            self.state, self.reason = "REDUCING", "drawdown tier 2: no new entries"
+        else:
+            self.state, self.reason = "ACTIVE", ""
+
+    def _make(self, trader: Trader | None, view: View | None) -> Snapshot:
+        self._version += 1
+        account = self._account
+        return Snapshot(
+            version=self._version,
+            mode=self._mode,
+            account=0 if account is None else account.login,
+            server="" if account is None else account.server,
+            currency="" if account is None else account.currency,
+            state=self.state,
+            state_reason=self.reason,
+            connected=view is not None and view.connected,
+            taken_ns=time.time_ns(),
+            market_ns=0 if view is None else view.market_ns,
+            data_age_s=0.0 if view is None else view.data_age_s,
+            speed=self.speed,
+            latency_ms=self.latency_ms,
+            journal_backlog=0 if view is None else view.journal_backlog,
+            database="starting" if view is None else view.database,
+            strategies=() if trader is None else strategy_views(trader),
+            positions=() if trader is None else position_views(trader),
+            risk=_NOTHING if trader is None else risk_view(trader),
+            equity_points=() if trader is None else tuple(trader.equity_points),
+            events=self._events.newest(),
+        )

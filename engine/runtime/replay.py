@@ -1,0 +1,181 @@
+"""Past bars through the whole live path: terminal host, gateway, strategy hosts, journal, trader.
+
+Time is stepped batch by batch, so a replay at full speed is the same program as live.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.execution.journal import Journal
+from engine.execution.ledger import ClosedTrade
+from engine.model.bars import Bars
+from engine.model.broker import MarketUpdate
+from engine.model.errors import StateError
+from engine.model.reasons import ExitReason
+from engine.model.server_clock import ServerClock
+from engine.portfolio.compile import CompiledPortfolio
+from engine.runtime.assembly import load_strategies, points, simulated_terminal, write_prices
+from engine.runtime.events import EventLog
+from engine.runtime.hosts import StrategyHosts
+from engine.runtime.trader import Trader
+from engine.terminal.gateway import Gateway
+from engine.terminal.protocol import HostConfig
+
+
+class EquityPoint(msgspec.Struct, frozen=True):
+    """The account after a batch's quotes were taken."""
+
+    time_ns: int
+    balance_ccy: float
+    equity_ccy: float
+    drawdown_frac: float
+
+
+class ReplayResult(msgspec.Struct, frozen=True):
+    """What the live path did: trades in order of exit, one equity point a batch."""
+
+    trades: list[ClosedTrade]
+    equity: list[EquityPoint]
+    restarts: int
+
+
+def replay(
+    compiled: CompiledPortfolio,
+    bars: Mapping[str, Bars],
+    batches_ns: Sequence[int],
+    *,
+    n_hosts: int = 1,
+    deadline_s: float = 30.0,
+    progress: Callable[[float], None] = lambda done_frac: None,
+) -> ReplayResult:
+    """Run the portfolio over `batches_ns`; bars before the first one are history.
+
+    Positions still open after the last batch are closed at the last closes, as in a backtest.
+    """
+    with tempfile.TemporaryDirectory(prefix="pmpro-replay-") as name:
+        run = _Replay(compiled, bars, Path(name), n_hosts=n_hosts, deadline_s=deadline_s)
+        try:
+            return run.run(batches_ns, progress)
+        finally:
+            run.close()
+
+
+class _Replay:
+    def __init__(
+        self,
+        compiled: CompiledPortfolio,
+        bars: Mapping[str, Bars],
+        work: Path,
+        *,
+        n_hosts: int,
+        deadline_s: float,
+    ) -> None:
+        self._compiled = compiled
+        self._bars = bars
+        self._work = work
+        self._market_ns = 0
+        self._rule = compiled.portfolio.server_clock
+        self._trades: list[ClosedTrade] = []
+        self._equity: list[EquityPoint] = []
+        self._journal = Journal(work / "journal.sqlite", durable=False)
+        self._hosts = StrategyHosts(
+            compiled.strategies,
+            points(compiled.symbols),
+            self._rule,
+            n_hosts=n_hosts,
+            deadline_s=deadline_s,
+            log_dir=work,
+        )
+        self._gateway: Gateway | None = None
+
+    def run(self, batches_ns: Sequence[int], progress: Callable[[float], None]) -> ReplayResult:
+        load_strategies(self._hosts)
+        gateway = self._connect(int(batches_ns[0]))
+        trader = self._trader(gateway)
+        names = [spec.name for spec in self._compiled.symbols]
+        self._hosts.start(self._history(int(batches_ns[0])))
+        gateway.watch(names, int(batches_ns[0]))
+        update: MarketUpdate | None = None
+        for n_done, batch_ns in enumerate(batches_ns):
+            self._market_ns = int(batch_ns)
+            update = gateway.advance(self._market_ns)
+            trader.on_batch(update)
+            progress(n_done / len(batches_ns))
+        if update is not None:
+            self._finish(trader, update)
+        return ReplayResult(self._trades, self._equity, gateway.restarts)
+
+    def close(self) -> None:
+        self._hosts.close()
+        if self._gateway is not None:
+            self._gateway.close()
+        self._journal.close()
+
+    def _connect(self, start_ns: int) -> Gateway:
+        config = HostConfig(
+            module="simulated",
+            lock_path=str(self._work / "terminal.lock"),
+            log_path=str(self._work / "terminal.log"),
+            server_clock=self._rule,
+            simulated=simulated_terminal(
+                self._compiled,
+                write_prices(self._bars, self._work / "prices"),
+                start_ns=start_ns,
+                server_clock=self._rule,
+            ),
+            stepped=True,
+        )
+        self._gateway = Gateway(config, on_market=lambda update: None)
+        self._gateway.start()
+        return self._gateway
+
+    def _trader(self, gateway: Gateway) -> Trader:
+        account = gateway.connect()
+        books = dict.fromkeys(slot.book.name for slot in self._compiled.slots)
+        trader = Trader(
+            self._compiled,
+            terminal=gateway,
+            hosts=self._hosts,
+            journal=self._journal,
+            clock=ServerClock(self._rule),
+            events=EventLog(lambda: self._market_ns),
+            account=account.login,
+            balance_ccy=account.balance_ccy,
+            book_numbers={name: i + 1 for i, name in enumerate(books)},
+            now_ns=lambda: self._market_ns,
+            record_bars=False,
+        )
+        trader.on_closed = self._trades.append
+        trader.on_mark = lambda batch_ns: self._equity.append(_point(trader, batch_ns))
+        return trader
+
+    def _history(self, before_ns: int) -> dict[str, Bars]:
+        return {
+            name: records[: int(records["time_ns"].searchsorted(before_ns))]
+            for name, records in self._bars.items()
+        }
+
+    def _finish(self, trader: Trader, update: MarketUpdate) -> None:
+        """Close at the last closes; the last equity point is what remains."""
+        trader.take_quotes(update, fresh_from_ns=0)
+        trader.flattening = ExitReason.END
+        trader.pursue()
+        if trader.open_profits_ccy():
+            raise StateError("replay: positions are still open after the last batch")
+        balance_ccy = float(trader.core.account[0]["balance_ccy"])
+        self._equity[-1] = msgspec.structs.replace(
+            self._equity[-1], balance_ccy=balance_ccy, equity_ccy=balance_ccy
+        )
+
+
+def _point(trader: Trader, batch_ns: int) -> EquityPoint:
+    account = trader.core.account[0]
+    return EquityPoint(
+        batch_ns,
+        float(account["balance_ccy"]),
+        float(account["equity_ccy"]),
+        float(account["drawdown_frac"]),
+    )

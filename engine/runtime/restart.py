@@ -1,0 +1,79 @@
+"""After a start: what was saved, what the terminal says, and whether the two agree."""
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from engine.execution.journal import Journal
+from engine.model.broker import BrokerPosition
+from engine.model.orders import book_of
+from engine.portfolio.compile import CompiledPortfolio
+from engine.runtime.trader import Trader
+
+LOTS_EPS = 1e-9
+
+
+def book_numbers(journal: Journal, compiled: CompiledPortfolio) -> dict[str, int]:
+    """Return each book's number, the same for ever: magics are made of it."""
+    numbers: dict[str, int] = dict(journal.flags().get("books", {}))
+    for slot in compiled.slots:
+        numbers.setdefault(slot.book.name, max(numbers.values(), default=0) + 1)
+    journal.commit(flags={"books": numbers})
+    return numbers
+
+
+def restore(trader: Trader, journal: Journal) -> list[str]:
+    """Load what was saved; return a complaint for each saved position that has no slot now."""
+    saved = journal.load_core()
+    if saved is None:
+        return []
+    return [
+        f"{name}: held a position, but the portfolio has no such book and symbol any more"
+        for name in trader.load(saved)
+    ]
+
+
+def reconcile(trader: Trader, journal: Journal) -> list[str]:
+    """Take the terminal's evidence into the state; return what does not balance, a line each.
+
+    Intents without a certain outcome are looked for; stops and targets that were hit meanwhile
+    are booked.
+    """
+    slots = {name: i for i, name in enumerate(trader.names.slots)}
+    orphans = []
+    for intent in journal.unsettled():
+        slot = slots.get(f"{intent.book}/{intent.symbol}")
+        if slot is None:
+            orphans.append(f"intent {intent.id} of {intent.book}: unsettled, and its book is gone")
+        else:
+            trader.mark_unknown(msgspec.structs.replace(intent, slot=slot))
+    trader.settle_unknown()
+    trader.book_broker_closes()
+    positions = trader.positions()
+    return orphans + _slot_complaints(trader, positions) + _owner_complaints(trader)
+
+
+def _slot_complaints(trader: Trader, positions: Iterable[BrokerPosition]) -> list[str]:
+    by_id = {p.identifier: p for p in positions}
+    complaints = []
+    for index in np.flatnonzero(trader.core.positions["direction"] != 0):
+        held = trader.core.positions[int(index)]
+        name = trader.names.slots[int(index)]
+        there = by_id.get(int(held["ticket"]))
+        lots = float(held["direction"] * held["lots"])
+        if there is None:
+            complaints.append(f"{name}: {lots:g} lots here, none at the terminal, and no deal")
+        elif abs(there.direction * there.lots - lots) > LOTS_EPS:
+            complaints.append(
+                f"{name}: {lots:g} lots here, {there.direction * there.lots:g} at the terminal"
+            )
+    return complaints
+
+
+def _owner_complaints(trader: Trader) -> list[str]:
+    return [
+        f"position {p.ticket} {p.symbol} {p.lots:g} lots carries our magic, nobody here owns it"
+        for p in trader.external
+        if book_of(p.magic) in trader.known_books() and not trader.is_unknown(p.magic)
+    ]
