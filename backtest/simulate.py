@@ -165,7 +165,9 @@ class _Run:
             end_ns = int(equity["time_ns"][-1])
             self._keep(close_all(self.core, end_ns, self._trades, self._shares))
             account = self.core.account[0]
-            equity[-1]["balance_ccy"] = equity[-1]["equity_ccy"] = account["balance_ccy"]
+            balance = float(account["balance_ccy"])
+            high = max(float(account["high_water_ccy"]), balance)
+            equity[-1] = (end_ns, balance, balance, 1.0 - balance / high)
         return Result(
             compiled=self.compiled,
             from_ns=from_ns,

@@ -1,0 +1,186 @@
+"""A backtest in figures and tables: one summary, trades by name, books, a digest."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from backtest.output import Column
+from backtest.simulate import Result
+from engine.metrics import performance as metrics
+from engine.model.bars import Bars
+from engine.model.reasons import ExitReason, Refusal
+from engine.model.server_clock import ServerClock
+from engine.model.times import iso_utc
+from engine.portfolio.compile import CURRENCY_DIGITS, CompiledPortfolio
+
+Floats = npt.NDArray[np.float64]
+
+
+def net_profits_ccy(result: Result) -> Floats:
+    """Return each trade's profit net of commission and swap, to the cent, (n,)."""
+    t = result.trades
+    net: Floats = np.round(t["profit_ccy"] + t["commission_ccy"] + t["swap_ccy"], CURRENCY_DIGITS)
+    return net
+
+
+def trades_table(result: Result) -> dict[str, Column]:
+    """Return the trades as named columns, in order of exit; times are int64 ns."""
+    slots = result.compiled.slots
+    t = result.trades
+    reasons = {int(r): r.name.lower() for r in ExitReason}
+    numbers = t["slot"].tolist()
+    return {
+        "book": [slots[i].book.name for i in numbers],
+        "strategy": _members(result),
+        "symbol": [slots[i].symbol for i in numbers],
+        "direction": ["BUY" if d > 0 else "SELL" for d in t["direction"].tolist()],
+        "lots": t["lots"],
+        "entry_time": t["entry_ns"],
+        "entry_price": t["entry_price"],
+        "exit_time": t["exit_ns"],
+        "exit_price": t["exit_price"],
+        "exit_reason": [reasons[r] for r in t["reason"].tolist()],
+        "commission_ccy": t["commission_ccy"],
+        "swap_ccy": t["swap_ccy"],
+        "profit_ccy": net_profits_ccy(result),
+    }
+
+
+def _members(result: Result) -> list[str]:
+    """Return who agreed at each trade's entry, joined by +."""
+    names = [s.name for s in result.compiled.strategies]
+    members = [[names[m] for m in slot.members] for slot in result.compiled.slots]
+    agreed = (result.shares > 0.0).tolist()
+    return [
+        members[slot][0]
+        if len(members[slot]) == 1
+        else "+".join(n for n, yes in zip(members[slot], who, strict=False) if yes)
+        for slot, who in zip(result.trades["slot"].tolist(), agreed, strict=True)
+    ]
+
+
+def equity_table(result: Result) -> dict[str, Column]:
+    """Return the equity after each batch as named columns; `time` is int64 ns."""
+    e = result.equity
+    names = ("balance_ccy", "equity_ccy", "drawdown_frac")
+    return {"time": e["time_ns"], **{name: e[name] for name in names}}
+
+
+def digest(result: Result) -> str:
+    """Return SHA-256 over the trades, their members' shares and the equity, bit for bit."""
+    sha = hashlib.sha256()
+    for array in (result.trades, result.shares, result.equity):
+        sha.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return sha.hexdigest()
+
+
+def config_hash(compiled: CompiledPortfolio) -> str:
+    """Return SHA-256 over what the portfolio file says, whatever its layout."""
+    document = msgspec.to_builtins(compiled.portfolio)
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+
+
+def data_hash(bars: Mapping[str, Bars]) -> str:
+    """Return SHA-256 over the bars that were given, warm-up included."""
+    sha = hashlib.sha256()
+    for symbol in sorted(bars):
+        sha.update(symbol.encode() + b"\0")
+        sha.update(np.ascontiguousarray(bars[symbol]).view(np.uint8).data)
+    return sha.hexdigest()
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """Return the figures by name; the unit is the name's end, None is "not defined"."""
+    portfolio = result.compiled.portfolio
+    first_ccy = portfolio.account.balance_ccy
+    last_ccy = float(result.core.account[0]["balance_ccy"])
+    equity = result.equity["equity_ccy"]
+    times = result.equity["time_ns"]
+    span_ns = int(times[-1] - times[0]) if len(times) else 0
+    days = ServerClock(portfolio.server_clock).days(times)
+    returns = metrics.daily_returns(first_ccy, metrics.day_ends(days, equity))
+    annual = metrics.annual_return_frac(first_ccy, last_ccy, span_ns)
+    deepest = metrics.max_drawdown_frac(first_ccy, equity)
+    profits = net_profits_ccy(result)
+    t = result.trades
+    figures = {
+        "from": iso_utc(result.from_ns),
+        "to": iso_utc(result.to_ns),
+        "currency": portfolio.account.currency,
+        "n_strategies": len(result.compiled.strategies),
+        "n_symbols": result.compiled.n_traded_symbols,
+        "n_bars": result.n_bars,
+        "n_days": len(returns),
+        "initial_balance_ccy": first_ccy,
+        "final_balance_ccy": last_ccy,
+        "net_profit_ccy": float(np.round(last_ccy - first_ccy, CURRENCY_DIGITS)),
+        "total_return_frac": metrics.total_return_frac(first_ccy, last_ccy),
+        "annual_return_frac": annual,
+        "sharpe_ratio": metrics.sharpe_ratio(returns),
+        "sortino_ratio": metrics.sortino_ratio(returns),
+        "calmar_ratio": metrics.calmar_ratio(annual, deepest),
+        "max_drawdown_frac": deepest,
+        "trades_count": len(t),
+        "win_rate_frac": metrics.win_rate_frac(profits),
+        "profit_factor": metrics.profit_factor(profits),
+        "exposure_frac": metrics.exposure_frac(t["entry_ns"], t["exit_ns"], span_ns),
+        "commission_ccy": _money(t["commission_ccy"]),
+        "swap_ccy": _money(t["swap_ccy"]),
+        "refused": {
+            r.name.lower(): int(n) for r, n in zip(Refusal, result.refused, strict=True) if r and n
+        },
+        **_halts(result),
+    }
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()
+    }
+
+
+def _halts(result: Result) -> dict[str, Any]:
+    """Return when the drawdown stopped entries and when it flattened; None where it did not."""
+    account = result.core.account[0]
+    stop_frac = result.compiled.portfolio.risk.drawdown_stop_entries_frac
+    beyond = np.flatnonzero(result.equity["drawdown_frac"] >= stop_frac)
+    return {
+        "drawdown_tier_at_end": int(account["tier"]),
+        "entries_stopped_at": iso_utc(int(result.equity["time_ns"][beyond[0]]))
+        if len(beyond)
+        else None,
+        "halted_at": iso_utc(int(account["halted_ns"])) if account["halted_ns"] else None,
+    }
+
+
+def books(result: Result) -> list[dict[str, Any]]:
+    """Return the figures of each book, in file order."""
+    profits = net_profits_ccy(result)
+    slots = result.compiled.slots
+    owner = np.array([slot.book.name for slot in slots])[result.trades["slot"]]
+    out = []
+    for name in dict.fromkeys(slot.book.name for slot in slots):
+        own = owner == name
+        t, p = result.trades[own], profits[own]
+        rate, factor = metrics.win_rate_frac(p), metrics.profit_factor(p)
+        out.append(
+            {
+                "book": name,
+                "symbols": [slot.symbol for slot in slots if slot.book.name == name],
+                "n_members": sum(len(s.members) for s in slots if s.book.name == name),
+                "trades_count": len(t),
+                "net_profit_ccy": _money(p),
+                "win_rate_frac": None if math.isnan(rate) else rate,
+                "profit_factor": None if math.isnan(factor) else factor,
+                "commission_ccy": _money(t["commission_ccy"]),
+                "swap_ccy": _money(t["swap_ccy"]),
+            }
+        )
+    return out
+
+
+def _money(values: Floats) -> float:
+    """Return a sum of cents as cents: 0.0 stays 0.0."""
+    return float(np.round(math.fsum(values.tolist()), CURRENCY_DIGITS)) + 0.0

@@ -1,0 +1,123 @@
+"""Performance figures of an account from its equity and its closed trades. Pure functions.
+
+Fractions: 0.01 is 1 %. A figure that its inputs do not define is NaN. Daily returns are those of
+the broker's trading days (server days with at least one price), annualised with
+`TRADING_DAYS_PER_YEAR`. The risk-free rate is 0: an account in a margin product earns none.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+TRADING_DAYS_PER_YEAR: Final = 252
+_NS_PER_YEAR: Final = 365.25 * 86_400e9
+
+
+def total_return_frac(first_ccy: float, last_ccy: float) -> float:
+    """Return last / first − 1."""
+    return last_ccy / first_ccy - 1.0 if first_ccy > 0.0 else math.nan
+
+
+def annual_return_frac(first_ccy: float, last_ccy: float, span_ns: int) -> float:
+    """Return the compound annual growth rate, (last / first)^(1 / years) − 1.
+
+    A year is 365.25 days. NaN below a day, where it would only magnify noise.
+    """
+    if span_ns < 86_400e9 or not first_ccy > 0.0 or last_ccy < 0.0:
+        return math.nan
+    exponent = _NS_PER_YEAR / span_ns
+    return float(np.expm1(exponent * np.log(last_ccy / first_ccy))) if last_ccy > 0.0 else -1.0
+
+
+def day_ends(day: Integers, equity_ccy: Floats) -> Floats:
+    """Return the last equity of each day; `day` (n,) does not decrease."""
+    if not len(day):
+        return np.empty(0)
+    last = np.flatnonzero(np.diff(day, append=day[-1] + 1))
+    return np.asarray(equity_ccy[last], dtype=np.float64)
+
+
+def daily_returns(first_ccy: float, day_end_ccy: Floats) -> Floats:
+    """Return each day's simple return, the first one from `first_ccy`, (n_days,)."""
+    return day_end_ccy / np.concatenate([[first_ccy], day_end_ccy[:-1]]) - 1.0
+
+
+def sharpe_ratio(returns: Floats) -> float:
+    """Return mean / sample standard deviation of daily returns × √252, per year.
+
+    NaN with fewer than 2 days or no deviation.
+
+    Source: Sharpe (1994), "The Sharpe ratio", Journal of Portfolio Management 21.
+    """
+    if len(returns) < 2:
+        return math.nan
+    deviation = float(np.std(returns, ddof=1))
+    if not deviation > 0.0:
+        return math.nan
+    return float(np.mean(returns)) / deviation * math.sqrt(TRADING_DAYS_PER_YEAR)
+
+
+def sortino_ratio(returns: Floats) -> float:
+    """Return mean / downside deviation of daily returns × √252, per year.
+
+    The downside deviation is √(Σ min(r, 0)² / n) over all days, target 0. NaN with fewer than 2
+    days or no losing one.
+
+    Source: Sortino and Price (1994), "Performance measurement in a downside risk framework",
+    Journal of Investing 3.
+    """
+    if len(returns) < 2:
+        return math.nan
+    downside = math.sqrt(float(np.mean(np.square(np.minimum(returns, 0.0)))))
+    if not downside > 0.0:
+        return math.nan
+    return float(np.mean(returns)) / downside * math.sqrt(TRADING_DAYS_PER_YEAR)
+
+
+def drawdowns_frac(first_ccy: float, equity_ccy: Floats) -> Floats:
+    """Return 1 − equity / highest equity so far (`first_ccy` counts), (n,) ≥ 0."""
+    high = np.maximum.accumulate(np.concatenate([[first_ccy], equity_ccy]))[1:]
+    return 1.0 - equity_ccy / high
+
+
+def max_drawdown_frac(first_ccy: float, equity_ccy: Floats) -> float:
+    """Return the deepest fall from a high, open profit included; 0 without values."""
+    return float(np.max(drawdowns_frac(first_ccy, equity_ccy), initial=0.0))
+
+
+def calmar_ratio(annual_frac: float, drawdown_frac: float) -> float:
+    """Return annual return / maximum drawdown; NaN without a drawdown.
+
+    Source: Young (1991), "Calmar ratio: a smoother tool", Futures 20. Over the whole period, not
+    over 36 months.
+    """
+    return annual_frac / drawdown_frac if drawdown_frac > 0.0 else math.nan
+
+
+def win_rate_frac(profits_ccy: Floats) -> float:
+    """Return the share of trades with a net profit above 0; NaN without trades."""
+    return float(np.mean(profits_ccy > 0.0)) if len(profits_ccy) else math.nan
+
+
+def profit_factor(profits_ccy: Floats) -> float:
+    """Return Σ winning trades / |Σ losing trades|, net; NaN without a losing trade."""
+    lost = -float(np.sum(profits_ccy[profits_ccy < 0.0]))
+    won = float(np.sum(profits_ccy[profits_ccy > 0.0]))
+    return won / lost if lost > 0.0 else math.nan
+
+
+def exposure_frac(entry_ns: Integers, exit_ns: Integers, span_ns: int) -> float:
+    """Return the part of the time with at least one open position; NaN for an empty span."""
+    if span_ns <= 0:
+        return math.nan
+    if not len(entry_ns):
+        return 0.0
+    order = np.argsort(entry_ns, kind="stable")
+    starts, stops = entry_ns[order], np.maximum.accumulate(exit_ns[order])
+    covered_to = np.concatenate([starts[:1], stops[:-1]])
+    return int(np.maximum(stops - np.maximum(starts, covered_to), 0).sum()) / span_ns
