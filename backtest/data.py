@@ -1,16 +1,19 @@
 """Bars for research: a directory's files, joined, checked and cut to what a period needs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from backtest.bar_file import BarFile
-from backtest.market_files import choose_files, list_files
+from backtest.market_files import PATTERN, choose_files, list_files
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import DataError
-from engine.model.times import Timeframe, anchor_ns, iso_utc
+from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns, iso_utc
+
+# Longer than a weekend with a holiday.
+LONG_GAP_NS = 4 * NS_PER_DAY
 
 Warmup = tuple[Timeframe, int]
 """A timeframe and how many of its bars come before the anchor of a period's first bar."""
@@ -85,3 +88,25 @@ def _history_start(files: list[BarFile], from_ns: int, warmup: Sequence[Warmup])
         if first < len(times):
             start_ns = min(start_ns, int(times[first]))
     return start_ns
+
+
+def skipped_note(data_dir: Path) -> list[str]:
+    """Return a line that names the data files whose names do not parse, if there are any."""
+    _, skipped = list_files(data_dir)
+    if not skipped:
+        return []
+    return [f"{data_dir}: skipped, not named {PATTERN}: {', '.join(skipped)}"]
+
+
+def coverage_notes(bars: Mapping[str, Bars], from_ns: int, to_ns: int) -> list[str]:
+    """Return a line for each symbol whose bars begin late or end early in the period."""
+    out = []
+    for symbol, column in bars.items():
+        times = column["time_ns"]
+        first = int(times[np.searchsorted(times, from_ns)])
+        last = int(times[-1])
+        if first - from_ns > LONG_GAP_NS or to_ns - last > LONG_GAP_NS:
+            out.append(
+                f"{symbol}: the period has bars only from {iso_utc(first)} to {iso_utc(last)}"
+            )
+    return out

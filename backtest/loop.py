@@ -124,7 +124,7 @@ def match_open_slots(
 
 
 @core_kernel
-def run_batches(
+def run_batches(  # noqa: D417, PLR0917 (arrays are described in groups)
     core: Core,
     batch_ns: npt.NDArray[np.int64],
     server_day: npt.NDArray[np.int64],

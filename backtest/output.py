@@ -71,9 +71,9 @@ def iso_times(times_ns: npt.ArrayLike) -> list[str]:
     """Return ISO 8601 UTC of each time, to the second; fractions are kept where there are any."""
     times = np.asarray(times_ns, dtype=np.int64)
     unit = "s" if not (times % NS_PER_S).any() else "ns"
-    text = np.datetime_as_string(times.astype("M8[ns]"), unit=unit, timezone="UTC")
-    listed: list[str] = text.tolist()
-    return listed
+    as_text: Any = np.datetime_as_string  # its stubs leave out int64 views of arrays
+    text: list[str] = as_text(times.astype("M8[ns]"), unit=unit, timezone="UTC").tolist()
+    return text
 
 
 def _write(path: Path, columns: Mapping[str, Column], times: Sequence[str]) -> None:
@@ -109,8 +109,9 @@ def _write_parquet(path: Path, columns: Mapping[str, Column], times: Sequence[st
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {name: pa.string() for name in ("book", "strategy", "symbol", "direction")}
-    kinds |= {"exit_reason": pa.string()} | {name: pa.timestamp("ns", "UTC") for name in times}
+    words = ("book", "strategy", "symbol", "direction", "exit_reason")
+    kinds: dict[str, Any] = {name: pa.string() for name in words}
+    kinds |= {name: pa.timestamp("ns", "UTC") for name in times}
     arrays = {
         name: pa.array(np.asarray(column, np.int64) if name in times else column).cast(
             kinds.get(name, pa.float64())

@@ -102,7 +102,8 @@ def summary(result: Result) -> dict[str, Any]:
     equity = result.equity["equity_ccy"]
     times = result.equity["time_ns"]
     span_ns = int(times[-1] - times[0]) if len(times) else 0
-    days = ServerClock(portfolio.server_clock).days(times)
+    # The batch at midnight ends a day: it is marked at the last quotes of the day before.
+    days = ServerClock(portfolio.server_clock).days(times - 1)
     returns = metrics.daily_returns(first_ccy, metrics.day_ends(days, equity))
     annual = metrics.annual_return_frac(first_ccy, last_ccy, span_ns)
     deepest = metrics.max_drawdown_frac(first_ccy, equity)

@@ -44,7 +44,9 @@ def day_ends(day: Integers, equity_ccy: Floats) -> Floats:
 
 def daily_returns(first_ccy: float, day_end_ccy: Floats) -> Floats:
     """Return each day's simple return, the first one from `first_ccy`, (n_days,)."""
-    return day_end_ccy / np.concatenate([[first_ccy], day_end_ccy[:-1]]) - 1.0
+    before: Floats = np.concatenate([[first_ccy], day_end_ccy])[:-1]
+    returns: Floats = day_end_ccy / before - 1.0
+    return returns
 
 
 def sharpe_ratio(returns: Floats) -> float:
