@@ -94,6 +94,11 @@ def _parameter(field: inspect.Field) -> Parameter:
     return Parameter(type=sort, low=meta.type.ge, high=meta.type.le, **words)
 
 
+def register(cls: type[Strategy]) -> None:
+    """Add a kind, or put a new version in its place."""
+    KINDS[cls.kind] = cls
+
+
 def kind_of(kind: str) -> type[Strategy]:
     """Return the class of a kind."""
     if kind not in KINDS:

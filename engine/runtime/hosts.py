@@ -101,9 +101,8 @@ class _Worker:
     def wait_ready(self, timeout_s: float) -> bool:
         return self._ready.wait(timeout_s) and self.child.alive
 
-    def close(self, *, at_once: bool = False) -> None:
-        if at_once:
-            self.child.kill()
+    def close(self) -> None:
+        self.child.kill()  # it holds nothing that a gentle end would save
         self.child.close()
         self.progress.close()
         self._path.unlink(missing_ok=True)
@@ -339,7 +338,7 @@ class StrategyHosts:
     @staticmethod
     def _drop_worker(shard: _Shard) -> None:
         if shard.worker is not None:
-            shard.worker.close(at_once=True)
+            shard.worker.close()
             shard.worker = None
 
 

@@ -1,0 +1,121 @@
+"""Strategies that go wrong when their time has come: a user's file for the hosts' tests."""
+
+import ctypes
+import os
+import time
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from strategies.base import Params, Signals, Strategy
+
+
+class FaultyParams(Params, frozen=True, kw_only=True):
+    """When and how."""
+
+    from_minute: Annotated[int, Meta(ge=0, le=10**12, description="fine before")] = 0
+    slow_s: Annotated[float, Meta(ge=0, le=10, description="time it takes")] = 0.0
+
+
+class Fine(Strategy):
+    """Says LONG, until it goes wrong."""
+
+    kind = "fine"
+    params_type = FaultyParams
+    warmup = 3
+
+    def evaluate(self, bars):
+        n = len(bars)
+        time.sleep(self.params.slow_s)
+        if bars["time_ns"][-1] // 60_000_000_000 >= self.params.from_minute:
+            return self.wrong(n)
+        return self.right(n)
+
+    def right(self, n):
+        return self.signals(np.ones(n, np.int8), np.ones(n))
+
+    def wrong(self, n):
+        return self.right(n)
+
+
+class Raises(Fine):
+    """An error of its own."""
+
+    kind = "raises"
+
+    def wrong(self, n):
+        raise ZeroDivisionError("no luck")
+
+
+class Exits(Fine):
+    """The interpreter is told to end."""
+
+    kind = "exits"
+
+    def wrong(self, n):
+        raise SystemExit(0)
+
+
+class Hangs(Fine):
+    """An endless loop."""
+
+    kind = "hangs"
+
+    def wrong(self, n):
+        while True:
+            pass
+
+
+class HangsInC(Fine):
+    """A call that never returns and never releases the GIL."""
+
+    kind = "hangs_in_c"
+
+    def wrong(self, n):
+        ctypes.PyDLL(None).sleep(1000)
+
+
+class Dies(Fine):
+    """The process ends, no cleaning up."""
+
+    kind = "dies"
+
+    def wrong(self, n):
+        os._exit(3)
+
+
+class Crashes(Fine):
+    """A segmentation fault."""
+
+    kind = "crashes"
+
+    def wrong(self, n):
+        ctypes.string_at(0)
+
+
+class NotANumber(Fine):
+    """A confidence that is not a number."""
+
+    kind = "nan"
+
+    def wrong(self, n):
+        return self.right(n)._replace(confidence=np.full(n, np.nan))
+
+
+class WrongShape(Fine):
+    """One value too few."""
+
+    kind = "wrong_shape"
+
+    def wrong(self, n):
+        return self.right(n - 1)
+
+
+class WrongType(Fine):
+    """Directions as floats."""
+
+    kind = "wrong_type"
+
+    def wrong(self, n):
+        return Signals(*(np.ones(n) for _ in range(4)))

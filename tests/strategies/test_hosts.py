@@ -1,0 +1,238 @@
+"""Strategy hosts: the same signals as in one process, and every fault stays with its strategy."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.model.portfolio import Strategy
+from engine.model.times import NS_PER_MINUTE
+from engine.runtime.hosts import InProcessHosts, StrategyHosts
+from strategies.variants import variants
+from tests.strategies.series import POINT, bars_at, utc
+
+FAULTY = Path(__file__).with_name("faulty.py")
+CLOCK = "new_york+7"
+SYMBOLS = ("EURUSD", "GBPUSD")
+POINTS = dict.fromkeys(SYMBOLS, POINT)
+START = utc("2018-03-05 22:30")
+
+
+def market(n_minutes=2500):
+    """Return M1 bars of two symbols; the second one misses minutes."""
+    minutes = START - 2000 * NS_PER_MINUTE + np.arange(n_minutes) * NS_PER_MINUTE
+    rng = np.random.default_rng(5)
+    return {
+        "EURUSD": bars_at(minutes, 1),
+        "GBPUSD": bars_at(minutes[rng.random(n_minutes) > 0.1], 2),
+    }
+
+
+def closed_at(bars, batch_ns):
+    """Return the bars that close at a batch."""
+    parts = {s: b[b["time_ns"] == batch_ns - NS_PER_MINUTE] for s, b in bars.items()}
+    return {symbol: part for symbol, part in parts.items() if len(part)}
+
+
+def begin(hosts, bars, start_ns=START):
+    """Load and start with the history before `start_ns`, as much as the hosts ask for."""
+    faults = hosts.load()
+    needed = hosts.m1_bars_needed(start_ns)
+    past = {s: b[b["time_ns"] < start_ns][-needed.get(s, 0) :] for s, b in bars.items()}
+    return faults | hosts.start(past)
+
+
+def run(hosts, bars, batches):
+    """Return the evaluations of the batches."""
+    return [hosts.evaluate(int(t), closed_at(bars, int(t))) for t in batches]
+
+
+def mixed_specs():
+    """Return strategies of all kinds, on two symbols and three timeframes."""
+    specs = []
+    for kind in ("ma_cross", "rsi_reversion", "bollinger_reversion", "macd", "donchian_breakout"):
+        for i, params in enumerate(variants(kind, 4)):
+            timeframe = ("M1", "M5", "M1", "H1")[i]
+            specs.append(
+                Strategy(
+                    name=f"{kind}-{i}",
+                    kind=kind,
+                    symbol=SYMBOLS[i % 2],
+                    timeframe=timeframe,
+                    params=params,
+                )
+            )
+    return specs
+
+
+@pytest.fixture
+def hosts_of(tmp_path):
+    """Return a maker of hosts that are closed in the end."""
+    made = []
+
+    def make(specs, **options):
+        options = {"n_hosts": 2, "deadline_s": 1.0, "recovery_s": 20.0} | options
+        hosts = StrategyHosts(specs, POINTS, CLOCK, log_dir=tmp_path, files=[FAULTY], **options)
+        made.append(hosts)
+        return hosts
+
+    yield make
+    for hosts in made:
+        hosts.close()
+
+
+def signals_of(evaluations, names=None):
+    """Return the signals, comparable to the last bit, NaN equal to NaN."""
+    wanted = evaluations.signals if names is None else names
+    return {n: repr(s) for n, s in evaluations.signals.items() if n in wanted}
+
+
+def test_processes_and_no_processes_say_the_same(hosts_of):
+    """Signals and what is due do not depend on where strategies run, over a day's end."""
+    bars = market()
+    batches = START + np.arange(1, 121) * NS_PER_MINUTE
+    alone = InProcessHosts(mixed_specs(), POINTS, CLOCK)
+    begin(alone, bars)
+    hosts = hosts_of(mixed_specs())
+    assert begin(hosts, bars) == {}
+    mine, theirs = run(hosts, bars, batches), run(alone, bars, batches)
+    assert [signals_of(e) for e in mine] == [signals_of(e) for e in theirs]
+    assert len(mine[0].signals) < len(mine[29].signals)  # M5 and H1 are due at 23:00 only
+    assert any(s.direction == 1 for e in mine for s in e.signals.values())
+
+
+FAULTS = {
+    "raises": "ZeroDivisionError: no luck",
+    "exits": "SystemExit: 0",
+    "hangs": "no answer within",
+    "hangs_in_c": "no answer within",
+    "dies": "exit code 3",
+    "crashes": "exit code -11",
+    "nan": "confidence must be from 0 to 1",
+    "wrong_shape": "one value a bar",
+    "wrong_type": "direction must be an array of int8",
+}
+
+
+def test_every_fault_is_quarantined_alone_and_its_batch_is_whole(hosts_of):
+    """The others' signals of the same batch and all later ones are as if nothing had been.
+
+    One strategy after the other goes wrong, a batch apart: it raises, hangs (in C too), ends or
+    crashes its process, breaks the output contract.
+    """
+    bars = market()
+    batches = START + np.arange(1, len(FAULTS) + 3) * NS_PER_MINUTE
+    bad = [
+        Strategy(
+            name=kind,
+            kind=kind,
+            symbol="EURUSD",
+            params={"from_minute": int(batches[i + 1]) // NS_PER_MINUTE - 1},
+        )
+        for i, kind in enumerate(FAULTS)
+    ]
+    good = [
+        Strategy(name="before", kind="ma_cross", symbol="EURUSD"),
+        Strategy(name="after", kind="macd", symbol="GBPUSD"),
+    ]
+    hosts = hosts_of([good[0], *bad, good[1]], n_hosts=1, deadline_s=0.5)
+    assert begin(hosts, bars) == {}
+    alone = InProcessHosts(good, POINTS, CLOCK)
+    begin(alone, bars)
+
+    evaluations = run(hosts, bars, batches)
+
+    assert [list(e.faults) for e in evaluations] == [[], *([kind] for kind in FAULTS), []]
+    for kind, reason in FAULTS.items():
+        assert reason in hosts.quarantined[kind]
+    for i, kind in enumerate(FAULTS):
+        assert [kind in e.signals for e in evaluations[: i + 2]] == [True] * (i + 1) + [False]
+    for mine, theirs in zip(evaluations, run(alone, bars, batches), strict=True):
+        assert signals_of(mine, ("before", "after")) == signals_of(theirs, ("before", "after"))
+
+
+def test_the_slow_one_is_blamed_not_the_one_after(hosts_of):
+    """A deadline missed is the fault of the strategy that used most of it."""
+    bars = market()
+    slow = Strategy(name="slow", kind="fine", symbol="EURUSD", params={"slow_s": 0.7})
+    next_ = Strategy(name="next", kind="fine", symbol="EURUSD", params={"slow_s": 0.4})
+    hosts = hosts_of([slow, next_], n_hosts=1, deadline_s=1.0)
+    begin(hosts, bars)
+    evaluations = run(hosts, bars, [START + NS_PER_MINUTE])
+    assert list(evaluations[0].faults) == ["slow"]
+    assert list(evaluations[0].signals) == ["next"]
+
+
+def test_a_host_killed_from_outside_costs_nobody_anything(hosts_of):
+    """No strategy is blamed for a host that ended while none was on."""
+    bars = market()
+    hosts = hosts_of(mixed_specs())
+    begin(hosts, bars)
+    hosts._shards[0].worker.child.kill()
+    evaluations = run(hosts, bars, START + np.arange(1, 31) * NS_PER_MINUTE)
+    alone = InProcessHosts(mixed_specs(), POINTS, CLOCK)
+    begin(alone, bars)
+    expected = run(alone, bars, START + np.arange(1, 31) * NS_PER_MINUTE)
+    assert hosts.quarantined == {}
+    assert [signals_of(e) for e in evaluations] == [signals_of(e) for e in expected]
+
+
+def test_what_cannot_be_created_is_out_from_the_start(hosts_of):
+    """Wrong kinds, parameters and symbols are faults at load; the rest trades."""
+    specs = [
+        Strategy(name="typo", kind="ma_cros", symbol="EURUSD"),
+        Strategy(name="range", kind="ma_cross", symbol="EURUSD", params={"fast": 0}),
+        Strategy(name="symbol", kind="ma_cross", symbol="XXXYYY"),
+        Strategy(name="good", kind="ma_cross", symbol="EURUSD"),
+    ]
+    bars = market()
+    hosts = hosts_of(specs, n_hosts=1)
+    faults = begin(hosts, bars)
+    assert sorted(faults) == ["range", "symbol", "typo"]
+    assert "did you mean 'ma_cross'" in faults["typo"]
+    assert list(run(hosts, bars, [START + NS_PER_MINUTE])[0].signals) == ["good"]
+
+
+def test_a_quarantined_strategy_can_be_taken_back(hosts_of):
+    """Restored, it goes on where it would have been, and the others do not notice."""
+    bars = market()
+    when = int(START) // NS_PER_MINUTE + 1
+    bad = Strategy(name="bad", kind="raises", symbol="EURUSD", params={"from_minute": when})
+    good = Strategy(name="good", kind="ma_cross", symbol="EURUSD")
+    hosts = hosts_of([bad, good], n_hosts=1)
+    begin(hosts, bars)
+    run(hosts, bars, START + np.arange(1, 4) * NS_PER_MINUTE)
+    assert list(hosts.quarantined) == ["bad"]
+    assert "no luck" in hosts.restore("bad")
+    assert list(hosts.quarantined) == ["bad"]
+    evaluation = run(hosts, bars, [START + 4 * NS_PER_MINUTE])[0]
+    assert list(evaluation.signals) == ["good"]
+
+
+def test_hosts_end_with_their_engine(hosts_of):
+    """Closing leaves no process behind."""
+    hosts = hosts_of([Strategy(name="good", kind="ma_cross", symbol="EURUSD")])
+    begin(hosts, market())
+    children = [shard.worker.child for shard in hosts._shards] + [hosts._spare.child]
+    hosts.close()
+    assert not any(child.alive for child in children)
+
+
+def test_a_batch_is_cheap(hosts_of):
+    """24 strategies on M1 cost milliseconds, not tens of them."""
+    specs = [
+        Strategy(name=f"{kind}-{i}", kind=kind, symbol=SYMBOLS[i % 2], params=params)
+        for kind in ("ma_cross", "rsi_reversion", "donchian_breakout", "macd")
+        for i, params in enumerate(variants(kind, 6))
+    ]
+    bars = market()
+    hosts = hosts_of(specs)
+    begin(hosts, bars)
+    times = []
+    for batch in START + np.arange(1, 100) * NS_PER_MINUTE:
+        closed = closed_at(bars, int(batch))
+        began = time.perf_counter()
+        hosts.evaluate(int(batch), closed)
+        times.append(time.perf_counter() - began)
+    assert np.median(times) < 0.02
