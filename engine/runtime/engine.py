@@ -40,6 +40,7 @@ from engine.runtime.restart import book_numbers, reconcile, restore
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.trader import Trader
+from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import HostConfig
 from engine.terminal.simulated.config import GeneratedPrices
@@ -106,6 +107,8 @@ class Engine:
         self._journal = Journal(self._state.journal)
         self._listen()
         self._start_database(self._state)
+        self._step("loading kernels")
+        warm_core()
         self._step("starting the strategy hosts")
         self._hosts = StrategyHosts(
             compiled.strategies,

@@ -1,0 +1,73 @@
+"""Compile every kernel the engine and its hosts call, so that none compiles while it trades."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from engine.decision.account import guard, open_profit_ccy, roll_day, set_quote, update_conversions
+from engine.decision.batch import N_REFUSALS, begin_batch, decide_entries, decide_exits
+from engine.decision.entries import apply_open, cancel_entry, entry_levels
+from engine.decision.exits import apply_close, exit_price
+from engine.decision.matching import match_bar
+from engine.decision.money import (
+    commission_ccy,
+    floor_lots,
+    profit_ccy,
+    round_ccy,
+    round_price,
+    swap_night_ccy,
+    swap_nights,
+)
+from engine.decision.signals import combine, take_signal
+from engine.model.portfolio import Portfolio, Sizing, Strategy
+from engine.model.reasons import ExitReason
+from engine.portfolio.compile import compile_portfolio
+
+
+def warm_money() -> None:
+    """Compile what the simulated broker calls one by one."""
+    round_ccy(1.005, 2)
+    round_price(1.23456, 5)
+    floor_lots(0.29, 0.01)
+    profit_ccy(1, 0.1, 1.1, 1.2, 100_000.0, 1.0)
+    commission_ccy(0.1, 3.5, 2)
+    swap_night_ccy(1, 0.1, -6.1, 2.0, 1e-5, 100_000.0, 1.0)
+    swap_nights(0, 7, 2)
+    match_bar(1, 1.0, 2.0, 1.5, 1.6, 1.4, 1e-4, 5)
+
+
+def warm_core() -> None:
+    """Compile what the trader calls: one entry and one exit of a single strategy."""
+    strategy = Strategy(name="a", kind="a", symbol="EURUSD", sizing=Sizing(method="fixed_lots"))
+    core = compile_portfolio(Portfolio(strategy=[strategy])).core()
+    chosen = np.zeros(1, np.int64)
+    refused = np.zeros(N_REFUSALS, np.int64)
+    update_conversions(core)
+    roll_day(core, 1)
+    set_quote(core, 0, 1.1, 1.10008, 1)
+    begin_batch(core, 0)
+    take_signal(core, 0, 1, 1.0, 0.003, 0.006, 0)
+    decide_exits(core, chosen)
+    decide_entries(core, chosen, refused)
+    entry_levels(core, 0, 1.10008)
+    apply_open(core, 0, 1.10008, 0.01, 0, -0.04)
+    cancel_entry(core, 0)
+    open_profit_ccy(core, 0)
+    combine(core, 0)
+    guard(core, 0)
+    exit_price(core, 0)
+    apply_close(core, 0, int(ExitReason.SIGNAL), 1.0, -0.04, 0.0)
+
+
+def warm_strategies() -> None:
+    """Compile the indicators, as a strategy host does before its first bar."""
+    from engine.runtime.strategy_host import warm
+
+    warm()
+
+
+STEPS: list[tuple[str, Callable[[], None]]] = [
+    ("money and matching", warm_money),
+    ("decision core", warm_core),
+    ("strategies", warm_strategies),
+]
