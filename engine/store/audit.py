@@ -46,13 +46,14 @@ def verify_chain(session: Session) -> int | None:
     # The head first: entries added meanwhile lie beyond it.
     head_id, head_hash = session.execute(select(AuditHead.id, AuditHead.hash)).one()
     expected_id, previous = 1, GENESIS
-    for row in session.execute(query.execution_options(yield_per=2_000)):
-        entry = _Entry(*row)
-        if entry.id != expected_id or entry.previous_hash != previous:
-            return expected_id
-        if _hash(entry) != entry.hash or (entry.id == head_id and entry.hash != head_hash):
-            return entry.id
-        expected_id, previous = entry.id + 1, entry.hash
+    with session.execute(query.execution_options(yield_per=2_000)) as rows:
+        for row in rows:
+            entry = _Entry(*row)
+            if entry.id != expected_id or entry.previous_hash != previous:
+                return expected_id
+            if _hash(entry) != entry.hash or (entry.id == head_id and entry.hash != head_hash):
+                return entry.id
+            expected_id, previous = entry.id + 1, entry.hash
     return None if expected_id > head_id else expected_id
 
 
@@ -64,7 +65,8 @@ def newest(session: Session, limit: int) -> Sequence[AuditLog]:
 
 def head(session: Session) -> tuple[int, str]:
     """Return the chain's length and its last hash."""
-    return session.execute(select(AuditHead.id, AuditHead.hash)).one()._tuple()
+    length, last_hash = session.execute(select(AuditHead.id, AuditHead.hash)).one()
+    return length, last_hash
 
 
 def _hash(entry: _Entry) -> str:

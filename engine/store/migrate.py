@@ -16,11 +16,13 @@ from engine.store.connection import connect, first_line, place
 
 
 def upgrade(url: str | URL, revision: str = "head") -> None:
-    """Bring the database to a revision; nothing is changed when it fails or is there already.
+    """Bring the database to a revision; when that fails nothing is changed.
 
     Raises:
         StoreError: unreachable, or the user may neither create the roles nor act as pmpro_admin.
     """
+    if revision == "head" and current(url) == head():
+        return  # also for a user who may not migrate
     _run(url, lambda config: command.upgrade(config, revision))
 
 

@@ -245,9 +245,6 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext(partition));
-    IF to_regclass('public.' || partition) IS NOT NULL THEN
-        RETURN;
-    END IF;
     EXECUTE format(
         'CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)',
         partition, parent,
@@ -257,6 +254,8 @@ BEGIN
             'CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON public.%I'
             ' FOR EACH STATEMENT EXECUTE FUNCTION public.pmpro_append_only()', partition);
     END IF;
+EXCEPTION WHEN duplicate_table THEN
+    RETURN; -- another session made it while this one waited for the lock
 END
 $$;
 """

@@ -60,7 +60,7 @@ def database(server_urls: Urls) -> Urls:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin = create_engine(server_urls.owner.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE pmpro")
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE pmpro STRATEGY FILE_COPY")
     admin.dispose()
     return Urls(server_urls.owner.set(database=name), server_urls.operator.set(database=name))
 
