@@ -1,0 +1,169 @@
+"""Operating commands against a control server: what reaches the engine, what is asked first."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.control.messages import Actor
+from engine.model.snapshot import Command, PositionView, Reply
+from engine.runtime.settings import load_settings
+from tests.cli.conftest import REPO, Pmpro
+from tests.control.control_engine import ScriptedEngine, make_snapshot
+
+POSITION = PositionView(
+    ticket=7,
+    owner="eur",
+    symbol="EURUSD",
+    direction="BUY",
+    lots=0.3,
+    entry_price=1.1,
+    price=1.2,
+    stop=float("nan"),
+    target=float("nan"),
+    profit_ccy=-12.5,
+    opened_ns=0,
+    digits=5,
+)
+
+
+class AnsweringEngine(ScriptedEngine):
+    """Answers every command with `reply`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reply = Reply(ok=True, text="done")
+        self.asked = threading.Event()
+
+    def _execute(self, command: Command, actor: Actor) -> Reply:
+        self.executed.append((command, actor))
+        self.asked.set()
+        return self.reply
+
+
+@pytest.fixture
+def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringEngine]:
+    """A scripted engine with one position where this home's commands look for one."""
+    run_dir = Path(tempfile.mkdtemp(prefix="pm"))
+    monkeypatch.setenv("PMPRO_RUN_DIR", str(run_dir))
+    engine = AnsweringEngine(load_settings().socket_path)
+    engine.now_ns = time.time_ns()
+    engine.current = make_snapshot(positions=(POSITION,))
+    engine.server.start()
+    yield engine
+    engine.server.close()
+    shutil.rmtree(run_dir)
+
+
+def sent(engine: ScriptedEngine) -> list[tuple[str, str]]:
+    return [(command.name, command.target) for command, _ in engine.executed]
+
+
+def test_status_is_one_json_document_or_a_table(engine: ScriptedEngine, pmpro: Pmpro) -> None:
+    """Machines get the whole snapshot, people the figures; no stop is null, not NaN."""
+    document = json.loads(pmpro("status", "--json").stdout)
+    assert document["account"] == 1001
+    assert document["positions"][0]["stop"] is None
+
+    text = pmpro("status").stdout
+    for part in ("demo 1001 Sim", "ACTIVE", "100,000.00 USD", "EURUSD", "1.20000", "-12.50"):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", ["kill", "enable", "disable"])
+def test_a_target_reaches_the_engine(name: str, engine: ScriptedEngine, pmpro: Pmpro) -> None:
+    """Risk-reducing commands ask nothing and hit what was named."""
+    done = pmpro(name, "eur-ma", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "text": "done"})
+    assert sent(engine) == [(name, "eur-ma")]
+
+
+def test_halt_asks_nothing(engine: ScriptedEngine, pmpro: Pmpro) -> None:
+    """Stopping entries is never slowed down."""
+    assert pmpro("halt").stdout == "done\n"
+    assert sent(engine) == [("halt", "")]
+
+
+def test_a_refusal_is_exit_code_3(engine: AnsweringEngine, pmpro: Pmpro) -> None:
+    """A script tells "no" from "failed"."""
+    engine.reply = Reply(ok=False, text="no strategy eur-mb")
+    done = pmpro("kill", "eur-mb", "--json")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "pmpro: no strategy eur-mb\n")
+
+
+@pytest.mark.parametrize("name", ["resume", "flatten", "stop"])
+def test_without_a_terminal_a_question_needs_yes(
+    name: str, engine: ScriptedEngine, pmpro: Pmpro
+) -> None:
+    """A script that forgot --yes does nothing, and is told what it would have done."""
+    done = pmpro(name)
+    assert done.returncode == 2
+    assert "demo account 1001 at Sim" in done.stderr
+    assert "--yes" in done.stderr
+    assert sent(engine) == []
+
+
+@pytest.mark.parametrize("name", ["resume", "flatten"])
+def test_yes_answers_the_question(name: str, engine: ScriptedEngine, pmpro: Pmpro) -> None:
+    """With --yes the command goes out, marked with the snapshot it was decided on."""
+    assert pmpro(name, "--yes").returncode == 0
+    assert sent(engine) == [(name, "")]
+    assert engine.executed[0][0].seen_version == engine.current.version
+
+
+@pytest.mark.parametrize(("typed", "code"), [("yes", 0), ("", 2), ("y", 2)])
+def test_flatten_states_count_volume_and_account_and_takes_only_a_yes(
+    typed: str, code: int, engine: ScriptedEngine
+) -> None:
+    """One confirmation, and nothing but the whole word counts as one."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pmpro_tui.cli.main", "flatten"],
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(REPO)},
+        )
+        os.write(ours, f"{typed}\n".encode())
+        out, _ = process.communicate(timeout=30)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "Close 1 positions, 0.3 lots, on demo account 1001 at Sim?" in out
+    assert process.returncode == code
+    assert sent(engine) == ([("flatten", "")] if code == 0 else [])
+
+
+def test_an_engine_of_another_mode_is_not_commanded(engine: ScriptedEngine, pmpro: Pmpro) -> None:
+    """A command meant for the demo never hits an account that trades."""
+    engine.current = make_snapshot(mode="live")
+    done = pmpro("kill", "x")
+    assert done.returncode == 3
+    assert sent(engine) == []
+
+
+def test_stop_waits_until_the_engine_is_gone(engine: AnsweringEngine, pmpro: Pmpro) -> None:
+    """When the command returns, another engine may start."""
+
+    def end() -> None:
+        assert engine.asked.wait(30)
+        engine.server.close()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    done = pmpro("stop", "--yes")
+    assert done.returncode == 0
+    assert not engine.path.exists()
+    assert sent(engine) == [("stop", "")]
+    ending.join()
