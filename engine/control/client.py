@@ -56,13 +56,13 @@ class ControlClient:
         mode: str | None = None,
         account: int | None = None,
         client: str | None = None,
-        timeout_s: float = 3.0,
+        timeout_s: float = 6.0,
     ) -> None:
         self.path = path
         self.welcome: Welcome | None = None
         self._role = role
         self._mode = mode
-        self._account = account
+        self.account = account
         self._client = client or secrets.token_hex(8)
         self._timeout_s = timeout_s
         self._sock: socket.socket | None = None
@@ -140,7 +140,7 @@ class ControlClient:
             client=self._client,
             role=self._role,
             mode=self._mode,
-            account=self._account,
+            account=self.account,
             tty=_tty_name(),
             ssh=os.environ.get("SSH_CONNECTION", "").partition(" ")[0],
         )

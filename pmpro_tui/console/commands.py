@@ -35,7 +35,9 @@ class Commands:
         action = BY_NAME[name]
         reason = why_not(action, self._screen.context())
         if reason is not None:
-            self._screen.notify(reason, title=f"{action.label}: not now", severity="warning")
+            self._screen.notify(
+                reason, title=f"{action.label}: not now", severity="warning", markup=False
+            )
             return
         getattr(self, f"_{name}")()
 

@@ -11,9 +11,18 @@ from engine.control.client import ControlClient
 from engine.control.messages import Role
 from engine.model.snapshot import Command, Reply, Snapshot
 
+_FETCH_S = 2.0
+_COMMAND_S = 6.0
+"""Longer than the engine takes to say that it is busy."""
+
 
 class Feed(Protocol):
-    """What the console needs of an engine; each method may block, up to its own deadline."""
+    """What the console needs of an engine; each method may block, up to its own deadline.
+
+    `poll_s` is the pause between two looks.
+    """
+
+    poll_s: float
 
     def snapshot(self, since: int, *, events_after: int) -> Snapshot | None:
         """Return the newest snapshot, None if it is still `since`; raises PmproError."""
@@ -29,37 +38,48 @@ class Feed(Protocol):
 
 
 class SocketFeed:
-    """The engine behind a control socket; `mode` guards against another one's."""
+    """The engine behind a control socket; mode and account guard against another one's."""
 
-    def __init__(self, path: Path, *, mode: str, role: Role | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        mode: str,
+        role: Role | None = None,
+        account: int | None = None,
+        poll_s: float = 0.25,
+    ) -> None:
+        self.poll_s = poll_s
         self._path = path
         self._mode = mode
         self._role = role
         self._client = secrets.token_hex(8)
-        self._account: int | None = None
-        self._poll = self._connection()
+        self._account = account
+        self._poll = self._connection(_FETCH_S)
 
     def snapshot(self, since: int, *, events_after: int) -> Snapshot | None:
         """See Feed."""
         now = self._poll.snapshot(since, events_after=events_after)
         if now is not None and now.account and self._account is None:
             self._account = now.account
+            self._poll.account = now.account
         return now
 
     def send(self, command: Command) -> Reply:
         """See Feed."""
-        with self._connection() as client:
+        with self._connection(_COMMAND_S) as client:
             return client.send(command)
 
     def close(self) -> None:
         """See Feed."""
         self._poll.close()
 
-    def _connection(self) -> ControlClient:
+    def _connection(self, timeout_s: float) -> ControlClient:
         return ControlClient(
             self._path,
             role=self._role,
             mode=self._mode,
             account=self._account,
             client=self._client,
+            timeout_s=timeout_s,
         )

@@ -27,7 +27,8 @@ def gauge_lines(risk: RiskView, currency: str, width: int) -> list[Line]:
     drawdown_tone = _TIER_TONES[risk.tier]
     gross_frac = _share(risk.gross_exposure_frac, risk.gross_exposure_max_frac)
     level = risk.margin_level_frac
-    margin_note = "no margin used" if math.isnan(level) or level == 0 else f"level {level:,.0%}"
+    in_use = math.isfinite(level) and level > 0.0
+    margin_note = f"level {level:,.0%}" if in_use else "none in use"
     return [
         _row("Equity", Span(f"{money(risk.equity_ccy)} {currency}", "bold"), inner),
         _row("Balance", Span(f"{money(risk.balance_ccy)} {currency}"), inner),

@@ -137,8 +137,9 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         """Find the engine and start looking at it."""
         self._panel_changed()
-        worker.open_feed(self._opener, self.post_message)
-        self.set_interval(self._poll_s, self.tick)
+        self._timer = self.set_interval(self._poll_s, self.tick)
+        # After the first paint: reading settings would hold it up.
+        self.call_after_refresh(worker.open_feed, self._opener, self.post_message)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout by size."""
@@ -181,6 +182,8 @@ class MainScreen(Screen[None]):
             self.app.exit(message.result)
             return
         self.feed = message.result
+        self._timer.stop()
+        self._timer = self.set_interval(self.feed.poll_s, self.tick)
         self.tick()
 
     @on(Fetched)
@@ -196,11 +199,17 @@ class MainScreen(Screen[None]):
             first = result.events[0].seq if result.events else 0
             self._history.add(result.events, restarted=0 < first <= self._history.last_seq)
             self.link.arrived(result.taken_ns)
+            self._tell_state(self._latest, result)
             self._latest = result
             if self._frozen_ns is None:
                 self.shown = result
                 self.draw()
         self._draw_truth()
+
+    def _tell_state(self, before: Snapshot | None, now: Snapshot) -> None:
+        if before is not None and before.state != now.state and now.state in ("HALTED", "REDUCING"):
+            reason = now.state_reason or "no reason given"
+            self.notify(reason, title=now.state, severity="error", timeout=12.0, markup=False)
 
     def _lost(self, error: Exception) -> None:
         known = isinstance(error, PmproError)
@@ -209,7 +218,7 @@ class MainScreen(Screen[None]):
             if self.commands.stopping:
                 self.app.exit("the engine has stopped")
                 return
-            self.notify(text, title="Connection lost", severity="error")
+            self.notify(text, title="Connection lost", severity="error", markup=False)
         self.link.failed(text)
 
     @on(Answered)
@@ -374,7 +383,8 @@ class MainScreen(Screen[None]):
         if self._words.strip():
             text = f"  nothing matches /{self._words}: esc shows all"
         elif now.state == "STARTING":
-            text = f"  the engine is starting: {now.state_reason}"
+            rows = self._history.rows
+            text = f"  the engine is starting: {rows[-1].text if rows else now.state_reason}"
         else:
             text = "  no strategies: `pmpro portfolio apply FILE` brings some"
         return [line(Span(text, "muted"))]

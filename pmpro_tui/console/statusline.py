@@ -1,6 +1,5 @@
 """The first line of every screen: which engine, in which state, and how true it still is."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -38,59 +37,52 @@ def status_line(
     truth = _truth(link, frozen_s)
     if now is None:
         return spread(line(_chip(mode), " ", *truth), line(), width)
-    marks = [Span(" READ-ONLY", "warn")] if readonly else []
-    left = line(
-        _chip(now.mode),
-        f" {now.account} ",
-        Span(f"{now.server}  ", "muted"),
-        Span(now.state, _STATE_TONES[now.state]),
-        "  ",
-        *truth,
-        *marks,
-    )
-    clock = datetime.fromtimestamp(now.market_ns // NS_PER_S, UTC)
-    broker = (
-        [Span("  data ", "muted"), Span(age(now.data_age_s + _added_s(link)))]
-        if now.connected
-        else [Span("  TERMINAL LOST", "bad")]
-    )
-    speed = [Span("  speed ", "muted"), Span(f"{now.speed:g}×")] if _is_played(now) else []
-    engine = [Span("  engine ", "muted"), Span(f"{now.latency_ms:.0f}ms")]
-    return _fit(
-        left,
-        broker,
-        engine,
-        speed,
-        _store(now),
-        (f"  {clock:%H:%M:%S}Z ", f"  {clock:%Y-%m-%d %H:%M:%S} UTC "),
-        width,
-    )
-
-
-def _fit(
-    left: Line,
-    broker: Sequence[Span],
-    engine: Sequence[Span],
-    speed: Sequence[Span],
-    store: Sequence[Span],
-    clocks: tuple[str, str],
-    width: int,
-) -> Line:
-    short, full = clocks
-    for parts in (
-        (*broker, *engine, *speed, *store, Span(full, "bold")),
-        (*broker, *engine, *speed, *store, Span(short, "bold")),
-        (*broker, *engine, *speed, Span(short, "bold")),
+    marks = [Span("  READ-ONLY", "warn")] if readonly else []
+    account = Span(f" {now.account} " if now.account else " no account yet ")
+    state = Span(now.state, _STATE_TONES[now.state])
+    short = line(_chip(now.mode), account, state, " ", *truth, *marks)
+    server = Span(f"{now.server}  ", "muted")
+    reason = Span(f" {now.state_reason}", "muted")
+    left = line(_chip(now.mode), account, server, state, "  ", *truth, *marks)
+    full = line(_chip(now.mode), account, server, state, reason, "  ", *truth, *marks)
+    named, bare = _measures(now, link, named=True), _measures(now, link, named=False)
+    day, time = _clocks(now)
+    for head, tail in (
+        (full, (*named, *_store(now), day)),
+        (left, (*named, *_store(now), day)),
+        (left, (*named, *_store(now), time)),
+        (left, (*named, time)),
+        (short, (*bare, *_store(now), time)),
     ):
-        right = Line(tuple(parts))
-        if line_width(left) + line_width(right) <= width:
-            break
+        if line_width(head) + line_width(Line(tail)) < width:
+            return spread(head, Line(tail), width)
+    return spread(short, Line((*bare, time)), width)
+
+
+def _measures(now: Snapshot, link: Link, *, named: bool) -> list[Span]:
+    """Return data age, engine latency and speed, with or without their names."""
+    if now.connected or now.state == "STARTING":
+        values = [("data", Span(age(now.data_age_s + _added_s(link))))]
     else:
-        # The words before the numbers go, never the numbers themselves.
-        right = Line(tuple(s for s in right.spans if s.tone != "muted" or not s.text.strip()))
-        right = Line(tuple(Span(" " + s.text.strip(), s.tone) for s in right.spans))
-        left = Line(tuple(s for s in left.spans if s.tone != "muted"))
-    return spread(left, right, width)
+        values = [("terminal", Span("TERMINAL LOST", "bad"))]
+    values.append(("engine", Span(f"{now.latency_ms:.0f}ms")))
+    if now.mode in ("demo", "replay"):
+        values.append(("speed", Span(f"{now.speed:g}×")))
+    spans = []
+    for name, value in values:
+        spans += [Span(f"  {name} " if named and value.tone != "bad" else " ", "muted"), value]
+    return spans
+
+
+def _clocks(now: Snapshot) -> tuple[Span, Span]:
+    """Return the market's clock with and without its date."""
+    if not now.market_ns:
+        return Span("  --:--:-- UTC ", "muted"), Span("  --:--:--Z ", "muted")
+    clock = datetime.fromtimestamp(now.market_ns // NS_PER_S, UTC)
+    return (
+        Span(f"  {clock:%Y-%m-%d %H:%M:%S} UTC ", "bold"),
+        Span(f"  {clock:%H:%M:%S}Z ", "bold"),
+    )
 
 
 def _truth(link: Link, frozen_s: float | None) -> list[Span]:
@@ -102,16 +94,12 @@ def _truth(link: Link, frozen_s: float | None) -> list[Span]:
 
 
 def _chip(mode: str) -> Span:
-    return Span(f" {mode.upper()} ", _MODE_TONES.get(mode, "other-mode"))
+    return Span(f" {mode.upper() or '…'} ", _MODE_TONES.get(mode, "other-mode"))
 
 
 def _added_s(link: Link) -> float:
     # Between snapshots the data goes on ageing; under a second that is only noise.
     return link.age_s() if link.word in ("STALE", "LOST") else 0.0
-
-
-def _is_played(now: Snapshot) -> bool:
-    return now.mode in ("demo", "replay")
 
 
 def _store(now: Snapshot) -> list[Span]:

@@ -170,6 +170,7 @@ class ScriptedFeed:
     hang: threading.Event | None = None
     reply: Reply = Reply(ok=True, text="closing 0.42 EURUSD")
     closed: bool = False
+    poll_s: float = 3600.0
 
     def now(self, **changes: object) -> Snapshot:
         fields: dict[str, object] = {

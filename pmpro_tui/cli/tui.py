@@ -1,0 +1,106 @@
+"""`pmpro-tui`: the console, and with --daemon the engine itself.
+
+Nothing heavy is imported before the first paint: settings are read and the engine is looked for
+by a thread of the console. The last words of every run, and every error, are one line.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.model.errors import UserError
+
+PROGRAM = "pmpro-tui"
+
+
+def main() -> None:
+    """Run the command line and exit; the border of every error."""
+    arguments = parse(sys.argv[1:])
+    try:
+        code = run(arguments)
+    except Exception as error:  # border: every failure becomes a line and an exit code
+        if arguments.debug:
+            raise
+        from pmpro_tui.cli.main import exit_code, one_line
+
+        sys.stderr.write(f"{PROGRAM}: {one_line(error)}\n")
+        code = exit_code(error)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options; a wrong one ends the process with usage and code 2."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="The console of the trading engine: attaches to the running engine, "
+        "or starts one that outlives this terminal. One-shot commands: `pmpro`.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="configuration file")
+    parser.add_argument("--demo", action="store_true", help="generated prices, simulated account")
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="with --demo: replay the bars in this directory"
+    )
+    parser.add_argument("--readonly", action="store_true", help="look only: refuse every command")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--daemon", action="store_true", help="run the engine here, no console")
+    where.add_argument(
+        "--inline", action="store_true", help="run the engine inside the console; ends with it"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    arguments = parser.parse_args(words)
+    if arguments.data is not None and not arguments.demo:
+        parser.error("--data needs --demo")
+    return arguments
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what the options ask for and return the exit code."""
+    if arguments.version:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"pmpro {version('portfolio-manager-pro')}\n")
+        return 0
+    if arguments.daemon:
+        from pmpro_tui.cli.daemon import run_engine
+
+        return run_engine(arguments.config, demo=arguments.demo, data=arguments.data)
+    return run_console(arguments)
+
+
+def run_console(arguments: argparse.Namespace) -> int:
+    """Show the console until it is left."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("the console needs a terminal; `pmpro-tui --daemon` runs without one")
+    from pmpro_tui.cli.attach import Attachment
+    from pmpro_tui.console.app import ConsoleApp
+
+    attachment = Attachment(
+        arguments.config,
+        demo=arguments.demo,
+        data=arguments.data,
+        readonly=arguments.readonly,
+        inline=arguments.inline,
+    )
+    try:
+        app = ConsoleApp(
+            attachment.open,
+            mode="demo" if arguments.demo else "",
+            readonly=arguments.readonly,
+        )
+        last = app.run()
+    finally:
+        attachment.close()
+    if isinstance(last, Exception):
+        raise last
+    if last:
+        sys.stdout.write(f"{last}\n")
+    return app.return_code or 0
+
+
+if __name__ == "__main__":
+    main()
