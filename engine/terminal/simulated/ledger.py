@@ -33,7 +33,7 @@ class Ledger:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             # The host serialises calls, but not always from the thread that made the object.
-            self._db = sqlite3.connect(path or ":memory:", timeout=5.0, check_same_thread=False)
+            self._db = sqlite3.connect(path or ":memory:", timeout=1.0, check_same_thread=False)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

@@ -124,7 +124,8 @@ class RealTime:
             if next_ns is None:
                 self.clock.jump(self.now_ns)  # the data has ended
                 break
-            if self._market.closed_until(self.now_ns, SKIPPED_GAP_NS):
+            closed = next_ns > self.now_ns
+            if closed and self._market.closed_until(self.now_ns, SKIPPED_GAP_NS):
                 target_ns = next_ns
                 self.clock.jump(target_ns)
             minute_end_ns = (self.now_ns // NS_PER_MINUTE + 1) * NS_PER_MINUTE

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from engine.decision.money import round_price
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs
 from engine.terminal.simulated.arguments import CallFailed
@@ -92,7 +93,8 @@ class Trading:
             self._start_lag(fault.delay_s or 0.0)
         if request.action == c.TRADE_ACTION_SLTP:
             assert verdict.position is not None
-            self._broker.set_levels(verdict.position, request.sl, request.tp, self._now_ns())
+            levels = self._on_grid(request, request.sl), self._on_grid(request, request.tp)
+            self._broker.set_levels(verdict.position, *levels, self._now_ns())
             return self._result(request, c.TRADE_RETCODE_DONE)
         deal = self._broker.execute(self._trade(request, verdict.position), verdict.position)
         return self._result(
@@ -107,6 +109,8 @@ class Trading:
     def _trade(self, request: Any, position: Position | None) -> Trade:
         direction = 1 if request.type == c.ORDER_TYPE_BUY else -1
         closing = position is not None and position.direction != direction
+        # Stops belong to what a deal opens.
+        keeps = not (closing and self._broker.account.hedging)
         return Trade(
             symbol=request.symbol,
             direction=direction,
@@ -116,10 +120,13 @@ class Trading:
             reason=c.DEAL_REASON_EXPERT,
             magic=request.magic,
             comment=request.comment,
-            sl=0.0 if closing and self._broker.account.hedging else request.sl,
-            tp=0.0 if closing and self._broker.account.hedging else request.tp,
+            sl=self._on_grid(request, request.sl) if keeps else 0.0,
+            tp=self._on_grid(request, request.tp) if keeps else 0.0,
             type_filling=request.type_filling,
         )
+
+    def _on_grid(self, request: Any, level: float) -> float:
+        return float(round_price(level, self._broker.market.specs[request.symbol].digits))
 
     def _refusal(self, request: Any, retcode: int) -> StructSequence:
         if retcode not in (c.TRADE_RETCODE_REQUOTE, c.TRADE_RETCODE_PRICE_CHANGED):
