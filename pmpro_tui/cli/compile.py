@@ -1,9 +1,5 @@
 """`pmpro compile`: fill the kernel cache, so that nothing compiles while it trades."""
 
-from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
-
 import typer
 
 from pmpro_tui.cli.output import Json, print_json, print_line
@@ -20,10 +16,8 @@ def compile_kernels(json: Json = False) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from engine.model.compiled import cache_dir
+    from engine.runtime.warm import STEPS
 
-    steps: list[tuple[str, Callable[[], None]]] = []
-    if find_spec("engine.runtime.warm") is not None:
-        steps = import_module("engine.runtime.warm").STEPS
     columns = (TextColumn("Compiling kernels"), BarColumn(30), MofNCompleteColumn())
     with Progress(
         *columns,
@@ -31,8 +25,8 @@ def compile_kernels(json: Json = False) -> None:
         TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as progress:
-        task = progress.add_task("", total=len(steps))
-        for title, step in steps:
+        task = progress.add_task("", total=len(STEPS))
+        for title, step in STEPS:
             progress.update(task, description=title)
             step()
             progress.advance(task)
@@ -40,6 +34,6 @@ def compile_kernels(json: Json = False) -> None:
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     if json:
-        print_json({"cache": str(cache), "kernels": len(steps)})
+        print_json({"cache": str(cache), "kernels": len(STEPS)})
     else:
         print_line(str(cache))

@@ -1,5 +1,6 @@
 """`pmpro status|stop|kill|…`: one question or command to the running engine."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.model.errors import ControlError, PmproError, Refused, UserError
+from engine.model.errors import ControlError, PmproError, Refused, StateError, UserError
 from pmpro_tui.cli.output import Config, Json, Mode, Yes, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def stop(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json 
                 yes,
             )
         _send(client, "stop", "", snapshot.version, json)
-    _await_end(settings.socket_path)
+    _await_end(settings)
 
 
 def _order(name: str, target: str, *, config: Path | None, mode: str | None, json: bool) -> None:
@@ -179,20 +180,30 @@ def _snapshot(client: "ControlClient") -> "Snapshot":
     return snapshot
 
 
-def _await_end(socket_path: Path) -> None:
+def _await_end(settings: "Settings") -> None:
+    """Return when the engine no longer answers and has let go of its state directory."""
     from engine.control.client import ControlClient
+    from engine.terminal.lock_file import hold_lock
 
     deadline_s = time.monotonic() + STOP_WAIT_S
     while time.monotonic() < deadline_s:
-        client = ControlClient(socket_path, timeout_s=1.0)
+        client = ControlClient(settings.socket_path, timeout_s=1.0)
         try:
             client.connect()
         except PmproError:
-            return
+            break
         finally:
             client.close()
-        time.sleep(0.2)
-    raise ControlError(f"the engine still answers {STOP_WAIT_S:.0f} s after it was told to stop")
+        time.sleep(0.1)
+    lock = settings.state_path / "engine.lock"
+    if not os.access(lock, os.W_OK):
+        return
+    try:
+        os.close(hold_lock(lock, wait_s=max(0.0, deadline_s - time.monotonic())))
+    except StateError:
+        raise ControlError(
+            f"the engine is still ending {STOP_WAIT_S:.0f} s after it was told to stop"
+        ) from None
 
 
 def _account(snapshot: "Snapshot") -> str:

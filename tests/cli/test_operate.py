@@ -17,6 +17,7 @@ import pytest
 from engine.control.messages import Actor
 from engine.model.snapshot import Command, PositionView, Reply
 from engine.runtime.settings import load_settings
+from engine.terminal.lock_file import hold_lock
 from tests.cli.conftest import REPO, Pmpro
 from tests.control.control_engine import ScriptedEngine, make_snapshot
 
@@ -156,14 +157,21 @@ def test_an_engine_of_another_mode_is_not_commanded(engine: ScriptedEngine, pmpr
 def test_stop_waits_until_the_engine_is_gone(engine: AnsweringEngine, pmpro: Pmpro) -> None:
     """When the command returns, another engine may start."""
 
+    state = load_settings().state_path
+    lock = hold_lock(state / "engine.lock", wait_s=0.0)
+
     def end() -> None:
         assert engine.asked.wait(30)
         engine.server.close()
+        time.sleep(0.5)  # the database is still being written
+        (state / "flushed").touch()
+        os.close(lock)
 
     ending = threading.Thread(target=end)
     ending.start()
     done = pmpro("stop", "--yes")
     assert done.returncode == 0
     assert not engine.path.exists()
+    assert (state / "flushed").exists()
     assert sent(engine) == [("stop", "")]
     ending.join()
