@@ -1,0 +1,197 @@
+"""Anchored windows: bar by bar and period by period are the same bits, from whatever start."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.model.bars import BAR_DTYPE
+from engine.model.errors import StrategyError
+from engine.model.resample import resample
+from engine.model.server_clock import ServerClock
+from engine.model.times import NS_PER_MINUTE, Timeframe, anchor_ns
+from strategies.base import flat_signals
+from strategies.contract import check_signals
+from strategies.registry import KINDS, create
+from strategies.variants import variants
+from strategies.windows import WARMING, Window, evaluate_period, periods
+from tests.strategies.series import POINT, bars_at, random_bars, utc
+
+ALL = [(kind, params) for kind in KINDS for params in variants(kind, 20)]
+
+
+def by_period(strategy, bars):
+    """Return the signals of all bars, as the backtest evaluates them."""
+    parts = [
+        evaluate_period(strategy, bars, *period) for period in periods(bars, strategy.timeframe)
+    ]
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def bar_by_bar(strategy, bars, first):
+    """Return the signals of the bars from `first`, as a process started there sees them."""
+    window = Window(strategy)
+    window.append(bars[:first])
+    out = []
+    for i in range(first, len(bars)):
+        window.append(bars[i : i + 1])
+        out.append(window.evaluate())
+    return out
+
+
+def assert_same(live, batch, first):
+    """Compare a list of signals with arrays, bit for bit; NaN equals NaN."""
+    for k, name in enumerate(("direction", "confidence", "stop_distance", "target_distance")):
+        mine = np.array([getattr(signal, name) for signal in live], batch[k].dtype)
+        assert mine.tobytes() == np.ascontiguousarray(batch[k][first:]).tobytes(), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    which=st.sampled_from(ALL),
+    seed=st.integers(0, 10**6),
+    start=st.sampled_from(["2018-03-01 20:00", "2018-06-29 12:00", "2018-12-28 18:30"]),
+    first=st.integers(0, 3500),
+    timeframe=st.sampled_from(list(Timeframe)),
+)
+def test_live_is_batch_bit_for_bit(which, seed, start, first, timeframe):
+    """All kinds, across days, weekends, holes, month and year ends, at any start of the process."""
+    kind, params = which
+    strategy = create(kind, params, "EURUSD", timeframe, POINT)
+    minutes = random_bars(np.random.default_rng(seed), utc(start), 4000)
+    times = utc(start) + (minutes["time_ns"] - utc(start)) * int(timeframe)
+    bars = minutes.copy()
+    bars["time_ns"] = times
+    first = max(first, len(bars) - 600)
+    live = bar_by_bar(strategy, bars, first)
+    batch = by_period(strategy, bars)
+    assert_same(live, batch, first)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_later_start_with_enough_history_changes_nothing(kind):
+    """History from the warm-up before the anchor is enough: more of it gives the same bits."""
+    strategy = create(kind, {}, "EURUSD", Timeframe.M1, POINT)
+    bars = random_bars(np.random.default_rng(7), utc("2018-03-05 00:00"), 5000)
+    index = int(np.searchsorted(bars["time_ns"], anchor_ns(Timeframe.M1, bars["time_ns"][-300])))
+    needed = bars[index - strategy.warmup :]
+    long, short = (
+        bar_by_bar(strategy, bars, len(bars) - 50),
+        bar_by_bar(strategy, needed, len(needed) - 50),
+    )
+    assert [repr(s) for s in long] == [repr(s) for s in short]
+    assert not any(signal.warming for signal in short)
+
+
+def test_too_little_history_is_warming_for_the_whole_period():
+    """One bar short before the anchor: FLAT and warming until the next anchor, in both forms."""
+    strategy = create("ma_cross", {"fast": 5, "slow": 31}, "EURUSD", Timeframe.M1, POINT)
+    assert strategy.warmup == 30
+    times = utc("2018-03-06 00:00") + np.arange(-29, 2 * 1440) * NS_PER_MINUTE
+    bars = bars_at(times)
+    batch = by_period(strategy, bars)
+    live = bar_by_bar(strategy, bars, 0)
+    assert_same(live, batch, 0)
+    next_day = int(np.searchsorted(times, utc("2018-03-07 00:00")))
+    assert [signal.warming for signal in live] == [True] * next_day + [False] * (
+        len(live) - next_day
+    )
+    assert not batch[0][:next_day].any()
+    assert not batch[1][:next_day].any()
+    assert repr(live[0]) == repr(WARMING)
+
+
+@pytest.mark.parametrize("timeframe", list(Timeframe))
+def test_periods_are_split_at_anchors_alone(timeframe):
+    """The periods tile the bars, and each one's bars share their anchor, no others'."""
+    times = (
+        utc("2017-12-20 07:03")
+        + np.cumsum(np.random.default_rng(3).integers(1, 600, 3000)) * NS_PER_MINUTE
+    )
+    bars = bars_at(times)
+    parts = list(periods(bars, timeframe))
+    assert [a for a, _ in parts] == [0] + [b for _, b in parts[:-1]]
+    assert parts[-1][1] == len(bars)
+    anchors = [{anchor_ns(timeframe, int(t)) for t in times[a:b]} for a, b in parts]
+    assert all(len(anchor) == 1 for anchor in anchors)
+    assert len(set.union(*anchors)) == len(parts)
+
+
+def test_memory_is_bounded_over_a_month():
+    """A window holds its warm-up and one anchor period, however long it runs."""
+    strategy = create("macd", {}, "EURUSD", Timeframe.M1, POINT)
+    bars = bars_at(utc("2018-03-01 00:00") + np.arange(30 * 1440) * NS_PER_MINUTE)
+    window = Window(strategy)
+    most = 0
+    for day in range(30):
+        for part in np.split(bars[day * 1440 : (day + 1) * 1440], 6):
+            window.append(part)
+            most = max(most, len(window))
+    assert most <= strategy.warmup + 1440
+    assert len(window._bars) <= 4 * (strategy.warmup + 1440)
+
+
+def test_bars_out_of_order_are_refused():
+    """A window never goes back in time."""
+    window = Window(create("macd", {}, "EURUSD", Timeframe.M1, POINT))
+    bars = bars_at(np.arange(10) * NS_PER_MINUTE)
+    window.append(bars)
+    with pytest.raises(ValueError, match="order"):
+        window.append(bars[-1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"direction": np.full(5, 3, np.int8)}, "direction must be LONG 1"),
+        ({"direction": np.zeros(5)}, "direction must be an array of int8, not float64"),
+        ({"confidence": np.array([0, 0, 1.01, 0, 0])}, "1.01 at bar 2 of 5"),
+        ({"confidence": np.full(5, np.nan)}, "confidence must be from 0 to 1"),
+        ({"confidence": np.zeros(4)}, r"shape \(5,\), not \(4,\)"),
+        ({"confidence": [0.0] * 5}, "not list"),
+        ({"stop_distance": np.zeros(5)}, "stop_distance must be above 0"),
+        ({"target_distance": np.full(5, np.inf)}, "target_distance must be above 0"),
+    ],
+)
+def test_the_output_contract_names_what_is_wrong(change, words):
+    """Every breach is found, at its first bar, and named with the strategy."""
+    faulty = flat_signals(5)._replace(**change)
+
+    class Faulty(KINDS["macd"]):
+        warmup = 0
+
+        def evaluate(self, bars):
+            return faulty
+
+    assert not check_signals(flat_signals(5), 5)
+    strategy = Faulty(KINDS["macd"].params_type(), symbol="", timeframe=Timeframe.M1, point=POINT)
+    with pytest.raises(StrategyError, match=f"strategy 'macd': .*{words}"):
+        evaluate_period(strategy, bars_at(np.arange(5) * NS_PER_MINUTE), 0, 5)
+
+
+def real_week(data_dir):
+    """Return 12 days of real EURUSD minutes."""
+    frame = pd.read_parquet(data_dir / "EURUSD_M1_2018_histdata.parquet")
+    times = frame["time"].to_numpy("datetime64[ns]").astype(np.int64)
+    kept = (times >= utc("2018-03-01 00:00")) & (times < utc("2018-03-13 00:00"))
+    bars = np.empty(int(kept.sum()), BAR_DTYPE)
+    bars["time_ns"] = times[kept]
+    bars["volume"] = bars["spread"] = np.nan
+    for name in ("open", "high", "low", "close"):
+        bars[name] = frame[name].to_numpy()[kept]
+    return bars
+
+
+def test_live_is_batch_on_real_bars(data_dir):
+    """The same on real prices, over a weekend and the change to daylight saving, M1 and M15."""
+    minutes = real_week(data_dir)
+    clock = ServerClock("new_york+7")
+    for timeframe in (Timeframe.M1, Timeframe.M15):
+        bars, _ = resample(minutes, timeframe, clock)
+        for kind in KINDS:
+            for params in variants(kind, 3):
+                strategy = create(kind, params, "EURUSD", timeframe, POINT)
+                batch = by_period(strategy, bars)
+                first = len(bars) - 700
+                assert_same(bar_by_bar(strategy, bars, first), batch, first)
