@@ -31,6 +31,9 @@ KILL_WAIT_S = 2.0
 # read everything before it.
 _NEVER_BLOCKS = 4000
 
+# A longer log is set aside, replacing the one before, when the next child starts.
+_LOG_MAX_BYTES = 10_000_000
+
 _log = structlog.get_logger(__name__)
 
 
@@ -261,5 +264,7 @@ def _start(
     if log_path is None:
         return spawn(command, stderr=None, env={**os.environ, **env})
     log_path.parent.mkdir(parents=True, exist_ok=True)
+    if log_path.exists() and log_path.stat().st_size > _LOG_MAX_BYTES:
+        log_path.replace(log_path.with_name(log_path.name + ".1"))
     with log_path.open("ab") as log:
         return spawn(command, stderr=log, env={**os.environ, **env})

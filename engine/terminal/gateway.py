@@ -126,7 +126,8 @@ class Gateway:
 
     def symbol_facts(self, names: list[str]) -> list[SymbolFacts]:
         """Return the terminal's specifications, fresh; selects the symbols."""
-        return self._ask(p.GetSymbols(id=self._id(), names=names), list[SymbolFacts])
+        op = p.GetSymbols(id=self._id(), names=names)
+        return self._ask(op, list[SymbolFacts], self._deadlines.history_s)
 
     def symbols(
         self, names: list[str], *, known: Mapping[str, SymbolSpec] | None = None
@@ -212,7 +213,8 @@ class Gateway:
 
         After a restart of the host, bars of the last batch may come again; never fewer.
         """
-        self._ask(p.Watch(id=self._id(), names=names, from_ns=from_ns), type(None))
+        op = p.Watch(id=self._id(), names=names, from_ns=from_ns)
+        self._ask(op, type(None), self._deadlines.history_s)
         self._watched, self._watched_from_ns = names, from_ns
 
     def advance(self, to_ns: int) -> MarketUpdate:

@@ -53,6 +53,7 @@ class HostLink:
         self._on_event = on_event
         self._on_lost = on_lost
         self._turnstile = Turnstile()
+        self._state_lock = threading.Lock()
         self._child: Child | None = None
         self._ready = threading.Event()
         self._lost = threading.Event()
@@ -112,16 +113,19 @@ class HostLink:
                 try:
                     return _ask(child, op, result_type, deadline_s - time.monotonic())
                 finally:
-                    if child.killed and child.alive:  # killed, but stuck in the kernel
+                    if child.killed or not child.alive:  # the next caller shall wait for the next
                         self._ended(child)
         except TimeoutError:
             raise NotSent(f"terminal host busy for {timeout_s:g} s") from None
 
     def _ended(self, child: Child) -> None:
-        if child is not self._child or self._closing.is_set():
-            return
-        self._ready.clear()
-        self._lost.set()
+        """Drop a host, once, and wake the supervisor; a killed one may still be ending."""
+        with self._state_lock:
+            if child is not self._child or self._closing.is_set():
+                return
+            self._child = None
+            self._ready.clear()
+            self._lost.set()
         _log.error("terminal_host_lost", pid=child.pid, exit_code=child.exit_code)
         self._on_lost()
 
@@ -165,15 +169,16 @@ class HostLink:
             open_s = self._start_s + self._config.lock_wait_s
             _ask(child, p.Open(config=self._config), type(None), open_s)
             self._prepare(lambda op, result, timeout_s: _ask(child, op, result, timeout_s))
-            self._child = child
-            if not child.alive:
-                raise BrokerError(f"terminal host ended at once with code {child.exit_code}")
+            with self._state_lock:
+                # One that ends from here on is noticed by `_ended`.
+                if not child.alive:
+                    raise BrokerError(f"terminal host ended at once with code {child.exit_code}")
+                self._child = child
+                self._ready.set()
         except BaseException:
-            self._child = None
             child.kill()
             child.close(0.0)
             raise
-        self._ready.set()
         _log.info("terminal_host_started", pid=child.pid, starts=len(self._starts_s))
 
 

@@ -6,12 +6,13 @@ None from the module is a failure with its `last_error`, never an empty answer.
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+import msgspec
 import structlog
 
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, BrokerDeal, BrokerOrder, BrokerPosition, Quote
 from engine.model.errors import BrokerError, NotSent
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from engine.terminal import convert
 from engine.terminal.loading import Terminal
 from engine.terminal.protocol import CallFailed, HostConfig
@@ -25,7 +26,9 @@ _HISTORY_AHEAD_NS: Final = 2 * NS_PER_DAY
 _IPC_ERRORS: Final = -10000
 _NOT_CONNECTED: Final = (-10004, "not connected to the configured account")
 # Whose account the terminal is on is known only after these.
-_CONNECTING: Final = ("initialize", "login", "account_info")
+_CONNECTING: Final = ("initialize", "login", "account_info", "terminal_info")
+# Brokers change their clocks, boxes lose theirs: measure again after this long.
+_CLOCK_CHECK_NS: Final = NS_PER_HOUR
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +42,7 @@ class Session:
         self.time = ServerTime(config.server_clock)
         self._config = config
         self._facts: dict[str, SymbolFacts] = {}
-        self._clock_checked = terminal.has_own_clock
+        self._clock_checked_ns = -_CLOCK_CHECK_NS
         self.connected = False
 
     def now_ns(self) -> int:
@@ -67,16 +70,11 @@ class Session:
         self.connected = False
         config = self._config
         self.ask("initialize", *([config.terminal_path] if config.terminal_path else []))
-        if config.login:
-            credentials = {"server": config.server, "password": config.password}
-            self.ask("login", config.login, **{k: v for k, v in credentials.items() if v})
-        account = convert.account_state(self.ask("account_info"))
-        for name, wanted, found in (
-            ("account", config.login, account.login),
-            ("server", config.server, account.server),
-        ):
-            if wanted and wanted != found:
-                raise BrokerError(f"terminal is on {name} {found!r}, configured is {wanted!r}")
+        refusal = self._log_in()
+        account = self._account()
+        if refusal is not None and not self._is_ours(account):
+            raise refusal
+        self._check_account(account)
         self.connected = True
         for symbol in self._facts:
             self.ask("symbol_select", symbol, True)
@@ -88,12 +86,46 @@ class Session:
             raise NotSent(_NOT_CONNECTED[1])
 
     def account(self) -> AccountState:
-        """Return the account; trading needs the terminal's permission too."""
-        account = convert.account_state(self.ask("account_info"))
-        wanted = self._config.login
-        if wanted and wanted != account.login:
-            raise BrokerError(f"terminal is on account {account.login}, configured is {wanted}")
+        """Return the account, checked to be the configured one."""
+        account = self._account()
+        self._check_account(account)
         return account
+
+    def _log_in(self) -> CallFailed | None:
+        """Log in; a login that is reported as failed may have succeeded all the same."""
+        config = self._config
+        if not config.login:
+            return None
+        credentials = {"server": config.server, "password": config.password}
+        try:
+            self.ask("login", config.login, **{k: v for k, v in credentials.items() if v})
+        except CallFailed as error:
+            return error
+        return None
+
+    def _account(self) -> AccountState:
+        """Return the account; the terminal must allow trading too."""
+        account = convert.account_state(self.ask("account_info"))
+        terminal = self.ask("terminal_info")
+        allowed = terminal.trade_allowed and not terminal.tradeapi_disabled
+        return msgspec.structs.replace(
+            account, trade_allowed=bool(account.trade_allowed and allowed)
+        )
+
+    def _is_ours(self, account: AccountState) -> bool:
+        config = self._config
+        return account.login == config.login and config.server in ("", account.server)
+
+    def _check_account(self, account: AccountState) -> None:
+        """Raise when somebody has switched the visible terminal to another account."""
+        config = self._config
+        for name, wanted, found in (
+            ("account", config.login, account.login),
+            ("server", config.server, account.server),
+        ):
+            if wanted and wanted != found:
+                self.connected = False
+                raise BrokerError(f"terminal is on {name} {found!r}, configured is {wanted!r}")
 
     def online(self) -> bool:
         """Return whether the terminal is reachable and connected to its trade server."""
@@ -163,11 +195,12 @@ class Session:
         last_s = self.time.to_seconds(self.now_ns() + _HISTORY_AHEAD_NS)
         return [to_record(item, self.time) for item in self.ask(function, first_s, last_s)]
 
-    def check_clock(self, symbols: list[str]) -> None:
-        """Measure the server's offset once; BrokerError when it is not the rule's."""
-        if self._clock_checked:
+    def check_clock(self) -> None:
+        """Measure the server's offset now and then; BrokerError when it is not the rule's."""
+        now_ns = self.now_ns()
+        if self.terminal.has_own_clock or now_ns < self._clock_checked_ns + _CLOCK_CHECK_NS:
             return
-        times_msc = [self.ask("symbol_info_tick", symbol).time_msc for symbol in symbols]
-        offset_ns = check_offset(self._config.server_clock, times_msc, self.now_ns())
-        self._clock_checked = True
+        times_msc = [self.ask("symbol_info_tick", symbol).time_msc for symbol in self._facts]
+        offset_ns = check_offset(self._config.server_clock, times_msc, now_ns)
+        self._clock_checked_ns = now_ns
         _log.info("server_clock_measured", offset_s=offset_ns / NS_PER_S)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from engine.model.broker import OrderRequest, OrderResult
-from engine.model.errors import NotSent
+from engine.model.errors import BrokerError, NotSent
 from engine.terminal import convert
 from engine.terminal.protocol import CallFailed
 from engine.terminal.requests import deal_request, modify_request
@@ -75,9 +75,9 @@ def _request(session: Session, order: OrderRequest) -> dict[str, Any]:
 def _refuse_bad_entry(session: Session, order: OrderRequest) -> None:
     """Entries need a measured server clock and stops the symbol allows; exits need neither."""
     try:
-        session.check_clock([order.symbol])
+        session.check_clock()
         quote = session.quote(order.symbol)
-    except CallFailed as error:
+    except BrokerError as error:
         raise NotSent(str(error)) from None
     closing_price = quote.bid if order.direction > 0 else quote.ask
     facts = _facts(session, order.symbol)

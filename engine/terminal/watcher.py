@@ -22,6 +22,8 @@ from engine.terminal.session import Session
 
 # A tick this far ahead of the terminal's clock cannot announce a minute.
 _SKEW_NS: Final = NS_PER_MINUTE
+# What one read may ask for; terminals keep about as many.
+_BARS_MOST: Final = 100_000
 _RECONNECT_FIRST_S: Final = 1.0
 _RECONNECT_MOST_S: Final = 30.0
 _log = structlog.get_logger(__name__)
@@ -115,7 +117,7 @@ class Watcher:
         for name, next_ns in self._next_open_ns.items():
             if next_ns >= batch_ns:
                 continue
-            count = (batch_ns - next_ns) // NS_PER_MINUTE + 2
+            count = min((batch_ns - next_ns) // NS_PER_MINUTE + 2, _BARS_MOST)
             try:
                 bars = self._session.newest_rates(name, count, batch_ns)
             except CallFailed as error:

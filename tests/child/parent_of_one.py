@@ -7,17 +7,21 @@ import time
 from engine.child.parent import Child
 
 
+def start(started: list[Child]) -> None:
+    child = Child("tests.child.echo_child", name="echo")
+    assert child.call(b"hello", timeout_s=20) == b"hello"
+    started.append(child)
+
+
 def main() -> None:
     started: list[Child] = []
-    thread = threading.Thread(
-        target=lambda: started.append(Child("tests.child.echo_child", name="echo"))
-    )
+    thread = threading.Thread(target=start, args=(started,))
     thread.start()
     thread.join()
-    child = started[0]
-    assert child.call(b"hello", timeout_s=20) == b"hello"
-    print(child.pid, flush=True)
+    (child,) = started
+    assert child.call(b"again", timeout_s=20) == b"again"
     child.send(sys.argv[1].encode(), timeout_s=5)
+    print(child.pid, flush=True)
     time.sleep(60)
 
 

@@ -56,6 +56,7 @@ class FakeApi:
         self.down: tuple[int, str] | None = None
         self.error = (1, "Success")
         self.login_found = 7
+        self.login_answer: bool | None = True
         self.calls: list[str] = []
         self.sent: list[dict[str, Any]] = []
         self.send_result: Any = None
@@ -78,7 +79,7 @@ class FakeApi:
         return self._answer("initialize", True)
 
     def login(self, *_: Any, **__: Any) -> Any:
-        return self._answer("login", True)
+        return self._answer("login", self.login_answer)
 
     def account_info(self) -> Any:
         money = dict.fromkeys(("balance", "equity", "profit", "margin", "margin_free"), 1.0)
@@ -96,7 +97,8 @@ class FakeApi:
         return self._answer("account_info", info)
 
     def terminal_info(self) -> Any:
-        return self._answer("terminal_info", SimpleNamespace(connected=True, trade_allowed=True))
+        info = SimpleNamespace(connected=True, trade_allowed=True, tradeapi_disabled=False)
+        return self._answer("terminal_info", info)
 
     def symbol_select(self, name: str, _: bool) -> Any:
         return self._answer("symbol_select", name in self.ticks)

@@ -184,42 +184,36 @@ def reads(gateway: Gateway) -> bool:
 
 
 def test_a_refusal_is_returned_not_raised(make: MakeGateway) -> None:
-    """What the broker says no to has its code; the check's refusals too."""
+    """What the broker says no to has its code, the check's refusals too; a symbol that the
+    terminal does not have fails before anything leaves."""
     gateway = make()
     gateway.advance(START_NS + NS_PER_MINUTE)
     assert classify(gateway.send(order_at(gateway, lots=95.0))).name == "NO_MONEY"
+    with pytest.raises(NotSent):
+        gateway.send(OrderRequest(**{**fields_of(order_at(gateway)), "symbol": "NOSUCH"}))
+    with pytest.raises(BrokerError):
+        gateway.symbols(["NOSUCH"])
     gateway.control({"op": "set_switches", "algo_trading": False})
     assert classify(gateway.send(order_at(gateway))).action is Action.KILL
     assert gateway.positions() == []
-
-
-def test_an_unknown_symbol_is_not_sent(make: MakeGateway) -> None:
-    """A symbol the terminal does not have fails before anything leaves."""
-    gateway = make()
-    request = order_at(gateway)
-    with pytest.raises(NotSent):
-        gateway.send(type(request)(**{**fields_of(request), "symbol": "NOSUCH"}))
-    with pytest.raises(BrokerError):
-        gateway.symbols(["NOSUCH"])
 
 
 def fields_of(request: OrderRequest) -> dict[str, Any]:
     return {name: getattr(request, name) for name in request.__struct_fields__}
 
 
-def test_the_contract_comes_back_as_configured(make: MakeGateway) -> None:
-    """Specifications survive the module's structs, but for the spread, which is today's."""
+def test_contracts_and_money_by_the_terminal(make: MakeGateway) -> None:
+    """Specifications survive the module's structs; profit and margin are in account currency;
+    a step past the end of the data still answers, without bars after the last one."""
     gateway = make()
     assert gateway.symbols(NAMES, known=DEFAULT_SYMBOLS) == [DEFAULT_SYMBOLS[n] for n in NAMES]
-
-
-def test_money_by_the_terminal(make: MakeGateway) -> None:
-    """Profit and margin in account currency."""
-    gateway = make()
     gateway.advance(START_NS)
     profit = gateway.calc_profit(1, "EURUSD", 1.0, open_price=1.1, close_price=1.101)
     assert profit == pytest.approx(100.0)
     assert gateway.calc_margin(1, "EURUSD", 1.0, price=1.1) > 0
+    update = gateway.advance(START_NS + NS_PER_DAY)
+    assert len(opens(update, "EURUSD")) == 480
+    assert gateway.advance(START_NS + NS_PER_DAY + NS_PER_MINUTE).bars == {}
 
 
 def test_real_time_brings_batches_as_they_close(
@@ -240,14 +234,6 @@ def test_real_time_brings_batches_as_they_close(
         assert got[-1] == times[-1] - NS_PER_MINUTE
     assert all(u.market_ns >= u.batch_ns for u in batches)
     assert all(len(u.quotes) == len(NAMES) for u in batches)
-
-
-def test_the_day_is_no_batch_of_a_sleeping_market(make: MakeGateway) -> None:
-    """Past the end of the data a step still answers, without bars after the last one."""
-    gateway = make()
-    update = gateway.advance(START_NS + NS_PER_DAY)
-    assert len(opens(update, "EURUSD")) == 480
-    assert gateway.advance(START_NS + NS_PER_DAY + NS_PER_MINUTE).bars == {}
 
 
 def test_a_step_is_fast(make: MakeGateway) -> None:

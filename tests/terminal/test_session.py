@@ -1,0 +1,103 @@
+"""Connecting, and the clock, against a scripted module."""
+
+import pytest
+
+from engine.model.broker import OrderRequest
+from engine.model.errors import BrokerError, NotSent
+from engine.model.times import NS_PER_HOUR, NS_PER_S
+from engine.terminal import trading
+from engine.terminal.loading import Terminal
+from engine.terminal.protocol import CallFailed, HostConfig
+from engine.terminal.session import Session
+from tests.terminal.fake_api import FakeApi
+
+NOW_NS = 1_800_000_000 * NS_PER_S
+ORDER = OrderRequest(symbol="A", direction=1, lots=0.1, price=1.1, magic=5, comment="pm1")
+
+
+def session_of(api: FakeApi, *, own_clock: bool = True, **config: object) -> Session:
+    host = HostConfig(**{"module": "x", "lock_path": "", "server_clock": "UTC", **config})
+    terminal = Terminal(api, now_ns=api.now_ns, control=None)
+    terminal.has_own_clock = own_clock
+    return Session(terminal, host)
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    api = FakeApi()
+    api.now = NOW_NS
+    api.ticks = {"A": (NOW_NS - NS_PER_S, 1.1)}
+    return api
+
+
+def test_a_login_reported_as_failed_may_have_succeeded(api: FakeApi) -> None:
+    """The account the terminal is on decides, not what login() said."""
+    api.login_answer = None
+    assert session_of(api, login=7).connect().login == 7
+    with pytest.raises(CallFailed, match="login"):
+        session_of(api, login=8).connect()
+
+
+@pytest.mark.parametrize("config", [{"login": 8}, {"login": 7, "server": "Other"}])
+def test_the_wrong_account_or_server_is_no_connection(
+    api: FakeApi, config: dict[str, object]
+) -> None:
+    """Nothing is read from it and nothing sent to it."""
+    session = session_of(api, **config)
+    with pytest.raises(BrokerError, match="configured is"):
+        session.connect()
+    with pytest.raises(CallFailed):
+        session.positions()
+    with pytest.raises(NotSent):
+        trading.send(session, ORDER, checked=True)
+    assert api.sent == []
+
+
+def test_an_account_switched_later_is_noticed(api: FakeApi) -> None:
+    """Somebody logs the visible terminal into another account: the next look stops orders."""
+    session = session_of(api, login=7)
+    session.connect()
+    api.login_found = 8
+    with pytest.raises(BrokerError, match="account 8, configured is 7"):
+        session.account()
+    with pytest.raises(NotSent):
+        trading.send(session, ORDER, checked=True)
+    assert api.sent == []
+
+
+def test_the_wrong_clock_stops_entries_and_not_exits(api: FakeApi) -> None:
+    """An offset that is not the rule's refuses entries, every time; closing goes through."""
+    session = session_of(api, own_clock=False, server_clock="UTC+2")
+    session.connect()
+    with pytest.raises(NotSent, match="server clock"):
+        trading.send(session, ORDER, checked=False)
+    close = OrderRequest(
+        symbol="A", direction=-1, lots=0.1, price=1.1, magic=5, comment="pm1", position=3
+    )
+    trading.send(session, close, checked=False)
+    assert [request["position"] for request in api.sent] == [3]
+
+
+def test_the_clock_is_measured_again(api: FakeApi) -> None:
+    """A broker that changes its clock is noticed within the hour."""
+    session = session_of(api, own_clock=False)
+    session.connect()
+    trading.send(session, ORDER, checked=False)
+    api.now += NS_PER_HOUR
+    api.ticks = {"A": (api.now + NS_PER_HOUR, 1.1)}
+    with pytest.raises(NotSent, match="server clock"):
+        trading.send(session, ORDER, checked=False)
+    assert len(api.sent) == 1
+
+
+def test_a_pipe_error_while_sending_closes_the_door(api: FakeApi) -> None:
+    """After None with a pipe's error no second order leaves before connecting again."""
+    session = session_of(api)
+    session.connect()
+    session.facts("A")
+    assert trading.send(session, ORDER, checked=False).error == -4
+    api.down = (-10001, "IPC send failed")
+    session.connected = True
+    with pytest.raises(NotSent):
+        trading.send(session, ORDER, checked=True)
+    assert len(api.sent) == 1
