@@ -9,13 +9,24 @@ from typing import Any, NamedTuple
 from backtest.data import coverage_notes, load_bars, skipped_note
 from backtest.report import books, config_hash, data_hash, digest, summary
 from backtest.simulate import Result, make_strategies, simulate
+from engine.model.bars import Bars
 from engine.model.compiled import source_hash
 from engine.model.errors import UserError
 from engine.model.times import iso_utc
-from engine.portfolio.compile import compile_portfolio
+from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
 
 _DISTRIBUTION = "portfolio-manager-pro"
+
+
+class Prepared(NamedTuple):
+    """What a run is made of: the compiled portfolio and its bars, warm-up included."""
+
+    compiled: CompiledPortfolio
+    bars: dict[str, Bars]
+    data_dir: Path
+    from_ns: int
+    to_ns: int
 
 
 class Report(NamedTuple):
@@ -23,6 +34,40 @@ class Report(NamedTuple):
 
     result: Result
     document: dict[str, Any]
+
+
+def prepare(
+    portfolio: Path, data_dir: Path, from_ns: int, to_ns: int, *, source: str | None = None
+) -> Prepared:
+    """Read a portfolio file and the bars it needs for [from, to).
+
+    Raises:
+        UserError: the file, the data or the period is wrong.
+    """
+    if from_ns >= to_ns:
+        raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
+    compiled = compile_portfolio(read_portfolio(portfolio))
+    warmup = [(s.timeframe, s.warmup) for s in make_strategies(compiled)]
+    symbols = [spec.name for spec in compiled.symbols]
+    bars = load_bars(data_dir, symbols, from_ns, to_ns, warmup, source)
+    return Prepared(compiled, bars, data_dir, from_ns, to_ns)
+
+
+def document(prepared: Prepared, result: Result) -> dict[str, Any]:
+    """Return a result's figures and what they came from."""
+    return {
+        "summary": summary(result),
+        "trades_count": len(result.trades),
+        "books": books(result),
+        "digest": digest(result),
+        "config_hash": config_hash(prepared.compiled),
+        "data_hash": data_hash(prepared.bars),
+        "code_version": code_version(),
+        "notes": [
+            *skipped_note(prepared.data_dir),
+            *coverage_notes(prepared.bars, prepared.from_ns, prepared.to_ns),
+        ],
+    }
 
 
 def run_backtest(
@@ -34,34 +79,16 @@ def run_backtest(
     source: str | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Report:
-    """Run a portfolio file over the bars that open in [from, to).
-
-    Raises:
-        UserError: the file, the data or the period is wrong.
-    """
-    if from_ns >= to_ns:
-        raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
-    compiled = compile_portfolio(read_portfolio(portfolio))
-    warmup = [(s.timeframe, s.warmup) for s in make_strategies(compiled)]
+    """Run a portfolio file over the bars that open in [from, to); errors as `prepare`."""
     started_s = time.perf_counter()
-    symbols = [spec.name for spec in compiled.symbols]
-    bars = load_bars(data_dir, symbols, from_ns, to_ns, warmup, source)
+    prepared = prepare(portfolio, data_dir, from_ns, to_ns, source=source)
     loaded_s = time.perf_counter()
-    result = simulate(compiled, bars, from_ns, to_ns, progress=progress)
-    simulated_s = time.perf_counter()
-    document = {
-        "summary": summary(result),
-        "trades_count": len(result.trades),
-        "books": books(result),
-        "digest": digest(result),
-        "config_hash": config_hash(compiled),
-        "data_hash": data_hash(bars),
-        "code_version": code_version(),
-        "notes": [*skipped_note(data_dir), *coverage_notes(bars, from_ns, to_ns)],
+    result = simulate(prepared.compiled, prepared.bars, from_ns, to_ns, progress=progress)
+    times = {
         "load_s": round(loaded_s - started_s, 3),
-        "simulate_s": round(simulated_s - loaded_s, 3),
+        "simulate_s": round(time.perf_counter() - loaded_s, 3),
     }
-    return Report(result, document)
+    return Report(result, document(prepared, result) | times)
 
 
 def code_version() -> str:

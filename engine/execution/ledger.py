@@ -34,7 +34,7 @@ class OpenTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished trade; `profit_ccy` is net of commission and swap."""
+    """A finished trade; `gross_ccy` is the closing deal's profit, `profit_ccy` net of all costs."""
 
     opened: OpenTrade
     exit_ns: int
@@ -42,6 +42,7 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     reason: ExitReason
     commission_ccy: float
     swap_ccy: float
+    gross_ccy: float
     profit_ccy: float
 
 
@@ -107,6 +108,7 @@ class Ledger(msgspec.Struct, kw_only=True):
             reason=reason,
             commission_ccy=commission,
             swap_ccy=outcome.swap_ccy,
+            gross_ccy=outcome.profit_ccy,
             profit_ccy=outcome.profit_ccy + commission + outcome.swap_ccy,
         )
         for member, share in trade.shares.items():

@@ -13,7 +13,7 @@ from engine.model.broker import (
 
 
 class Terminal(Protocol):
-    """The gateway's part that execution uses; each call has a deadline and may raise BrokerError."""
+    """The gateway's part that execution uses; each has a deadline and may raise."""
 
     def account(self) -> AccountState:
         """Return the account now."""

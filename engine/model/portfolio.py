@@ -37,7 +37,8 @@ class SymbolOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits before an order. Exposures are notional over equity, margin is what the broker
-    blocks over equity."""
+    blocks over equity.
+    """
 
     drawdown_reduce_frac: float = 0.04
     drawdown_stop_entries_frac: float = 0.08

@@ -1,7 +1,7 @@
 """Operators' commands. What reduces risk is a flag at once, then a journal row, then orders."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from engine.control.messages import Actor

@@ -28,6 +28,14 @@ def configure_log(level: str) -> None:
     )
 
 
+def configure_quiet_log() -> None:
+    """Log nothing but trouble, to stderr: one-shot commands answer on stdout."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def run(
     settings: Settings,
     *,
@@ -44,7 +52,7 @@ def run(
     configure_log(settings.log.level)
     engine = Engine(settings, prices=prices, on_step=on_step)
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         engine.stop(signal.Signals(number).name)
 
     signal.signal(signal.SIGTERM, stop)

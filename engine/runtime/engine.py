@@ -258,7 +258,8 @@ class Engine:
     def _make_trader(
         self, compiled: CompiledPortfolio, gateway: Gateway, account: AccountState
     ) -> Trader:
-        assert self._journal is not None and self._hosts is not None
+        assert self._journal is not None
+        assert self._hosts is not None
         known = {spec.name: spec for spec in compiled.symbols}
         compiled = compiled.with_symbols(gateway.symbols(list(known), known=known))
         return Trader(
@@ -276,7 +277,8 @@ class Engine:
 
     def _begin_trading(self, trader: Trader, gateway: Gateway, compiled: CompiledPortfolio) -> None:
         """Restore, reconcile, warm the strategies up and have the market watched."""
-        assert self._journal is not None and self._hosts is not None
+        assert self._journal is not None
+        assert self._hosts is not None
         lost = restore(trader, self._journal)
         now_ns = self._terminal_now_ns(gateway)
         self._market_ns = now_ns

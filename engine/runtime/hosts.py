@@ -161,7 +161,6 @@ class StrategyHosts:
         self._log_dir.mkdir(parents=True, exist_ok=True)
         for shard in self._shards:
             shard.worker = self._new_worker()
-        self._spare = self._new_worker() if self._shards else None
         out = Evaluations()
         for shard in self._shards:
             assert shard.worker is not None
@@ -186,6 +185,8 @@ class StrategyHosts:
         for shard in self._shards:
             if shard.worker is None or not self._feed(shard, out):
                 self._recover(shard, None, out)
+        if self._shards and self._spare is None:
+            self._spare = self._new_worker()
         return out.faults
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.decision.state import Core
 from engine.execution.journal import Journal
 from engine.execution.ledger import ClosedTrade
 from engine.model.bars import Bars
@@ -35,11 +36,15 @@ class EquityPoint(msgspec.Struct, frozen=True):
 
 
 class ReplayResult(msgspec.Struct, frozen=True):
-    """What the live path did: trades in order of exit, one equity point a batch."""
+    """What the live path did.
+
+    Trades in order of exit, one equity point a batch, refusals by rule, the core as it was left.
+    """
 
     trades: list[ClosedTrade]
     equity: list[EquityPoint]
-    restarts: int
+    refused: list[int]
+    core: Core
 
 
 def replay(
@@ -106,7 +111,7 @@ class _Replay:
             progress(n_done / len(batches_ns))
         if update is not None:
             self._finish(trader, update)
-        return ReplayResult(self._trades, self._equity, gateway.restarts)
+        return ReplayResult(self._trades, self._equity, trader.refused.tolist(), trader.core)
 
     def close(self) -> None:
         self._hosts.close()

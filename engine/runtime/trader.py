@@ -27,7 +27,7 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import BrokerDeal, BrokerPosition, MarketUpdate
 from engine.model.errors import BrokerError, JournalError
 from engine.model.orders import Intent, IntentState, Outcome, magic_of
-from engine.model.reasons import ExitReason, Refusal
+from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow, Record
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
@@ -94,7 +94,7 @@ class Trader:
         self._symbol_index = compiled.symbol_index
         self._member_index = {name: i for i, name in enumerate(self.names.members)}
         self._chosen = np.zeros(len(compiled.slots), np.int64)
-        self._refused = np.zeros(N_REFUSALS, np.int64)
+        self.refused = np.zeros(N_REFUSALS, np.int64)
         self._unknown: dict[int, Intent] = {}
         self._retry_ns: dict[int, int] = {}
         self._records: list[Record] = []
@@ -177,12 +177,11 @@ class Trader:
 
     def _exit(self, batch_ns: int, n_chosen: int) -> None:
         slots = [int(slot) for slot in self._chosen[:n_chosen] if self._may_retry(int(slot))]
-        self._execute([self._closing(slot, batch_ns) for slot in slots], batch_ns)
+        self._execute([self._closing(slot, batch_ns) for slot in slots])
 
     def _enter(self, batch_ns: int) -> None:
-        self._refused[:] = 0
-        n_chosen = decide_entries(self.core, self._chosen, self._refused)
-        self._execute([self._opening(int(s), batch_ns) for s in self._chosen[:n_chosen]], batch_ns)
+        n_chosen = decide_entries(self.core, self._chosen, self.refused)
+        self._execute([self._opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
 
     def _closing(self, slot: int, batch_ns: int) -> Intent:
         position = self.core.positions[slot]
@@ -245,7 +244,7 @@ class Trader:
             if self.names.members[m] in intent.shares
         )
 
-    def _execute(self, intents: list[Intent], batch_ns: int) -> None:
+    def _execute(self, intents: list[Intent]) -> None:
         if not intents:
             return
         outcomes = self._router.execute(intents, allowed=self._allowed)
@@ -416,7 +415,7 @@ class Trader:
         )
         slots = [int(slot) for slot in goals if self._may_retry(int(slot))]
         batch_ns = int(self.core.account[0]["batch_ns"])
-        self._execute([self._closing(slot, batch_ns) for slot in slots], batch_ns)
+        self._execute([self._closing(slot, batch_ns) for slot in slots])
         if self.flattening is not None and not (self.core.positions["direction"] != 0).any():
             self.flattening = None
             self._events.add("warning", "engine", "flat")
@@ -485,7 +484,7 @@ class Trader:
         return lost
 
     def mark_unknown(self, intent: Intent) -> None:
-        """Have an intent without a certain outcome looked for; its slot sends nothing until then."""
+        """Have an intent without a certain outcome looked for; its slot sends nothing meanwhile."""
         self._unknown[intent.id] = intent
         self.core.positions[intent.slot]["unsettled"] = 1
 
@@ -520,10 +519,6 @@ class Trader:
             + float(self.core.positions[slot]["swap_ccy"])
             for slot in np.flatnonzero(self.core.positions["direction"] != 0)
         }
-
-    def refusals(self) -> dict[str, int]:
-        """Return the last batch's refused entries by rule."""
-        return {Refusal(i).name: int(n) for i, n in enumerate(self._refused) if i and n}
 
     def _report_tier(self, before: int) -> None:
         tier = int(self.core.account[0]["tier"])
