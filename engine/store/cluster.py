@@ -55,12 +55,12 @@ class Cluster:
         self.data = self.home / "data"
         self.log = self.home / "log"
 
-    def prepare(self, timeout_s: float) -> Path:
-        """Make what is missing and return the directory of the programs."""
+    def prepare(self, timeout_s: float, *, sync: bool = True) -> Path:
+        """Make what is missing, on disk if `sync`, and return the directory of the programs."""
         self._make_directories()
         bin_dir = programs(self._base, self._account)
         if not self.data.exists():
-            self._initdb(bin_dir, timeout_s)
+            self._initdb(bin_dir, timeout_s, [] if sync else ["--no-sync"])
         self._check_version(bin_dir)
         return bin_dir
 
@@ -120,7 +120,7 @@ class Cluster:
         if self._account is not None:
             os.chown(path, *self._account, follow_symlinks=False)
 
-    def _initdb(self, bin_dir: Path, timeout_s: float) -> None:
+    def _initdb(self, bin_dir: Path, timeout_s: float, options: list[str]) -> None:
         """Run initdb beside the final place and rename: interrupted, it leaves nothing half."""
         for partial in self.home.glob("init-*"):
             shutil.rmtree(partial, ignore_errors=True)
@@ -143,6 +143,7 @@ class Cluster:
                 "--encoding=UTF8",
                 "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8",
+                *options,
             ],
             capture_output=True,
             text=True,

@@ -143,7 +143,9 @@ class EmbeddedServer:
             _log.warning("database_left_running", pid=left[0].pid)
             if not end(left, STOP_S):
                 raise StoreError(f"embedded database: process {left[0].pid} does not end")
-        bin_dir = cluster.prepare(self._start_s)
+        if self._process is not None:
+            self._process.wait(STOP_S)  # it was this object's own
+        bin_dir = cluster.prepare(self._start_s, sync=self._settings.get("fsync") != "off")
         cluster.clear_stale_locks()
         self._process = self._launch(cluster, bin_dir)
         with self._first_connection(cluster, self._process, deadline) as connection:
