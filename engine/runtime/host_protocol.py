@@ -53,10 +53,13 @@ Request = Warm | Load | Feed | Evaluate
 class Evaluations(msgspec.Struct):
     """The reply to all of them: signals of the strategies that were due, and the newly faulty.
 
+    `signals` are of the newest bars. Where several bars of a strategy closed at one batch, after
+    a gap, `earlier` has those of the others, to be taken first and in order.
     `warmups` are of the strategies just loaded: bars of their own timeframe.
     """
 
     signals: dict[str, StrategySignal] = {}
+    earlier: dict[str, list[StrategySignal]] = {}
     faults: dict[str, str] = {}
     durations_s: dict[str, float] = {}
     warmups: dict[str, int] = {}

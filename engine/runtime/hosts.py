@@ -275,6 +275,7 @@ class StrategyHosts:
             self._quarantine(shard, name, reason, out)
         self._warmups.update(reply.warmups)
         out.signals.update(reply.signals)
+        out.earlier.update(reply.earlier)
         out.durations_s.update(reply.durations_s)
         return True
 
@@ -318,6 +319,7 @@ class StrategyHosts:
         shard.specs.pop(name, None)
         self.quarantined[name] = out.faults[name] = reason
         out.signals.pop(name, None)
+        out.earlier.pop(name, None)
         _log.error("strategy_quarantined", strategy=name, reason=reason)
 
     def _new_worker(self) -> _Worker:

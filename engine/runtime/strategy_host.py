@@ -5,7 +5,7 @@
 
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from engine.model.errors import StrategyError
 from engine.model.portfolio import Strategy as StrategySpec
 from engine.model.resample import Resampler
 from engine.model.server_clock import ServerClock
+from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from engine.runtime.host_protocol import (
     Evaluate,
@@ -77,7 +78,9 @@ class Evaluator:
         # Made anew from the same bars, a resampler shared with older strategies is as it was.
         self._resamplers.update({key: Resampler(key[1], self._clock) for key in inputs})
         bars = self._resample(batch_ns, history, inputs)
-        return self._evaluate({name: bars[self._input(name)] for name in names})
+        for name in names:
+            self._windows[name].append(bars[self._input(name)][:-1])
+        return self._evaluate({name: bars[self._input(name)][-1:] for name in names})
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Evaluate the strategies whose timeframe's bar closed at this batch."""
@@ -100,16 +103,24 @@ class Evaluator:
         out = Evaluations()
         self._progress.start_request()
         for name, bars in due.items():
-            window = self._windows[name]
             began_s = self._progress.begin(self._index[name])
             try:
-                window.append(bars)
-                out.signals[name] = window.evaluate()
+                *earlier, out.signals[name] = _take(self._windows[name], bars)
+                if earlier:
+                    out.earlier[name] = earlier
             except _RAISED as error:
                 out.faults[name] = _describe(error)
                 del self._windows[name]
             out.durations_s[name] = self._progress.end(self._index[name], began_s)
         return out
+
+
+def _take(window: Window, bars: Bars) -> Iterator[StrategySignal]:
+    for i in range(len(bars)):
+        window.append(bars[i : i + 1])
+        yield window.evaluate()
+    if not len(bars):  # a first start without history
+        yield window.evaluate()
 
 
 def _load_file(path: str) -> str:

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from engine.model.portfolio import Strategy
+from engine.model.resample import resample
+from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE
 from engine.runtime.hosts import InProcessHosts, StrategyHosts
+from strategies.registry import create
 from strategies.variants import variants
-from tests.strategies.series import POINT, bars_at, utc
+from strategies.windows import evaluate_period, periods
+from tests.strategies.series import POINT, bars_at, random_bars, utc
 
 FAULTY = Path(__file__).with_name("faulty.py")
 CLOCK = "new_york+7"
@@ -100,6 +104,56 @@ def test_processes_and_no_processes_say_the_same(hosts_of):
     assert [signals_of(e) for e in mine] == [signals_of(e) for e in theirs]
     assert len(mine[0].signals) < len(mine[29].signals)  # M5 and H1 are due at 23:00 only
     assert any(s.direction == 1 for e in mine for s in e.signals.values())
+
+
+def test_live_signals_are_the_backtests_at_the_same_batches():
+    """Minute by minute or whole arrays: the same bits fall due at the same batches.
+
+    Two symbols with holes, M1 to D1, over a weekend and the end of daylight saving.
+    """
+    start = utc("2018-10-29 00:00")
+    rng = np.random.default_rng(11)
+    bars = {s: random_bars(rng, start, 9000) for s in SYMBOLS}
+    batches = np.unique(np.concatenate([b["time_ns"] for b in bars.values()])) + NS_PER_MINUTE
+    live_from = int(batches[3000])
+    specs = [
+        Strategy(name=f"{kind}-{t}-{s}", kind=kind, symbol=s, timeframe=t, params=params)
+        for kind, params in (
+            ("ma_cross", {"fast": 3, "slow": 5}),
+            ("donchian_breakout", {"entry": 4, "exit": 2}),
+        )
+        for t in ("M1", "M5", "M15", "H1", "H4", "D1")
+        for s in SYMBOLS
+    ]
+    hosts = InProcessHosts(specs, POINTS, CLOCK)
+    hosts.load()
+    past = {s: b[b["time_ns"] < live_from] for s, b in bars.items()}
+    hosts.start(past)
+    live = {spec.name: [] for spec in specs}
+    for batch in batches[batches > live_from].tolist():
+        answer = hosts.evaluate(batch, closed_at(bars, batch))
+        for name, signal in answer.signals.items():
+            for each in [*answer.earlier.get(name, ()), signal]:
+                live[name].append((batch, *list_of(each)))
+
+    clock = ServerClock(CLOCK)
+    for spec in specs:
+        strategy = create(spec.kind, spec.params, spec.symbol, spec.timeframe, POINT)
+        whole, due = resample(bars[spec.symbol], strategy.timeframe, clock, batches)
+        expected = []
+        for first, last in periods(whole, strategy.timeframe):
+            signals = evaluate_period(strategy, whole, first, last)
+            rows = zip(due[first:last].tolist(), *signals, strict=True)
+            warming = first < strategy.warmup
+            expected += [(t, *map(repr, map(float, row)), warming) for t, *row in rows]
+        assert live[spec.name] == [row for row in expected if row[0] > live_from]
+        assert live[spec.name]
+
+
+def list_of(signal):
+    """Return a signal's values, comparable to the last bit."""
+    values = (signal.direction, signal.confidence, signal.stop_distance, signal.target_distance)
+    return [*map(repr, map(float, values)), signal.warming]
 
 
 FAULTS = {
