@@ -42,7 +42,14 @@ class ChildError(PmproError):
 
 
 class ChildTimeout(ChildError):
-    """The deadline passed; the child has been killed. It may have done what was asked."""
+    """The deadline passed; the child has been killed. It may have done what was asked.
+
+    `ended`: it is certainly dead, and every part of its reply has been passed to `on_frame`.
+    """
+
+    def __init__(self, message: str, *, ended: bool) -> None:
+        super().__init__(message)
+        self.ended = ended
 
 
 class ChildGone(ChildError):
@@ -166,17 +173,25 @@ class Child:
     ) -> bytes:
         """Return the reply of the request sent before; the deadline covers all its parts."""
         deadline_s = time.monotonic() + timeout_s
+        ended = False
         while True:
+            left_s = 0.0 if ended else max(0.0, deadline_s - time.monotonic())
             try:
-                frame = self._replies.get(timeout=max(0.0, deadline_s - time.monotonic()))
+                frame = self._replies.get(timeout=left_s)
             except queue.Empty:
-                dead = self.kill()
-                fate = "killed" if dead else "killed, but it has not ended yet"
+                ended = self.kill()
+                if ended:  # what it wrote before it died still counts
+                    continue
                 raise ChildTimeout(
-                    f"{self.name}: no answer within {timeout_s:.3g} s; {fate}"
+                    f"{self.name}: no answer within {timeout_s:.3g} s; killed, not ended yet",
+                    ended=False,
                 ) from None
             if frame is None:
                 self._replies.put(None)  # every later caller hears it too
+                if ended:
+                    raise ChildTimeout(
+                        f"{self.name}: no answer within {timeout_s:.3g} s; killed", ended=True
+                    )
                 raise ChildGone(self._obituary(), sent=True)
             kind, body = frame
             if kind == REPLY:
@@ -248,8 +263,8 @@ class Child:
             self._stdin.close()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._ended.set()
         self._replies.put(None)
+        self._ended.set()
         if self._on_exit is not None:
             try:
                 self._on_exit(code)

@@ -42,7 +42,10 @@ _CLOSE_GRACE_S: Final = 5.0
 
 
 class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a call may take before its host is killed. `connect_s` covers a slow login."""
+    """How long a call may take before its host is killed; orders wait for a read under way.
+
+    `connect_s` covers a slow login, `history_s` bars and symbols, `order_s` deals as well.
+    """
 
     start_s: float = 30.0
     connect_s: float = 60.0
@@ -146,12 +149,12 @@ class Gateway:
     def order_history(self, from_ns: int) -> list[BrokerOrder]:
         """Return orders done since `from_ns`."""
         op = p.GetOrderHistory(id=self._id(), from_ns=from_ns)
-        return self._ask(op, list[BrokerOrder], self._deadlines.history_s)
+        return self._ask(op, list[BrokerOrder], self._deadlines.order_s)
 
     def deals(self, from_ns: int) -> list[BrokerDeal]:
         """Return deals since `from_ns`, balance operations too."""
         op = p.GetDeals(id=self._id(), from_ns=from_ns)
-        return self._ask(op, list[BrokerDeal], self._deadlines.history_s)
+        return self._ask(op, list[BrokerDeal], self._deadlines.order_s)
 
     def rates(self, symbol: str, from_ns: int, to_ns: int) -> Bars:
         """Return M1 bars that open in [from_ns, to_ns), the forming one too if it is inside."""

@@ -6,7 +6,6 @@ request opens it (lock, module); after that every request is one entry of the ta
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import msgspec
 import structlog
 
 from engine.child.serve import serve
-from engine.model.broker import MarketUpdate
+from engine.model.broker import MarketUpdate, OrderResult
 from engine.model.errors import BrokerError, NotSent, PmproError, StateError
 from engine.terminal import protocol as p
 from engine.terminal import trading
@@ -53,8 +52,6 @@ class Host:
             p.CalcProfit: self._calc_profit,
             p.CalcMargin: self._calc_margin,
             p.Check: lambda op: trading.check(self.session, op.order),
-            p.Send: self._send,
-            p.Modify: self._modify,
             p.Watch: self._watch,
             p.Advance: self._advance,
             p.Control: lambda op: self._control(op.body),
@@ -67,18 +64,34 @@ class Host:
             raise NotSent("terminal host is not open")
         return self._session
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, body: bytes) -> bytes | Iterator[bytes]:
         """Do one operation; every error becomes a failure record."""
         op = _decode_op(body)
-        started_s = time.perf_counter()
+        structlog.contextvars.bind_contextvars(id=op.id)
+        if isinstance(op, p.ORDER_OPS):
+            return self._order(op)
         try:
-            reply = p.Reply(result=msgspec.Raw(_encode(self._table[type(op)](op))))
+            return _success(self._table[type(op)](op))
         except PmproError as error:
-            reply = p.Reply(failure=_failure(error))
-        took_ms = 1000 * (time.perf_counter() - started_s)
-        text = "" if reply.failure is None else reply.failure.text
-        _log.debug("operation", id=op.id, op=type(op).__name__, ms=round(took_ms, 3), failure=text)
-        return _encode(reply)
+            return _failure(error)
+
+    def _order(self, op: p.Send | p.Modify) -> Iterator[bytes]:
+        """Yield SENDING right before an order leaves, then the reply; refusals never leave."""
+        try:
+            prepared = self._prepare(op)
+        except PmproError as error:
+            yield _failure(error)
+            return
+        if isinstance(prepared, dict):
+            yield p.SENDING
+            prepared = trading.send(self.session, prepared)
+        yield _success(prepared)
+
+    def _prepare(self, op: p.Send | p.Modify) -> dict[str, Any] | OrderResult:
+        assert self._config is not None
+        if isinstance(op, p.Modify):
+            return trading.prepare_modify(self.session, op.symbol, op.ticket, op.stop, op.target)
+        return trading.prepare_send(self.session, op.order, checked=self._config.check_orders)
 
     def look(self) -> Iterator[bytes]:
         """Yield what the watcher saw since the last look."""
@@ -110,13 +123,6 @@ class Host:
     def _calc_margin(self, op: p.CalcMargin) -> float:
         return trading.calc_margin(self.session, op.direction, op.symbol, op.lots, op.price)
 
-    def _send(self, op: p.Send) -> Any:
-        assert self._config is not None
-        return trading.send(self.session, op.order, checked=self._config.check_orders)
-
-    def _modify(self, op: p.Modify) -> Any:
-        return trading.modify(self.session, op.symbol, op.ticket, op.stop, op.target)
-
     def _watch(self, op: p.Watch) -> None:
         assert self._watcher is not None
         self.session.ask("terminal_info")
@@ -134,12 +140,22 @@ class Host:
         return control(body)
 
 
-def _failure(error: PmproError) -> p.Failure:
+def _success(result: Any) -> bytes:
+    return _encode(p.Reply(result=msgspec.Raw(_encode(result))))
+
+
+def _failure(error: PmproError) -> bytes:
+    _log.info("operation_failed", error=str(error))
     if isinstance(error, p.CallFailed):
-        return p.Failure(kind="call", code=error.code, text=error.reason, function=error.function)
-    if isinstance(error, NotSent):
-        return p.Failure(kind="refused", text=str(error))
-    return p.Failure(kind="locked" if isinstance(error, StateError) else "config", text=str(error))
+        failure = p.Failure(
+            kind="call", code=error.code, text=error.reason, function=error.function
+        )
+    elif isinstance(error, NotSent):
+        failure = p.Failure(kind="refused", text=str(error))
+    else:
+        kind: p.FailureKind = "locked" if isinstance(error, StateError) else "config"
+        failure = p.Failure(kind=kind, text=str(error))
+    return _encode(p.Reply(failure=failure))
 
 
 def main() -> None:
@@ -147,6 +163,7 @@ def main() -> None:
     # The log file is this process's stderr.
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
-from engine.child.parent import Child, ChildError, ChildGone
+from engine.child.parent import Child, ChildError, ChildFailed, ChildGone, ChildTimeout
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown, PmproError, StateError
 from engine.terminal import protocol as p
 from engine.terminal.turnstile import Turnstile
@@ -185,16 +185,28 @@ class HostLink:
 def _ask(child: Child, op: Any, result_type: type[T], timeout_s: float) -> T:
     """Call the host and say in broker's terms what went wrong."""
     is_order = isinstance(op, p.ORDER_OPS)
-    unknown = OutcomeUnknown if is_order else BrokerError
+    parts: list[bytes] = []
     try:
-        reply = _decode_reply(child.call(_encode(op), timeout_s=timeout_s))
+        body = child.call(_encode(op), timeout_s=timeout_s, on_frame=parts.append)
+        reply = _decode_reply(parts[-1] if is_order else body)
         if reply.failure is None:
             return msgspec.msgpack.decode(reply.result, type=result_type)
     except (ChildError, msgspec.MsgspecError) as error:
-        if isinstance(error, ChildGone) and not error.sent:
+        if is_order and not _certainly_unsent(error, parts):
+            raise OutcomeUnknown(str(error)) from None
+        if is_order or (isinstance(error, ChildGone) and not error.sent):
             raise NotSent(str(error)) from None
-        raise unknown(str(error)) from None
+        raise BrokerError(str(error)) from None
     raise _meaning(reply.failure, is_order=is_order)
+
+
+def _certainly_unsent(error: Exception, parts: list[bytes]) -> bool:
+    """A host that has ended without saying that it was sending has not sent."""
+    if p.SENDING in parts:
+        return False
+    return (isinstance(error, ChildTimeout) and error.ended) or isinstance(
+        error, ChildGone | ChildFailed
+    )
 
 
 def _meaning(failure: p.Failure, *, is_order: bool) -> BrokerError | StateError:

@@ -194,6 +194,11 @@ Op = (
 )
 
 ORDER_OPS: Final = (Send, Modify)
+SENDING: Final = b"sending"
+"""First part of an order's reply, written right before `order_send` is called.
+
+A host that died without having written it has certainly sent nothing.
+"""
 
 FailureKind = Literal["call", "refused", "config", "locked"]
 

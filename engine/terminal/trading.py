@@ -39,11 +39,15 @@ def calc_margin(session: Session, direction: int, symbol: str, lots: float, pric
 
 def check(session: Session, order: OrderRequest) -> OrderResult:
     """Ask whether the terminal would take the order; retcode 0 with error 1 is yes."""
+    session.require_connection()
     return _check(session, _request(session, order))
 
 
-def send(session: Session, order: OrderRequest, *, checked: bool) -> OrderResult:
-    """Send one market order, after `order_check` when `checked`."""
+def prepare_send(
+    session: Session, order: OrderRequest, *, checked: bool
+) -> dict[str, Any] | OrderResult:
+    """Return the request to send, or the broker's refusal when `order_check` gives one."""
+    session.require_connection()
     request = _request(session, order)
     if not order.position:
         _refuse_bad_entry(session, order)
@@ -53,12 +57,30 @@ def send(session: Session, order: OrderRequest, *, checked: bool) -> OrderResult
             if classify(verdict).action in _DEFINITE:
                 return verdict
             raise NotSent(f"order_check answered {verdict.retcode} {verdict.comment}")
-    return _send(session, request)
+    return request
 
 
-def modify(session: Session, symbol: str, ticket: int, stop: float, target: float) -> OrderResult:
-    """Set a position's stop and target; 0.0 removes one."""
-    return _send(session, modify_request(symbol, ticket, stop, target, _facts(session, symbol)))
+def prepare_modify(
+    session: Session, symbol: str, ticket: int, stop: float, target: float
+) -> dict[str, Any]:
+    """Return the request that sets a position's stop and target; 0.0 removes one."""
+    session.require_connection()
+    return modify_request(symbol, ticket, stop, target, _facts(session, symbol))
+
+
+def send(session: Session, request: dict[str, Any]) -> OrderResult:
+    """Send a prepared request; never raises a PmproError, never sends twice."""
+    result = session.api.order_send(request)
+    answer = convert.order_result(result, session.last_error() if result is None else (1, ""))
+    _log.info(
+        "order_send",
+        symbol=request["symbol"],
+        magic=request.get("magic", 0),
+        position=request.get("position", 0),
+        retcode=answer.retcode,
+        error=answer.error,
+    )
+    return answer
 
 
 def _facts(session: Session, symbol: str) -> Any:
@@ -87,24 +109,8 @@ def _refuse_bad_entry(session: Session, order: OrderRequest) -> None:
 
 
 def _check(session: Session, request: dict[str, Any]) -> OrderResult:
-    session.require_connection()
     result = session.api.order_check(request)
     if result is None:
         code, text = session.last_error()
         raise NotSent(f"order_check failed: {code} {text}")
     return convert.order_result(result, (1, ""))
-
-
-def _send(session: Session, request: dict[str, Any]) -> OrderResult:
-    session.require_connection()
-    result = session.api.order_send(request)
-    answer = convert.order_result(result, session.last_error() if result is None else (1, ""))
-    _log.info(
-        "order_send",
-        symbol=request["symbol"],
-        magic=request.get("magic", 0),
-        position=request.get("position", 0),
-        retcode=answer.retcode,
-        error=answer.error,
-    )
-    return answer

@@ -102,6 +102,23 @@ def test_a_host_that_dies_inside_a_send_leaves_it_unknown(make: MakeGateway) -> 
     assert len(gateway.positions()) == 1
 
 
+def test_an_order_that_never_reached_the_module_is_not_unknown(
+    make: MakeGateway, tmp_path: Path
+) -> None:
+    """A terminal that hangs before `order_send` is called: once the host is dead it is certain
+    that nothing was sent, so the symbol need not wait for a reconciliation."""
+    gateway = make()
+    gateway.watch(["EURUSD"], time.time_ns())
+    (tmp_path / "hang_ticks").touch()
+    with_order_deadline(gateway, 0.5)
+    with pytest.raises(NotSent, match="killed"):
+        gateway.send(order())
+    (tmp_path / "hang_ticks").unlink()
+    with_order_deadline(gateway, 20)
+    assert gateway.positions() == []
+    assert classify(gateway.send(order())).filled
+
+
 def test_none_after_sending_is_reconciled_not_repeated(make: MakeGateway) -> None:
     """An IPC timeout's order is in the terminal once, and the verdict is RECONCILE."""
     gateway = make()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.model.broker import OrderRequest
+from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent
 from engine.model.times import NS_PER_HOUR, NS_PER_S
 from engine.terminal import trading
@@ -13,6 +13,11 @@ from tests.terminal.fake_api import FakeApi
 
 NOW_NS = 1_800_000_000 * NS_PER_S
 ORDER = OrderRequest(symbol="A", direction=1, lots=0.1, price=1.1, magic=5, comment="pm1")
+
+
+def send(session: Session, order: OrderRequest, *, checked: bool = False) -> OrderResult:
+    prepared = trading.prepare_send(session, order, checked=checked)
+    return trading.send(session, prepared) if isinstance(prepared, dict) else prepared
 
 
 def session_of(api: FakeApi, *, own_clock: bool = True, **config: object) -> Session:
@@ -49,7 +54,7 @@ def test_the_wrong_account_or_server_is_no_connection(
     with pytest.raises(CallFailed):
         session.positions()
     with pytest.raises(NotSent):
-        trading.send(session, ORDER, checked=True)
+        send(session, ORDER, checked=True)
     assert api.sent == []
 
 
@@ -61,7 +66,7 @@ def test_an_account_switched_later_is_noticed(api: FakeApi) -> None:
     with pytest.raises(BrokerError, match="account 8, configured is 7"):
         session.account()
     with pytest.raises(NotSent):
-        trading.send(session, ORDER, checked=True)
+        send(session, ORDER, checked=True)
     assert api.sent == []
 
 
@@ -70,11 +75,11 @@ def test_the_wrong_clock_stops_entries_and_not_exits(api: FakeApi) -> None:
     session = session_of(api, own_clock=False, server_clock="UTC+2")
     session.connect()
     with pytest.raises(NotSent, match="server clock"):
-        trading.send(session, ORDER, checked=False)
+        send(session, ORDER)
     close = OrderRequest(
         symbol="A", direction=-1, lots=0.1, price=1.1, magic=5, comment="pm1", position=3
     )
-    trading.send(session, close, checked=False)
+    send(session, close)
     assert [request["position"] for request in api.sent] == [3]
 
 
@@ -82,11 +87,11 @@ def test_the_clock_is_measured_again(api: FakeApi) -> None:
     """A broker that changes its clock is noticed within the hour."""
     session = session_of(api, own_clock=False)
     session.connect()
-    trading.send(session, ORDER, checked=False)
+    send(session, ORDER)
     api.now += NS_PER_HOUR
     api.ticks = {"A": (api.now + NS_PER_HOUR, 1.1)}
     with pytest.raises(NotSent, match="server clock"):
-        trading.send(session, ORDER, checked=False)
+        send(session, ORDER)
     assert len(api.sent) == 1
 
 
@@ -95,9 +100,9 @@ def test_a_pipe_error_while_sending_closes_the_door(api: FakeApi) -> None:
     session = session_of(api)
     session.connect()
     session.facts("A")
-    assert trading.send(session, ORDER, checked=False).error == -4
+    assert send(session, ORDER).error == -4
     api.down = (-10001, "IPC send failed")
     session.connected = True
     with pytest.raises(NotSent):
-        trading.send(session, ORDER, checked=True)
+        send(session, ORDER, checked=True)
     assert len(api.sent) == 1
