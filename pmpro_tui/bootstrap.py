@@ -5,9 +5,11 @@ a second run does nothing. Usage: `python bootstrap.py base|test|dev|kernels …
 """
 
 import hashlib
+import json
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,8 +23,12 @@ LOG = VENV / "install.log"
 
 def main(parts: list[str]) -> int:
     """Make the parts that are not there or not up to date; return the exit code."""
-    packages = _hash([ROOT / "pyproject.toml", ROOT / "constraints.txt"])
+    packages = _hash([_packaging(), (ROOT / "constraints.txt").read_bytes()])
     try:
+        if not _is_current("python", _hash([])):
+            _say(f"Creating {VENV.name} with Python {sys.version.split()[0]}")
+            venv.create(VENV, clear=True, with_pip=True)
+            _stamp("python").write_text(_hash([]))
         for part in ["base", *(p for p in parts if p not in ("base", "kernels"))]:
             if not _is_current(part, packages):
                 _install(part)
@@ -35,9 +41,6 @@ def main(parts: list[str]) -> int:
 
 
 def _install(part: str) -> None:
-    if part == "base":
-        _say(f"Creating {VENV.name} with Python {sys.version.split()[0]}")
-        venv.create(VENV, clear=True, with_pip=True)
     target = str(ROOT) if part == "base" else f"{ROOT}[{part}]"
     pip = [str(BIN / "python"), "-m", "pip", "--no-input", "--disable-pip-version-check"]
     pinned = ["--constraint", str(ROOT / "constraints.txt")]
@@ -53,7 +56,8 @@ def _install(part: str) -> None:
 
 
 def _compile() -> None:
-    sources = _hash(p for name in KERNEL_PACKAGES for p in sorted((ROOT / name).rglob("*.py")))
+    paths = (p for name in KERNEL_PACKAGES for p in sorted((ROOT / name).rglob("*.py")))
+    sources = _hash(path.read_bytes() for path in paths)
     stamp = _stamp("kernels")
     if stamp.exists():
         made_from, _, cache = stamp.read_text().partition("\n")
@@ -107,11 +111,18 @@ def _stamp(part: str) -> Path:
     return VENV / f".installed-{part}"
 
 
-def _hash(paths: Iterable[Path]) -> str:
+def _packaging() -> bytes:
+    """Return the part of pyproject.toml that decides what is installed."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    chosen = (content["build-system"], content["project"], content["tool"]["setuptools"])
+    return json.dumps(chosen, sort_keys=True).encode()
+
+
+def _hash(parts: Iterable[bytes]) -> str:
     # The place and the Python are in it: an environment survives neither being moved nor upgraded.
     digest = hashlib.sha256(f"{ROOT} {sys.version_info[:3]}".encode())
-    for path in paths:
-        digest.update(path.read_bytes())
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()
 
 
