@@ -156,7 +156,9 @@ class EmbeddedServer:
     def _hold(self, wait_s: float) -> None:
         if self._lock is not None:
             return
-        self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Both nobody else's: the state directory may be new as well.
+        self._dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._dir.mkdir(exist_ok=True, mode=0o700)
         descriptor = os.open(self._dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + wait_s
         while True:
