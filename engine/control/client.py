@@ -5,7 +5,6 @@ kill. A lost connection is opened again at the next call.
 """
 
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Callable
@@ -63,7 +62,7 @@ class ControlClient:
         self._role = role
         self._mode = mode
         self.account = account
-        self._client = client or secrets.token_hex(8)
+        self._client = client or os.urandom(8).hex()
         self._timeout_s = timeout_s
         self._sock: socket.socket | None = None
         self._known_instance = ""
@@ -184,7 +183,7 @@ def new_command(
 ) -> Command:
     """Return a command with a new id, stamped now."""
     return Command(
-        id=secrets.token_hex(8),
+        id=os.urandom(8).hex(),
         name=name,
         target=target,
         value=value,

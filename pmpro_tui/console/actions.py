@@ -50,7 +50,7 @@ class Action:
 
 
 def _targeted(context: Context) -> str | None:
-    return None if context.target else "no strategy is selected"
+    return None if context.target else "nothing of ours is selected"
 
 
 def _fresh(context: Context) -> str | None:

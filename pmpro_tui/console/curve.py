@@ -33,11 +33,10 @@ def curve_lines(points: Sequence[Point], width: int, height: int) -> list[Line]:
     for y, row in enumerate(rows):
         label = labels[0] if y == 0 else labels[1] if y == len(rows) - 1 else ""
         lines.append(line(" ", Span(row, "plot"), " ", Span(f"{label:>{label_width}}", "muted")))
-    span_text = duration(usable[-1][0] - usable[0][0])
     first, last = clock(usable[0][0])[:5], clock(usable[-1][0])[:5]
     axis = spread(
         line(Span(f" {first}", "muted")),
-        line(Span(f"{span_text}  {last}" if plot_width > 24 else last, "muted")),
+        line(Span(last, "muted")),
         plot_width + 1,
     )
     return [*lines, axis]
@@ -63,15 +62,31 @@ def braille(points: Sequence[Point], width: int, height: int, low: float, high: 
 
 
 def decimated(points: Sequence[Point], n: int) -> list[tuple[float, float]]:
-    """Return at most `n` pairs (least, last) of consecutive runs of points."""
-    count = min(n, len(points))
+    """Return `n` pairs (least, last): of runs of points, or between points if there are fewer."""
+    count = len(points)
+    if count < n:
+        values = [_between(points, i * (count - 1) / (n - 1)) for i in range(n)]
+        return [(value, value) for value in values]
     pairs = []
-    for i in range(count):
-        run = points[i * len(points) // count : (i + 1) * len(points) // count]
+    for i in range(n):
+        run = points[i * count // n : (i + 1) * count // n]
         pairs.append((min(p[1] for p in run), run[-1][1]))
-    if count == n:
-        return pairs
-    return [pairs[i * count // n] for i in range(n)]
+    return pairs
+
+
+def _between(points: Sequence[Point], place: float) -> float:
+    index = min(int(place), len(points) - 2)
+    share = place - index
+    return points[index][1] * (1.0 - share) + points[index + 1][1] * share
+
+
+def change_text(points: Sequence[Point]) -> str:
+    """Return how long the curve is and what it gained, in words of the title."""
+    usable = [p for p in points if math.isfinite(p[1])]
+    if len(usable) < 2 or usable[0][1] <= 0.0:
+        return ""
+    gained = usable[-1][1] / usable[0][1] - 1.0
+    return f"{duration(usable[-1][0] - usable[0][0])} {100 * gained:+.2f}%".replace("-", "−")
 
 
 def duration(length_ns: int) -> str:

@@ -69,7 +69,9 @@ class TypedWord(ModalScreen[bool]):
         with Vertical(classes="dialog"):
             yield Label(self._heading, classes="heading", markup=False)
             yield Label(self._body, classes="body", markup=False)
-            yield Input(placeholder=f"type {self._word} to confirm", id="word")
+            yield Input(
+                placeholder=f"type {self._word} to confirm", id="word", select_on_focus=False
+            )
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel")
                 yield Button(self._word.capitalize(), id="confirm", disabled=True)
@@ -128,7 +130,8 @@ class Help(ModalScreen[None]):
         """Lay out the table."""
         with VerticalScroll(classes="dialog -help", can_focus=False):
             yield Label("Keys", classes="heading")
-            yield Static("\n".join(help_lines(self._actions_context)), markup=False)
+            text = "\n".join(help_lines(self._actions_context))
+            yield Static(text, markup=False, id="keys")
             yield Label("ctrl+p: palette · ctrl+z: suspend · esc: close", classes="hint")
 
     def action_leave(self) -> None:

@@ -3,7 +3,7 @@
 Commands have connections of their own, so that a kill never waits for a fetch that hangs.
 """
 
-import secrets
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -53,7 +53,7 @@ class SocketFeed:
         self._path = path
         self._mode = mode
         self._role = role
-        self._client = secrets.token_hex(8)
+        self._client = os.urandom(8).hex()
         self._account = account
         self._poll = self._connection(_FETCH_S)
 

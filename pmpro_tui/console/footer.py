@@ -3,6 +3,8 @@
 from pmpro_tui.console.actions import ACTIONS, Context, why_not
 from pmpro_tui.console.text import Line, Span, fit, line_width
 
+_ROOMY = 100
+
 
 def footer_line(context: Context, pending: str, width: int) -> Line:
     """Return the footer: the target first, then as many keys as fit; impossible ones muted."""
@@ -13,20 +15,17 @@ def footer_line(context: Context, pending: str, width: int) -> Line:
     if len(head.text) > width // 3:
         head = Span(fit(head.text, width // 3), head.tone)
     left = width - line_width(Line((head,)))
-    chosen = []
-    ranked = sorted((a for a in ACTIONS if a.rank is not None), key=lambda a: a.rank or 0)
-    for action in ranked:
-        size = len(action.shown) + len(action.label) + 3
+    roomy = width >= _ROOMY
+    parts = [head]
+    for action in sorted((a for a in ACTIONS if a.rank is not None), key=lambda a: a.rank or 0):
+        able = why_not(action, context) is None
+        # Brackets tell a disabled action where there is no colour.
+        shape = ("  {} ", "{}") if able and roomy else (" {}:", "{}") if able else (" {}", "({})")
+        key = Span(shape[0].format(action.shown), "accent" if able else "muted")
+        label = Span(shape[1].format(action.label), "" if able else "muted")
+        size = line_width(Line((key, label)))
         if size > left:
             break
-        chosen.append(action)
+        parts += [key, label]
         left -= size
-    parts = [head]
-    for action in chosen:
-        able = why_not(action, context) is None
-        parts += [
-            Span(f" {action.shown}", "accent" if able else "muted"),
-            # Brackets tell a disabled action where there is no colour.
-            Span(f" {action.label} " if able else f"({action.label})", "" if able else "muted"),
-        ]
     return Line(tuple(parts))

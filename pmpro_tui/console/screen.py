@@ -17,7 +17,7 @@ from pmpro_tui.console import eventlog, positions, strategies, worker
 from pmpro_tui.console.actions import ACTIONS, Context
 from pmpro_tui.console.columns import fitted
 from pmpro_tui.console.commands import Commands
-from pmpro_tui.console.curve import curve_lines
+from pmpro_tui.console.curve import change_text, curve_lines
 from pmpro_tui.console.feed import Feed
 from pmpro_tui.console.footer import footer_line
 from pmpro_tui.console.gauges import gauge_lines, risk_line
@@ -26,7 +26,7 @@ from pmpro_tui.console.link import Link
 from pmpro_tui.console.messages import Answered, Fetched, Opened, Step
 from pmpro_tui.console.statusline import status_line
 from pmpro_tui.console.table import Table, title_line
-from pmpro_tui.console.text import Line, Span, line, money, spread
+from pmpro_tui.console.text import Line, Span, line, spread
 
 PANELS = ("strategies", "positions", "risk", "equity", "events")
 RESORT_AFTER_S = 2.0
@@ -251,10 +251,12 @@ class MainScreen(Screen[None]):
 
     def _target(self) -> tuple[str, str]:
         """Return the name that commands hit, and its state: a position's owner, or a strategy."""
-        position = self.positions.selected if self.active == "positions" else None
-        if position is not None:
-            name = "" if position.owner == positions.EXTERNAL else position.owner
+        if self.active == "positions":
+            position = self.positions.selected
+            if position is None or position.owner == positions.EXTERNAL:
+                return "", ""
             views = self.shown.strategies if self.shown else ()
+            name = position.owner
             return name, next((str(s.state) for s in views if s.name == name), "")
         chosen = self.strategies.selected
         return (chosen.name, chosen.state) if chosen is not None else ("", "")
@@ -427,7 +429,7 @@ class MainScreen(Screen[None]):
 
     def _paint_curve(self, width: int, height: int) -> list[Line]:
         now = self.shown
-        note = f"{money(now.risk.equity_ccy)} {now.currency}" if now and now.equity_points else ""
+        note = change_text(now.equity_points) if now else ""
         title = [] if self.narrow else [title_line("Equity", note, width, active=False)]
         if now is None:
             return title

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from engine.model.snapshot import StrategyView
 from pmpro_tui.console.columns import Column
-from pmpro_tui.console.text import NONE, Span, gain, percent
+from pmpro_tui.console.text import Span, figure, gain, percent
 
 _STATE_TONES: Final = {
     "ON": "good",
@@ -88,7 +88,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
     ),
     _View(
         header="Score",
-        cell=lambda s: Span(NONE if s.score != s.score else f"{s.score:.2f}".replace("-", "−")),
+        cell=lambda s: Span(figure(s.score)),
         least=5,
         most=6,
         rank=8,

@@ -74,6 +74,15 @@ def gain(amount_ccy: float) -> Span:
     return Span(f"{amount_ccy:+,.2f}".replace("-", "−"), "good" if amount_ccy > 0.0 else "bad")
 
 
+def figure(value: float) -> str:
+    """Return a plain figure in at most five cells, with the digits that fit."""
+    if math.isnan(value):
+        return NONE
+    size = abs(value)
+    text = f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
+    return text.replace("-", "−") if size < 9999.5 else ("−" if value < 0 else "+") + "∞"
+
+
 def percent(fraction: float, digits: int = 1) -> str:
     """Return a fraction as per cent."""
     return NONE if math.isnan(fraction) else f"{100.0 * fraction:.{digits}f}%"

@@ -1,8 +1,14 @@
 """A scripted feed and a frozen clock: the console's engine in tests."""
 
+import asyncio
 import math
 import threading
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 from engine.model.errors import ControlError
 from engine.model.snapshot import (
@@ -204,8 +210,9 @@ class ScriptedFeed:
             raise self.failure
         if since == self.version:
             return None
-        fresh = self.now()
-        return fresh
+        now = self.now()
+        fresh = tuple(event for event in now.events if event.seq > events_after)
+        return msgspec.structs.replace(now, events=fresh)
 
     def send(self, command: Command) -> Reply:
         self.sent.append(command)
@@ -228,3 +235,30 @@ def console(feed: ScriptedFeed, **options: object) -> ConsoleApp:
 
 
 LOST = ControlError("connection lost: broken pipe")
+
+
+async def settle(pilot: Any, app: ConsoleApp) -> None:
+    """Wait until the first snapshot is drawn."""
+    await until(pilot, lambda: app.main.shown is not None)
+    await pilot.pause()
+
+
+async def until(pilot: Any, condition: Callable[[], bool], deadline_s: float = 10.0) -> None:
+    """Wait for what a thread brings about."""
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, "deadline"
+        await pilot.pause(0.005)
+
+
+def drive(
+    app: ConsoleApp, script: Callable[[Any], Awaitable[None]], size: tuple[int, int] = (120, 40)
+) -> None:
+    """Run a console headless, and `script` on it once the first snapshot is drawn."""
+
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot, app)
+            await script(pilot)
+
+    asyncio.run(run())

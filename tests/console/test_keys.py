@@ -1,0 +1,368 @@
+"""What keys do: each sends exactly its command, and nothing else ever does."""
+
+import threading
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from textual.widgets import Button, Input
+
+from engine.model.snapshot import Reply
+from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.app import ConsoleApp
+from pmpro_tui.console.dialogs import Confirm, Help, TypedWord
+from tests.console.scripted import (
+    LOST,
+    START_NS,
+    Clock,
+    ScriptedFeed,
+    console,
+    drive,
+    positions,
+    risk,
+    until,
+)
+
+HALTED = {"state": "HALTED", "state_reason": "halted by root", "risk": risk(0.09)}
+
+
+@pytest.fixture
+def feed() -> ScriptedFeed:
+    return ScriptedFeed(Clock())
+
+
+def sent(feed: ScriptedFeed) -> list[tuple[str, str, float]]:
+    return [(command.name, command.target, command.value) for command in feed.sent]
+
+
+def footer(app: ConsoleApp) -> str:
+    return str(app.main.query_one("#footer").text)  # type: ignore[attr-defined]
+
+
+COMMANDS = {
+    "K": ("kill", "eur-ma-14", 0.0),
+    "j K": ("kill", "eur-rsi-17", 0.0),
+    "j j k K": ("kill", "eur-rsi-17", 0.0),
+    "down down up K": ("kill", "eur-rsi-17", 0.0),
+    "G K": ("kill", "xau-macd-83", 0.0),
+    "end home K": ("kill", "eur-ma-14", 0.0),
+    "j d": ("disable", "eur-rsi-17", 0.0),
+    "j j j j j j e": ("enable", "gbp-ma-32", 0.0),
+    "X": ("halt", "", 0.0),
+    "ctrl+x y": ("flatten", "", 0.0),
+    "ctrl+x tab enter": ("flatten", "", 0.0),
+    "plus": ("speed", "", 120.0),
+    "minus": ("speed", "", 30.0),
+    "tab g K": ("kill", "eur-trend", 0.0),
+    "tab g j j K": ("kill", "yen", 0.0),
+    "tab tab K": ("kill", "eur-ma-14", 0.0),
+    "Q s t o p enter": ("stop", "", 0.0),
+}
+
+
+def test_a_key_sends_exactly_its_command(feed: ScriptedFeed) -> None:
+    """An action sends one command, naming its target, the picture it was given on and its time."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        for keys, expected in COMMANDS.items():
+            feed.sent.clear()
+            while app.main.active != "strategies":
+                app.main.step_panel(1)
+            await pilot.press("g", *keys.split())
+            await until(pilot, lambda: bool(feed.sent))
+            await pilot.pause()
+            assert sent(feed) == [expected], keys
+            command = feed.sent[0]
+            assert (command.seen_version, command.sent_ns) == (1, START_NS)
+
+    drive(app, script)
+
+
+def test_resume_needs_the_word(feed: ScriptedFeed) -> None:
+    """Resuming starts on Cancel and is sent only after the typed word."""
+    feed.changes = HALTED
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("r")
+        assert isinstance(app.screen, TypedWord)
+        assert app.focused is not None
+        assert app.focused.id == "cancel"
+        await pilot.press("enter")
+        assert app.screen is app.main
+        await pilot.press("r", *"resum", "enter")
+        assert isinstance(app.screen, TypedWord)
+        assert app.screen.query_one("#confirm", Button).disabled
+        assert not feed.sent
+        await pilot.press("e", "enter")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("resume", "", 0.0)]
+
+
+def test_a_confirmation_starts_on_cancel_and_states_what_it_hits(feed: ScriptedFeed) -> None:
+    """Flattening asks once, with account, count and volume; enter alone does nothing."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("ctrl+x")
+        assert isinstance(app.screen, Confirm)
+        text = "\n".join(str(label.render()) for label in app.screen.query("Label"))
+        assert "DEMO account 10012345 on PmproSim-Demo" in text
+        assert "5 open positions, 2.13 lots" in text
+        await pilot.press("enter")
+        assert app.screen is app.main
+        await pilot.press("ctrl+x", "escape", "ctrl+x", "n")
+        assert app.screen is app.main
+
+    drive(app, script)
+    assert not feed.sent
+
+
+def test_stop_without_positions_asks_simply(feed: ScriptedFeed) -> None:
+    """Without open positions, stopping needs one confirmation and no word."""
+    feed.changes = {"positions": ()}
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("Q")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("y")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("stop", "", 0.0)]
+
+
+def test_readonly_refuses_every_command(feed: ScriptedFeed) -> None:
+    """A read-only console sends nothing, whatever is pressed, and says so."""
+    feed.changes = HALTED
+    app = console(feed, readonly=True)
+
+    async def script(pilot: Any) -> None:
+        for action in ACTIONS:
+            if action.kind in ("reduce", "add"):
+                await pilot.press(action.keys[0])
+                assert app.screen is app.main, action.name
+        assert "READ-ONLY" in app.main.query_one("#status").text  # type: ignore[attr-defined]
+        assert "K(Kill)" in footer(app).replace(" ", "")
+
+    drive(app, script)
+    assert not feed.sent
+
+
+PIECES = (
+    "escape left_square_bracket K",
+    "left_square_bracket K",
+    "escape left_square_bracket 1 semicolon 5 K",
+    "alt+shift+o X",
+    "escape O X",
+)
+
+
+def test_a_split_escape_sequence_is_no_key(feed: ScriptedFeed) -> None:
+    """The last letter of a sequence that arrives in pieces does not act; the next key does."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        for pieces in PIECES:
+            await pilot.press(*pieces.split())
+            await pilot.pause()
+            assert not feed.sent, pieces
+            await pilot.press("X")
+            await until(pilot, lambda: bool(feed.sent))
+            assert sent(feed) == [("halt", "", 0.0)], pieces
+            feed.sent.clear()
+        await pilot.press("escape", "left_square_bracket")
+        feed.clock.advance(1.1)
+        await pilot.press("K")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+
+
+def test_a_lone_escape_does_not_hold_keys_up(feed: ScriptedFeed) -> None:
+    """Leaving a question with escape and killing right after works."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("ctrl+x", "escape", "K")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("kill", "eur-ma-14", 0.0)]
+
+
+def test_kill_works_while_a_fetch_hangs(feed: ScriptedFeed) -> None:
+    """A fetch that does not return delays no command."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        feed.hang = threading.Event()
+        app.main.tick()
+        started_s = time.monotonic()
+        await pilot.press("K")
+        await until(pilot, feed.answered.is_set)
+        assert time.monotonic() - started_s < 1.0
+        feed.hang.set()
+
+    drive(app, script)
+    assert sent(feed) == [("kill", "eur-ma-14", 0.0)]
+
+
+def test_a_lost_picture_keeps_nobody_from_reducing_risk(feed: ScriptedFeed) -> None:
+    """While snapshots fail, what reduces risk is still sent; what adds risk is not."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        feed.failure = LOST
+        app.main.tick()
+        await until(pilot, lambda: app.main.link.word == "LOST")
+        await pilot.press("j", "j", "j", "j", "j", "j", "e", "plus")
+        assert not feed.sent
+        await pilot.press("K", "X", "d")
+        await until(pilot, lambda: len(feed.sent) == 3)
+
+    drive(app, script)
+    assert {name for name, _, _ in sent(feed)} == {"kill", "halt", "disable"}
+
+
+def test_the_toast_names_what_was_hit(feed: ScriptedFeed) -> None:
+    """The operator reads the target and the engine's reply, good or bad."""
+    app = console(feed)
+    feed.reply = Reply(ok=False, text="no such [strategy]")
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("j", "K")
+        await until(pilot, lambda: len(app._notifications) > 0)
+        toast = next(iter(app._notifications))
+        assert toast.title == "Kill eur-rsi-17"
+        assert toast.message == "no such [strategy]"
+        assert toast.severity == "error"
+
+    drive(app, script)
+
+
+def test_keys_work_while_the_filter_is_closed_and_type_while_it_is_open(
+    feed: ScriptedFeed,
+) -> None:
+    """Letters go to an open filter and nowhere else; the footer names what remains selected."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("slash", *"xau KILL")
+        assert not feed.sent
+        assert app.main.query_one("#filter", Input).value == "xau KILL"
+        await pilot.press("escape")
+        assert app.main.query_one("#filter", Input).value == ""
+        await pilot.press("slash", *"gbp", "enter")
+        assert "gbp-ma-32" in footer(app)
+        await pilot.press("K")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("kill", "gbp-ma-32", 0.0)]
+
+
+def test_the_cursor_follows_its_strategy(feed: ScriptedFeed) -> None:
+    """Rows that come and go do not move the cursor to another strategy; a gone one leaves none."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("j", "j")
+        rows = feed.now().strategies
+        chosen = rows[2]
+        for version, changed in ((2, rows[::-1]), (3, rows[2:])):
+            feed.version, feed.changes = version, {"strategies": changed}
+            app.main.tick()
+            await until(pilot, lambda: app.main.shown.version == feed.version)  # type: ignore[union-attr]
+            assert app.main.strategies.selected == chosen
+        feed.version, feed.changes = 4, {"strategies": rows[:2]}
+        app.main.tick()
+        await until(pilot, lambda: app.main.shown.version == 4)  # type: ignore[union-attr]
+        assert app.main.strategies.selected is None
+        await pilot.press("K")
+        assert not feed.sent
+
+    drive(app, script)
+
+
+def test_an_external_position_is_nobodys_target(feed: ScriptedFeed) -> None:
+    """A kill on a position that is not ours hits nothing, least of all a hidden strategy."""
+    feed.changes = {"positions": positions()[-1:]}
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("tab", "K")
+        assert "nothing selected" in footer(app)
+
+    drive(app, script)
+    assert not feed.sent
+
+
+def test_rows_keep_their_places_for_two_seconds_after_a_key(feed: ScriptedFeed) -> None:
+    """A sorted table re-sorts only when the operator's hands have been off the keys."""
+    app = console(feed)
+
+    def order() -> list[str]:
+        return [row.name for row in app.main.strategies._rows]
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("s")
+        before = order()
+        rows = feed.now().strategies
+        assert before[0] == max(rows, key=lambda s: s.pnl_today_ccy).name
+        last = next(s for s in rows if s.name == before[-1])
+        best = msgspec.structs.replace(last, pnl_today_ccy=9e6)
+        feed.changes = {"strategies": tuple(best if s.id == best.id else s for s in rows)}
+        for version, seconds, held in ((2, 1.9, True), (3, 0.2, False)):
+            feed.version = version
+            feed.clock.advance(seconds)
+            app.main.tick()
+            await until(pilot, lambda: app.main.shown.version == feed.version)  # type: ignore[union-attr]
+            assert (order() == before) is held
+        assert order()[0] == best.name
+
+    drive(app, script)
+
+
+def test_help_lists_every_action_and_why_not(feed: ScriptedFeed) -> None:
+    """Bindings, help and footer come from one table; a disabled action says why."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, Help)
+        text = str(app.screen.query_one("#keys").render())
+        for action in ACTIONS:
+            assert action.help in text
+        assert "not now: nothing to resume: the engine is ACTIVE" in text
+        await pilot.press("K")
+        assert not feed.sent
+
+    drive(app, script)
+    bound = {key for action in ACTIONS for key in action.keys}
+    assert bound <= set(app.main._bindings.key_to_bindings)
+
+
+def test_no_safety_key_ends_an_escape_sequence() -> None:
+    """No command hangs on a letter that a terminal sends last in a sequence."""
+    letters = {*"ABCDEFHPQRSZ~"} - {"Q"}  # Q asks before it does anything
+    for action in ACTIONS:
+        if action.kind in ("reduce", "add"):
+            assert not letters & set(action.keys), action.name
+
+
+def test_detaching_leaves_the_engine_alone(feed: ScriptedFeed) -> None:
+    """q ends the console, sends nothing, and says that the engine keeps running."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("q")
+
+    drive(app, script)
+    assert not feed.sent
+    assert "keeps running" in str(app.return_value)
