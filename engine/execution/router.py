@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from engine.execution.journal import Journal
 from engine.execution.outcomes import deals_of, done
 from engine.execution.terminal import Terminal
 from engine.model.broker import OrderRequest, OrderResult
-from engine.model.errors import BrokerError, JournalError, NotSent, OutcomeUnknown
+from engine.model.errors import BrokerError, NotSent, OutcomeUnknown
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.times import NS_PER_HOUR
 from engine.terminal.retcodes import Action, classify
@@ -43,19 +42,24 @@ def request_of(intent: Intent) -> OrderRequest:
 
 
 class Router:
-    """Sends intents through the terminal, never one twice."""
+    """Sends intents through the terminal, never one twice.
+
+    `begin` makes a phase's intents durable and tells whether it could; `last_id` is the highest
+    intent id ever used.
+    """
 
     def __init__(
         self,
         terminal: Terminal,
-        journal: Journal,
+        begin: Callable[[Sequence[Intent]], bool],
+        last_id: int,
         *,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._terminal = terminal
-        self._journal = journal
+        self._begin = begin
         self._pause = pause
-        self._last_id = journal.last_intent_id()
+        self._last_id = last_id
 
     def new_id(self) -> int:
         """Return the next intent id; ids are never used again."""
@@ -73,12 +77,7 @@ class Router:
         """
         if not intents:
             return []
-        try:
-            self._journal.commit(intents=intents)
-            no_entries = False
-        except JournalError as e:
-            log.critical("intents_not_journaled", error=str(e))
-            no_entries = True
+        no_entries = not self._begin(intents)
         outcomes: list[Outcome] = []
         for intent in intents:
             if not allowed(intent) or (no_entries and intent.action == "OPEN"):
@@ -132,6 +131,10 @@ class Router:
 
 def _judged(intent: Intent, result: OrderResult) -> Outcome:
     verdict = classify(result)
+    if verdict.name == "POSITION_CLOSED" and intent.action == "CLOSE":
+        # The broker was faster (a stop, a hand): its own deal is booked at the next look.
+        detail = "already closed at the broker"
+        return _outcome(intent, IntentState.REJECTED, retcode=result.retcode, detail=detail)
     state = {
         Action.OK: IntentState.DONE,
         Action.RECONCILE: IntentState.UNKNOWN,

@@ -53,7 +53,7 @@ class Commands:
         trader = self._trader()
         if trader is not None:
             self._inbox.run(
-                lambda: trader.audit(
+                lambda: trader.recorder.audit(
                     "COMMAND", _details(command, actor, reason), actor=actor.user, status="FAILED"
                 )
             )
@@ -78,8 +78,9 @@ class Commands:
     def _carry_out(self, trader: "Trader", command: Command, actor: Actor, text: str) -> str:
         """Journal and pursue, on the engine thread."""
         text = text or self._switch(trader, command)
-        trader.audit("COMMAND", _details(command, actor, text), actor=actor.user)
-        trader.save(flags={"flattening": trader.flattening is not None})
+        trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
+        trader.recorder.flag(flattening=trader.flattening is not None)
+        trader.save()
         trader.pursue()
         return text
 

@@ -164,7 +164,7 @@ class Engine:
             trader.settle_unknown()
         except BrokerError as e:
             log.warning("stopping_with_unknown_outcomes", error=str(e))
-        trader.audit("COMMAND", {"command": "stop", "reason": self._stop_reason})
+        trader.recorder.audit("COMMAND", {"command": "stop", "reason": self._stop_reason})
         trader.save()
         self._trader = None
 
@@ -298,7 +298,7 @@ class Engine:
             trader.core.account[0]["entries_halted"] = 1
             self._publisher.reason = "does not balance with the terminal: see events, then resume"
         records.add_portfolio_rows(trader)
-        trader.audit("COMMAND", {"command": "start", "unbalanced": complaints})
+        trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})
         trader.save()
         gateway.watch([spec.name for spec in compiled.symbols], since_ns)
 
@@ -355,7 +355,7 @@ class Engine:
         try:
             if now_s - self._looked_s >= BROKER_LOOK_S:
                 self._looked_s = now_s
-                trader.book_broker_closes()
+                trader.positions.book_broker_closes()
             if now_s - self._settled_s >= UNKNOWN_LOOK_S:
                 self._settled_s = now_s
                 trader.settle_unknown()

@@ -9,11 +9,10 @@ from engine.model.broker import AccountState
 from engine.model.snapshot import RiskView, Snapshot
 from engine.runtime.events import EventLog
 from engine.runtime.settings import Settings
-from engine.runtime.trader import Trader
+from engine.runtime.trader import EQUITY_POINTS_KEPT, Trader
 from engine.runtime.views import position_views, risk_view, strategy_views
 
 EVERY_S = 0.2
-EQUITY_POINTS_KEPT = 2000
 
 State = Literal["STARTING", "ACTIVE", "REDUCING", "HALTED", "STOPPING"]
 

@@ -80,7 +80,7 @@ def add_portfolio_rows(trader: "Trader") -> None:
     slots, now_ns = trader.core.slots, int(trader.core.account[0]["batch_ns"])
     n_books = len({slot.book.name for slot in trader.compiled.slots})
     for index, slot in enumerate(trader.compiled.slots):
-        trader.add_record(
+        trader.recorder.add(
             StrategyRow(
                 name=slot.book.name,
                 kind="ENSEMBLE",
@@ -94,7 +94,7 @@ def add_portfolio_rows(trader: "Trader") -> None:
         slot = trader.compiled.slots[int(trader.core.members[index]["slot"])]
         if strategy.name == slot.book.name:
             continue
-        trader.add_record(
+        trader.recorder.add(
             StrategyRow(
                 name=strategy.name,
                 kind=strategy.kind,
@@ -128,15 +128,15 @@ def add_batch_rows(trader: "Trader") -> None:
         for view in position_views(trader)
         if view.owner != "EXTERNAL"
     ]
-    trader.add_record(PositionsRow(time_ns=now_ns, positions=items))
-    trader.add_record(
+    trader.recorder.add(PositionsRow(time_ns=now_ns, positions=items))
+    trader.recorder.add(
         MetricsRow(
             date=iso_utc(int(account["server_day"]) * NS_PER_DAY)[:10],
             total_balance=float(account["balance_ccy"]),
             equity=equity,
             drawdown_pct=100.0 * float(account["drawdown_frac"]),
             daily_pl=equity - float(account["day_start_equity_ccy"]),
-            win_rate=trader.ledger.win_rate(),
+            win_rate=trader.positions.ledger.win_rate(),
             sharpe_ratio=None,
             leverage=float(account["gross_exposure_ccy"]) / equity if equity > 0 else 0.0,
             time_ns=now_ns,

@@ -153,7 +153,7 @@ class _Replay:
             now_ns=lambda: self._market_ns,
             record_bars=False,
         )
-        trader.on_closed = self._trades.append
+        trader.positions.on_closed = self._trades.append
         trader.on_mark = lambda batch_ns: self._equity.append(_point(trader, batch_ns))
         return trader
 
@@ -168,7 +168,7 @@ class _Replay:
         trader.take_quotes(update, fresh_from_ns=0)
         trader.flattening = ExitReason.END
         trader.pursue()
-        if trader.open_profits_ccy():
+        if trader.positions.any_open():
             raise StateError("replay: positions are still open after the last batch")
         balance_ccy = float(trader.core.account[0]["balance_ccy"])
         self._equity[-1] = msgspec.structs.replace(

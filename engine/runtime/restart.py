@@ -47,15 +47,15 @@ def reconcile(trader: Trader, journal: Journal) -> list[str]:
         if slot is None:
             orphans.append(f"intent {intent.id} of {intent.book}: unsettled, and its book is gone")
         else:
-            trader.mark_unknown(msgspec.structs.replace(intent, slot=slot))
+            trader.positions.mark_unknown(msgspec.structs.replace(intent, slot=slot))
     trader.settle_unknown()
-    trader.book_broker_closes()
-    positions = trader.positions()
-    return orphans + _slot_complaints(trader, positions) + _owner_complaints(trader)
+    trader.positions.book_broker_closes()
+    found = trader.positions.read()
+    return orphans + _slot_complaints(trader, found) + _owner_complaints(trader)
 
 
-def _slot_complaints(trader: Trader, positions: Iterable[BrokerPosition]) -> list[str]:
-    by_id = {p.identifier: p for p in positions}
+def _slot_complaints(trader: Trader, found: Iterable[BrokerPosition]) -> list[str]:
+    by_id = {p.identifier: p for p in found}
     complaints = []
     for index in np.flatnonzero(trader.core.positions["direction"] != 0):
         held = trader.core.positions[int(index)]
@@ -74,6 +74,6 @@ def _slot_complaints(trader: Trader, positions: Iterable[BrokerPosition]) -> lis
 def _owner_complaints(trader: Trader) -> list[str]:
     return [
         f"position {p.ticket} {p.symbol} {p.lots:g} lots carries our magic, nobody here owns it"
-        for p in trader.external
-        if book_of(p.magic) in trader.known_books() and not trader.is_unknown(p.magic)
+        for p in trader.positions.external
+        if book_of(p.magic) in trader.known_books() and not trader.positions.is_unknown(p.magic)
     ]

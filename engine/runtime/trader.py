@@ -4,42 +4,38 @@ One thread owns a Trader. Other threads may set kill, halt and flatten flags dir
 (`engine.decision.switches`): they are plain stores that the next decision reads.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from engine.decision.account import guard, open_profit_ccy, roll_day, set_quote, update_conversions
+from engine.decision.account import guard, roll_day, set_quote, update_conversions
 from engine.decision.batch import N_REFUSALS, begin_batch, decide_entries, decide_exits
-from engine.decision.entries import apply_open, cancel_entry, entry_levels
-from engine.decision.exits import apply_close, exit_price
+from engine.decision.entries import entry_levels
+from engine.decision.exits import exit_price, wants_exit
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.signals import combine, take_signal
 from engine.decision.switches import flatten, quarantine
 from engine.execution.journal import CoreState, Journal
-from engine.execution.ledger import ClosedTrade, Ledger
-from engine.execution.reconcile import Reconciler
+from engine.execution.ledger import Ledger
 from engine.execution.router import Router
 from engine.execution.terminal import Terminal
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.broker import BrokerDeal, BrokerPosition, MarketUpdate
-from engine.model.errors import BrokerError, JournalError
-from engine.model.orders import Intent, IntentState, Outcome, magic_of
+from engine.model.broker import MarketUpdate
+from engine.model.errors import BrokerError
+from engine.model.orders import Intent, Outcome, magic_of
 from engine.model.reasons import ExitReason
-from engine.model.records import AuditRow, Record
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
-from engine.model.times import NS_PER_HOUR, NS_PER_S
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
 from engine.runtime.hosts import Hosts
-from engine.runtime.records import bars_row, order_row, signal_row
+from engine.runtime.positions import Positions, or_zero
+from engine.runtime.recorder import Recorder
+from engine.runtime.records import bars_row, signal_row
 
-# DEAL_REASON_* of MetaTrader's deals.
-_DEAL_REASONS = {4: ExitReason.STOP, 5: ExitReason.TARGET, 6: ExitReason.STOP_OUT}
-RETRY_S = 1.0
+EQUITY_POINTS_KEPT = 2000
 
 
 class Saved(msgspec.Struct):
@@ -74,18 +70,22 @@ class Trader:
             [f"{s.book.name}/{s.symbol}" for s in compiled.slots],
             [s.name for s in compiled.strategies],
         )
-        self.ledger = Ledger(account=account)
+        self.recorder = Recorder(journal, events, now_ns)
+        self.positions = Positions(
+            compiled,
+            self.core,
+            terminal=terminal,
+            recorder=self.recorder,
+            events=events,
+            account=account,
+            now_ns=now_ns,
+        )
         self.equity_points: list[tuple[int, float]] = []
-        self.external: tuple[BrokerPosition, ...] = ()
-        self.on_closed: Callable[[ClosedTrade], None] = lambda trade: None
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.flattening: ExitReason | None = None
         self.quarantined: dict[str, str] = {}
-        self._terminal = terminal
         self._hosts = hosts
-        self._journal = journal
-        self._router = Router(terminal, journal)
-        self._reconciler = Reconciler(terminal)
+        self._router = Router(terminal, self.recorder.begin, journal.last_intent_id())
         self._clock = clock
         self._events = events
         self._book_numbers = book_numbers
@@ -95,10 +95,6 @@ class Trader:
         self._member_index = {name: i for i, name in enumerate(self.names.members)}
         self._chosen = np.zeros(len(compiled.slots), np.int64)
         self.refused = np.zeros(N_REFUSALS, np.int64)
-        self._unknown: dict[int, Intent] = {}
-        self._retry_ns: dict[int, int] = {}
-        self._records: list[Record] = []
-        self._save_seq = 0
 
     # ---- batches
 
@@ -106,7 +102,12 @@ class Trader:
         """Run one batch: everything that closes at `update.batch_ns`."""
         batch_ns = update.batch_ns
         closed = {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in update.bars.items()}
-        self.book_broker_closes()
+        try:
+            self.positions.book_broker_closes()
+        except BrokerError as e:
+            self._events.add("error", "terminal", f"no orders at this batch: {e}")
+            self.catch_up(batch_ns, closed)
+            return
         self._roll_day(batch_ns, closed)
         self.take_quotes(update, fresh_from_ns=batch_ns)
         tier = int(self.core.account[0]["tier"])
@@ -117,7 +118,7 @@ class Trader:
         self._exit(batch_ns, decide_exits(self.core, self._chosen))
         self._enter(batch_ns)
         if self._record_bars:
-            self._records += [bars_row(name, bars) for name, bars in closed.items() if len(bars)]
+            self.recorder.add(*(bars_row(name, bars) for name, bars in closed.items()))
         self.save()
 
     def _roll_day(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
@@ -128,7 +129,7 @@ class Trader:
                 quote["bid"] = bars[-1]["close"]
         update_conversions(self.core)
         if roll_day(self.core, self._clock.day(batch_ns)):
-            self.ledger.new_day()
+            self.positions.ledger.new_day()
 
     def take_quotes(self, update: MarketUpdate, *, fresh_from_ns: int) -> None:
         """Take quotes; those older than `fresh_from_ns` are good for marking only."""
@@ -163,7 +164,7 @@ class Trader:
         after = int(output["direction"])
         if signal.direction != HOLD and after != before:
             strategy = self.compiled.strategies[index]
-            self._records.append(signal_row(strategy, signal, after, batch_ns))
+            self.recorder.add(signal_row(strategy, signal, after, batch_ns))
 
     def quarantine_member(self, name: str, fault: str) -> None:
         """Disable a member that failed and treat this bar as HOLD."""
@@ -171,17 +172,21 @@ class Trader:
         quarantine(self.core, index)
         self.quarantined[name] = fault
         self._events.add("error", name, f"quarantined: {fault}")
-        self.audit("STRATEGY", {"strategy": name, "quarantined": fault}, status="FAILED")
+        self.recorder.audit("STRATEGY", {"strategy": name, "quarantined": fault}, status="FAILED")
 
     # ---- orders
 
     def _exit(self, batch_ns: int, n_chosen: int) -> None:
-        slots = [int(slot) for slot in self._chosen[:n_chosen] if self._may_retry(int(slot))]
-        self._execute([self._closing(slot, batch_ns) for slot in slots])
+        self._close(self._chosen[:n_chosen].tolist(), batch_ns)
 
     def _enter(self, batch_ns: int) -> None:
         n_chosen = decide_entries(self.core, self._chosen, self.refused)
         self._execute([self._opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
+
+    def _close(self, slots: list[int], batch_ns: int) -> None:
+        self._execute(
+            [self._closing(slot, batch_ns) for slot in slots if self.positions.may_retry(slot)]
+        )
 
     def _closing(self, slot: int, batch_ns: int) -> Intent:
         position = self.core.positions[slot]
@@ -211,8 +216,8 @@ class Trader:
             direction=int(position["pending_direction"]),
             lots=float(position["pending_lots"]),
             price=price,
-            stop=_or_zero(stop),
-            target=_or_zero(target),
+            stop=or_zero(stop),
+            target=or_zero(target),
             shares={name: share for name, share in shares.items() if share > 0.0},
         )
 
@@ -249,149 +254,8 @@ class Trader:
             return
         outcomes = self._router.execute(intents, allowed=self._allowed)
         for intent, outcome in zip(intents, outcomes, strict=True):
-            self._apply(intent, outcome)
+            self.positions.apply(intent, outcome)
         self.save(outcomes)
-
-    def _apply(self, intent: Intent, outcome: Outcome) -> None:
-        """Take an intent's outcome into core, ledger and records."""
-        position = self.core.positions[intent.slot]
-        self._records.append(order_row(intent, outcome, self._now_ns()))
-        position["unsettled"] = int(outcome.state == IntentState.UNKNOWN)
-        if outcome.state == IntentState.UNKNOWN:
-            self._unknown[intent.id] = intent
-            self._say("error", intent, f"outcome unknown, reconciling: {outcome.detail}")
-            return
-        self._unknown.pop(intent.id, None)
-        if intent.action == "OPEN":
-            self._apply_open(intent, outcome)
-        elif outcome.state == IntentState.DONE:
-            self._close_slot(intent.slot, ExitReason(intent.reason), outcome)
-        else:
-            self._retry_ns[intent.slot] = self._now_ns() + int(RETRY_S * NS_PER_S)
-            self._say("warning", intent, f"close refused, will be renewed: {outcome.detail}")
-
-    def _apply_open(self, intent: Intent, outcome: Outcome) -> None:
-        slot = intent.slot
-        if outcome.state != IntentState.DONE:
-            cancel_entry(self.core, slot)
-            self._say("warning", intent, f"entry not filled: {outcome.detail}")
-            return
-        position = self.core.positions[slot]
-        position["pending_direction"] = intent.direction
-        position["pending_stop_distance"] = _distance(intent.price, intent.stop)
-        position["pending_target_distance"] = _distance(intent.price, intent.target)
-        apply_open(
-            self.core, slot, outcome.price, outcome.lots, outcome.time_ns, outcome.commission_ccy
-        )
-        position["ticket"] = outcome.position
-        position["intent"] = intent.id
-        stop, target = float(position["stop"]), float(position["target"])
-        row = self.ledger.opened(self.names.slots[slot], intent, outcome, stop, target)
-        self._records.append(row)
-        if (_or_zero(stop), _or_zero(target)) != (intent.stop, intent.target):
-            self._move_levels(slot)
-        self._say("info", intent, f"{row.direction} {outcome.lots:g} at {outcome.price:g}")
-
-    def _move_levels(self, slot: int) -> None:
-        """Set stop and target anew from a fill that was not at the expected price."""
-        position = self.core.positions[slot]
-        stop, target = _or_zero(position["stop"]), _or_zero(position["target"])
-        try:
-            for held in self._terminal.positions():
-                if held.identifier == position["ticket"]:
-                    self._terminal.modify(held, stop, target)
-        except BrokerError as e:
-            self._events.add("error", self.names.slots[slot], f"levels not moved to the fill: {e}")
-
-    def _close_slot(self, slot: int, reason: ExitReason, outcome: Outcome) -> None:
-        position = self.core.positions[slot]
-        missing = float(position["lots"]) - outcome.lots
-        if missing > 1e-9:
-            self._events.add(
-                "error",
-                self.names.slots[slot],
-                f"partly closed, {missing:g} lots left: the goal to close stays",
-            )
-            position["lots"] = round(missing, 8)
-            self.core.account[0]["balance_ccy"] += (
-                outcome.profit_ccy + outcome.commission_ccy + outcome.swap_ccy
-            )
-            return
-        apply_close(
-            self.core,
-            slot,
-            int(reason),
-            outcome.profit_ccy,
-            outcome.commission_ccy,
-            outcome.swap_ccy,
-        )
-        row, trade = self.ledger.closed(self.names.slots[slot], reason, outcome)
-        self._records.append(row)
-        self.on_closed(trade)
-        self._events.add(
-            "info",
-            trade.opened.book,
-            f"{trade.opened.symbol} closed by {reason.name.lower()} at {trade.exit_price:g}: "
-            f"{trade.profit_ccy:+,.2f}",
-        )
-
-    # ---- what the broker did by itself, what is unknown
-
-    def book_broker_closes(self) -> None:
-        """Book positions that the broker closed: stops, targets, a hand at the terminal."""
-        held = self.core.positions["direction"] != 0
-        if not held.any():
-            return
-        present = {p.identifier for p in self.positions()}
-        gone = [
-            int(slot)
-            for slot in np.flatnonzero(held)
-            if int(self.core.positions[slot]["ticket"]) not in present
-            and not self.core.positions[slot]["unsettled"]
-        ]
-        if not gone:
-            return
-        earliest_ns = min(int(self.core.positions[slot]["entry_ns"]) for slot in gone)
-        deals = self._terminal.deals(earliest_ns - NS_PER_HOUR)
-        for slot in gone:
-            self._book_broker_close(slot, deals)
-
-    def _book_broker_close(self, slot: int, deals: list[BrokerDeal]) -> None:
-        ticket = int(self.core.positions[slot]["ticket"])
-        own = [d for d in deals if d.position_id == ticket and d.entry in (1, 3)]
-        if not own:
-            self._events.add("warning", self.names.slots[slot], "gone at the terminal, no deal yet")
-            return
-        last = own[-1]
-        self._close_slot(
-            slot,
-            _DEAL_REASONS.get(last.reason, ExitReason.EXTERNAL),
-            Outcome(
-                intent_id=0,
-                state=IntentState.DONE,
-                order=last.order,
-                deal=last.ticket,
-                position=ticket,
-                lots=float(self.core.positions[slot]["lots"]),
-                price=last.price,
-                profit_ccy=sum(d.profit_ccy for d in own),
-                commission_ccy=sum(d.commission_ccy for d in own),
-                swap_ccy=sum(d.swap_ccy for d in own),
-                time_ns=last.time_ns,
-            ),
-        )
-
-    def settle_unknown(self) -> None:
-        """Look again for the intents whose outcome is unknown."""
-        if not self._unknown:
-            return
-        outcomes = self._reconciler.settle(list(self._unknown.values()))
-        for outcome in outcomes:
-            intent = self._unknown[outcome.intent_id]
-            self._say("warning", intent, f"outcome settled: {outcome.state.name}")
-            self._apply(intent, outcome)
-        if outcomes:
-            self.save(outcomes)
 
     # ---- between batches
 
@@ -407,17 +271,13 @@ class Trader:
         if self.flattening is not None:
             flatten(self.core, self.flattening)
         for slot in np.flatnonzero((self.core.positions["due"] != 0) & self._killed_slots()):
-            combine(self.core, int(slot))
-        goals = np.flatnonzero(
-            (self.core.positions["direction"] != 0)
-            & (self.core.positions["close_reason"] != 0)
-            & (self.core.positions["unsettled"] == 0)
-        )
-        slots = [int(slot) for slot in goals if self._may_retry(int(slot))]
-        batch_ns = int(self.core.account[0]["batch_ns"])
-        self._execute([self._closing(slot, batch_ns) for slot in slots])
-        if self.flattening is not None and not (self.core.positions["direction"] != 0).any():
+            wants_exit(self.core, int(slot))
+        held = self.core.positions
+        goals = (held["direction"] != 0) & (held["close_reason"] != 0) & (held["unsettled"] == 0)
+        self._close(np.flatnonzero(goals).tolist(), int(self.core.account[0]["batch_ns"]))
+        if self.flattening is not None and not self.positions.any_open():
             self.flattening = None
+            self.recorder.flag(flattening=False)
             self._events.add("warning", "engine", "flat")
 
     def _killed_slots(self) -> Any:
@@ -425,83 +285,33 @@ class Trader:
         killed[self.core.members["slot"][self.core.outputs["killed"] != 0]] = True
         return killed
 
-    def _may_retry(self, slot: int) -> bool:
-        return self._now_ns() >= self._retry_ns.get(slot, 0)
+    def settle_unknown(self) -> None:
+        """Look again for the intents whose outcome is unknown, and save what was found."""
+        if outcomes := self.positions.settle_unknown():
+            self.save(outcomes)
 
     # ---- saving and restoring
 
-    def audit(
-        self,
-        event_type: str,
-        details: dict[str, Any],
-        *,
-        actor: str = "SYSTEM",
-        status: str = "SUCCESS",
-    ) -> None:
-        """Record an audit entry with the next save."""
-        self._records.append(
-            AuditRow(
-                time_ns=self._now_ns(),
-                event_type=event_type,
-                actor=actor,
-                details=details,
-                status=status,
-            )
+    def save(self, outcomes: Sequence[Outcome] = ()) -> None:
+        """Commit outcomes, records and the core's state in one transaction."""
+        extra = msgspec.msgpack.encode(
+            Saved(self.positions.ledger, self.equity_points[-EQUITY_POINTS_KEPT:])
         )
-
-    def add_record(self, record: Record) -> None:
-        """Record a row with the next save."""
-        self._records.append(record)
-
-    def save(
-        self, outcomes: list[Outcome] | None = None, *, flags: dict[str, Any] | None = None
-    ) -> None:
-        """Commit outcomes, records and the core's state in one transaction.
-
-        A journal that cannot be written stops entries (the next intents cannot be written
-        either) but never a close; the records are kept for the next try.
-        """
-        self._save_seq += 1
-        extra = msgspec.msgpack.encode(Saved(self.ledger, self.equity_points[-500:]))
-        state = CoreState(self._save_seq, dump_core(self.core, self.names), extra)
-        try:
-            self._journal.commit(
-                outcomes=outcomes or (), records=self._records, core=state, flags=flags
-            )
-        except JournalError as e:
-            self._events.add("critical", "journal", str(e))
-        else:
-            self._records.clear()
+        self.recorder.save(dump_core(self.core, self.names), extra, outcomes)
 
     def load(self, saved: CoreState) -> list[str]:
         """Take saved state; return the names of saved positions that no slot owns any more."""
-        self._save_seq = saved.seq
+        self.recorder.start_after(saved.seq)
         lost = load_core(self.core, self.names, saved.blob)
         extra = msgspec.msgpack.decode(saved.extra, type=Saved)
-        extra.ledger.account = self.ledger.account
-        self.ledger = extra.ledger
+        extra.ledger.account = self.positions.ledger.account
+        self.positions.ledger = extra.ledger
         self.equity_points = extra.equity_points
         return lost
-
-    def mark_unknown(self, intent: Intent) -> None:
-        """Have an intent without a certain outcome looked for; its slot sends nothing meanwhile."""
-        self._unknown[intent.id] = intent
-        self.core.positions[intent.slot]["unsettled"] = 1
-
-    def is_unknown(self, magic: int) -> bool:
-        """Tell whether a magic belongs to an intent that is still being looked for."""
-        return any(intent.magic == magic for intent in self._unknown.values())
 
     def known_books(self) -> set[int]:
         """Return the numbers of all books there ever were."""
         return set(self._book_numbers.values())
-
-    def positions(self) -> list[BrokerPosition]:
-        """Return the terminal's positions; those no slot owns become `external`."""
-        positions = self._terminal.positions()
-        ours = {int(ticket) for ticket in self.core.positions["ticket"]}
-        self.external = tuple(p for p in positions if p.identifier not in ours)
-        return positions
 
     def catch_up(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         """Take a missed batch's signals with orders off."""
@@ -509,16 +319,6 @@ class Trader:
         for slot in np.flatnonzero(self.core.positions["due"] != 0):
             combine(self.core, int(slot))
             self.core.positions[slot]["due"] = 0
-
-    # ---- views
-
-    def open_profits_ccy(self) -> dict[str, float]:
-        """Return each open slot's profit at the last quotes, swap included."""
-        return {
-            self.names.slots[slot]: open_profit_ccy(self.core, int(slot))
-            + float(self.core.positions[slot]["swap_ccy"])
-            for slot in np.flatnonzero(self.core.positions["direction"] != 0)
-        }
 
     def _report_tier(self, before: int) -> None:
         tier = int(self.core.account[0]["tier"])
@@ -528,15 +328,6 @@ class Trader:
         level = ("info", "warning", "critical", "critical")[tier]
         words = ("released", "sizes halved", "no new entries", "flattening, halted")[tier]
         self._events.add(level, "risk", f"drawdown {drawdown:.2%}: tier {tier}, {words}")
-        self.audit("RISK_CHECK", {"tier": tier, "before": before, "drawdown_frac": drawdown})
-
-    def _say(self, level: str, intent: Intent, text: str) -> None:
-        self._events.add(level, intent.book, f"{intent.symbol} {text}")
-
-
-def _or_zero(level: float) -> float:
-    return 0.0 if math.isnan(level) else float(level)
-
-
-def _distance(price: float, level: float) -> float:
-    return abs(price - level) if level else math.nan
+        self.recorder.audit(
+            "RISK_CHECK", {"tier": tier, "before": before, "drawdown_frac": drawdown}
+        )

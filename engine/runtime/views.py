@@ -18,14 +18,14 @@ _SIGNALS: dict[int, SignalName] = {1: "LONG", 0: "FLAT", -1: "SHORT"}
 
 def strategy_views(trader: "Trader") -> tuple[StrategyView, ...]:
     """Return a row for every strategy, in the core's order."""
-    profits = trader.open_profits_ccy()
-    open_shares = trader.ledger.open_share_ccy(profits)
+    profits = trader.positions.open_profits_ccy()
+    open_shares = trader.positions.ledger.open_share_ccy(profits)
     total = _total_shares(trader)
     rows = []
     for index, strategy in enumerate(trader.compiled.strategies):
         output = trader.core.outputs[index]
         slot = int(trader.core.members[index]["slot"])
-        tally = trader.ledger.tallies.get(strategy.name)
+        tally = trader.positions.ledger.tallies.get(strategy.name)
         today_ccy = tally.today_ccy if tally else 0.0
         rows.append(
             StrategyView(
@@ -104,7 +104,7 @@ def position_views(trader: "Trader") -> tuple[PositionView, ...]:
                 digits=trader.compiled.symbols[s].digits,
             )
         )
-    return (*rows, *(_external(p) for p in trader.external))
+    return (*rows, *(_external(p) for p in trader.positions.external))
 
 
 def _external(position: BrokerPosition) -> PositionView:
