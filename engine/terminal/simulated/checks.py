@@ -91,7 +91,7 @@ class Checks:
         mode = self._switches.trade_modes.get(symbol, c.SYMBOL_TRADE_MODE_FULL)
         if self._switches.investor or mode == c.SYMBOL_TRADE_MODE_DISABLED:
             return c.TRADE_RETCODE_TRADE_DISABLED
-        if not self._market.is_open(symbol, now_ns):
+        if self._switches.sessions and not self._market.is_open(symbol, now_ns):
             return c.TRADE_RETCODE_MARKET_CLOSED
         if symbol not in self._market.quotes or math.isnan(self._market.conversion(symbol)):
             return c.TRADE_RETCODE_PRICE_OFF

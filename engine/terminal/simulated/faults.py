@@ -40,7 +40,8 @@ class Switches(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     `connected`: to the trade server; prices stand still without. `algo_trading`: the terminal's
     button. `api_enabled`: its option for Python. `investor`: logged in with the investor's
-    password. `trade_modes`: SYMBOL_TRADE_MODE_* by symbol.
+    password. `trade_modes`: SYMBOL_TRADE_MODE_* by symbol. `sessions` False: orders fill at the
+    last quote in a closed market too, as a replay's last closes do.
     """
 
     connected: bool = True
@@ -48,6 +49,7 @@ class Switches(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     api_enabled: bool = True
     investor: bool = False
     trade_modes: dict[str, int] = {}
+    sessions: bool = True
 
 
 class Faults:

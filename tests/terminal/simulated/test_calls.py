@@ -149,6 +149,9 @@ def test_history_takes_dates_or_ticket_or_position(terminal):
     assert terminal.history_deals_get(ticket=result.deal) == ()
     assert terminal.history_deals_get(position=result.order)[0].entry == c.DEAL_ENTRY_IN
     assert terminal.history_orders_get(ticket=result.order)[0].state == c.ORDER_STATE_FILLED
+    assert len(terminal.history_orders_get(SERVER_S, SERVER_S)) == 1
+    assert terminal.history_orders_get(SERVER_S + 1, SERVER_S + day) == ()
+    assert terminal.history_orders_get(SERVER_S - day, SERVER_S - 1) == ()
     assert terminal.history_deals_total(SERVER_S - day, SERVER_S + day) == 2
     assert terminal.history_orders_total(SERVER_S - day, SERVER_S + day) == 1
     assert terminal.history_deals_get(0, SERVER_S) is None

@@ -48,6 +48,17 @@ def test_bars_do_not_depend_on_who_asks_when(source, offset, length, name):
         assert tuple(bar) == stretch[0].tolist()
 
 
+def test_history_does_not_depend_on_where_one_began(source):
+    """Years asked for one after the other are those of a source asked for the last one only."""
+    slow = GeneratedSource(42, SPECS)
+    for years in range(12, -1, -1):
+        from_ns = START_NS - years * 365 * NS_PER_DAY
+        part = slow.bars(EUR, from_ns, from_ns + NS_PER_DAY)
+    assert part.tobytes() == source.bars(EUR, START_NS, START_NS + NS_PER_DAY).tobytes()
+    assert len(slow.bars(EUR, 0, 946_684_800 * 10**9)) == 0  # nothing before 2000
+    assert slow.last_bar(EUR, 946_684_800 * 10**9) is None
+
+
 def test_seeds_and_symbols_differ(source):
     """Another seed or symbol gives other prices."""
     closes = {

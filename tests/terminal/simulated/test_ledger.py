@@ -15,6 +15,8 @@ from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import create
 from engine.terminal.simulated.generated import GeneratedSource
+from engine.terminal.simulated.history import History
+from engine.terminal.simulated.state import Deal
 from tests.terminal.simulated.worlds import (
     EUR,
     JPY,
@@ -152,6 +154,7 @@ def test_a_kill_before_the_reply_forgets_nothing(tmp_path):
     terminal.initialize()
     (held,) = terminal.positions_get()
     assert (held.volume, held.magic) == (0.25, 2**33 + 1)
+    assert terminal.symbol_info(EUR).select
     assert [d.entry for d in all_deals(terminal)] == [c.DEAL_ENTRY_IN]
     terminal.close()
 
@@ -177,6 +180,36 @@ def test_unusable_ledgers_and_configurations_are_one_line_errors(tmp_path):
     for config in ({"specs": [], "start_ns": 0}, {"specs": [], "start_ns": 0, "sourc": {}}):
         with pytest.raises(ConfigError, match="simulated terminal"):
             create(config)
+
+
+def test_history_finds_deals_that_stepped_back_in_time():
+    """Stops of one catch-up may be written out of order by seconds; every range finds them."""
+    times_msc = [1_000, 50_000, 20_000, 90_000]
+    history = History[Deal](lambda item: item.order)
+    for ticket, msc in enumerate(times_msc):
+        history.append(
+            Deal(
+                ticket=ticket,
+                order=ticket,
+                time_msc=msc,
+                type=0,
+                entry=1,
+                magic=0,
+                position_id=1,
+                reason=4,
+                volume=0.1,
+                price=1.0,
+                commission=0.0,
+                swap=0.0,
+                profit=0.0,
+                symbol=EUR,
+                comment="",
+            )
+        )
+    for from_s in range(0, 100, 5):
+        for to_s in range(from_s, 100, 5):
+            expected = [k for k, msc in enumerate(times_msc) if from_s <= msc // 1000 <= to_s]
+            assert [d.ticket for d in history.between(from_s, to_s)] == expected
 
 
 def test_the_clock_resumes_where_it_stood(tmp_path):

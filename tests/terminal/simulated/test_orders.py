@@ -236,6 +236,8 @@ def test_account_figures_hang_together():
     terminal.advance(minute(1))
     info = terminal.account_info()
     positions = terminal.positions_get()
+    assert [p.price_current for p in positions] == [1.11, 1.1101]
+    assert [p.profit for p in positions] == [990.0, -404.0]
     assert info.profit == pytest.approx(sum(p.profit + p.swap for p in positions))
     assert info.equity == pytest.approx(info.balance + info.profit)
     assert info.margin == 1110.0

@@ -59,23 +59,26 @@ def test_calls_see_the_tick_of_now():
 @pytest.mark.parametrize("polls", [1, 7, 600])
 def test_stops_in_real_time_fill_at_the_level_whoever_looks(polls):
     """Inside a minute a stop fills at its level; a gap at a minute's first tick at the open."""
-    rows = [(1.1, 1.1, 1.1, 1.1), (1.1, 1.102, 1.098, 1.1), (1.095, 1.096, 1.094, 1.095)]
+    rows = [(1.1, 1.1, 1.1, 1.1), (1.1, 1.102, 1.098, 1.1), (1.095, 1.096, 1.09, 1.09)]
     real = ManualClock()
     terminal = make_terminal({EUR: make_bars(rows)}, speed=1.0, monotonic_ns=real)
     inside = terminal.order_send(deal(0, sl=1.099)).order
     gapped = terminal.order_send(deal(0, sl=1.0975)).order
     target = terminal.order_send(deal(1, tp=1.0985)).order
+    late = terminal.order_send(deal(0, sl=1.0925)).order
     for _ in range(polls):
         real.ns += 150 * NS_PER_S // polls
         terminal.positions_total()
     assert terminal.positions_get() == ()
-    found = {t: terminal.history_deals_get(position=t)[-1] for t in (inside, gapped, target)}
+    found = {t: terminal.history_deals_get(position=t)[-1] for t in (inside, gapped, target, late)}
     assert (found[inside].price, found[inside].reason) == (1.099, c.DEAL_REASON_SL)
     assert (found[gapped].price, found[gapped].reason) == (1.095, c.DEAL_REASON_SL)
     assert (found[target].price, found[target].reason) == (1.0985, c.DEAL_REASON_TP)
     opened_s = START_NS // NS_PER_S + 7200
     assert 60 <= found[inside].time - opened_s < 120
     assert found[gapped].time - opened_s == 120
+    assert found[late].price == 1.0925
+    assert 120 < found[late].time - opened_s < 180
 
 
 def test_how_often_one_looks_changes_no_deal():
@@ -162,4 +165,10 @@ def test_a_restart_in_real_time_goes_on_at_most_a_minute_back(tmp_path):
     second = make_terminal(bars, speed=60.0, monotonic_ns=real, ledger=path)
     assert shown_ns - NS_PER_MINUTE < second.now_ns() <= shown_ns
     assert second.positions_total() == 1
-    second.close()
+    real.ns += 7 * NS_PER_S + NS_PER_S // 4
+    second.order_send(deal(0, sl=1.0))
+    ordered_ns = second.now_ns()
+    second.broker.close()
+    third = make_terminal(bars, speed=60.0, monotonic_ns=real, ledger=path)
+    assert third.now_ns() == ordered_ns  # ticks from before an order never meet it
+    third.close()
