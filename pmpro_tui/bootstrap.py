@@ -6,6 +6,7 @@ a second run does nothing. Usage: `python bootstrap.py base|test|dev|kernels …
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if sys.platform == "win32" else "bin")
 KERNEL_PACKAGES = ("engine", "strategies", "backtest")
+CACHE_VARIABLES = ("PMPRO_CACHE_DIR", "XDG_CACHE_HOME", "HOME")
 LOG = VENV / "install.log"
 
 
@@ -57,7 +59,8 @@ def _install(part: str) -> None:
 
 def _compile() -> None:
     paths = (p for name in KERNEL_PACKAGES for p in sorted((ROOT / name).rglob("*.py")))
-    sources = _hash(path.read_bytes() for path in paths)
+    caches = [os.environ.get(name, "").encode() for name in CACHE_VARIABLES]
+    sources = _hash([*caches, *(path.read_bytes() for path in paths)])
     stamp = _stamp("kernels")
     if stamp.exists():
         made_from, _, cache = stamp.read_text().partition("\n")
