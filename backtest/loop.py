@@ -5,18 +5,18 @@ at T's quote (the open of the bar that opens at T); stops and targets are matche
 The order of events is docs/SEMANTICS.md §1.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.decision.account import roll_day, set_quote, update_conversions
-from engine.decision.batch import begin_batch, decide_entries, decide_exits
+from engine.decision.account import mark, roll_day, set_quote, update_conversions
+from engine.decision.batch import begin_batch, choose_entries, decide_exits
 from engine.decision.entries import apply_open, opening_commission_ccy
 from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
 from engine.decision.money import round_price
-from engine.decision.signals import take_signal
+from engine.decision.signals import repeat_signal, take_signal
 from engine.decision.state import Core, Records
 from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
@@ -27,15 +27,36 @@ _END: Final = int(ExitReason.END)
 
 SIGNAL = np.dtype(
     [
-        # The batch at which the bar is closed and acted upon.
-        ("due_ns", "i8"),
         ("confidence", "f8"),
         ("stop_distance", "f8"),
         ("target_distance", "f8"),
         ("raw", "i1"),
         ("warming", "i1"),
-    ]
+        # The member's preceding row says the same in every field.
+        ("repeats", "i1"),
+    ],
+    align=True,
 )
+
+
+class SignalFeed(NamedTuple):
+    """A stretch's signals, read in the order of memory.
+
+    A *series* is a symbol in a timeframe, with the members that read it. `rows` ((n,) SIGNAL)
+    holds series after series, in each its bars in order, and for each bar its members' signals.
+    `close_ns` holds each series' closings; `next`, `stop` and `row` ((n_series,)) are the next
+    one, their end and the next one's first row; `next` and `row` advance. `members` ((n_members,))
+    are member indices, those of series q at `first_member[q]` to `first_member[q + 1]`.
+    """
+
+    rows: Records
+    close_ns: npt.NDArray[np.int64]
+    next: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
+    members: npt.NDArray[np.int64]
+    first_member: npt.NDArray[np.int64]
+
 
 TRADE = np.dtype(
     [
@@ -124,7 +145,32 @@ def match_open_slots(
 
 
 @core_kernel
-def run_batches(  # noqa: D417, PLR0917 (arrays are described in groups)
+def take_due_signals(core: Core, feed: SignalFeed, now_ns: int) -> None:
+    """Take the signals of every bar that is closed by now."""
+    for q in range(len(feed.next)):
+        while feed.next[q] < feed.stop[q] and feed.close_ns[feed.next[q]] <= now_ns:
+            row = feed.row[q]
+            for j in range(feed.first_member[q], feed.first_member[q + 1]):
+                signal = feed.rows[row]
+                row += 1
+                if signal["repeats"]:
+                    repeat_signal(core, feed.members[j])
+                    continue
+                take_signal(
+                    core,
+                    feed.members[j],
+                    signal["raw"],
+                    signal["confidence"],
+                    signal["stop_distance"],
+                    signal["target_distance"],
+                    signal["warming"],
+                )
+            feed.row[q] = row
+            feed.next[q] += 1
+
+
+@core_kernel
+def run_batches(  # noqa: D417 (arrays are described in groups)
     core: Core,
     batch_ns: npt.NDArray[np.int64],
     server_day: npt.NDArray[np.int64],
@@ -132,9 +178,7 @@ def run_batches(  # noqa: D417, PLR0917 (arrays are described in groups)
     bars: Records,
     bar_next: npt.NDArray[np.int64],
     bar_stop: npt.NDArray[np.int64],
-    signals: Records,
-    signal_next: npt.NDArray[np.int64],
-    signal_stop: npt.NDArray[np.int64],
+    feed: SignalFeed,
     trades: Records,
     shares: npt.NDArray[np.float64],
     equity: Records,
@@ -150,8 +194,7 @@ def run_batches(  # noqa: D417, PLR0917 (arrays are described in groups)
         start: first batch to run.
         bars: (n_bars,) BAR_DTYPE, symbol after symbol, `spread` filled in.
         bar_next, bar_stop: (n_symbols,) each symbol's next bar and end; `bar_next` advances.
-        signals: (n_signals,) SIGNAL, member after member, by `due_ns`.
-        signal_next, signal_stop: (n_members,) the same for signals.
+        feed: the stretch's signals.
         trades: (≥ 2 n_slots,) TRADE, written from 0.
         shares: (len(trades), max members of a slot) entry shares of each trade's members.
         equity: (n,) EQUITY, written at each batch's index after marking.
@@ -184,30 +227,19 @@ def run_batches(  # noqa: D417, PLR0917 (arrays are described in groups)
         row["balance_ccy"] = core.account[0]["balance_ccy"]
         row["equity_ccy"] = core.account[0]["equity_ccy"]
         row["drawdown_frac"] = core.account[0]["drawdown_frac"]
-        for m in range(len(core.members)):
-            i = signal_next[m]
-            while i < signal_stop[m] and signals[i]["due_ns"] <= now_ns:
-                signal = signals[i]
-                take_signal(
-                    core,
-                    m,
-                    signal["raw"],
-                    signal["confidence"],
-                    signal["stop_distance"],
-                    signal["target_distance"],
-                    signal["warming"],
-                )
-                i += 1
-            signal_next[m] = i
+        take_due_signals(core, feed, now_ns)
         before = n_trades
-        for j in range(decide_exits(core, chosen)):
+        n_exits = decide_exits(core, chosen)
+        for j in range(n_exits):
             slot = chosen[j]
             reason = core.positions[slot]["close_reason"]
             n_trades = close_slot(
                 core, slot, exit_price(core, slot), reason, now_ns, trades, n_trades
             )
         copy_shares(core, trades, shares, before, n_trades)
-        for j in range(decide_entries(core, chosen, refused)):
+        if n_exits:
+            mark(core)  # without an exit nothing has moved since the batch began
+        for j in range(choose_entries(core, chosen, refused)):
             slot = chosen[j]
             position = core.positions[slot]
             lots = position["pending_lots"]

@@ -1,5 +1,6 @@
 """Strategies' signals for the core, one anchor period at a time."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,61 +41,81 @@ def make_series(m1: Bars, timeframe: Timeframe, clock: ServerClock) -> Series:
 
 
 class SignalStream:
-    """The signals of one strategy in order; memory holds one anchor period.
+    """The signals of one strategy in order; memory holds one anchor period."""
 
-    Signals of bars that close at or before `from_ns` are left out: they belong to the warm-up.
-    """
-
-    def __init__(self, strategy: Strategy, series: Series, from_ns: int) -> None:
+    def __init__(self, strategy: Strategy, series: Series, first: int) -> None:
         self._strategy = strategy
         self._series = series
-        self._next = int(np.searchsorted(series.close_ns, from_ns, side="right"))
-        self._period = next(
-            (i for i, (_, stop) in enumerate(series.periods) if stop > self._next), 0
-        )
+        self._next = first
+        self._period = next((i for i, (_, stop) in enumerate(series.periods) if stop > first), 0)
         self._evaluated: Signals | None = None
 
-    def count(self, end_ns: int) -> int:
-        """Return how many signals are due by `end_ns` that were not written yet."""
-        return int(np.searchsorted(self._series.close_ns, end_ns, side="right")) - self._next
-
-    def write(self, out: Records, at: int, n: int) -> None:
-        """Write the next `n` signals into `out` from index `at`."""
-        while n > 0:
+    def write(self, out: Records) -> None:
+        """Write the next signals, one for each row of `out`."""
+        at = 0
+        while at < len(out):
             start, stop = self._series.periods[self._period]
             if self._evaluated is None:
                 self._evaluated = evaluate_period(self._strategy, self._series.bars, start, stop)
-            last = min(self._next + n, stop)
-            pack(
-                out[at : at + last - self._next],
-                self._series.close_ns[self._next : last],
-                *self._evaluated.part(self._next - start, last - start),
-                start < self._strategy.warmup,
-            )
+            last = min(self._next + len(out) - at, stop)
+            part = self._evaluated.part(self._next - start, last - start)
+            pack(out[at:], *part, start < self._strategy.warmup)
             at += last - self._next
-            n -= last - self._next
             self._next = last
             if last == stop:
                 self._period += 1
                 self._evaluated = None
 
 
+class SeriesStream:
+    """The strategies of one series, and how far their signals were written.
+
+    Signals of bars that close at or before `from_ns` are left out: they belong to the warm-up.
+    """
+
+    def __init__(self, series: Series, strategies: Sequence[Strategy], from_ns: int) -> None:
+        self._close_ns = series.close_ns
+        self._next = int(np.searchsorted(series.close_ns, from_ns, side="right"))
+        self._streams = [SignalStream(s, series, self._next) for s in strategies]
+
+    def closings(self, until_ns: int) -> Integers:
+        """Return the closings up to `until_ns` that were not written yet."""
+        return self._close_ns[self._next : np.searchsorted(self._close_ns, until_ns, side="right")]
+
+    def write(self, out: Records) -> None:
+        """Write the next bars' signals, bar after bar, into all rows of `out`."""
+        n = len(self._streams)
+        for j, stream in enumerate(self._streams):
+            stream.write(out[j::n])
+        self._next += len(out) // n
+
+
 @core_kernel
 def pack(
     out: Records,
-    due_ns: Integers,
     direction: Directions,
     confidence: Floats,
     stop_distance: Floats,
     target_distance: Floats,
     warming: bool,
 ) -> None:
-    """Write signals as SIGNAL records."""
-    for i in range(len(out)):
+    """Write signals as SIGNAL records; the first one never counts as a repetition."""
+    for i in range(len(direction)):
         row = out[i]
-        row["due_ns"] = due_ns[i]
         row["raw"] = direction[i]
         row["confidence"] = confidence[i]
         row["stop_distance"] = stop_distance[i]
         row["target_distance"] = target_distance[i]
         row["warming"] = warming
+        row["repeats"] = (
+            i > 0
+            and direction[i] == direction[i - 1]
+            and confidence[i] == confidence[i - 1]
+            and _same(stop_distance[i], stop_distance[i - 1])
+            and _same(target_distance[i], target_distance[i - 1])
+        )
+
+
+@core_kernel
+def _same(one: float, other: float) -> bool:
+    return one == other or (one != one and other != other)

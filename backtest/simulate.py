@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import EQUITY, SIGNAL, TRADE, close_all, run_batches, set_bar_quote
-from backtest.signals import SignalStream, make_series
+from backtest.loop import EQUITY, SIGNAL, TRADE, SignalFeed, close_all, run_batches, set_bar_quote
+from backtest.signals import SeriesStream, make_series
 from engine.decision.batch import N_REFUSALS
 from engine.decision.state import Core, Records
 from engine.model.bars import BAR_DTYPE, Bars
@@ -54,9 +54,7 @@ class _Stretch(NamedTuple):
     bars: Bars
     bar_next: Integers
     bar_stop: Integers
-    signals: Records
-    signal_next: Integers
-    signal_stop: Integers
+    feed: SignalFeed
 
 
 def make_strategies(compiled: CompiledPortfolio) -> list[Strategy]:
@@ -141,9 +139,7 @@ class _Run:
                 stretch.bars,
                 stretch.bar_next,
                 stretch.bar_stop,
-                stretch.signals,
-                stretch.signal_next,
-                stretch.signal_stop,
+                stretch.feed,
                 self._trades,
                 self._shares,
                 equity,
@@ -199,16 +195,21 @@ class _Stretches:
             b[: np.searchsorted(b["time_ns"], to_ns)] for b in (bars[s.name] for s in self._specs)
         ]
         self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
-        index = compiled.symbol_index
-        series = {
-            key: make_series(self._bars[index[key[0]]], key[1], self._clock)
-            for key in {(s.symbol, Timeframe[s.timeframe]) for s in compiled.strategies}
-        }
-        self._streams = [
-            SignalStream(s, series[s.symbol, s.timeframe], from_ns)
-            for s in make_strategies(compiled)
-        ]
         self._buffers = [np.empty(0, SIGNAL), np.empty(0, SIGNAL)]
+        grouped: dict[tuple[str, Timeframe], list[int]] = {}
+        strategies = make_strategies(compiled)
+        for m, strategy in enumerate(strategies):
+            grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(m)
+        self._series = [
+            SeriesStream(
+                make_series(self._bars[compiled.symbol_index[symbol]], timeframe, self._clock),
+                [strategies[m] for m in members],
+                from_ns,
+            )
+            for (symbol, timeframe), members in grouped.items()
+        ]
+        self._members = np.concatenate([np.array(m, np.int64) for m in grouped.values()])
+        self._first_member = np.cumsum([0, *map(len, grouped.values())], dtype=np.int64)
 
     def cut(self, days: int) -> Iterator[_Stretch]:
         """Yield stretches of `days` days in order; each is valid until the one after the next."""
@@ -223,28 +224,40 @@ class _Stretches:
 
     def _stretch(self, after_ns: int, until_ns: int, batch_ns: Integers) -> _Stretch:
         spans = [np.searchsorted(t, (after_ns, until_ns), side="right") for t in self._opens]
-        bar_next, bar_stop = _ranges([int(stop - start) for start, stop in spans])
+        bar_next, bar_stop = _ranges(np.array([stop - start for start, stop in spans], np.int64))
         bars = np.empty(bar_stop[-1], BAR_DTYPE)
         for spec, column, span, at in zip(self._specs, self._bars, spans, bar_next, strict=True):
             part = fill_spread(column[slice(*span)], spec)
             bars[at : at + len(part)] = part
-        # What closes after the last batch is taken by the first batch of a later stretch.
-        counts = [stream.count(int(batch_ns[-1])) for stream in self._streams]
-        signal_next, signal_stop = _ranges(counts)
-        self._buffers.reverse()
-        if len(self._buffers[0]) < signal_stop[-1]:
-            self._buffers[0] = np.empty(signal_stop[-1], SIGNAL)
-        for stream, at, n in zip(self._streams, signal_next.tolist(), counts, strict=True):
-            stream.write(self._buffers[0], at, n)
         return _Stretch(
             batch_ns,
             self._clock.days(batch_ns),
             bars,
             bar_next,
             bar_stop,
-            self._buffers[0],
-            signal_next,
-            signal_stop,
+            # What closes after the last batch is taken by the first batch of a later stretch.
+            self._feed(int(batch_ns[-1])),
+        )
+
+    def _feed(self, until_ns: int) -> SignalFeed:
+        closings = [series.closings(until_ns) for series in self._series]
+        counts = np.array([len(c) for c in closings], np.int64)
+        row, row_stop = _ranges(counts * np.diff(self._first_member))
+        close_next, close_stop = _ranges(counts)
+        self._buffers.reverse()
+        if len(self._buffers[0]) < row_stop[-1]:
+            self._buffers[0] = np.empty(row_stop[-1], SIGNAL)
+        rows = self._buffers[0]
+        for series, start, stop in zip(self._series, row, row_stop, strict=True):
+            series.write(rows[start:stop])
+        return SignalFeed(
+            rows,
+            np.concatenate(closings),
+            close_next,
+            close_stop,
+            row,
+            self._members,
+            self._first_member,
         )
 
     def _batches(self, after_ns: int, until_ns: int) -> Integers:
@@ -261,7 +274,7 @@ class _Stretches:
         return batch_ns[(batch_ns > after_ns) & (batch_ns <= until_ns)]
 
 
-def _ranges(counts: list[int]) -> tuple[Integers, Integers]:
+def _ranges(counts: Integers) -> tuple[Integers, Integers]:
     """Return where each of several runs, laid end to end, starts and stops."""
     stops = np.cumsum(counts, dtype=np.int64)
-    return stops - np.array(counts, np.int64), stops
+    return stops - counts, stops

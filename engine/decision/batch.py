@@ -46,6 +46,12 @@ def decide_entries(core: Core, entries: Integers, refused: Integers) -> int:
     slot's last one stands in its `refusal`.
     """
     mark(core)
+    return choose_entries(core, entries, refused)
+
+
+@core_kernel
+def choose_entries(core: Core, entries: Integers, refused: Integers) -> int:
+    """Do what `decide_entries` does where the account is already marked at these quotes."""
     n = 0
     for slot in range(len(core.slots)):
         if not core.positions[slot]["due"]:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from engine.decision.money import commission_ccy, profit_ccy, round_ccy
-from engine.decision.signals import combine, leaves
+from engine.decision.signals import combine, leaves, must_combine
 from engine.decision.state import Core
 from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
@@ -18,7 +18,7 @@ def wants_exit(core: Core, slot: int) -> int:
     A decided exit is a goal: it waits for the next quote and is renewed until the slot is flat.
     """
     position = core.positions[slot]
-    if position["due"]:
+    if must_combine(core, slot):
         combine(core, slot)
         if position["direction"] != 0 and position["close_reason"] == 0 and leaves(core, slot):
             position["close_reason"] = _SIGNAL

@@ -1,6 +1,6 @@
 """Members' outputs to a book's net signal: latching, changes, spent flags, vote and weights."""
 
-from engine.decision.state import WEIGHTED, Core
+from engine.decision.state import DUE, DUE_REPEATED, WEIGHTED, Core
 from engine.model.compiled import core_kernel
 from engine.model.signals import HOLD, LONG, SHORT
 
@@ -31,7 +31,16 @@ def take_signal(
         output["confidence"] = confidence
         output["stop_distance"] = stop_distance
         output["target_distance"] = target_distance
-    core.positions[core.members[member]["slot"]]["due"] = 1
+    core.positions[core.members[member]["slot"]]["due"] = DUE
+
+
+@core_kernel
+def repeat_signal(core: Core, member: int) -> None:
+    """Take an output that equals the preceding bar's in every field: as `take_signal`, shorter."""
+    core.outputs[member]["changed"] = 0
+    position = core.positions[core.members[member]["slot"]]
+    if position["due"] == 0:
+        position["due"] = DUE_REPEATED
 
 
 @core_kernel
@@ -39,6 +48,15 @@ def votes(core: Core, member: int) -> bool:
     """Tell whether a member has a vote for entries."""
     output = core.outputs[member]
     return bool(output["enabled"] and not output["waiting"])
+
+
+@core_kernel
+def must_combine(core: Core, slot: int) -> bool:
+    """Tell whether `combine` could change anything: an output did, or a spent slot may re-arm."""
+    position = core.positions[slot]
+    return bool(
+        position["due"] == DUE or (position["due"] == DUE_REPEATED and position["spent"] != 0)
+    )
 
 
 @core_kernel

@@ -15,6 +15,10 @@ Records = npt.NDArray[np.void]
 WEIGHTED: Final = 0
 VOTE: Final = 1
 
+# A slot's `due`: a member's bar closed; or one closed and says what the bar before it said.
+DUE: Final = 1
+DUE_REPEATED: Final = 2
+
 FIXED_FRACTION: Final = 0
 FIXED_LOTS: Final = 1
 
