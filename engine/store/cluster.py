@@ -186,6 +186,9 @@ def _secrets(data_dir: Path) -> Secrets:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(path)
+    directory = os.open(data_dir, os.O_RDONLY)
+    os.fsync(directory)  # a cluster must never outlive its passwords
+    os.close(directory)
     return made
 
 
