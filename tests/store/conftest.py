@@ -35,7 +35,7 @@ def make_server(place: Path) -> Callable[[str], EmbeddedServer]:
 
     def make(name: str) -> EmbeddedServer:
         return EmbeddedServer(
-            place / name, place / "run", base_dir=place / "base", start_s=30.0, settings=FAST
+            place / name, place / "run", base_dir=place / "base", start_s=60.0, settings=FAST
         )
 
     return make
