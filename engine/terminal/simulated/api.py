@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from engine.model.errors import StateError
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs, views
 from engine.terminal.simulated.arguments import (
@@ -47,13 +48,17 @@ def _answers(failure: bool | None, *, connected: bool = True) -> Callable[[F], F
         def call(self: "SimulatedTerminal", /, *args: Any, **keywords: Any) -> Any:
             try:
                 self._strike(name, "before")
+                self._catch_up()
                 if connected and not self._initialized:
                     raise CallFailed(c.RES_E_INTERNAL_FAIL_CONNECT)
-                self._catch_up()
                 result = method(self, *args, **keywords)
                 self._strike(name, "after")
             except CallFailed as error:
                 self._error = error.code, error.text
+                return failure
+            except StateError as error:
+                self._lose(error)
+                self._error = c.RES_E_INTERNAL_FAIL_RECEIVE, ERROR_TEXTS[-10002]
                 return failure
             self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
             return result
@@ -86,6 +91,8 @@ class SimulatedTerminal(Controls, Helpers):
         portable: bool = False,  # noqa: ARG002
     ) -> bool:
         """Connect to the terminal; any path will do. True or False."""
+        if self._lost:
+            raise CallFailed(c.RES_E_INTERNAL_FAIL_INIT)
         if path is not None:
             want_text("path", path)
         if login is not None:

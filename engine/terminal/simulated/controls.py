@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import structlog
 
-from engine.model.errors import UserError
+from engine.model.errors import StateError, UserError
 from engine.model.server_clock import ServerClock
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated.arguments import ERROR_TEXTS
@@ -27,6 +28,8 @@ from engine.terminal.simulated.prices import PriceSource
 from engine.terminal.simulated.rates import RateHistory
 from engine.terminal.simulated.timeline import RealTime, SteppedTime
 from engine.terminal.simulated.trading import Trading
+
+_log = structlog.get_logger(__name__)
 
 
 class Controls:
@@ -58,11 +61,23 @@ class Controls:
             self.broker, checks, self.faults, self.switches, lambda: self.timeline.now_ns
         )
         self._initialized = False
+        self._lost = False
         self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
 
+    def _lose(self, error: StateError) -> None:
+        """Be a crashed terminal: memory is ahead of a ledger that could not be written.
+
+        Only another process, which reads the ledger, knows what the broker knows.
+        """
+        self._lost, self._initialized = True, False
+        _log.critical("broker_ledger_lost", error=str(error))
+
     def _catch_up(self) -> None:
-        if self.switches.connected:
-            self.timeline.catch_up()
+        if self.switches.connected and not self._lost:
+            try:
+                self.timeline.catch_up()
+            except StateError as error:
+                self._lose(error)
 
     def now_ns(self) -> int:
         """Return simulated UTC, after processing everything up to it."""
@@ -73,7 +88,11 @@ class Controls:
         """Move stepped time: see SteppedTime.advance."""
         if not isinstance(self.timeline, SteppedTime):
             raise UserError("this simulated terminal runs in real time: advance needs stepped time")
-        self.timeline.advance(to_ns)
+        try:
+            self.timeline.advance(to_ns)
+        except StateError as error:
+            self._lose(error)
+            raise
 
     def set_speed(self, speed: float) -> None:
         """Set simulated seconds per second of a terminal in real time; 0 stands still."""

@@ -67,7 +67,20 @@ class Ledger:
         orders: Iterable[Order] = (),
         deals: Iterable[Deal] = (),
     ) -> None:
-        """Write a change as one transaction: all of it or nothing."""
+        """Write a change as one transaction: all of it or nothing. StateError: nothing."""
+        try:
+            self._write(account, positions, closed, orders, deals)
+        except sqlite3.Error as error:
+            raise StateError(f"broker ledger {self._path}: {error}") from error
+
+    def _write(
+        self,
+        account: AccountRecord,
+        positions: Iterable[Position],
+        closed: Iterable[int],
+        orders: Iterable[Order],
+        deals: Iterable[Deal],
+    ) -> None:
         encode = msgspec.json.encode
         with self._db as db:
             db.execute("INSERT OR REPLACE INTO account VALUES (1, ?)", (encode(account),))

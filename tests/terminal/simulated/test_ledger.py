@@ -171,6 +171,25 @@ def test_a_ledger_has_one_owner(tmp_path):
         make_terminal(ledger=path, account={"login": 2})
 
 
+def test_a_full_disk_is_a_crashed_terminal(tmp_path):
+    """What cannot be written was not done: None and −10002, and a new terminal does not know it."""
+    path = tmp_path / "broker.sqlite"
+    terminal = make_terminal(ledger=path)
+    terminal.broker._ledger._db.execute("PRAGMA max_page_count = 12")
+    n_done = 0
+    while terminal.order_send(deal(0, 0.01)) is not None:
+        n_done += 1
+    assert terminal.last_error() == (-10002, "IPC recv failed")
+    assert terminal.positions_get() is None
+    assert not terminal.initialize()
+    assert terminal.last_error() == (-10003, "IPC initialize failed")
+    assert terminal.now_ns() == START_NS
+    terminal.broker.close()
+    again = make_terminal(ledger=path)
+    assert again.positions_total() == n_done == len(all_deals(again))
+    again.close()
+
+
 def test_unusable_ledgers_and_configurations_are_one_line_errors(tmp_path):
     """A damaged ledger, missing bars and unknown settings say what is wrong."""
     path = tmp_path / "broker.sqlite"
