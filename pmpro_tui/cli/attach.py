@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.runtime.settings import Settings
     from pmpro_tui.cli.inline import InlineEngine
 
+DAEMON_MODULE = "pmpro_tui.cli.daemon"
 START_DEADLINE_S = 300.0
 _LOOK_S = 0.05
 _LOG_MAX_BYTES = 20_000_000
@@ -108,7 +109,7 @@ def start_detached(settings: "Settings", words: list[str], report: Report) -> No
     with log_path.open("ab") as log:
         start = log.tell()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pmpro_tui.cli.daemon", *words],
+            [sys.executable, "-P", "-m", DAEMON_MODULE, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

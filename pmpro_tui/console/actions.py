@@ -233,6 +233,11 @@ ACTIONS: Final[tuple[Action, ...]] = (
 BY_NAME: Final = {action.name: action for action in ACTIONS}
 
 
+def known(now: Snapshot) -> bool:
+    """Return whether positions and risk mean something: only while the engine looks at them."""
+    return now.state not in ("STARTING", "STOPPING")
+
+
 def why_not(action: Action, context: Context) -> str | None:
     """Return why an action is impossible now, None if it is possible."""
     if context.readonly and action.kind in ("reduce", "add"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from engine.control.client import new_command
 from engine.model.snapshot import Command, Reply, Snapshot
 from pmpro_tui.console import worker
-from pmpro_tui.console.actions import BY_NAME, next_speed, why_not
+from pmpro_tui.console.actions import BY_NAME, known, next_speed, why_not
 
 if TYPE_CHECKING:
     from pmpro_tui.console.screen import MainScreen
@@ -113,7 +113,7 @@ class Commands:
 
         now = self._screen.shown
         body = f"{_account(now)}\n{_held(now)}\n\n"
-        if now is not None and not now.positions:
+        if now is not None and known(now) and not now.positions:
             body += "The engine will stop. `q` would leave it running."
             self._screen.app.push_screen(
                 Confirm("Stop the engine?", body, "Stop"), self._if("stop")
@@ -197,7 +197,7 @@ def _account(now: Snapshot | None) -> str:
 
 
 def _held(now: Snapshot | None) -> str:
-    if now is None:
+    if now is None or not known(now):
         return "Open positions: unknown."
     count, lots = len(now.positions), sum(p.lots for p in now.positions)
     if not count:

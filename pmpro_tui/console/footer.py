@@ -20,9 +20,9 @@ def footer_line(context: Context, pending: str, width: int) -> Line:
     for action in sorted((a for a in ACTIONS if a.rank is not None), key=lambda a: a.rank or 0):
         able = why_not(action, context) is None
         # Brackets tell a disabled action where there is no colour.
-        shape = ("  {} ", "{}") if able and roomy else (" {}:", "{}") if able else (" {}", "({})")
-        key = Span(shape[0].format(action.shown), "accent" if able else "muted")
-        label = Span(shape[1].format(action.label), "" if able else "muted")
+        gap, joint = ("  ", " ") if roomy else (" ", ":")
+        key = Span(f"{gap}{action.shown}{joint if able else ''}", "accent" if able else "muted")
+        label = Span(action.label) if able else Span(f"({action.label})", "muted")
         size = line_width(Line((key, label)))
         if size > left:
             break

@@ -68,9 +68,7 @@ class Lines(Widget, can_focus=False):
 
     def render_line(self, y: int) -> Strip:
         """Return row `y` in exactly the widget's width."""
-        if y >= len(self._lines):
-            return Strip.blank(self.size.width, self.rich_style)
-        one = self._lines[y]
+        one = self._lines[y] if y < len(self._lines) else _NOTHING
         strip = self._strips.get(one)
         if strip is None:
             if len(self._strips) > _CACHE_MAX:
@@ -92,6 +90,7 @@ class Lines(Widget, can_focus=False):
 
 
 _PLAIN = Style.null()
+_NOTHING = Line()
 
 
 class Painted(Lines):

@@ -1,6 +1,6 @@
 """The console's screen: polls the engine, draws what arrived, sends what keys mean."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -13,22 +13,18 @@ from textual.widgets import Input
 from engine.model.errors import PmproError
 from engine.model.snapshot import PositionView, Snapshot, StrategyView
 from engine.model.times import NS_PER_S
-from pmpro_tui.console import eventlog, positions, strategies, worker
-from pmpro_tui.console.actions import ACTIONS, Context
-from pmpro_tui.console.columns import fitted
+from pmpro_tui.console import eventlog, panels, positions, strategies, worker
+from pmpro_tui.console.actions import ACTIONS, Context, known
 from pmpro_tui.console.commands import Commands
-from pmpro_tui.console.curve import change_text, curve_lines
 from pmpro_tui.console.feed import Feed
 from pmpro_tui.console.footer import footer_line
-from pmpro_tui.console.gauges import gauge_lines, risk_line
 from pmpro_tui.console.lines import Lines, Painted
 from pmpro_tui.console.link import Link
 from pmpro_tui.console.messages import Answered, Fetched, Opened, Step
 from pmpro_tui.console.statusline import status_line
-from pmpro_tui.console.table import Table, title_line
-from pmpro_tui.console.text import Line, Span, line, spread
+from pmpro_tui.console.table import Table
+from pmpro_tui.console.text import Line
 
-PANELS = ("strategies", "positions", "risk", "equity", "events")
 RESORT_AFTER_S = 2.0
 CURVE_EVERY_S = 2.0
 NARROW = (104, 30)
@@ -104,7 +100,6 @@ class MainScreen(Screen[None]):
                     "Strategies",
                     strategies.COLUMNS,
                     key=lambda s: s.id,
-                    empty="no strategies: `pmpro portfolio apply FILE` brings some",
                     id="strategies",
                 )
                 with Vertical(id="side"):
@@ -115,14 +110,12 @@ class MainScreen(Screen[None]):
                     "Positions",
                     positions.columns(lambda: self.shown.market_ns if self.shown else 0),
                     key=lambda p: p.ticket,
-                    empty="no open positions",
                     id="positions",
                 )
                 yield Table[Any](
                     "Events",
                     eventlog.COLUMNS,
                     key=lambda e: e.seq,
-                    empty="nothing has happened yet",
                     id="events",
                     follow=True,
                 )
@@ -167,12 +160,7 @@ class MainScreen(Screen[None]):
     def stepped(self, message: Step) -> None:
         """Show how far the start of the engine is."""
         self._steps.append(message.text)
-        self.strategies.empty = [
-            line(Span("  starting the engine", "title")),
-            Line(),
-            *(line(Span(f"  {text}", "muted")) for text in self._steps[-12:-1]),
-            line(Span("  ▸ ", "accent"), self._steps[-1]),
-        ]
+        self.strategies.say("starting the engine", "", *self._steps[-12:])
         self.strategies.draw()
 
     @on(Opened)
@@ -263,7 +251,7 @@ class MainScreen(Screen[None]):
 
     def step_panel(self, step: int) -> None:
         """Give the keys to another panel; panels without rows are skipped while all are shown."""
-        choice = PANELS if self.narrow else ("strategies", "positions", "events")
+        choice = panels.PANELS if self.narrow else ("strategies", "positions", "events")
         at = choice.index(self.active) if self.active in choice else 0
         self.active = choice[(at + step) % len(choice)]
         self._panel_changed()
@@ -334,13 +322,16 @@ class MainScreen(Screen[None]):
         held = self._monotonic_ns() - self._key_ns < RESORT_AFTER_S * NS_PER_S
         rows = self._ordering.apply(strategies.matching(now.strategies, self._words), hold=held)
         table = self.strategies
-        table.empty = self._empty_strategies(now)
-        table.title = f"Strategies {_count(len(rows), len(now.strategies))}"
-        table.note = self._strategy_note()
+        table.say(panels.why_no_strategies(now, self._words, self._history.rows))
+        table.title = panels.strategies_title(now, len(rows))
+        table.note = self._note()
         table.set_rows(rows, pick=bool(self._words))
-        self.positions.title = f"Positions {len(now.positions)}"
+        self.positions.title = f"Positions {len(now.positions)}" if known(now) else "Positions"
+        self.positions.say("no open positions" if known(now) else panels.UNKNOWN)
         self.positions.set_rows(now.positions)
-        self.query_one("#events", Table).set_rows(self._history.rows)
+        log = self.query_one("#events", Table)
+        log.say("nothing has happened yet")
+        log.set_rows(self._history.rows)
         for name in ("brief", "tabs", "risk", "recent", "footer"):
             self.query_one(f"#{name}", Painted).draw()
         self._draw_curve(now)
@@ -367,7 +358,7 @@ class MainScreen(Screen[None]):
             self.query_one("#equity", Painted).draw()
 
     def _panel_changed(self) -> None:
-        for name in PANELS:
+        for name in panels.PANELS:
             self.set_class(self.active == name, f"-on-{name}")
         for table in self.query(Table):
             table.active = self.active == table.id
@@ -376,20 +367,8 @@ class MainScreen(Screen[None]):
         for painted in self.query(Painted):
             painted.draw()
 
-    def _strategy_note(self) -> str:
-        words = f"/{self._words}" if self._words.strip() else ""
-        order = "" if self._ordering.name == "file" else f"by {self._ordering.name}"
-        return " ".join(part for part in (words, order) if part)
-
-    def _empty_strategies(self, now: Snapshot) -> Sequence[Line]:
-        if self._words.strip():
-            text = f"  nothing matches /{self._words}: esc shows all"
-        elif now.state == "STARTING":
-            rows = self._history.rows
-            text = f"  the engine is starting: {rows[-1].text if rows else now.state_reason}"
-        else:
-            text = "  no strategies: `pmpro portfolio apply FILE` brings some"
-        return [line(Span(text, "muted"))]
+    def _note(self) -> str:
+        return panels.note(self.shown, self._words, self._ordering.name)
 
     def _paint_status(self, width: int, _: int) -> list[Line]:
         frozen_s = (
@@ -407,43 +386,19 @@ class MainScreen(Screen[None]):
         ]
 
     def _paint_brief(self, width: int, _: int) -> list[Line]:
-        return [risk_line(self.shown.risk, width)] if self.shown else []
+        return panels.brief(self.shown, width)
 
     def _paint_tabs(self, width: int, _: int) -> list[Line]:
-        now = self.shown
-        counts = {"strategies": len(now.strategies), "positions": len(now.positions)} if now else {}
-        parts = []
-        for name in PANELS:
-            count = f" {counts[name]}" if name in counts else ""
-            on = name == self.active
-            text = f"{name.capitalize()}{count}"
-            parts.append(Span(f"[{text}]" if on else f" {text} ", "tab" if on else "muted"))
-        note = self._strategy_note() if self.active == "strategies" else ""
-        return [spread(Line(tuple(parts)), line(Span(f"{note} ", "accent")), width)]
+        return [panels.tabs(self.shown, self.active, self._note(), width)]
 
     def _paint_risk(self, width: int, _: int) -> list[Line]:
-        title = [] if self.narrow else [title_line("Risk", "", width, active=False)]
-        if self.shown is None:
-            return title
-        return [*title, *gauge_lines(self.shown.risk, self.shown.currency, width)]
+        return panels.risk(self.shown, width, titled=not self.narrow)
 
     def _paint_curve(self, width: int, height: int) -> list[Line]:
-        now = self.shown
-        note = change_text(now.equity_points) if now else ""
-        title = [] if self.narrow else [title_line("Equity", note, width, active=False)]
-        if now is None:
-            return title
-        return [*title, *curve_lines(now.equity_points, width, height - len(title))]
+        return panels.equity(self.shown, width, height, titled=not self.narrow)
 
     def _paint_recent(self, width: int, height: int) -> list[Line]:
-        rows = self._history.rows[-max(1, height - 1) :]
-        shape = fitted(eventlog.COLUMNS, width, rows)
-        title = title_line("Events", "", width, active=False)
-        return [title, *(shape.row(row, marked=False, active=False) for row in rows)]
+        return panels.recent(self._history.rows, width, height)
 
     def _paint_footer(self, width: int, _: int) -> list[Line]:
         return [footer_line(self.context(), self.commands.pending, width)]
-
-
-def _count(n: int, total: int) -> str:
-    return str(total) if n == total else f"{n}/{total}"

@@ -39,16 +39,13 @@ def status_line(
         return spread(line(_chip(mode), " ", *truth), line(), width)
     marks = [Span("  READ-ONLY", "warn")] if readonly else []
     account = Span(f" {now.account} " if now.account else " no account yet ")
-    state = Span(now.state, _STATE_TONES[now.state])
+    state = Span(now.state, _STATE_TONES[now.state] if link.word == "FRESH" else "muted")
     short = line(_chip(now.mode), account, state, " ", *truth, *marks)
     server = Span(f"{now.server}  ", "muted")
-    reason = Span(f" {now.state_reason}", "muted")
     left = line(_chip(now.mode), account, server, state, "  ", *truth, *marks)
-    full = line(_chip(now.mode), account, server, state, reason, "  ", *truth, *marks)
     named, bare = _measures(now, link, named=True), _measures(now, link, named=False)
     day, time = _clocks(now)
     for head, tail in (
-        (full, (*named, *_store(now), day)),
         (left, (*named, *_store(now), day)),
         (left, (*named, *_store(now), time)),
         (left, (*named, time)),

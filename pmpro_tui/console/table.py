@@ -19,7 +19,6 @@ class Table(Lines, Generic[T]):
         title: the panel's name.
         columns: all columns; those that fit are shown.
         key: a row's identity over snapshots.
-        empty: what to say when there are no rows.
         follow: keep the last row in view until the cursor leaves it (a log).
     """
 
@@ -29,14 +28,13 @@ class Table(Lines, Generic[T]):
         columns: Sequence[Column[T]],
         *,
         key: Callable[[T], Hashable],
-        empty: str,
         id: str,  # noqa: A002
         follow: bool = False,
     ) -> None:
         super().__init__(id=id, classes="panel")
         self.title = title
         self.note = ""
-        self.empty: Sequence[Line] = [line(Span(f"  {empty}", "muted"))]
+        self._empty: tuple[str, ...] = ("not known yet",)
         self.active = False
         self.titled = True
         self._columns = columns
@@ -51,6 +49,10 @@ class Table(Lines, Generic[T]):
         """The row under the cursor, None while there is none."""
         index = self._index()
         return None if index is None else self._rows[index]
+
+    def say(self, *texts: str) -> None:
+        """Set what is shown while there are no rows."""
+        self._empty = texts
 
     def set_rows(self, rows: Sequence[T], *, pick: bool = False) -> None:
         """Show these rows. `pick`: move a cursor whose row is gone to the first row."""
@@ -85,7 +87,7 @@ class Table(Lines, Generic[T]):
         lines = [self._title_line(width)] if self.titled else []
         shape = fitted(self._columns, width, self._rows)
         if not self._rows:
-            self.show([*lines, Line(), *self.empty])
+            self.show([*lines, Line(), *(line(Span(f"  {text}", "muted")) for text in self._empty)])
             return
         room = self._room()
         index = self._index()

@@ -1,0 +1,120 @@
+"""A real pseudo-terminal around a program: start, read, press keys, close."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+_ESCAPES = re.compile(
+    rb"\x1b\[[0-9;?<>=$ ]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[P_][^\x1b]*\x1b\\|\x1b."
+)
+REPO = Path(__file__).resolve().parents[2]
+
+
+class Terminal:
+    """A program on a terminal of its own; `close` hangs the line up, as a dropped SSH would."""
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        size: tuple[int, int] = (120, 40),
+    ) -> None:
+        self._master, slave = pty.openpty()
+        columns, rows = size
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.seen = b""
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _TAKE_TERMINAL, *words],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={"TERM": "xterm-256color", "PYTHONPATH": str(REPO), "PATH": os.environ["PATH"]}
+            | dict(env),
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+    @property
+    def text(self) -> str:
+        """All that was written so far, without control sequences."""
+        return _ESCAPES.sub(b"", self.seen).decode(errors="replace")
+
+    def read_until(self, text: str, deadline_s: float = 30.0) -> None:
+        """Wait until `text` was written since the last key."""
+        end_s = time.monotonic() + deadline_s
+        while text not in self.text:
+            assert time.monotonic() < end_s, f"no {text!r} in\n{self.text[-3000:]}"
+            self._read(0.1)
+
+    def press(self, keys: str) -> None:
+        """Type; what was written before is forgotten."""
+        self.seen = b""
+        os.write(self._master, keys.encode())
+
+    def wait(self, deadline_s: float = 30.0) -> int:
+        """Return the exit code, reading meanwhile."""
+        end_s = time.monotonic() + deadline_s
+        while self.process.poll() is None:
+            assert time.monotonic() < end_s, f"still running\n{self.text[-3000:]}"
+            self._read(0.05)
+        self._read(0.05)
+        return self.process.returncode
+
+    def wait_stopped(self, deadline_s: float = 30.0) -> None:
+        """Wait until the program is stopped (ctrl+z)."""
+        end_s = time.monotonic() + deadline_s
+        while self._state() != "T":
+            assert time.monotonic() < end_s, f"not stopped but {self._state()}"
+            self._read(0.05)
+
+    def resume(self) -> None:
+        """Bring a stopped program back, as a shell's `fg` does."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
+    def _state(self) -> str:
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0]
+
+    def _read(self, timeout_s: float) -> None:
+        if self._master < 0 or not select.select([self._master], [], [], timeout_s)[0]:
+            return
+        try:
+            self.seen += os.read(self._master, 65536)
+        except OSError:  # the other side is closed
+            time.sleep(timeout_s)
+
+
+# Makes the pseudo-terminal the session's own, so that closing it sends SIGHUP; then becomes the
+# program. Stopping works only under a parent of the same session, as under a shell.
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-P", *sys.argv[1:]])
+"""

@@ -1,0 +1,227 @@
+"""How screens look: each size live, other states pairwise.
+
+After a wanted change: `pytest tests/console/test_looks.py --snapshot-update`, then look at them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.app import ConsoleApp
+from pmpro_tui.console.messages import Step
+from tests.console.scripted import (
+    LOST,
+    Clock,
+    ScriptedFeed,
+    console,
+    drive,
+    risk,
+    settle,
+    strategies,
+    until,
+)
+
+SMALL, USUAL, LARGE = (80, 24), (120, 40), (200, 50)
+SIZES = pytest.mark.parametrize("size", [SMALL, USUAL, LARGE], ids=["small", "usual", "large"])
+
+Look = Callable[..., None]
+
+
+@pytest.fixture
+def feed() -> ScriptedFeed:
+    return ScriptedFeed(Clock())
+
+
+@pytest.fixture
+def look(snap_compare: Any, feed: ScriptedFeed) -> Look:
+    """Compare a screen, in a state that `change` brings about, with its stored picture."""
+
+    def compare(
+        size: tuple[int, int], change: Any = None, *, keys: str = "", **options: Any
+    ) -> None:
+        app = console(feed, **options)
+
+        async def prepare(pilot: Any) -> None:
+            await settle(pilot, app)
+            if change is not None:
+                change()
+                app.main.tick()
+                await until(pilot, lambda: not app.main._fetching)
+            await pilot.press(*keys.split())
+            await pilot.pause()
+
+        assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+    return compare
+
+
+@SIZES
+def test_live(look: Look, size: tuple[int, int]) -> None:
+    """The screen of an ordinary day."""
+    look(size)
+
+
+def test_stale_small(look: Look, feed: ScriptedFeed) -> None:
+    """The engine is quiet: a word, an age, and no colours."""
+    look(SMALL, lambda: feed.clock.advance(73))
+
+
+def test_lost_usual(look: Look, feed: ScriptedFeed) -> None:
+    """The socket fails."""
+
+    def change() -> None:
+        feed.clock.advance(5)
+        feed.failure = LOST
+
+    look(USUAL, change)
+
+
+def test_frozen_large(look: Look) -> None:
+    """The operator holds the picture."""
+    look(LARGE, keys="space j j")
+
+
+def test_monochrome_halted_small(
+    look: Look, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without colour every state is still told by a word or a glyph."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    feed.changes = {"state": "HALTED", "state_reason": "halted by root", "risk": risk(0.0912)}
+    look(SMALL)
+
+
+def test_real_money_usual(look: Look, feed: ScriptedFeed) -> None:
+    """A live account has its own colour and word; reducing, with the database away."""
+    feed.changes = {
+        "mode": "live",
+        "server": "Broker-Live",
+        "state": "REDUCING",
+        "state_reason": "drawdown tier 2: no new entries",
+        "risk": risk(0.0871),
+        "database": "away",
+        "journal_backlog": 1288,
+        "speed": 1.0,
+    }
+    look(USUAL, readonly=True)
+
+
+def test_positions_small(look: Look) -> None:
+    """The second panel of a small screen."""
+    look(SMALL, keys="tab j")
+
+
+def test_risk_small(look: Look) -> None:
+    """The third panel of a small screen."""
+    look(SMALL, keys="tab tab")
+
+
+def test_events_small(look: Look) -> None:
+    """The last panel of a small screen, scrolled up."""
+    look(SMALL, keys="shift+tab k k")
+
+
+def test_nothing_yet_usual(look: Look, feed: ScriptedFeed) -> None:
+    """Empty states say what to do."""
+    feed.changes = {"strategies": (), "positions": (), "events": (), "equity_points": ()}
+    look(USUAL)
+
+
+def test_many_strategies_filtered_usual(look: Look, feed: ScriptedFeed) -> None:
+    """A filter, an order and more rows than fit."""
+    feed.changes = {"strategies": strategies(200)}
+    look(USUAL, keys="s slash e u r enter pagedown")
+
+
+def test_flatten_usual(look: Look) -> None:
+    """One confirmation with account, count and volume."""
+    look(USUAL, keys="ctrl+x")
+
+
+def test_stop_small(look: Look) -> None:
+    """Stopping with open positions asks for a word."""
+    look(SMALL, keys="Q s t")
+
+
+def test_help_large(look: Look) -> None:
+    """All keys."""
+    look(LARGE, keys="question_mark")
+
+
+def test_starting_usual(snap_compare: Any) -> None:
+    """The engine is being started: its steps."""
+    clock = Clock()
+
+    def opener(report: Callable[[str], None]) -> Any:
+        import threading
+
+        threading.Event().wait(20)
+
+    app = ConsoleApp(opener, poll_s=3600, now_ns=clock, monotonic_ns=clock)
+
+    async def prepare(pilot: Any) -> None:
+        for text in ("starting a new engine", "loading kernels", "connecting the terminal"):
+            app.main.post_message(Step(text))
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=USUAL, run_before=prepare)
+
+
+@SIZES
+def test_every_size_names_all_there_is(feed: ScriptedFeed, size: tuple[int, int]) -> None:
+    """No size loses a fact: mode, account, state, link, ages, speed, clock, and each column."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        texts = [app.main.query_one("#status").text]  # type: ignore[attr-defined]
+        for _ in range(5):
+            texts += [line.text for line in app.main.query(".panel") if line.display]  # type: ignore[attr-defined]
+            await pilot.press("tab")
+        text = "\n".join(texts)
+        for fact in ("DEMO", "10012345", "ACTIVE", "FRESH", "4ms", "60×", "12:33:05"):
+            assert fact in text, fact
+        for header in ("Name", "Kind", "Symbol", "State", "Signal", "Weight", "P&L today", "Trd"):
+            assert header in text, header
+        for panel in ("Score", "Entry", "Drawdown", "Gross exposure", "Margin", "103,"):
+            assert panel in text, panel
+
+    drive(app, script, size)
+
+
+def test_footer_offers_what_reduces_risk_at_every_size(feed: ScriptedFeed) -> None:
+    """The smallest footer still names the target and the keys that reduce risk."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        text = app.main.query_one("#footer").text  # type: ignore[attr-defined]
+        assert "▸ eur-ma-14" in text
+        for action in ACTIONS:
+            if action.kind == "reduce":
+                assert action.label in text
+
+    drive(app, script, SMALL)
+
+
+def test_sixteen_colours_stay_readable(feed: ScriptedFeed) -> None:
+    """On a terminal of sixteen colours no text falls together with its ground."""
+    from rich.color import ColorSystem
+
+    app = console(feed)
+    clashes = set()
+
+    async def script(pilot: Any) -> None:
+        for widget in app.main.query(".panel, #status, #footer"):
+            for y in range(widget.size.height):
+                for segment in widget.render_line(y):
+                    style = widget.rich_style + (segment.style or widget.rich_style)
+                    assert style.color is not None
+                    assert style.bgcolor is not None
+                    front = style.color.downgrade(ColorSystem.STANDARD)
+                    back = style.bgcolor.downgrade(ColorSystem.STANDARD)
+                    is_rule = set(segment.text) <= set(" ─┼━╸")
+                    if front.number == back.number and not is_rule:
+                        clashes.add((segment.text.strip(), style.color.name, front.name))
+
+    drive(app, script)
+    assert not clashes
