@@ -1,5 +1,7 @@
 """Strategy hosts: the same signals as in one process, and every fault stays with its strategy."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from strategies.windows import evaluate_period, periods
 from tests.strategies.series import POINT, bars_at, random_bars, utc
 
 FAULTY = Path(__file__).with_name("faulty.py")
+ROOT = Path(__file__).resolve().parents[2]
 CLOCK = "new_york+7"
 SYMBOLS = ("EURUSD", "GBPUSD")
 POINTS = dict.fromkeys(SYMBOLS, POINT)
@@ -230,6 +233,18 @@ def test_a_host_killed_from_outside_costs_nobody_anything(hosts_of):
     expected = run(alone, bars, START + np.arange(1, 31) * NS_PER_MINUTE)
     assert hosts.quarantined == {}
     assert [signals_of(e) for e in evaluations] == [signals_of(e) for e in expected]
+
+
+def test_the_engines_side_imports_no_strategy_code():
+    """Strategies, TA-Lib and numba are the host process's alone."""
+    code = (
+        "import sys, engine.runtime.hosts\n"
+        "print(sorted({'numba', 'talib', 'strategies'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_what_cannot_be_created_is_out_from_the_start(hosts_of):
