@@ -5,6 +5,7 @@ the backtest and the live ledger agree to the last bit.
 """
 
 import math
+from typing import Final
 
 from engine.model.compiled import core_kernel
 
@@ -14,10 +15,14 @@ _STEP_EPS = 1e-9
 _HALF_EPS = 1e-9
 
 
+# Exact powers; `10.0**digits` calls the C library each time.
+_SCALES: Final = tuple(10.0**digits for digits in range(16))
+
+
 @core_kernel
 def round_ccy(amount: float, digits: int) -> float:
     """Round money half away from zero to `digits` decimals."""
-    scale = 10.0**digits
+    scale = _SCALES[digits]
     scaled = abs(amount) * scale
     rounded = math.floor(scaled + 0.5 + _HALF_EPS * max(1.0, scaled * 1e-3)) / scale
     return -rounded if amount < 0.0 else rounded
@@ -26,7 +31,7 @@ def round_ccy(amount: float, digits: int) -> float:
 @core_kernel
 def round_price(price: float, digits: int) -> float:
     """Round a price to its digits, ties to even in scaled units; NaN stays NaN."""
-    scale = 10.0**digits
+    scale = _SCALES[digits]
     return float(round(price * scale) / scale) if price == price else price
 
 

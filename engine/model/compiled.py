@@ -58,7 +58,8 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
 }
 
-_UNCOUNTED: dict[str, Any] = {"_nrt": False}
+# A call that is not inlined hands over some fifty words of array descriptors: half of the loop.
+_UNCOUNTED: dict[str, Any] = {"_nrt": False, "forceinline": True}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
