@@ -268,6 +268,7 @@ def copy_shares(
     """Copy the entry shares of the slots that trades[start:stop] closed."""
     for t in range(start, stop):
         config = core.slots[trades[t]["slot"]]
+        shares[t, :] = 0.0
         for j in range(config["n_members"]):
             shares[t, j] = core.outputs[config["first_member"] + j]["entry_share"]
 
@@ -279,6 +280,8 @@ def close_all(core: Core, time_ns: int, trades: Records, shares: npt.NDArray[np.
     n = 0
     for slot in range(len(core.slots)):
         if core.positions[slot]["direction"] != 0:
-            n = close_slot(core, slot, exit_price(core, slot), _END, time_ns, trades, n)
+            decided = core.positions[slot]["close_reason"]
+            reason = decided if decided != 0 else _END
+            n = close_slot(core, slot, exit_price(core, slot), reason, time_ns, trades, n)
     copy_shares(core, trades, shares, 0, n)
     return n

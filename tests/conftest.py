@@ -1,9 +1,11 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
+import structlog
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -18,3 +20,9 @@ def data_dir() -> Path:
     if not any(path.glob("*_M1_*.parquet")):
         pytest.skip(f"no market data in {path}: set PMPRO_DATA_DIR")
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet_log() -> None:
+    """Log warnings and worse only: a replay logs a line a terminal call."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

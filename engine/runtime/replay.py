@@ -110,6 +110,7 @@ class _Replay:
             trader.on_batch(update)
             progress(n_done / len(batches_ns))
         if update is not None:
+            gateway.control({"op": "set_switches", "sessions": False})
             self._finish(trader, update)
         return ReplayResult(self._trades, self._equity, trader.refused.tolist(), trader.core)
 
@@ -170,9 +171,11 @@ class _Replay:
         trader.pursue()
         if trader.positions.any_open():
             raise StateError("replay: positions are still open after the last batch")
-        balance_ccy = float(trader.core.account[0]["balance_ccy"])
-        self._equity[-1] = msgspec.structs.replace(
-            self._equity[-1], balance_ccy=balance_ccy, equity_ccy=balance_ccy
+        account = trader.core.account[0]
+        balance_ccy = float(account["balance_ccy"])
+        high_ccy = max(float(account["high_water_ccy"]), balance_ccy)
+        self._equity[-1] = EquityPoint(
+            update.batch_ns, balance_ccy, balance_ccy, 1.0 - balance_ccy / high_ccy
         )
 
 
