@@ -77,7 +77,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     ) -> TradeRow:
         """Take a filled entry."""
         trade = OpenTrade(
-            key=f"{self.account}-{intent.magic}",
+            key=f"{self.account}-{intent.magic}-{intent.created_ns}",
             book=intent.book,
             symbol=intent.symbol,
             direction=intent.direction,

@@ -145,6 +145,8 @@ class Trader:
         for name, fault in answer.faults.items():
             self.quarantine_member(name, fault)
         for index, name in enumerate(self.names.members):
+            for earlier in answer.earlier.get(name, ()):
+                self._take_signal(index, earlier, batch_ns)
             signal = answer.signals.get(name)
             if signal is not None:
                 self._take_signal(index, signal, batch_ns)
