@@ -1,8 +1,6 @@
 """Run an engine until SIGTERM: one JSON line an event on stdout, exit code 0 on a clean stop."""
 
-import logging
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
 
@@ -11,29 +9,8 @@ import structlog
 from engine.model.bars import Bars
 from engine.model.errors import PmproError
 from engine.runtime.engine import Engine
+from engine.runtime.log import json_lines
 from engine.runtime.settings import Settings
-
-
-def configure_log(level: str) -> None:
-    """Log JSON lines to stdout at `level` and above."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-    )
-
-
-def configure_quiet_log() -> None:
-    """Log nothing but trouble, to stderr: one-shot commands answer on stdout."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def run(
@@ -49,7 +26,7 @@ def run(
     Raises:
         PmproError: it could not start.
     """
-    configure_log(settings.log.level)
+    json_lines(settings.log.level)
     engine = Engine(settings, prices=prices, on_step=on_step)
 
     def stop(number: int, _frame: FrameType | None) -> None:

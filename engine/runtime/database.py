@@ -58,16 +58,21 @@ class DatabaseKeeper:
         wait_s = RETRY_FIRST_S
         while not self._stopping.is_set():
             try:
-                self._writer = self._begin()
-                return
+                if self._writer is None:
+                    self._writer = self._begin()
+                elif self._server is not None and not self._server.running():
+                    log.warning("database_died")
+                    self._server.start()  # the URLs stay, the writer connects again by itself
+                wait_s = RETRY_FIRST_S
             except PmproError as e:
                 self._status = f"away: {e}"
                 log.error("database_away", error=str(e))
+                wait_s = min(2 * wait_s, RETRY_MOST_S)
             except Exception as e:  # border: thread
                 self._status = f"away: {type(e).__name__}: {e}"
                 log.exception("database_failed")
+                wait_s = min(2 * wait_s, RETRY_MOST_S)
             self._stopping.wait(wait_s)
-            wait_s = min(2 * wait_s, RETRY_MOST_S)
 
     def _begin(self) -> Writer:
         if self._server is not None:

@@ -53,7 +53,9 @@ class Session:
         """Call a function of the module; None and False raise CallFailed."""
         if not self.connected and function not in _CONNECTING:
             raise CallFailed(function, *_NOT_CONNECTED)
-        result = getattr(self.api, function)(*args, **kwargs)
+        # The module refuses positional arguments beside even an empty keyword dictionary.
+        call = getattr(self.api, function)
+        result = call(*args, **kwargs) if kwargs else call(*args)
         if result is None or result is False:
             raise CallFailed(function, *self.last_error())
         return result

@@ -34,7 +34,7 @@ Equity = Annotated[
 
 
 @app.command()
-def run(  # noqa: PLR0917 (typer's options)
+def run(
     portfolio: PortfolioFile,
     data: DataDir,
     from_: From,

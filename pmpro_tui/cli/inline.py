@@ -15,10 +15,10 @@ class InlineEngine:
     def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
         import structlog
 
-        from engine.runtime.daemon import configure_log
         from engine.runtime.engine import Engine
+        from engine.runtime.log import json_lines
 
-        configure_log(settings.log.level)
+        json_lines(settings.log.level)
         self._log = daemon_log(settings).open("a", encoding="utf-8", buffering=1)
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(self._log))
         self._engine = Engine(settings, prices=recorded_prices(settings), on_step=report)

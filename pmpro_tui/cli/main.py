@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.model.errors import PmproError, Refused, UserError
+from engine.runtime.log import errors_to_stderr
 from pmpro_tui.cli import compile as compile_command
 from pmpro_tui.cli import doctor, init, operate
 
@@ -20,6 +21,8 @@ LAZY = {
     "backtest": "Test portfolios on past bars.",
     "bench": "Measure how fast it is on this machine.",
     "replay": "Play past bars through the whole live path.",
+    "db": "Set up the database and see how it is.",
+    "audit": "Read and verify the audit trail.",
 }
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -28,6 +31,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 def main() -> None:
     """Run the command line and exit; the border of every error."""
     arguments = sys.argv[1:]
+    errors_to_stderr()
     debug = "--debug" in arguments
     try:
         code = build_app(arguments)(

@@ -41,13 +41,11 @@ def run(
     from backtest.output import check_path, write_equity, write_trades
     from backtest.report import equity_table, trades_table
     from backtest.run import document, prepare
-    from engine.runtime.daemon import configure_quiet_log
     from engine.runtime.replay import replay
     from pmpro_tui.cli.backtest_view import progress_bar, show
 
     for path in (trades, equity):
         check_path(path)
-    configure_quiet_log()
     prepared = prepare(
         portfolio, data, parse_time("--from", from_), parse_time("--to", to), source=source
     )
