@@ -43,11 +43,11 @@ def portfolio_text() -> str:
             first += size
             out.append(
                 f'[[book]]\nname = "{symbol.lower()}-{title}"\ncombine = "{combine}"\n'
-                f"members = {{ {members} }}\nsizing = {{ risk_frac = 0.00001 }}\n"
+                f"members = {{ {members} }}\nsizing = {{ risk_frac = 0.000001 }}\n"
             )
         out.extend(
             f'[[book]]\nname = "{name}-alone"\ncombine = "vote"\n'
-            f'members = {{ "{name}" = 1.0 }}\nsizing = {{ risk_frac = 0.00001 }}\n'
+            f'members = {{ "{name}" = 1.0 }}\nsizing = {{ risk_frac = 0.000001 }}\n'
             for name in names[first:]
         )
     return "\n".join(out)

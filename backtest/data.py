@@ -80,7 +80,9 @@ def _history_start(files: list[BarFile], from_ns: int, warmup: Sequence[Warmup])
 
     A bar of n minutes holds at most n of M1, so this many are enough.
     """
-    times = np.sort(np.concatenate([f.time_ns for f in files]))
+    times = np.concatenate([f.time_ns for f in files])
+    if any(one.time_ns[-1] >= other.time_ns[0] for one, other in pairwise(files)):
+        times.sort()
     start_ns = from_ns
     for timeframe, bars in warmup:
         anchor = int(np.searchsorted(times, anchor_ns(timeframe, from_ns)))

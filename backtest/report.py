@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.output import Column
-from backtest.simulate import Result
+from backtest.simulate import Result, server_days
 from engine.metrics import performance as metrics
 from engine.model.bars import Bars
 from engine.model.reasons import ExitReason, Refusal
@@ -103,7 +103,7 @@ def summary(result: Result) -> dict[str, Any]:
     times = result.equity["time_ns"]
     span_ns = int(times[-1] - times[0]) if len(times) else 0
     # The batch at midnight ends a day: it is marked at the last quotes of the day before.
-    days = ServerClock(portfolio.server_clock).days(times - 1)
+    days = server_days(ServerClock(portfolio.server_clock), times - 1)
     returns = metrics.daily_returns(first_ccy, metrics.day_ends(days, equity))
     annual = metrics.annual_return_frac(first_ccy, last_ccy, span_ns)
     deepest = metrics.max_drawdown_frac(first_ccy, equity)

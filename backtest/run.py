@@ -47,7 +47,8 @@ def prepare(
     if from_ns >= to_ns:
         raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
     compiled = compile_portfolio(read_portfolio(portfolio))
-    warmup = [(s.timeframe, s.warmup) for s in make_strategies(compiled)]
+    strategies = make_strategies(compiled)
+    warmup = [(s.timeframe, s.warmup) for s in strategies]
     symbols = [spec.name for spec in compiled.symbols]
     bars = load_bars(data_dir, symbols, from_ns, to_ns, warmup, source)
     return Prepared(compiled, bars, data_dir, from_ns, to_ns)

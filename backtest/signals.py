@@ -45,6 +45,7 @@ class SignalStream:
 
     def __init__(self, strategy: Strategy, series: Series, first: int) -> None:
         self._strategy = strategy
+        self._warmup = strategy.warmup
         self._series = series
         self._next = first
         self._period = next((i for i, (_, stop) in enumerate(series.periods) if stop > first), 0)
@@ -58,8 +59,7 @@ class SignalStream:
             if self._evaluated is None:
                 self._evaluated = evaluate_period(self._strategy, self._series.bars, start, stop)
             last = min(self._next + len(out) - at, stop)
-            part = self._evaluated.part(self._next - start, last - start)
-            pack(out[at:], *part, start < self._strategy.warmup)
+            pack(out, at, *self._evaluated, self._next - start, last - start, start < self._warmup)
             at += last - self._next
             self._next = last
             if last == stop:
@@ -93,22 +93,25 @@ class SeriesStream:
 @core_kernel
 def pack(
     out: Records,
+    at: int,
     direction: Directions,
     confidence: Floats,
     stop_distance: Floats,
     target_distance: Floats,
+    start: int,
+    stop: int,
     warming: bool,
 ) -> None:
-    """Write signals as SIGNAL records; the first one never counts as a repetition."""
-    for i in range(len(direction)):
-        row = out[i]
+    """Write signals `start` to `stop` as records from `out[at]`; the first is no repetition."""
+    for i in range(start, stop):
+        row = out[at + i - start]
         row["raw"] = direction[i]
         row["confidence"] = confidence[i]
         row["stop_distance"] = stop_distance[i]
         row["target_distance"] = target_distance[i]
         row["warming"] = warming
         row["repeats"] = (
-            i > 0
+            i > start
             and direction[i] == direction[i - 1]
             and confidence[i] == confidence[i - 1]
             and _same(stop_distance[i], stop_distance[i - 1])

@@ -4,7 +4,7 @@ The period is half-open: bars that open in [from, to). Bars before it warm strat
 each symbol its last price, nothing else. The order of events is docs/SEMANTICS.md §1.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -86,14 +86,21 @@ def simulate(
     from_ns: int,
     to_ns: int,
     *,
+    strategies: Sequence[Strategy] | None = None,
     progress: Callable[[float], None] = lambda _: None,
     days_at_once: int = 1,
 ) -> Result:
-    """Run the portfolio over `bars` (M1 by symbol, with warm-up) from `from_ns` to `to_ns`."""
+    """Run the portfolio over `bars` (M1 by symbol, with warm-up) from `from_ns` to `to_ns`.
+
+    `strategies` are those of `make_strategies`, in the core's order, where they exist already.
+    """
+    if strategies is None:
+        strategies = make_strategies(compiled)
+    stretches = _Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once)
     run = _Run(compiled, bars, from_ns)
     with ThreadPoolExecutor(1) as worker:
         done: Future[None] | None = None
-        for stretch in _Stretches(compiled, bars, from_ns, to_ns).cut(days_at_once):
+        for stretch in stretches:
             # The kernel runs without the GIL: the next stretch's signals are made meanwhile.
             if done is not None:
                 done.result()
@@ -185,7 +192,12 @@ class _Stretches:
     """
 
     def __init__(
-        self, compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int, to_ns: int
+        self,
+        compiled: CompiledPortfolio,
+        strategies: Sequence[Strategy],
+        bars: Mapping[str, Bars],
+        from_ns: int,
+        to_ns: int,
     ) -> None:
         self._from_ns = from_ns
         self._to_ns = to_ns
@@ -197,7 +209,6 @@ class _Stretches:
         self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
         self._buffers = [np.empty(0, SIGNAL), np.empty(0, SIGNAL)]
         grouped: dict[tuple[str, Timeframe], list[int]] = {}
-        strategies = make_strategies(compiled)
         for m, strategy in enumerate(strategies):
             grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(m)
         self._series = [
@@ -231,7 +242,7 @@ class _Stretches:
             bars[at : at + len(part)] = part
         return _Stretch(
             batch_ns,
-            self._clock.days(batch_ns),
+            server_days(self._clock, batch_ns),
             bars,
             bar_next,
             bar_stop,
@@ -272,6 +283,19 @@ class _Stretches:
             is_batch[minutes + 1] = True
         batch_ns = first_ns + np.flatnonzero(is_batch) * NS_PER_MINUTE
         return batch_ns[(batch_ns > after_ns) & (batch_ns <= until_ns)]
+
+
+def server_days(clock: ServerClock, times_ns: Integers) -> Integers:
+    """Return the server day of each time, (n,) int64; the clock is asked twice a UTC day."""
+    utc_days, index = np.unique(times_ns // NS_PER_DAY, return_inverse=True)
+    starts = [clock.offset_ns(day * NS_PER_DAY) for day in utc_days.tolist()]
+    ends = [clock.offset_ns((day + 1) * NS_PER_DAY - 1) for day in utc_days.tolist()]
+    offsets = np.array(starts, np.int64)[index]
+    changing = np.array(starts) != np.array(ends)
+    if changing.any():
+        rows = changing[index]
+        offsets[rows] = clock.offsets_ns(times_ns[rows])
+    return (times_ns + offsets) // NS_PER_DAY
 
 
 def _ranges(counts: Integers) -> tuple[Integers, Integers]:
