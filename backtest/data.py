@@ -47,6 +47,19 @@ def load_bars(
     }
 
 
+def common_start(data_dir: Path, symbols: Iterable[str]) -> int:
+    """Return the open of the first bar of the symbol that starts last.
+
+    Raises:
+        DataError: a symbol has no file, or one cannot be read.
+    """
+    files, _ = list_files(data_dir)
+    return max(
+        min(int(BarFile(f).time_ns[0]) for f in choose_files(files, symbol, data_dir, None))
+        for symbol in symbols
+    )
+
+
 def _load_symbol(
     symbol: str, files: list[BarFile], from_ns: int, to_ns: int, warmup: Sequence[Warmup]
 ) -> Bars:

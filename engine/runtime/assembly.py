@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +21,13 @@ from engine.terminal.simulated.config import (
     ReplayPrices,
     SimulatedConfig,
 )
+
+
+class Recorded(NamedTuple):
+    """Bars that a demo replays, by symbol, and the moment it begins at."""
+
+    bars: Mapping[str, Bars]
+    start_ns: int
 
 
 def simulated_account(account: Account) -> AccountConfig:

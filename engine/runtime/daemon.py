@@ -1,13 +1,13 @@
 """Run an engine until SIGTERM: one JSON line an event on stdout, exit code 0 on a clean stop."""
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
 
-from engine.model.bars import Bars
 from engine.model.errors import PmproError
+from engine.runtime.assembly import Recorded
 from engine.runtime.engine import Engine
 from engine.runtime.log import json_lines
 from engine.runtime.settings import Settings
@@ -16,7 +16,7 @@ from engine.runtime.settings import Settings
 def run(
     settings: Settings,
     *,
-    prices: Mapping[str, Bars] | None = None,
+    recorded: Recorded | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Start an engine, run it on this thread until told to stop, and return the exit code.
@@ -27,7 +27,7 @@ def run(
         PmproError: it could not start.
     """
     json_lines(settings.log.level)
-    engine = Engine(settings, prices=prices, on_step=on_step)
+    engine = Engine(settings, recorded=recorded, on_step=on_step)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         engine.stop(signal.Signals(number).name)

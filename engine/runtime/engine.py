@@ -6,13 +6,12 @@ its writer. Nothing but the engine thread touches the trader, except flags that 
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
 from engine.control.server import ControlServer
 from engine.execution.journal import Journal
-from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError
 from engine.model.reasons import ExitReason
@@ -23,6 +22,7 @@ from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
 from engine.runtime import records
 from engine.runtime.assembly import (
+    Recorded,
     load_history,
     load_strategies,
     points,
@@ -43,7 +43,7 @@ from engine.runtime.trader import Trader
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import HostConfig
-from engine.terminal.simulated.config import GeneratedPrices
+from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices
 
 log = structlog.get_logger(__name__)
 
@@ -57,18 +57,18 @@ DEMO_START_NS = 1_768_291_200 * NS_PER_S
 
 
 class Engine:
-    """One engine on one state directory. `prices`: recorded bars for the simulated terminal."""
+    """One engine on one state directory. `recorded`: bars for the demo's simulated terminal."""
 
     def __init__(
         self,
         settings: Settings,
         *,
-        prices: Mapping[str, Bars] | None = None,
+        recorded: Recorded | None = None,
         on_step: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.settings = settings
         self.events = EventLog(lambda: self._market_ns or time.time_ns())
-        self._prices = prices
+        self._recorded = recorded
         self._on_step = on_step
         self._market_ns = 0
         self._market_seen_s = time.monotonic()
@@ -226,15 +226,16 @@ class Engine:
     def _simulated(self, compiled: CompiledPortfolio, state: StateDir) -> dict[str, object]:
         demo = self.settings.demo
         real_time = self.settings.mode != "demo"
+        source: GeneratedPrices | ReplayPrices = GeneratedPrices(seed=demo.seed)
         start_ns = time.time_ns() if real_time else DEMO_START_NS
-        if self._prices is not None:
-            source = write_prices(self._prices, state.path / "prices")
-            start_ns = max(int(bars["time_ns"][len(bars) // 2]) for bars in self._prices.values())
-        if demo.start is not None and not real_time:
+        if self._recorded is not None:
+            source = write_prices(self._recorded.bars, state.path / "prices")
+            start_ns = self._recorded.start_ns
+        elif demo.start is not None and not real_time:
             start_ns = from_datetime(demo.start)
         return simulated_terminal(
             compiled,
-            GeneratedPrices(seed=demo.seed) if self._prices is None else source,
+            source,
             start_ns=start_ns - start_ns % NS_PER_MINUTE,
             server_clock=self.settings.terminal.server_clock,
             ledger_path=state.path / "broker.sqlite",

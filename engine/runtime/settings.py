@@ -4,6 +4,7 @@ The file is TOML; `PMPRO_SECTION__KEY` in the environment overrides its `key` in
 Every mistake is a ConfigError of one line that names where it stands and what is allowed.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -48,7 +49,13 @@ class Settings(Options):
 
     @property
     def state_path(self) -> Path:
-        """This mode's and account's own directory: journal, database, lock, logs."""
+        """This mode's and account's own directory: journal, database, lock, logs.
+
+        A demo on recorded bars has one for each directory of bars: its account lives in their time.
+        """
+        if self.mode == "demo" and self.demo.data is not None:
+            data = os.fsencode(self.demo.data.absolute())
+            return self.state_root / f"demo-{hashlib.sha256(data).hexdigest()[:8]}"
         login = self.terminal.login
         return self.state_root / (self.mode if login is None else f"{self.mode}-{login}")
 

@@ -15,9 +15,11 @@ def compile_kernels(json: Json = False) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from backtest.warm import warm_backtest
     from engine.model.compiled import cache_dir
     from engine.runtime.warm import STEPS
 
+    steps = [*STEPS, ("backtest", warm_backtest)]
     columns = (TextColumn("Compiling kernels"), BarColumn(30), MofNCompleteColumn())
     with Progress(
         *columns,
@@ -25,8 +27,8 @@ def compile_kernels(json: Json = False) -> None:
         TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as progress:
-        task = progress.add_task("", total=len(STEPS))
-        for title, step in STEPS:
+        task = progress.add_task("", total=len(steps))
+        for title, step in steps:
             progress.update(task, description=title)
             step()
             progress.advance(task)
@@ -34,6 +36,6 @@ def compile_kernels(json: Json = False) -> None:
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     if json:
-        print_json({"cache": str(cache), "kernels": len(STEPS)})
+        print_json({"cache": str(cache), "kernels": len(steps)})
     else:
         print_line(str(cache))

@@ -1,13 +1,18 @@
 """The engine's process: `python -m pmpro_tui.cli.daemon`, also run by `pmpro-tui --daemon`."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from engine.model.bars import Bars
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, from_datetime
 from engine.runtime.settings import Settings, load_settings
 
-_ALWAYS_NS = (0, 2**62)
+if TYPE_CHECKING:
+    from engine.runtime.assembly import Recorded
+
+# Bars before the start, and bars to play: at 60× a demo of 60 days lasts a day.
+WARM_UP_NS = 14 * NS_PER_DAY
+REPLAYED_NS = 60 * NS_PER_DAY
 
 
 def run_engine(config: Path | None, *, demo: bool, data: Path | None) -> int:
@@ -15,7 +20,7 @@ def run_engine(config: Path | None, *, demo: bool, data: Path | None) -> int:
     settings = settings_for(config, demo=demo, data=data)
     from engine.runtime import daemon
 
-    return daemon.run(settings, prices=recorded_prices(settings))
+    return daemon.run(settings, recorded=recorded_prices(settings))
 
 
 def settings_for(config: Path | None, *, demo: bool, data: Path | None) -> Settings:
@@ -23,16 +28,27 @@ def settings_for(config: Path | None, *, demo: bool, data: Path | None) -> Setti
     return load_settings(config, mode="demo" if demo else None, overrides={"demo.data": data})
 
 
-def recorded_prices(settings: Settings) -> Mapping[str, Bars] | None:
-    """Return the bars that the demo replays; None where prices are generated or real."""
+def recorded_prices(settings: Settings) -> "Recorded | None":
+    """Return the bars that the demo replays; None where prices are generated or real.
+
+    It begins at `demo.start`, by default as soon as every symbol has bars enough to warm up.
+    """
     if settings.mode != "demo" or settings.demo.data is None:
         return None
-    from backtest.data import load_bars
+    from backtest.data import common_start, load_bars
+    from engine.portfolio.compile import compile_portfolio
     from engine.portfolio.file import read_portfolio
+    from engine.runtime.assembly import Recorded
 
-    portfolio = read_portfolio(settings.portfolio_path)
-    symbols = dict.fromkeys(strategy.symbol for strategy in portfolio.strategy)
-    return load_bars(settings.demo.data, symbols, *_ALWAYS_NS)
+    directory = settings.demo.data
+    compiled = compile_portfolio(read_portfolio(settings.portfolio_path))
+    symbols = [spec.name for spec in compiled.symbols]
+    if settings.demo.start is not None:
+        start_ns = from_datetime(settings.demo.start)
+    else:
+        start_ns = common_start(directory, symbols) + WARM_UP_NS
+    bars = load_bars(directory, symbols, start_ns - WARM_UP_NS, start_ns + REPLAYED_NS)
+    return Recorded(bars, start_ns - start_ns % NS_PER_MINUTE)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ class InlineEngine:
         json_lines(settings.log.level)
         self._log = daemon_log(settings).open("a", encoding="utf-8", buffering=1)
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(self._log))
-        self._engine = Engine(settings, prices=recorded_prices(settings), on_step=report)
+        self._engine = Engine(settings, recorded=recorded_prices(settings), on_step=report)
         try:
             self._engine.start()
         except PmproError:
