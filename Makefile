@@ -28,7 +28,7 @@ setup: ## environment, packages and kernels, nothing started
 
 test: ## the whole suite
 	$(bootstrap) test
-	$(PYTEST) -m "not long"
+	$(PYTEST) -n 2 -m "not long"
 
 test-long: ## what takes longer
 	$(bootstrap) test

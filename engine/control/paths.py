@@ -8,13 +8,14 @@ from pathlib import Path
 from engine.model.errors import StateError
 
 GROUP = "pmpro"
+NAME_CHARS = 16
 SOCKET_PATH_MAX_BYTES = 107
 """`sun_path` of Linux holds 108 bytes with its final zero (unix(7))."""
 
 
 def socket_path(run_dir: Path, state_dir: Path) -> Path:
     """Return the socket of the engine that owns `state_dir`: a short hashed name."""
-    name = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:NAME_CHARS]
     path = run_dir / f"{name}.sock"
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_MAX_BYTES:
@@ -23,6 +24,12 @@ def socket_path(run_dir: Path, state_dir: Path) -> Path:
             "choose a shorter run directory"
         )
     return path
+
+
+def fits(run_dir: Path) -> bool:
+    """Tell whether a socket in `run_dir` has a path that is short enough."""
+    name_bytes = len("/") + NAME_CHARS + len(".sock")
+    return len(os.fsencode(run_dir)) + name_bytes <= SOCKET_PATH_MAX_BYTES
 
 
 def prepare_run_dir(run_dir: Path) -> None:

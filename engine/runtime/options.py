@@ -148,7 +148,7 @@ class Options(Section):
     run_dir: Path | None = Field(
         None,
         description="control sockets; default: /run/pmpro where it exists and is writable, "
-        "else `run` inside state_dir",
+        "else `run` inside state_dir, or below the temporary directory where that is too deep",
         examples=["/run/pmpro"],
     )
     terminal: Terminal = Terminal()

@@ -6,6 +6,7 @@ Every mistake is a ConfigError of one line that names where it stands and what i
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from types import MappingProxyType
 
 from pydantic import SecretStr, ValidationError
 
-from engine.control.paths import socket_path
+from engine.control.paths import fits, socket_path
 from engine.model.errors import ConfigError
 from engine.runtime.option_errors import explain
 from engine.runtime.option_sources import (
@@ -68,7 +69,11 @@ class Settings(Options):
         if self.run_dir is not None:
             return self.run_dir
         shared = Path("/run/pmpro")
-        return shared if os.access(shared, os.W_OK | os.X_OK) else self.state_root / "run"
+        if os.access(shared, os.W_OK | os.X_OK):
+            return shared
+        own = self.state_root / "run"
+        # A deep state directory leaves too little of a socket path's 107 bytes.
+        return own if fits(own) else Path(tempfile.gettempdir()) / f"pmpro-{os.getuid()}"
 
     @property
     def socket_path(self) -> Path:
