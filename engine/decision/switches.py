@@ -3,6 +3,8 @@
 Python callers only; each is a few assignments that depend on nothing else.
 """
 
+import numpy as np
+
 from engine.decision.state import Core
 from engine.model.reasons import ExitReason
 
@@ -44,6 +46,17 @@ def kill(core: Core, member: int) -> int:
     return slot
 
 
+def kill_held(core: Core) -> None:
+    """Give every position whose members are all killed the goal to close.
+
+    An order that was under way when the kill came is caught here once it is filled.
+    """
+    alive = np.zeros(len(core.slots), bool)
+    alive[core.members["slot"][core.outputs["killed"] == 0]] = True
+    held = (core.positions["direction"] != 0) & (core.positions["close_reason"] == 0)
+    core.positions["close_reason"][held & ~alive] = int(ExitReason.KILL)
+
+
 def halt_entries(core: Core) -> None:
     """Refuse entries until resumed; what is held stays protected."""
     core.account[0]["entries_halted"] = 1
@@ -64,5 +77,6 @@ def resume(core: Core, *, rebase: bool = False) -> None:
     if account["tier"] >= 3:
         account["tier"] = 2
         account["halted_ns"] = 0
-    if rebase:
+    if rebase and 0.0 < account["equity_ccy"] < np.inf:
         account["high_water_ccy"] = account["equity_ccy"]
+        account["drawdown_frac"] = 0.0

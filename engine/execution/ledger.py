@@ -5,13 +5,22 @@ and the score are kept from those parts.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from engine.model.orders import Intent, Outcome
 from engine.model.reasons import ExitReason
 from engine.model.records import TradeRow
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was closed of a position before its end: sums of money, and the orders that did it."""
+
+    gross_ccy: float = 0.0
+    commission_ccy: float = 0.0
+    swap_ccy: float = 0.0
+    orders: tuple[int, ...] = ()
 
 
 class OpenTrade(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +40,7 @@ class OpenTrade(msgspec.Struct, frozen=True, kw_only=True):
     order: int
     deal: int
     shares: dict[str, float]
+    parts: Parts = Parts()
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,21 +105,35 @@ class Ledger(msgspec.Struct, kw_only=True):
         self.open[slot] = trade
         return _row(trade)
 
+    def reduced(self, slot: str, outcome: Outcome, orders: Iterable[int]) -> None:
+        """Take a deal that closed a part; the trade ends with the rest."""
+        trade = self.open[slot]
+        parts = Parts(
+            gross_ccy=trade.parts.gross_ccy + outcome.profit_ccy,
+            commission_ccy=trade.parts.commission_ccy + outcome.commission_ccy,
+            swap_ccy=trade.parts.swap_ccy + outcome.swap_ccy,
+            orders=(*trade.parts.orders, *orders),
+        )
+        self.open[slot] = msgspec.structs.replace(trade, parts=parts)
+
     def closed(
         self, slot: str, reason: ExitReason, outcome: Outcome
     ) -> tuple[TradeRow, ClosedTrade]:
         """Take a closing deal; every member gets its share of the net result."""
         trade = self.open.pop(slot)
-        commission = trade.commission_ccy + outcome.commission_ccy
+        parts = trade.parts
+        commission = trade.commission_ccy + parts.commission_ccy + outcome.commission_ccy
+        swap = parts.swap_ccy + outcome.swap_ccy
+        gross = parts.gross_ccy + outcome.profit_ccy
         done = ClosedTrade(
             opened=trade,
             exit_ns=outcome.time_ns,
             exit_price=outcome.price,
             reason=reason,
             commission_ccy=commission,
-            swap_ccy=outcome.swap_ccy,
-            gross_ccy=outcome.profit_ccy,
-            profit_ccy=outcome.profit_ccy + commission + outcome.swap_ccy,
+            swap_ccy=swap,
+            gross_ccy=gross,
+            profit_ccy=gross + commission + swap,
         )
         for member, share in trade.shares.items():
             self._count(member, share * done.profit_ccy)

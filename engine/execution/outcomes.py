@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from engine.model.broker import BrokerDeal
 from engine.model.orders import Intent, IntentState, Outcome
 
+# DEAL_ENTRY_* of deals that take volume out of a position: out, out by.
+CLOSING = (1, 3)
+
 
 def deals_of(intent: Intent, order: int, deals: Iterable[BrokerDeal]) -> list[BrokerDeal]:
     """Return an intent's own deals: by its order, else by its magic.

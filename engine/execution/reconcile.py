@@ -1,14 +1,16 @@
 """Unknown outcomes: proved by the terminal's evidence, or disproved by three looks over 30 s.
 
-An absence is believed only when orders, deals and positions were read successfully three times
-over at least 30 s and show nothing (MetaTrader may lag; an order may be under way).
+An absence is believed only when a connected terminal's orders, positions and deals were read
+successfully three times over at least 30 s and show nothing (MetaTrader may lag; an order may be
+under way). A closing order is disproved at once where the broker itself closed its position.
 """
 
 import time
 from collections.abc import Callable, Sequence
 
-from engine.execution.outcomes import deals_of, done
+from engine.execution.outcomes import CLOSING, deals_of, done
 from engine.execution.terminal import Terminal
+from engine.model.broker import BrokerDeal
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.times import NS_PER_HOUR
 
@@ -35,27 +37,27 @@ class Reconciler:
         """
         if not intents:
             return []
-        from_ns = min(intent.created_ns for intent in intents) - NS_PER_HOUR
-        deals = self._terminal.deals(from_ns)
-        orders = self._terminal.orders()
+        connected = bool(self._terminal.terminal()["connected"])
+        working = {order.magic for order in self._terminal.orders()}
         positions = self._terminal.positions()
-        present = {order.magic for order in orders} | {p.magic for p in positions}
+        held = {p.identifier for p in positions}
+        visible = working | {p.magic for p in positions}
+        # Deals last: whatever made a position vanish before is in them.
+        deals = self._terminal.deals(min(i.created_ns for i in intents) - NS_PER_HOUR)
         outcomes = []
         for intent in intents:
-            if own := deals_of(intent, 0, deals):
+            own = [] if intent.magic in working else deals_of(intent, 0, deals)
+            if own:
                 outcomes.append(done(intent, own))
+            elif intent.position and intent.position not in held and _closed(intent, deals):
+                outcomes.append(_not_sent(intent, "closed by the broker meanwhile"))
+            elif intent.magic in visible:
                 self._looks.pop(intent.id, None)
-            elif intent.magic in present:
-                self._looks.pop(intent.id, None)
-            elif self._absent(intent):
-                del self._looks[intent.id]
-                outcomes.append(
-                    Outcome(
-                        intent_id=intent.id,
-                        state=IntentState.NOT_SENT,
-                        detail=f"absent in {ABSENCE_READS} reads over {ABSENCE_S:.0f} s",
-                    )
-                )
+            elif connected and self._absent(intent):
+                detail = f"absent in {ABSENCE_READS} reads over {ABSENCE_S:.0f} s"
+                outcomes.append(_not_sent(intent, detail))
+        for outcome in outcomes:
+            self._looks.pop(outcome.intent_id, None)
         return outcomes
 
     def _absent(self, intent: Intent) -> bool:
@@ -64,3 +66,11 @@ class Reconciler:
         if not looks or now_s - looks[-1] >= _READ_EVERY_S:
             looks.append(now_s)
         return len(looks) >= ABSENCE_READS and looks[-1] - looks[0] >= ABSENCE_S
+
+
+def _closed(intent: Intent, deals: Sequence[BrokerDeal]) -> bool:
+    return any(d.position_id == intent.position and d.entry in CLOSING for d in deals)
+
+
+def _not_sent(intent: Intent, detail: str) -> Outcome:
+    return Outcome(intent_id=intent.id, state=IntentState.NOT_SENT, detail=detail)

@@ -14,14 +14,18 @@ from engine.execution.terminal import Terminal
 from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown
 from engine.model.orders import Intent, IntentState, Outcome
-from engine.model.times import NS_PER_HOUR
-from engine.terminal.retcodes import Action, classify
+from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
+from engine.terminal.retcodes import Action, Verdict, classify
 
 log = structlog.get_logger(__name__)
 
 # A terminal shows a deal hundreds of milliseconds after it answered DONE.
 DEAL_WAIT_S = 3.0
 _DEAL_POLL_S = 0.05
+# An entry is good until the next bar closes: nothing is opened on old quotes.
+ENTRY_VALID_NS = NS_PER_MINUTE
+# A call that fails after so long means that nobody is there: the rest of the phase waits.
+_LOST_S = 2.0
 COMMENT_PREFIX = "pm"
 
 
@@ -38,6 +42,7 @@ def request_of(intent: Intent) -> OrderRequest:
         stop=intent.stop if opening else 0.0,
         target=intent.target if opening else 0.0,
         position=0 if opening else intent.position,
+        valid_until_ns=intent.batch_ns + ENTRY_VALID_NS if opening else 0,
     )
 
 
@@ -60,11 +65,17 @@ class Router:
         self._begin = begin
         self._pause = pause
         self._last_id = last_id
+        # What the broker said that forbids all entries, "" for nothing; the caller acts on it.
+        self.barred = ""
 
     def new_id(self) -> int:
         """Return the next intent id; ids are never used again."""
         self._last_id += 1
         return self._last_id
+
+    def skip_ids(self, used_id: int) -> None:
+        """Go on above an id that the terminal shows, whatever the journal knows."""
+        self._last_id = max(self._last_id, used_id)
 
     def execute(
         self, intents: Sequence[Intent], *, allowed: Callable[[Intent], bool]
@@ -72,19 +83,26 @@ class Router:
         """Journal the intents, send each in turn and return what became of them, in order.
 
         `allowed` is asked again right before each send: a kill may have come in between. After an
-        unknown outcome no further entry of the phase is sent. Where the journal cannot be written
-        nothing is opened, but closing goes on: the position, not the journal, is the danger.
+        unknown outcome no further entry of the phase is sent, and nothing at all once the terminal
+        does not answer. Where the journal cannot be written nothing is opened, but closing goes
+        on: the position, not the journal, is the danger.
         """
         if not intents:
             return []
         no_entries = not self._begin(intents)
+        lost = False
         outcomes: list[Outcome] = []
         for intent in intents:
-            if not allowed(intent) or (no_entries and intent.action == "OPEN"):
+            if lost:
+                outcome = _outcome(intent, IntentState.NOT_SENT, detail="no answer from terminal")
+            elif not allowed(intent) or (no_entries and intent.action == "OPEN"):
                 outcome = _outcome(intent, IntentState.NOT_SENT, detail="withdrawn before sending")
             else:
+                began_s = time.monotonic()
                 outcome = self._send(intent)
-            no_entries = no_entries or outcome.state == IntentState.UNKNOWN
+                failed = outcome.state != IntentState.DONE and not outcome.retcode
+                lost = failed and time.monotonic() - began_s >= _LOST_S
+            no_entries = no_entries or outcome.state == IntentState.UNKNOWN or bool(self.barred)
             outcomes.append(outcome)
         return self._with_deals(intents, outcomes)
 
@@ -96,7 +114,10 @@ class Router:
         except OutcomeUnknown as e:
             log.error("order_outcome_unknown", intent=intent.id, symbol=intent.symbol)
             return _outcome(intent, IntentState.UNKNOWN, detail=str(e))
-        return _judged(intent, result)
+        verdict = classify(result)
+        if verdict.block_entries:
+            self.barred = f"{verdict.name}: {verdict.note or result.comment or result.error_text}"
+        return _judged(intent, result, verdict)
 
     def _with_deals(self, intents: Sequence[Intent], outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Replace each DONE by what its deals say; without a deal in time it is unknown."""
@@ -112,7 +133,7 @@ class Router:
                 deals = self._terminal.deals(from_ns)
             except BrokerError as e:
                 log.warning("deals_unread", error=str(e))
-                continue
+                break
             for i in list(waiting):
                 own = deals_of(intents[i], settled[i].order, deals)
                 if own:
@@ -129,8 +150,7 @@ class Router:
         return settled
 
 
-def _judged(intent: Intent, result: OrderResult) -> Outcome:
-    verdict = classify(result)
+def _judged(intent: Intent, result: OrderResult, verdict: Verdict) -> Outcome:
     if verdict.name == "POSITION_CLOSED" and intent.action == "CLOSE":
         # The broker was faster (a stop, a hand): its own deal is booked at the next look.
         detail = "already closed at the broker"

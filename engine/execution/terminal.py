@@ -1,6 +1,6 @@
 """What execution asks of a terminal; `engine.terminal.gateway.Gateway` is the one that runs."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.model.broker import (
     AccountState,
@@ -14,6 +14,9 @@ from engine.model.broker import (
 
 class Terminal(Protocol):
     """The gateway's part that execution uses; each has a deadline and may raise."""
+
+    def terminal(self) -> dict[str, Any]:
+        """Return the terminal's own description; `connected` is to the trade server."""
 
     def account(self) -> AccountState:
         """Return the account now."""

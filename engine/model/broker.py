@@ -93,7 +93,8 @@ class BrokerDeal(msgspec.Struct, frozen=True, kw_only=True):
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A market deal to send. `position` 0 opens; otherwise it closes that ticket.
 
-    Stop and target: 0.0 for none. `price` is the quote it was decided on.
+    Stop and target: 0.0 for none. `price` is the quote it was decided on; after `valid_until_ns`
+    (0 for ever) the terminal's host refuses to send it.
     """
 
     symbol: str
@@ -106,6 +107,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: float = 0.0
     position: int = 0
     deviation_points: int = 20
+    valid_until_ns: int = 0
 
 
 class OrderResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,6 +64,11 @@ def magic_of(book_number: int, intent_id: int) -> int:
     return (book_number << MAGIC_SEQUENCE_BITS) + intent_id
 
 
+def intent_of(magic: int) -> int:
+    """Return the intent id in a magic."""
+    return magic & ((1 << MAGIC_SEQUENCE_BITS) - 1)
+
+
 def book_of(magic: int) -> int:
     """Return the book number in a magic; 0 is nobody's."""
     return magic >> MAGIC_SEQUENCE_BITS

@@ -64,6 +64,7 @@ class Commands:
             members = _members(trader, command.target)
             slots = {switches.kill(trader.core, m) for m in members}
             n_open = sum(int(trader.core.positions[s]["direction"] != 0) for s in slots)
+            trader.urgent.set()
             return f"killed {command.target}; {n_open} open position(s) concerned"
         if command.name == "halt":
             switches.halt_entries(trader.core)
@@ -72,6 +73,7 @@ class Commands:
             trader.flattening = ExitReason.FLATTEN
             switches.flatten(trader.core)
             n_open = int((trader.core.positions["direction"] != 0).sum())
+            trader.urgent.set()
             return f"flattening {n_open} position(s), entries halted"
         return ""
 
@@ -81,6 +83,7 @@ class Commands:
         trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
         trader.recorder.flag(flattening=trader.flattening is not None)
         trader.save()
+        trader.positions.retry_now()
         trader.pursue()
         return text
 
@@ -96,12 +99,23 @@ class Commands:
                 switches.enable(core, m)
             return f"enabled {command.target}; it enters at its next change"
         if command.name == "resume":
-            switches.resume(core, rebase=command.target == "rebase")
-            return "entries resumed"
+            return self._resume(trader, rebase=command.target == "rebase")
         if command.name == "speed":
             self._set_speed(command.value)
             return f"speed {command.value:g}×"
         raise Refused(f"unknown command {command.name!r}")
+
+    def _resume(self, trader: "Trader", *, rebase: bool) -> str:
+        account, limits = trader.core.account[0], trader.core.limits[0]
+        if trader.flattening is not None:
+            raise Refused("still flattening: resume when everything is closed")
+        drawdown = float(account["drawdown_frac"])
+        if not rebase and drawdown >= limits["drawdown_flatten_frac"]:
+            raise Refused(
+                f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase"
+            )
+        switches.resume(trader.core, rebase=rebase)
+        return "entries resumed"
 
     def _bring_back(self, trader: "Trader", name: str) -> None:
         hosts = self._hosts()

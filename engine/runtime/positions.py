@@ -1,6 +1,7 @@
 """What is held: outcomes and the broker's own closes taken into core, ledger and records."""
 
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -8,15 +9,18 @@ import numpy as np
 from engine.decision.account import open_profit_ccy
 from engine.decision.entries import apply_open, cancel_entry
 from engine.decision.exits import apply_close
+from engine.decision.money import round_ccy
 from engine.decision.state import Core
+from engine.decision.switches import halt_entries
 from engine.execution.ledger import ClosedTrade, Ledger
+from engine.execution.outcomes import CLOSING, deals_of, done
 from engine.execution.reconcile import Reconciler
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerDeal, BrokerPosition
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.reasons import ExitReason
-from engine.model.times import NS_PER_HOUR, NS_PER_S
+from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
 from engine.runtime.recorder import Recorder
@@ -25,7 +29,11 @@ from engine.runtime.records import order_row
 # DEAL_REASON_* of MetaTrader's deals.
 _DEAL_REASONS = {4: ExitReason.STOP, 5: ExitReason.TARGET, 6: ExitReason.STOP_OUT}
 _LOTS_EPS = 1e-9
-RETRY_S = 1.0
+# A refused close is renewed after so long, twice as long each time, up to a minute.
+RETRY_FIRST_NS = NS_PER_S
+RETRY_MOST_NS = NS_PER_MINUTE
+# The terminal's positions and deals may lag behind each other; longer is a difference.
+DIFFERENCE_S = 5.0
 
 
 class Positions:
@@ -41,6 +49,7 @@ class Positions:
         events: EventLog,
         account: int,
         now_ns: Callable[[], int],
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.core = core
         self.slots = [f"{slot.book.name}/{slot.symbol}" for slot in compiled.slots]
@@ -52,27 +61,41 @@ class Positions:
         self._recorder = recorder
         self._events = events
         self._now_ns = now_ns
-        self._reconciler = Reconciler(terminal)
+        self._reconciler = Reconciler(terminal, monotonic_s=monotonic_s)
+        # Positions of intents that had been declared not executed, by ticket.
+        self.late: dict[int, tuple[Intent, BrokerPosition]] = {}
+        self._monotonic_s = monotonic_s
+        self._judged: set[int] = set()
         self._unknown: dict[int, Intent] = {}
-        self._retry_ns: dict[int, int] = {}
+        self._retry: dict[int, tuple[int, int]] = {}
+        self._differing: dict[int, float] = {}
 
     def apply(self, intent: Intent, outcome: Outcome) -> None:
         """Take an intent's outcome into core, ledger and records."""
-        position = self.core.positions[intent.slot]
         self._recorder.add(order_row(intent, outcome, self._now_ns()))
-        position["unsettled"] = int(outcome.state == IntentState.UNKNOWN)
         if outcome.state == IntentState.UNKNOWN:
-            self._unknown[intent.id] = intent
+            self.mark_unknown(intent)
             self._say("error", intent, f"outcome unknown, reconciling: {outcome.detail}")
             return
         self._unknown.pop(intent.id, None)
+        self.core.positions[intent.slot]["unsettled"] = int(
+            any(other.slot == intent.slot for other in self._unknown.values())
+        )
         if intent.action == "OPEN":
             self._apply_open(intent, outcome)
-        elif outcome.state == IntentState.DONE:
-            self._close_slot(intent.slot, ExitReason(intent.reason), outcome)
+        elif outcome.state != IntentState.DONE:
+            self._renew(intent, outcome)
+        elif intent.position == int(self.core.positions[intent.slot]["ticket"]):
+            self._retry.pop(intent.position, None)
+            self._close_slot(intent.slot, ExitReason(intent.reason), outcome, [outcome.order])
         else:
-            self._retry_ns[intent.slot] = self._now_ns() + int(RETRY_S * NS_PER_S)
-            self._say("warning", intent, f"close refused, will be renewed: {outcome.detail}")
+            self._late_closed(intent, outcome)
+
+    def _renew(self, intent: Intent, outcome: Outcome) -> None:
+        _, waited_ns = self._retry.get(intent.position, (0, 0))
+        wait_ns = min(max(RETRY_FIRST_NS, 2 * waited_ns), RETRY_MOST_NS)
+        self._retry[intent.position] = (self._now_ns() + wait_ns, wait_ns)
+        self._say("warning", intent, f"close refused, will be renewed: {outcome.detail}")
 
     def _apply_open(self, intent: Intent, outcome: Outcome) -> None:
         slot = intent.slot
@@ -107,19 +130,13 @@ class Positions:
         except BrokerError as e:
             self._events.add("error", self.slots[slot], f"levels not moved to the fill: {e}")
 
-    def _close_slot(self, slot: int, reason: ExitReason, outcome: Outcome) -> None:
+    def _close_slot(
+        self, slot: int, reason: ExitReason, outcome: Outcome, orders: list[int]
+    ) -> None:
         position = self.core.positions[slot]
-        missing = float(position["lots"]) - outcome.lots
-        if missing > _LOTS_EPS:
-            self._events.add(
-                "error",
-                self.slots[slot],
-                f"partly closed, {missing:g} lots left: the goal to close stays",
-            )
-            position["lots"] = round(missing, 8)
-            self.core.account[0]["balance_ccy"] += (
-                outcome.profit_ccy + outcome.commission_ccy + outcome.swap_ccy
-            )
+        left_lots = float(position["lots"]) - outcome.lots
+        if left_lots > _LOTS_EPS:
+            self._reduce_slot(slot, left_lots, outcome, orders)
             return
         apply_close(
             self.core,
@@ -139,49 +156,97 @@ class Positions:
             f"{trade.profit_ccy:+,.2f}",
         )
 
-    def book_broker_closes(self) -> None:
-        """Book positions that the broker closed: stops, targets, a hand at the terminal."""
-        held = self.core.positions["direction"] != 0
-        if not held.any():
-            return
-        present = {p.identifier for p in self.read()}
-        gone = [
-            int(slot)
-            for slot in np.flatnonzero(held)
-            if int(self.core.positions[slot]["ticket"]) not in present
-            and not self.core.positions[slot]["unsettled"]
-        ]
-        if not gone:
-            return
-        earliest_ns = min(int(self.core.positions[slot]["entry_ns"]) for slot in gone)
-        deals = self._terminal.deals(earliest_ns - NS_PER_HOUR)
-        for slot in gone:
-            self._book_broker_close(slot, deals)
-
-    def _book_broker_close(self, slot: int, deals: list[BrokerDeal]) -> None:
-        ticket = int(self.core.positions[slot]["ticket"])
-        own = [d for d in deals if d.position_id == ticket and d.entry in (1, 3)]
-        if not own:
-            self._events.add("warning", self.slots[slot], "gone at the terminal, no deal yet")
-            return
-        last = own[-1]
-        self._close_slot(
-            slot,
-            _DEAL_REASONS.get(last.reason, ExitReason.EXTERNAL),
-            Outcome(
-                intent_id=0,
-                state=IntentState.DONE,
-                order=last.order,
-                deal=last.ticket,
-                position=ticket,
-                lots=float(self.core.positions[slot]["lots"]),
-                price=last.price,
-                profit_ccy=sum(d.profit_ccy for d in own),
-                commission_ccy=sum(d.commission_ccy for d in own),
-                swap_ccy=sum(d.swap_ccy for d in own),
-                time_ns=last.time_ns,
-            ),
+    def _reduce_slot(
+        self, slot: int, left_lots: float, outcome: Outcome, orders: list[int]
+    ) -> None:
+        """Book a part that was closed: filled in part, or taken by a hand at the terminal."""
+        position, account = self.core.positions[slot], self.core.account[0]
+        position["swap_ccy"] *= left_lots / position["lots"]
+        position["lots"] = round(left_lots, 8)
+        account["balance_ccy"] = round_ccy(
+            account["balance_ccy"] + outcome.profit_ccy + outcome.commission_ccy + outcome.swap_ccy,
+            self.core.limits[0]["currency_digits"],
         )
+        self.ledger.reduced(self.slots[slot], outcome, orders)
+        text = f"{outcome.lots:g} lots closed at {outcome.price:g}, {left_lots:g} left"
+        self._events.add("error", self.slots[slot], text)
+        self._recorder.audit("POSITION", {"slot": self.slots[slot], "reduced": text})
+
+    def book_broker_closes(self) -> None:
+        """Take what the terminal did by itself: stops, targets, a hand; whole or in part.
+
+        What its deals do not explain for `DIFFERENCE_S` halts entries until an operator resumes.
+
+        Raises:
+            BrokerError: the terminal could not be read; nothing was concluded.
+        """
+        found = {p.identifier: p for p in self.read()}
+        held = (self.core.positions["direction"] != 0) & (self.core.positions["unsettled"] == 0)
+        left = {int(s): self._lots_left(int(s), found) for s in np.flatnonzero(held)}
+        changed = {
+            slot: lots
+            for slot, lots in left.items()
+            if abs(lots - float(self.core.positions[slot]["lots"])) > _LOTS_EPS
+        }
+        for slot in self._differing.keys() - changed.keys():
+            del self._differing[slot]
+        if not changed:
+            return
+        earliest_ns = min(int(self.core.positions[slot]["entry_ns"]) for slot in changed)
+        deals = self._terminal.deals(earliest_ns - NS_PER_HOUR)
+        for slot, lots in changed.items():
+            if not self._book_broker_close(slot, lots, deals):
+                self._report_difference(slot, lots)
+
+    def _lots_left(self, slot: int, found: dict[int, BrokerPosition]) -> float:
+        """Return what the terminal holds of a slot, in the slot's direction."""
+        held = self.core.positions[slot]
+        there = found.get(int(held["ticket"]))
+        return 0.0 if there is None else there.lots * there.direction * int(held["direction"])
+
+    def _book_broker_close(self, slot: int, left_lots: float, deals: list[BrokerDeal]) -> bool:
+        """Book the deals that took a slot to `left_lots`; False where they do not explain it."""
+        held = self.core.positions[slot]
+        booked = self.ledger.open[self.slots[slot]].parts.orders
+        own = [
+            deal
+            for deal in deals
+            if deal.position_id == int(held["ticket"])
+            and deal.entry in CLOSING
+            and deal.order not in booked
+        ]
+        closed_lots = sum(deal.lots for deal in own)
+        if not own or abs(float(held["lots"]) - left_lots - closed_lots) > _LOTS_EPS:
+            return False
+        last = own[-1]
+        outcome = Outcome(
+            intent_id=0,
+            state=IntentState.DONE,
+            order=last.order,
+            deal=last.ticket,
+            position=last.position_id,
+            lots=closed_lots,
+            price=last.price,
+            profit_ccy=sum(deal.profit_ccy for deal in own),
+            commission_ccy=sum(deal.commission_ccy for deal in own),
+            swap_ccy=sum(deal.swap_ccy for deal in own),
+            time_ns=last.time_ns,
+        )
+        reason = _DEAL_REASONS.get(last.reason, ExitReason.EXTERNAL)
+        self._close_slot(slot, reason, outcome, [deal.order for deal in own])
+        return True
+
+    def _report_difference(self, slot: int, left_lots: float) -> None:
+        now_s = self._monotonic_s()
+        since_s = self._differing.setdefault(slot, now_s)
+        if now_s - since_s < DIFFERENCE_S:
+            return
+        self._differing[slot] = math.inf  # said once
+        halt_entries(self.core)
+        lots = float(self.core.positions[slot]["lots"])
+        text = f"{lots:g} lots here, {left_lots:g} at the terminal, no deal says why; halted"
+        self._events.add("critical", self.slots[slot], text)
+        self._recorder.audit("POSITION", {"slot": self.slots[slot], "difference": text})
 
     def settle_unknown(self) -> list[Outcome]:
         """Look again for the intents whose outcome is unknown; return those that are settled.
@@ -203,6 +268,10 @@ class Positions:
         self._unknown[intent.id] = intent
         self.core.positions[intent.slot]["unsettled"] = 1
 
+    def unknown_in(self, symbol: str) -> bool:
+        """Tell whether an intent of any book in a symbol is being looked for."""
+        return any(intent.symbol == symbol for intent in self._unknown.values())
+
     def is_unknown(self, magic: int) -> bool:
         """Tell whether a magic belongs to an intent that is still being looked for."""
         return any(intent.magic == magic for intent in self._unknown.values())
@@ -212,15 +281,57 @@ class Positions:
         found = self._terminal.positions()
         ours = {int(ticket) for ticket in self.core.positions["ticket"]}
         self.external = tuple(p for p in found if p.identifier not in ours)
+        self._find_late()
         return found
 
-    def may_retry(self, slot: int) -> bool:
-        """Tell whether a refused close may be renewed by now."""
-        return self._now_ns() >= self._retry_ns.get(slot, 0)
+    def _find_late(self) -> None:
+        """Find positions whose order had been declared not executed: they belong to it."""
+        tickets = {p.identifier for p in self.external}
+        self._judged &= tickets
+        for ticket in self.late.keys() - tickets:
+            del self.late[ticket]
+        for position in self.external:
+            if position.identifier in self._judged or self.is_unknown(position.magic):
+                continue
+            self._judged.add(position.identifier)
+            intent = self._recorder.declared_not_executed(position.magic)
+            if intent is not None:
+                self.late[position.identifier] = (intent, position)
+                self._say("critical", intent, "was executed after all: closing it")
+
+    def _late_closed(self, intent: Intent, outcome: Outcome) -> None:
+        """Book a late order with its closing: all its deals, and what became of its intent."""
+        opened, _ = self.late.pop(intent.position, (None, None))
+        amounts = [outcome.profit_ccy, outcome.commission_ccy, outcome.swap_ccy]
+        if opened is not None:
+            try:
+                deals = self._terminal.deals(opened.created_ns - NS_PER_HOUR)
+            except BrokerError as e:
+                self._events.add("error", opened.book, f"entry of {intent.position} unread: {e}")
+            else:
+                if own := deals_of(opened, 0, deals):
+                    entry = done(opened, own)
+                    self._recorder.add(order_row(opened, entry, self._now_ns()))
+                    self._recorder.settle(entry)
+                    amounts.append(entry.commission_ccy)
+        account = self.core.account[0]
+        account["balance_ccy"] = round_ccy(
+            account["balance_ccy"] + sum(amounts), self.core.limits[0]["currency_digits"]
+        )
+        self._say("warning", intent, f"late order closed: {sum(amounts):+,.2f}")
+
+    def may_retry(self, ticket: int) -> bool:
+        """Tell whether a refused close of a position may be renewed by now."""
+        return self._now_ns() >= self._retry.get(ticket, (0, 0))[0]
+
+    def retry_now(self) -> None:
+        """Have every goal tried again at once: an operator asks for it."""
+        self._retry.clear()
 
     def any_open(self) -> bool:
         """Tell whether anything is held or may be."""
-        return bool((self.core.positions["direction"] != 0).any()) or bool(self._unknown)
+        held = bool((self.core.positions["direction"] != 0).any())
+        return held or bool(self._unknown) or bool(self.late)
 
     def open_profits_ccy(self) -> dict[str, float]:
         """Return each open slot's profit at the last quotes, swap included."""

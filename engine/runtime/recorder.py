@@ -5,9 +5,14 @@ from typing import Any
 
 from engine.execution.journal import CoreState, Journal
 from engine.model.errors import JournalError
-from engine.model.orders import Intent, Outcome
-from engine.model.records import AuditRow, Record
+from engine.model.orders import Intent, IntentState, Outcome, intent_of
+from engine.model.records import AuditRow, BarsRow, MetricsRow, PositionsRow, Record
+from engine.model.times import NS_PER_DAY
 from engine.runtime.events import EventLog
+
+# Beyond so many rows that wait for the journal, those that can be had again are dropped.
+WAITING_MAX = 5_000
+INTENTS_KEPT_NS = 60 * NS_PER_DAY
 
 
 class Recorder:
@@ -26,6 +31,7 @@ class Recorder:
         self._outcomes: list[Outcome] = []
         self._records: list[Record] = []
         self._flags: dict[str, Any] = {}
+        self._failed = False
 
     def add(self, *records: Record) -> None:
         """Record rows with the next save."""
@@ -58,15 +64,43 @@ class Recorder:
         """Number the next states above a restored one."""
         self._seq = seq
 
+    def settle(self, outcome: Outcome) -> None:
+        """Record an outcome with the next save."""
+        self._outcomes.append(outcome)
+
     def begin(self, intents: Sequence[Intent]) -> bool:
-        """Make intents durable before the first is sent; False where that failed."""
+        """Make intents durable before the first is sent; False where that failed.
+
+        While an earlier save still waits nothing new may begin: its state is not on disk.
+        """
+        if not self._failed:
+            try:
+                self._journal.commit(intents=intents)
+            except JournalError as e:
+                self._events.add("critical", "journal", str(e))
+            else:
+                return True
+        self._intents += intents
+        return False
+
+    def declared_not_executed(self, magic: int) -> Intent | None:
+        """Return the opening intent with this magic if it was settled as not executed."""
         try:
-            self._journal.commit(intents=intents)
+            found = self._journal.intent(intent_of(magic))
+        except JournalError:
+            return None
+        if found is None or found[0].magic != magic or found[0].action != "OPEN":
+            return None
+        intent, outcome = found
+        gone = (IntentState.NOT_SENT, IntentState.REJECTED)
+        return intent if outcome is not None and outcome.state in gone else None
+
+    def prune(self, now_ns: int) -> None:
+        """Forget intents settled long ago."""
+        try:
+            self._journal.prune(now_ns - INTENTS_KEPT_NS)
         except JournalError as e:
             self._events.add("critical", "journal", str(e))
-            self._intents += intents
-            return False
-        return True
 
     def save(self, blob: bytes, extra: bytes, outcomes: Sequence[Outcome] = ()) -> None:
         """Commit everything collected with the core's state."""
@@ -81,7 +115,12 @@ class Recorder:
                 flags=self._flags,
             )
         except JournalError as e:
+            self._failed = True
             self._events.add("critical", "journal", str(e))
+            if len(self._records) > WAITING_MAX:
+                again = (BarsRow, PositionsRow, MetricsRow)
+                self._records = [r for r in self._records if not isinstance(r, again)]
             return
+        self._failed = False
         for collected in (self._intents, self._outcomes, self._records, self._flags):
             collected.clear()

@@ -7,11 +7,13 @@ import numpy as np
 
 from engine.execution.journal import Journal
 from engine.model.broker import BrokerPosition
-from engine.model.orders import book_of
+from engine.model.orders import book_of, intent_of
+from engine.model.times import NS_PER_DAY
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.trader import Trader
 
 LOTS_EPS = 1e-9
+EVIDENCE_NS = 7 * NS_PER_DAY
 
 
 def book_numbers(journal: Journal, compiled: CompiledPortfolio) -> dict[str, int]:
@@ -42,16 +44,26 @@ def reconcile(trader: Trader, journal: Journal) -> list[str]:
     """
     slots = {name: i for i, name in enumerate(trader.names.slots)}
     orphans = []
+    trader.core.positions["unsettled"] = 0
     for intent in journal.unsettled():
         slot = slots.get(f"{intent.book}/{intent.symbol}")
         if slot is None:
             orphans.append(f"intent {intent.id} of {intent.book}: unsettled, and its book is gone")
         else:
             trader.positions.mark_unknown(msgspec.structs.replace(intent, slot=slot))
+    trader.skip_ids(_highest_id(trader))
     trader.settle_unknown()
     trader.positions.book_broker_closes()
     found = trader.positions.read()
     return orphans + _slot_complaints(trader, found) + _owner_complaints(trader)
+
+
+def _highest_id(trader: Trader) -> int:
+    """Return the highest intent id that the terminal knows: a lost journal must not repeat one."""
+    since_ns = trader.now_ns() - EVIDENCE_NS
+    seen = [deal.magic for deal in trader.terminal.deals(since_ns)]
+    seen += [position.magic for position in trader.terminal.positions()]
+    return max((intent_of(m) for m in seen if book_of(m) in trader.known_books()), default=0)
 
 
 def _slot_complaints(trader: Trader, found: Iterable[BrokerPosition]) -> list[str]:
@@ -75,5 +87,7 @@ def _owner_complaints(trader: Trader) -> list[str]:
     return [
         f"position {p.ticket} {p.symbol} {p.lots:g} lots carries our magic, nobody here owns it"
         for p in trader.positions.external
-        if book_of(p.magic) in trader.known_books() and not trader.positions.is_unknown(p.magic)
+        if book_of(p.magic) in trader.known_books()
+        and not trader.positions.is_unknown(p.magic)
+        and p.identifier not in trader.positions.late
     ]

@@ -4,7 +4,9 @@ One thread owns a Trader. Other threads may set kill, halt and flatten flags dir
 (`engine.decision.switches`): they are plain stores that the next decision reads.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from typing import Any
 
 import msgspec
@@ -15,14 +17,14 @@ from engine.decision.batch import N_REFUSALS, begin_batch, decide_entries, decid
 from engine.decision.entries import entry_levels
 from engine.decision.exits import exit_price, wants_exit
 from engine.decision.saved import Names, dump_core, load_core
-from engine.decision.signals import combine, take_signal
-from engine.decision.switches import flatten, quarantine
+from engine.decision.signals import take_signal
+from engine.decision.switches import flatten, halt_entries, kill_held, quarantine
 from engine.execution.journal import CoreState, Journal
 from engine.execution.ledger import Ledger
 from engine.execution.router import Router
 from engine.execution.terminal import Terminal
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.broker import MarketUpdate
+from engine.model.broker import BrokerPosition, MarketUpdate
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent, Outcome, magic_of
 from engine.model.reasons import ExitReason
@@ -30,12 +32,15 @@ from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
+from engine.runtime.host_protocol import Evaluations
 from engine.runtime.hosts import Hosts
 from engine.runtime.positions import Positions, or_zero
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import bars_row, signal_row
 
 EQUITY_POINTS_KEPT = 2000
+# How soon a kill is obeyed while strategies are being evaluated.
+_URGENT_LOOK_S = 0.05
 
 
 class Saved(msgspec.Struct):
@@ -84,12 +89,16 @@ class Trader:
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.flattening: ExitReason | None = None
         self.quarantined: dict[str, str] = {}
+        # Set beside a flag that asks for orders now, whatever the engine thread waits for.
+        self.urgent = threading.Event()
         self._hosts = hosts
+        self._evaluator = futures.ThreadPoolExecutor(1, thread_name_prefix="strategies")
         self._router = Router(terminal, self.recorder.begin, journal.last_intent_id())
         self._clock = clock
         self._events = events
         self._book_numbers = book_numbers
-        self._now_ns = now_ns
+        self.now_ns = now_ns
+        self.terminal = terminal
         self._record_bars = record_bars
         self._symbol_index = compiled.symbol_index
         self._member_index = {name: i for i, name in enumerate(self.names.members)}
@@ -102,11 +111,14 @@ class Trader:
         """Run one batch: everything that closes at `update.batch_ns`."""
         batch_ns = update.batch_ns
         closed = {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in update.bars.items()}
+        # First: whatever fails later, no strategy has missed a bar.
+        answer = self._evaluate(batch_ns, closed)
         try:
-            self.positions.book_broker_closes()
+            if self.positions.any_open():
+                self.positions.book_broker_closes()
         except BrokerError as e:
             self._events.add("error", "terminal", f"no orders at this batch: {e}")
-            self.catch_up(batch_ns, closed)
+            self._take_missed(batch_ns, closed, answer)
             return
         self._roll_day(batch_ns, closed)
         self.take_quotes(update, fresh_from_ns=batch_ns)
@@ -114,12 +126,15 @@ class Trader:
         begin_batch(self.core, batch_ns)
         self.on_mark(batch_ns)
         self._report_tier(tier)
-        self.take_signals(batch_ns, closed)
+        self._take_answer(batch_ns, answer)
         self._exit(batch_ns, decide_exits(self.core, self._chosen))
         self._enter(batch_ns)
+        self._record_closed(closed)
+        self.save()
+
+    def _record_closed(self, closed: Mapping[str, Bars]) -> None:
         if self._record_bars:
             self.recorder.add(*(bars_row(name, bars) for name, bars in closed.items()))
-        self.save()
 
     def _roll_day(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         """Take the closes, then charge swaps at them if the server's day has changed."""
@@ -130,18 +145,27 @@ class Trader:
         update_conversions(self.core)
         if roll_day(self.core, self._clock.day(batch_ns)):
             self.positions.ledger.new_day()
+            self.recorder.prune(batch_ns)
 
     def take_quotes(self, update: MarketUpdate, *, fresh_from_ns: int) -> None:
         """Take quotes; those older than `fresh_from_ns` are good for marking only."""
         for quote in update.quotes:
             index = self._symbol_index.get(quote.symbol)
-            if index is not None and quote.bid > 0.0:
+            if index is not None and quote.ask >= quote.bid > 0.0:
                 fresh = int(quote.time_ns >= fresh_from_ns)
                 set_quote(self.core, index, quote.bid, quote.ask, fresh)
 
-    def take_signals(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
-        """Have the due strategies evaluated and take their outputs, in file order."""
-        answer = self._hosts.evaluate(batch_ns, closed)
+    def _evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
+        """Have the due strategies evaluated; a kill meanwhile has its orders sent meanwhile."""
+        done = self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)
+        while not done.done():
+            futures.wait([done], timeout=_URGENT_LOOK_S)
+            if self.urgent.is_set():
+                self.pursue()
+        return done.result()
+
+    def _take_answer(self, batch_ns: int, answer: Evaluations) -> None:
+        """Take the strategies' outputs, in file order."""
         for name, fault in answer.faults.items():
             self.quarantine_member(name, fault)
         for index, name in enumerate(self.names.members):
@@ -186,8 +210,13 @@ class Trader:
         self._execute([self._opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
 
     def _close(self, slots: list[int], batch_ns: int) -> None:
+        tickets = self.core.positions["ticket"]
         self._execute(
-            [self._closing(slot, batch_ns) for slot in slots if self.positions.may_retry(slot)]
+            [
+                self._closing(slot, batch_ns)
+                for slot in slots
+                if self.positions.may_retry(int(tickets[slot]))
+            ]
         )
 
     def _closing(self, slot: int, batch_ns: int) -> Intent:
@@ -233,7 +262,7 @@ class Trader:
             book=which.book.name,
             slot=slot,
             symbol=which.symbol,
-            created_ns=self._now_ns(),
+            created_ns=self.now_ns(),
             batch_ns=batch_ns,
             **(values | given),
         )
@@ -244,19 +273,27 @@ class Trader:
             return True
         if self.core.account[0]["entries_halted"] or self.flattening is not None:
             return False
-        members = self.compiled.slots[intent.slot].members
-        return any(
-            self.core.outputs[m]["enabled"]
-            for m in members
-            if self.names.members[m] in intent.shares
-        )
+        if self.positions.unknown_in(intent.symbol):
+            return False
+        voters = [self._member_index[name] for name in intent.shares]
+        return bool(voters) and all(self.core.outputs[m]["enabled"] for m in voters)
 
     def _execute(self, intents: list[Intent]) -> None:
         if not intents:
             return
-        outcomes = self._router.execute(intents, allowed=self._allowed)
-        for intent, outcome in zip(intents, outcomes, strict=True):
-            self.positions.apply(intent, outcome)
+        try:
+            outcomes = self._router.execute(intents, allowed=self._allowed)
+            for intent, outcome in zip(intents, outcomes, strict=True):
+                self.positions.apply(intent, outcome)
+        except BaseException:
+            # Whatever it was, the broker knows what became of them.
+            for intent in intents:
+                self.positions.mark_unknown(intent)
+            raise
+        if self._router.barred:
+            halt_entries(self.core)
+            self._events.add("critical", "terminal", f"entries halted: {self._router.barred}")
+            self._router.barred = ""
         self.save(outcomes)
 
     # ---- between batches
@@ -270,17 +307,45 @@ class Trader:
 
     def pursue(self) -> None:
         """Send what the goals ask for now: kills, flattening, exits that were refused before."""
+        self.urgent.clear()
         if self.flattening is not None:
             flatten(self.core, self.flattening)
+        kill_held(self.core)
         for slot in np.flatnonzero((self.core.positions["due"] != 0) & self._killed_slots()):
             wants_exit(self.core, int(slot))
         held = self.core.positions
         goals = (held["direction"] != 0) & (held["close_reason"] != 0) & (held["unsettled"] == 0)
         self._close(np.flatnonzero(goals).tolist(), int(self.core.account[0]["batch_ns"]))
+        self._close_late()
         if self.flattening is not None and not self.positions.any_open():
             self.flattening = None
             self.recorder.flag(flattening=False)
             self._events.add("warning", "engine", "flat")
+
+    def _close_late(self) -> None:
+        """Close what was executed after it had been declared not executed."""
+        batch_ns = int(self.core.account[0]["batch_ns"])
+        self._execute(
+            [
+                self._closing_late(self.names.slots.index(name), position, batch_ns)
+                for opened, position in list(self.positions.late.values())
+                if (name := f"{opened.book}/{opened.symbol}") in self.names.slots
+                and not self.core.positions[self.names.slots.index(name)]["unsettled"]
+                and self.positions.may_retry(position.identifier)
+            ]
+        )
+
+    def _closing_late(self, slot: int, position: BrokerPosition, batch_ns: int) -> Intent:
+        return self._intent(
+            slot,
+            batch_ns,
+            action="CLOSE",
+            direction=position.direction,
+            lots=position.lots,
+            price=position.price,
+            position=position.identifier,
+            reason=int(ExitReason.EXTERNAL),
+        )
 
     def _killed_slots(self) -> Any:
         killed = np.zeros(len(self.core.slots), bool)
@@ -311,16 +376,26 @@ class Trader:
         self.equity_points = extra.equity_points
         return lost
 
+    def skip_ids(self, used_id: int) -> None:
+        """Never use an intent id again that the terminal shows."""
+        self._router.skip_ids(used_id)
+
     def known_books(self) -> set[int]:
         """Return the numbers of all books there ever were."""
         return set(self._book_numbers.values())
 
     def catch_up(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
-        """Take a missed batch's signals with orders off."""
-        self.take_signals(batch_ns, closed)
+        """Take a missed batch's signals with orders off; an exit becomes a goal."""
+        self._take_missed(batch_ns, closed, self._evaluate(batch_ns, closed))
+
+    def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
+        self._take_answer(batch_ns, answer)
         for slot in np.flatnonzero(self.core.positions["due"] != 0):
-            combine(self.core, int(slot))
+            wants_exit(self.core, int(slot))
             self.core.positions[slot]["due"] = 0
+        account = self.core.account[0]
+        account["batch_ns"] = max(int(account["batch_ns"]), batch_ns)
+        self._record_closed(closed)
 
     def _report_tier(self, before: int) -> None:
         tier = int(self.core.account[0]["tier"])

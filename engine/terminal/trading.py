@@ -10,6 +10,7 @@ import structlog
 
 from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent
+from engine.model.times import NS_PER_S
 from engine.terminal import convert
 from engine.terminal.protocol import CallFailed
 from engine.terminal.requests import deal_request, modify_request
@@ -48,6 +49,9 @@ def prepare_send(
 ) -> dict[str, Any] | OrderResult:
     """Return the request to send, or the broker's refusal when `order_check` gives one."""
     session.require_connection()
+    late_ns = session.now_ns() - order.valid_until_ns
+    if order.valid_until_ns and late_ns > 0:
+        raise NotSent(f"{order.symbol}: {late_ns / NS_PER_S:.1f} s too late for its quote")
     request = _request(session, order)
     if not order.position:
         _refuse_bad_entry(session, order)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STOP_WAIT_S = 60.0
 
 Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
+Rebase = Annotated[
+    bool, typer.Option("--rebase", help="Measure drawdown from today's equity: after tier 3.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -77,12 +80,18 @@ def halt(config: Config = None, mode: Mode = None, json: Json = False) -> None:
     _order("halt", "", config=config, mode=mode, json=json)
 
 
-def resume(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
+def resume(
+    config: Config = None,
+    mode: Mode = None,
+    rebase: Rebase = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
     """Allow entries again after a halt."""
     with _engine(config, mode) as client:
         snapshot = _snapshot(client)
         _confirm(f"Resume entries on {_account(snapshot)}?", "resume", yes)
-        _send(client, "resume", "", snapshot.version, json)
+        _send(client, "resume", "rebase" if rebase else "", snapshot.version, json)
 
 
 def flatten(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
