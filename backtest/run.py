@@ -11,7 +11,7 @@ from backtest.report import books, config_hash, data_hash, digest, summary
 from backtest.simulate import Result, make_strategies, simulate
 from engine.model.bars import Bars
 from engine.model.compiled import source_hash
-from engine.model.errors import UserError
+from engine.model.errors import StrategyError, UserError
 from engine.model.times import iso_utc
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio

@@ -115,8 +115,12 @@ def create(
     name: str = "",
 ) -> Strategy:
     """Return a strategy of a kind with checked parameters; `point` is the symbol's price step."""
-    cls = kind_of(kind)
     where = f"strategy {name!r} ({kind})" if name else kind
+    if name and kind not in KINDS:
+        raise StrategyError(
+            f"strategy {name!r}: kind {kind!r} is unknown{_choose_from(kind, KINDS)}"
+        )
+    cls = kind_of(kind)
     _check(where, parameters(cls.params_type), params)
     try:
         checked = cls.params_type(**params)

@@ -98,4 +98,5 @@ def load_strategies(hosts: Hosts) -> None:
         StrategyError: a kind or a parameter is wrong; the first fault is the message.
     """
     for name, fault in hosts.load().items():
-        raise StrategyError(fault if name in fault else f"strategy {name!r}: {fault}")
+        known = f"strategy {name!r}" in fault
+        raise StrategyError(fault if known else f"strategy {name!r}: {fault}")

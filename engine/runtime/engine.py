@@ -13,7 +13,7 @@ import structlog
 from engine.control.server import ControlServer
 from engine.execution.journal import Journal
 from engine.model.broker import AccountState, MarketUpdate
-from engine.model.errors import BrokerError, ConfigError
+from engine.model.errors import BrokerError, ConfigError, StrategyError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.snapshot import Snapshot
@@ -118,7 +118,10 @@ class Engine:
             deadline_s=settings.strategy_hosts.deadline_s,
             log_dir=self._state.logs,
         )
-        load_strategies(self._hosts)
+        try:
+            load_strategies(self._hosts)
+        except StrategyError as e:
+            raise StrategyError(f"{settings.portfolio_path}: {e}") from None
         self._step("connecting the terminal")
         gateway = self._open_gateway(compiled, self._state)
         account = gateway.connect()
