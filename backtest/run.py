@@ -47,7 +47,10 @@ def prepare(
     if from_ns >= to_ns:
         raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
     compiled = compile_portfolio(read_portfolio(portfolio))
-    strategies = make_strategies(compiled)
+    try:
+        strategies = make_strategies(compiled)
+    except StrategyError as e:
+        raise StrategyError(f"{portfolio}: {e}") from None
     warmup = [(s.timeframe, s.warmup) for s in strategies]
     symbols = [spec.name for spec in compiled.symbols]
     bars = load_bars(data_dir, symbols, from_ns, to_ns, warmup, source)
