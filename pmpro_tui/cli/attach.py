@@ -61,7 +61,7 @@ class Attachment:
 
             self._engine = InlineEngine(settings, report)
         elif not answers(settings):
-            report("starting a new engine")
+            report("none is running; starting one that outlives this console")
             start_detached(settings, self._words(), report)
         return SocketFeed(
             settings.socket_path,

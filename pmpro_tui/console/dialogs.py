@@ -69,9 +69,10 @@ class TypedWord(ModalScreen[bool]):
         with Vertical(classes="dialog"):
             yield Label(self._heading, classes="heading", markup=False)
             yield Label(self._body, classes="body", markup=False)
-            yield Input(
-                placeholder=f"type {self._word} to confirm", id="word", select_on_focus=False
-            )
+            hint = f"type {self._word} to confirm"
+            field = Input(placeholder=hint, id="word", select_on_focus=False)
+            field.cursor_blink = False
+            yield field
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel")
                 yield Button(self._word.capitalize(), id="confirm", disabled=True)

@@ -120,11 +120,10 @@ class MainScreen(Screen[None]):
                     follow=True,
                 )
         yield Painted(self._paint_recent, id="recent")
-        yield Input(
-            placeholder="filter: words of name, kind, symbol, book, state",
-            id="filter",
-            disabled=True,
-        )
+        words = "filter: words of name, kind, symbol, book, state"
+        field = Input(placeholder=words, id="filter", disabled=True)
+        field.cursor_blink = False
+        yield field
         yield Painted(self._paint_footer, id="footer")
 
     def on_mount(self) -> None:
@@ -160,7 +159,7 @@ class MainScreen(Screen[None]):
     def stepped(self, message: Step) -> None:
         """Show how far the start of the engine is."""
         self._steps.append(message.text)
-        self.strategies.say("starting the engine", "", *self._steps[-12:])
+        self.strategies.say("the engine", "", *self._steps[-12:])
         self.strategies.draw()
 
     @on(Opened)
@@ -352,8 +351,9 @@ class MainScreen(Screen[None]):
     def _draw_curve(self, now: Snapshot) -> None:
         point = now.equity_points[-1] if now.equity_points else None
         time_ns = self._monotonic_ns()
-        early = self._curve_ns is not None and time_ns - self._curve_ns < CURVE_EVERY_S * NS_PER_S
-        if point != self._curve_point and not early:
+        first = self._curve_ns is None
+        early = not first and time_ns - (self._curve_ns or 0) < CURVE_EVERY_S * NS_PER_S
+        if first or (point != self._curve_point and not early):
             self._curve_point, self._curve_ns = point, time_ns
             self.query_one("#equity", Painted).draw()
 

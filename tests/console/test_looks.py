@@ -161,7 +161,7 @@ def test_starting_usual(snap_compare: Any) -> None:
     app = ConsoleApp(opener, poll_s=3600, now_ns=clock, monotonic_ns=clock)
 
     async def prepare(pilot: Any) -> None:
-        for text in ("starting a new engine", "loading kernels", "connecting the terminal"):
+        for text in ("none is running; starting one", "loading kernels", "connecting the terminal"):
             app.main.post_message(Step(text))
         await pilot.pause()
 
