@@ -45,7 +45,7 @@ def trades_table(result: Result) -> dict[str, Column]:
         "exit_time": t["exit_ns"],
         "exit_price": t["exit_price"],
         "exit_reason": [reasons[r] for r in t["reason"].tolist()],
-        "commission_ccy": t["commission_ccy"],
+        "commission_ccy": np.round(t["commission_ccy"], CURRENCY_DIGITS),
         "swap_ccy": t["swap_ccy"],
         "profit_ccy": net_profits_ccy(result),
     }

@@ -8,6 +8,8 @@ from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
 
 TIER_RELEASE_FRAC: Final = 0.75
+# 1 − 92 000 / 100 000 is 0.07999…96 in binary: a threshold that is just reached must count.
+_DRAWDOWN_EPS: Final = 1e-12
 _DRAWDOWN: Final = int(ExitReason.DRAWDOWN)
 
 
@@ -124,16 +126,17 @@ def update_tier(core: Core, now_ns: int) -> None:
         account["high_water_ccy"] = equity
     drawdown = 1.0 - equity / account["high_water_ccy"]
     account["drawdown_frac"] = drawdown
+    reached = drawdown + _DRAWDOWN_EPS
     held = account["tier"]
     tier = 0
-    if held >= 3 or drawdown >= limits["drawdown_flatten_frac"]:
+    if held >= 3 or reached >= limits["drawdown_flatten_frac"]:
         tier = 3
-    elif drawdown >= limits["drawdown_stop_entries_frac"] or (
-        held == 2 and drawdown >= TIER_RELEASE_FRAC * limits["drawdown_stop_entries_frac"]
+    elif reached >= limits["drawdown_stop_entries_frac"] or (
+        held == 2 and reached >= TIER_RELEASE_FRAC * limits["drawdown_stop_entries_frac"]
     ):
         tier = 2
-    elif drawdown >= limits["drawdown_reduce_frac"] or (
-        held >= 1 and drawdown >= TIER_RELEASE_FRAC * limits["drawdown_reduce_frac"]
+    elif reached >= limits["drawdown_reduce_frac"] or (
+        held >= 1 and reached >= TIER_RELEASE_FRAC * limits["drawdown_reduce_frac"]
     ):
         tier = 1
     account["tier"] = tier
@@ -166,8 +169,9 @@ def guard(core: Core, now_ns: int) -> None:
     mark(core)
     drawdown = 1.0 - account["equity_ccy"] / account["high_water_ccy"]
     account["drawdown_frac"] = max(drawdown, 0.0)
+    reached = drawdown + _DRAWDOWN_EPS
     held = account["tier"]
-    if drawdown >= limits["drawdown_flatten_frac"]:
+    if reached >= limits["drawdown_flatten_frac"]:
         flatten_tier(core, held, now_ns)
-    elif drawdown >= limits["drawdown_stop_entries_frac"] and held < 2:
+    elif reached >= limits["drawdown_stop_entries_frac"] and held < 2:
         account["tier"] = 2
