@@ -5,7 +5,6 @@ look-up. Measured on 200 rows at 4 Hz: a sixth of a DataTable's time.
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -14,20 +13,13 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from pmpro_tui.console.text import Line, line_text
+from pmpro_tui.console.theme import TONES
 
 _CACHE_MAX = 4096
 
 
 class Lines(Widget, can_focus=False):
     """Draw `Line`s from the top; the rest stays empty."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"lines--{tone}"
-        for tone in (
-            *("accent", "bad", "bold", "cursor", "demo", "good", "header", "live", "muted"),
-            *("other-mode", "plot", "rule", "tab", "title", "track", "warn"),
-        )
-    }
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
@@ -86,7 +78,7 @@ class Lines(Widget, can_focus=False):
             tone = "muted" if self._quiet else ""
         elif self._quiet and tone in ("good", "bad", "warn", "accent", "bold", "plot"):
             tone = "muted"
-        return self.get_component_rich_style(f"lines--{tone}", partial=True) if tone else _PLAIN
+        return TONES[tone] if tone else _PLAIN
 
 
 _PLAIN = Style.null()

@@ -64,7 +64,7 @@ class MainScreen(Screen[None]):
         now_ns: Callable[[], int],
         monotonic_ns: Callable[[], int],
     ) -> None:
-        super().__init__()
+        super().__init__(classes="-on-strategies")
         self.now_ns = now_ns
         self.readonly = readonly
         self.shown: Snapshot | None = None
@@ -128,7 +128,6 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Find the engine and start looking at it."""
-        self._panel_changed()
         self._timer = self.set_interval(self._poll_s, self.tick)
         # After the first paint: reading settings would hold it up.
         self.call_after_refresh(worker.open_feed, self._opener, self.post_message)

@@ -14,7 +14,7 @@ NONE: Final = "–"
 
 
 class Span(NamedTuple):
-    """A piece of text in one tone; tones are component classes of `Lines`."""
+    """A piece of text in one tone; tones are named in `theme`."""
 
     text: str
     tone: str = ""

@@ -1,42 +1,53 @@
 """Colours and layout. One accent; green and red only for gain and loss, with glyphs beside them."""
 
+from typing import Final
+
+from rich.style import Style
 from textual.theme import Theme
+
+_INK, _PAPER, _PANEL = "#c8cdd3", "#0e1216", "#1d252d"
+_ACCENT, _MUTED, _RULE, _PLOT = "#d7a65f", "#7d8893", "#36414c", "#79a8c9"
+_GOOD, _WARN, _BAD = "#6fb98f", "#e0b050", "#e06c6c"
 
 THEME = Theme(
     name="pmpro",
-    primary="#d7a65f",
-    accent="#d7a65f",
-    foreground="#c8cdd3",
-    background="#0e1216",
+    primary=_ACCENT,
+    accent=_ACCENT,
+    foreground=_INK,
+    background=_PAPER,
     surface="#151b21",
-    panel="#1d252d",
-    success="#6fb98f",
-    warning="#e0b050",
-    error="#e06c6c",
+    panel=_PANEL,
+    success=_GOOD,
+    warning=_WARN,
+    error=_BAD,
     dark=True,
-    variables={"muted": "#7d8893", "rule": "#36414c", "plot": "#79a8c9"},
+    variables={"muted": _MUTED, "rule": _RULE},
 )
+
+# Plain styles, not component classes: the latter cost a tenth of the time to the first paint.
+TONES: Final = {
+    "accent": Style(color=_ACCENT),
+    "bad": Style(color=_BAD),
+    "bold": Style(bold=True),
+    "cursor": Style(bgcolor=_PANEL, bold=True),
+    "demo": Style(color=_PAPER, bgcolor=_PLOT, bold=True),
+    "good": Style(color=_GOOD),
+    "header": Style(color=_MUTED),
+    "live": Style(color="#ffffff", bgcolor="#b3261e", bold=True),
+    "muted": Style(color=_MUTED),
+    "other-mode": Style(color=_PAPER, bgcolor=_INK, bold=True),
+    "plot": Style(color=_PLOT),
+    "rule": Style(color=_RULE),
+    "tab": Style(color=_PAPER, bgcolor=_ACCENT, bold=True),
+    "title": Style(color=_INK, bold=True),
+    "track": Style(color=_RULE),
+    "warn": Style(color=_WARN),
+}
 
 CSS = """
 Screen { background: $background; color: $foreground; }
 
 Lines { background: $background; color: $foreground; }
-Lines > .lines--accent { color: $accent; }
-Lines > .lines--bad { color: $error; }
-Lines > .lines--bold { text-style: bold; }
-Lines > .lines--cursor { background: $panel; text-style: bold; }
-Lines > .lines--demo { color: $background; background: $plot; text-style: bold; }
-Lines > .lines--good { color: $success; }
-Lines > .lines--header { color: $muted; }
-Lines > .lines--live { color: #ffffff; background: #b3261e; text-style: bold; }
-Lines > .lines--muted { color: $muted; }
-Lines > .lines--other-mode { color: $background; background: $foreground; text-style: bold; }
-Lines > .lines--plot { color: $plot; }
-Lines > .lines--rule { color: $rule; }
-Lines > .lines--tab { color: $background; background: $accent; text-style: bold; }
-Lines > .lines--title { color: $foreground; text-style: bold; }
-Lines > .lines--track { color: $rule; }
-Lines > .lines--warn { color: $warning; }
 
 #status { height: 1; background: $surface; }
 #brief, #tabs { height: 1; display: none; }
