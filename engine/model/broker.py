@@ -7,7 +7,10 @@ import msgspec
 
 
 class AccountState(msgspec.Struct, frozen=True, kw_only=True):
-    """`account_info()`: money in account currency; `hedging` from the margin mode."""
+    """`account_info()`: money in account currency.
+
+    `hedging` from the margin mode, `real_money` from the trade mode.
+    """
 
     login: int
     server: str
@@ -15,6 +18,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     currency_digits: int
     leverage: int
     hedging: bool
+    real_money: bool
     trade_allowed: bool
     balance_ccy: float
     equity_ccy: float

@@ -44,7 +44,11 @@ class Commands:
             return Reply(ok=True, text="stopping")
         if trader is None:
             raise Refused("the engine is still starting; try again in a moment")
-        text = self._flag_now(trader, command)
+        try:
+            text = self._flag_now(trader, command)
+        except Refused as e:
+            self.refused(command, actor, str(e))
+            raise
         done = self._inbox.run(lambda: self._carry_out(trader, command, actor, text))
         return self._answer(done, text)
 
@@ -111,9 +115,7 @@ class Commands:
             raise Refused("still flattening: resume when everything is closed")
         drawdown = float(account["drawdown_frac"])
         if not rebase and drawdown >= limits["drawdown_flatten_frac"]:
-            raise Refused(
-                f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase"
-            )
+            raise Refused(f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase")
         switches.resume(trader.core, rebase=rebase)
         return "entries resumed"
 

@@ -17,7 +17,7 @@ from engine.model.errors import BrokerError, ConfigError, StrategyError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.snapshot import Snapshot
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, from_datetime
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
 from engine.runtime import records
@@ -26,12 +26,11 @@ from engine.runtime.assembly import (
     load_history,
     load_strategies,
     points,
-    simulated_terminal,
-    write_prices,
 )
 from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
 from engine.runtime.events import EventLog
+from engine.runtime.host_settings import host_config, verify_account, verify_clock
 from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
 from engine.runtime.missed import split_missed, unpack
@@ -42,8 +41,6 @@ from engine.runtime.state_dir import StateDir
 from engine.runtime.trader import Trader
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
-from engine.terminal.protocol import HostConfig
-from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices
 
 log = structlog.get_logger(__name__)
 
@@ -52,8 +49,6 @@ BROKER_LOOK_S = 1.0
 UNKNOWN_LOOK_S = 5.0
 # Longer away than this, and strategies start anew instead of living through every missed bar.
 CATCH_UP_MAX_NS = 3 * NS_PER_DAY
-# The generated market's first moment: a Tuesday, London open.
-DEMO_START_NS = 1_768_291_200 * NS_PER_S
 
 
 class Engine:
@@ -102,7 +97,9 @@ class Engine:
 
     def _start(self) -> None:
         settings = self.settings
-        compiled = compile_portfolio(read_portfolio(settings.portfolio_path))
+        portfolio = read_portfolio(settings.portfolio_path)
+        verify_clock(settings, portfolio)
+        compiled = compile_portfolio(portfolio)
         self._state = StateDir(settings.state_path)
         self._journal = Journal(self._state.journal)
         self._listen()
@@ -125,7 +122,7 @@ class Engine:
         self._step("connecting the terminal")
         gateway = self._open_gateway(compiled, self._state)
         account = gateway.connect()
-        self._verify(account, compiled)
+        verify_account(settings, account, compiled.portfolio)
         self._step("reading history")
         trader = self._make_trader(compiled, gateway, account)
         self._begin_trading(trader, gateway, compiled)
@@ -206,58 +203,11 @@ class Engine:
 
     def _open_gateway(self, compiled: CompiledPortfolio, state: StateDir) -> Gateway:
         terminal = self.settings.terminal
-        password = self.settings.terminal_password()
-        simulated = terminal.module == "simulated"
-        config = HostConfig(
-            module="simulated" if simulated else "MetaTrader5",
-            lock_path=str(state.path / "terminal.lock"),
-            log_path=str(state.logs / "terminal-host.log"),
-            server_clock=terminal.server_clock,
-            terminal_path=str(terminal.path or ""),
-            login=terminal.login or 0,
-            server=terminal.server or "",
-            password="" if password is None else password.get_secret_value(),
-            simulated=self._simulated(compiled, state) if simulated else {},
-            poll_ms=float(terminal.poll_ms),
-            batch_grace_ms=1000.0 * terminal.bar_grace_s,
-        )
+        config = host_config(self.settings, compiled, state.path, self._recorded)
         deadlines = Deadlines(read_s=terminal.call_deadline_s, order_s=terminal.order_deadline_s)
         self._gateway = Gateway(config, deadlines, on_market=self._inbox.market)
         self._gateway.start()
         return self._gateway
-
-    def _simulated(self, compiled: CompiledPortfolio, state: StateDir) -> dict[str, object]:
-        demo = self.settings.demo
-        real_time = self.settings.mode != "demo"
-        source: GeneratedPrices | ReplayPrices = GeneratedPrices(seed=demo.seed)
-        start_ns = time.time_ns() if real_time else DEMO_START_NS
-        if self._recorded is not None:
-            source = write_prices(self._recorded.bars, state.path / "prices")
-            start_ns = self._recorded.start_ns
-        elif demo.start is not None and not real_time:
-            start_ns = from_datetime(demo.start)
-        return simulated_terminal(
-            compiled,
-            source,
-            start_ns=start_ns - start_ns % NS_PER_MINUTE,
-            server_clock=self.settings.terminal.server_clock,
-            ledger_path=state.path / "broker.sqlite",
-            speed=1.0 if real_time else demo.speed,
-        )
-
-    def _verify(self, account: AccountState, compiled: CompiledPortfolio) -> None:
-        wanted = compiled.portfolio.account
-        if account.currency != wanted.currency:
-            raise ConfigError(
-                f"{self.settings.portfolio_path}: account.currency is {wanted.currency}, "
-                f"account {account.login} is in {account.currency}"
-            )
-        if account.hedging != (wanted.margin_mode == "hedging"):
-            there = "hedging" if account.hedging else "netting"
-            raise ConfigError(
-                f"{self.settings.portfolio_path}: account.margin_mode is {wanted.margin_mode}, "
-                f"account {account.login} is {there}"
-            )
 
     def _make_trader(
         self, compiled: CompiledPortfolio, gateway: Gateway, account: AccountState
@@ -266,7 +216,7 @@ class Engine:
         assert self._hosts is not None
         known = {spec.name: spec for spec in compiled.symbols}
         compiled = compiled.with_symbols(gateway.symbols(list(known), known=known))
-        return Trader(
+        trader = Trader(
             compiled,
             terminal=gateway,
             hosts=self._hosts,
@@ -278,6 +228,8 @@ class Engine:
             book_numbers=book_numbers(self._journal, compiled),
             now_ns=lambda: self._market_ns,
         )
+        trader.core.limits["leverage"] = account.leverage
+        return trader
 
     def _begin_trading(self, trader: Trader, gateway: Gateway, compiled: CompiledPortfolio) -> None:
         """Restore, reconcile, warm the strategies up and have the market watched."""

@@ -22,6 +22,7 @@ from engine.terminal.server_time import ServerTime
 from engine.terminal.symbol_rules import SymbolFacts
 
 _MARGIN_MODE_HEDGING: Final = 2
+_TRADE_MODE_REAL: Final = 2
 _SWAP_DISABLED: Final = 0
 _SWAP_POINTS: Final = 1
 _DIRECTION_OF_DEAL: Final = {0: 1, 1: -1}
@@ -36,6 +37,7 @@ def account_state(info: Any) -> AccountState:
         currency_digits=int(info.currency_digits),
         leverage=int(info.leverage),
         hedging=info.margin_mode == _MARGIN_MODE_HEDGING,
+        real_money=info.trade_mode == _TRADE_MODE_REAL,
         trade_allowed=bool(info.trade_allowed and info.trade_expert),
         balance_ccy=float(info.balance),
         equity_ccy=float(info.equity),

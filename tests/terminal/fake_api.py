@@ -90,6 +90,7 @@ class FakeApi:
             currency_digits=2,
             leverage=100,
             margin_mode=2,
+            trade_mode=0,
             trade_allowed=True,
             trade_expert=True,
             **money,
