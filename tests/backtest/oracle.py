@@ -4,9 +4,11 @@ It shares no code with the core and follows the text, not the kernels: one dicti
 money in Decimal, the server's day from the calendar. Slow, small, and only for M1.
 """
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 CENT = Decimal("0.01")
@@ -271,14 +273,17 @@ def enter_if_due(account: Account, slot: Slot, now: int) -> None:
     if stop_distance is None:
         return
     price, closing = (s.ask, s.bid) if side > 0 else (s.bid, s.ask)
-    stop = s.price(price - side * stop_distance)
-    target = None if target_distance is None else s.price(price + side * target_distance)
+    stop = s.price(price - side * decimal(stop_distance))
+    target = None if target_distance is None else s.price(price + side * decimal(target_distance))
     if (closing - stop) * side <= 0 or (target is not None and (target - closing) * side <= 0):
         return
-    lots = account.equity * slot.risk / (stop_distance * s.contract * s.conversion)
+    # A third of a point is no decimal: only fractions find the whole step.
+    lots = Fraction(account.equity * slot.risk) / (stop_distance * Fraction(s.contract))
+    if s.inverse:
+        lots *= Fraction(s.bid)
     if account.tier == 1:
         lots /= 2
-    lots = min(lots, Decimal(100)).quantize(CENT, ROUND_DOWN)
+    lots = Decimal(math.floor(min(lots, Fraction(100)) * 100)) * CENT
     if lots < CENT:
         return
     worth = notional(s, lots)
@@ -306,11 +311,15 @@ def enter_if_due(account: Account, slot: Slot, now: int) -> None:
     account.balance += fee
 
 
-def mean(values: list[tuple[Decimal | None, Decimal]]) -> Decimal | None:
+def mean(values: list[tuple[Decimal | None, Decimal]]) -> Fraction | None:
     known = [(v, w) for v, w in values if v is not None]
     if not known or not sum(w for _, w in known):
         return None
-    return sum(v * w for v, w in known) / sum(w for _, w in known)
+    return sum(Fraction(v) * Fraction(w) for v, w in known) / Fraction(sum(w for _, w in known))
+
+
+def decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / Decimal(value.denominator)
 
 
 def match(account: Account, slot: Slot, bar: Bar, now: int) -> None:

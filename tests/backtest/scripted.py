@@ -11,7 +11,7 @@ from engine.portfolio.file import parse_portfolio
 from strategies.base import Params, Signals, Strategy
 
 # Monday 2018-06-04 00:00 UTC: 03:00 on the server.
-MONDAY = 25_468_560
+MONDAY = 25_467_840
 LONG, FLAT, SHORT, HOLD = 1, 0, -1, 2
 
 

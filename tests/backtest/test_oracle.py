@@ -4,7 +4,7 @@ import copy
 from decimal import Decimal
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from backtest.report import net_profits_ccy, trades_table
@@ -190,7 +190,12 @@ def _trades(result) -> list[dict]:
     ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a world takes minutes
+)
 @given(_worlds())
 def test_every_trade_and_every_equity_value_equals_the_oracle(world):
     """Two implementations of the semantics agree on time, side, size, price, costs and reason."""

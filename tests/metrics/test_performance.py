@@ -1,0 +1,79 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.metrics import performance as p
+
+YEAR_NS = int(365.25 * 86_400e9)
+_returns = st.lists(st.floats(-0.1, 0.1), min_size=2, max_size=40).map(np.array)
+
+
+def test_returns_compound():
+    """Two years of +10 % each are 21 % in all and 10 % a year."""
+    assert p.total_return_frac(100.0, 121.0) == pytest.approx(0.21)
+    assert p.annual_return_frac(100.0, 121.0, 2 * YEAR_NS) == pytest.approx(0.10)
+    assert p.annual_return_frac(100.0, 0.0, YEAR_NS) == -1.0
+    assert math.isnan(p.annual_return_frac(100.0, 121.0, 3_600 * 10**9))
+
+
+def test_days_end_with_their_last_value_and_returns_chain():
+    """Π (1 + r) = last / first, whatever happened within the days."""
+    ends = p.day_ends(np.array([1, 1, 2, 5, 5]), np.array([101.0, 102, 99, 98, 110]))
+    assert ends.tolist() == [102.0, 99.0, 110.0]
+    returns = p.daily_returns(100.0, ends)
+    assert float(np.prod(1.0 + returns)) == pytest.approx(1.10)
+    assert len(p.daily_returns(100.0, np.empty(0))) == 0
+
+
+def test_sharpe_and_sortino_of_a_known_series():
+    """Worked by hand: mean 0.005, deviation 0.0129…, downside √(0.01² / 4)."""
+    returns = np.array([0.02, -0.01, 0.01, 0.0])
+    assert p.sharpe_ratio(returns) == pytest.approx(0.005 / 0.012909944 * math.sqrt(252))
+    assert p.sortino_ratio(returns) == pytest.approx(0.005 / 0.005 * math.sqrt(252))
+
+
+@given(_returns, st.floats(0.1, 10.0))
+def test_ratios_do_not_depend_on_leverage(returns, leverage):
+    """Scaling every return scales mean and risk alike."""
+    for ratio in (p.sharpe_ratio, p.sortino_ratio):
+        one, other = ratio(returns), ratio(returns * leverage)
+        if np.std(returns) > 1e-6 and not (math.isnan(one) or math.isnan(other)):
+            assert one == pytest.approx(other, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("returns", [[], [0.01], [0.01, 0.01]])
+def test_undefined_ratios_are_unknown(returns):
+    """No deviation or no losing day is no infinite ratio."""
+    assert math.isnan(p.sharpe_ratio(np.array(returns)))
+    assert math.isnan(p.sortino_ratio(np.array(returns)))
+    assert math.isnan(p.calmar_ratio(0.1, 0.0))
+
+
+@given(st.lists(st.floats(1.0, 1e6), min_size=1, max_size=50))
+def test_drawdown_is_the_deepest_fall_from_an_earlier_high(values):
+    """Equal to the definition over all pairs; 0 for a curve that never falls."""
+    curve = [1000.0, *values]
+    worst = max(1 - b / a for i, a in enumerate(curve) for b in curve[i:])
+    assert p.max_drawdown_frac(1000.0, np.array(values)) == pytest.approx(worst, abs=1e-12)
+    assert p.max_drawdown_frac(1.0, np.sort(values)) == 0.0
+
+
+def test_trades_figures():
+    """A trade at exactly 0 is no win and no loss; without losses the factor is unknown."""
+    profits = np.array([30.0, -10.0, 0.0, 20.0])
+    assert p.win_rate_frac(profits) == 0.5
+    assert p.profit_factor(profits) == 5.0
+    assert math.isnan(p.profit_factor(np.array([1.0])))
+    assert math.isnan(p.win_rate_frac(np.empty(0)))
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 30)), max_size=12))
+def test_exposure_counts_every_minute_once(spans):
+    """Overlapping positions are not counted twice: equal to marking every minute."""
+    entries = np.array([a for a, _ in spans], np.int64)
+    exits = np.array([a + n for a, n in spans], np.int64)
+    held = {m for a, n in spans for m in range(a, a + n)}
+    assert p.exposure_frac(entries, exits, 200) == len(held) / 200
