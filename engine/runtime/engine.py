@@ -20,7 +20,7 @@ from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
-from engine.runtime import records
+from engine.runtime import batch_rows
 from engine.runtime.assembly import (
     Recorded,
     load_history,
@@ -253,7 +253,7 @@ class Engine:
         if complaints:
             trader.core.account[0]["entries_halted"] = 1
             self._publisher.reason = "does not balance with the terminal: see events, then resume"
-        records.add_portfolio_rows(trader)
+        batch_rows.add_portfolio_rows(trader)
         trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})
         trader.save()
         gateway.watch([spec.name for spec in compiled.symbols], since_ns)
@@ -302,7 +302,7 @@ class Engine:
         if not late:
             trader.on_batch(update)
             self._publisher.keep_equity(trader)
-            records.add_batch_rows(trader)
+            batch_rows.add_batch_rows(trader)
         self._publisher.latency_ms = 1000.0 * (time.monotonic() - began_s)
 
     def _look(self, trader: Trader) -> None:

@@ -1,14 +1,12 @@
 """The engine's state as consoles see it: one immutable snapshot from core, ledger and events."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from engine.decision.account import open_profit_ccy
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.snapshot import PositionView, RiskView, StrategyView
-
-if TYPE_CHECKING:
-    from engine.runtime.trader import Trader
+from engine.runtime.trader import Trader
 
 StrategyState = Literal["ON", "OFF", "KILLED", "WARMING", "QUARANTINED", "SPENT", "WAITING"]
 SignalName = Literal["LONG", "FLAT", "SHORT"]
@@ -16,7 +14,7 @@ SignalName = Literal["LONG", "FLAT", "SHORT"]
 _SIGNALS: dict[int, SignalName] = {1: "LONG", 0: "FLAT", -1: "SHORT"}
 
 
-def strategy_views(trader: "Trader") -> tuple[StrategyView, ...]:
+def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
     """Return a row for every strategy, in the core's order."""
     profits = trader.positions.open_profits_ccy()
     open_shares = trader.positions.ledger.open_share_ccy(profits)
@@ -62,11 +60,11 @@ def _state(core: Core, output: Any, slot: int) -> StrategyState:
     return "SPENT" if core.positions[slot]["spent"] else "ON"
 
 
-def _total_shares(trader: "Trader") -> float:
+def _total_shares(trader: Trader) -> float:
     return float(sum(trader.core.slots["allocation"])) or 1.0
 
 
-def _weight(trader: "Trader", member: int, slot: int, total: float) -> float:
+def _weight(trader: Trader, member: int, slot: int, total: float) -> float:
     """Return a member's share of the account: its share of the book × the book's allocation."""
     config = trader.core.slots[slot]
     members = range(config["first_member"], config["first_member"] + config["n_members"])
@@ -79,7 +77,7 @@ def _weight(trader: "Trader", member: int, slot: int, total: float) -> float:
     return share * float(config["allocation"]) / total
 
 
-def position_views(trader: "Trader") -> tuple[PositionView, ...]:
+def position_views(trader: Trader) -> tuple[PositionView, ...]:
     """Return every open position, ours in slot order, then the others'."""
     rows = []
     for slot, which in enumerate(trader.compiled.slots):
@@ -124,7 +122,7 @@ def _external(position: BrokerPosition) -> PositionView:
     )
 
 
-def risk_view(trader: "Trader") -> RiskView:
+def risk_view(trader: Trader) -> RiskView:
     """Return the gauges against their limits."""
     account = trader.core.account[0]
     limits = trader.core.limits[0]

@@ -1,0 +1,83 @@
+"""Rows of the portfolio and of its state after a batch, for the journal."""
+
+import math
+
+import msgspec
+
+from engine.model.records import MetricsRow, PositionItem, PositionsRow, StrategyRow
+from engine.model.times import NS_PER_DAY, iso_utc
+from engine.runtime.trader import Trader
+from engine.runtime.views import position_views
+
+
+def add_portfolio_rows(trader: Trader) -> None:
+    """Record every book and strategy as the portfolio has them."""
+    slots, now_ns = trader.core.slots, int(trader.core.account[0]["batch_ns"])
+    n_books = len({slot.book.name for slot in trader.compiled.slots})
+    for index, slot in enumerate(trader.compiled.slots):
+        trader.recorder.add(
+            StrategyRow(
+                name=slot.book.name,
+                kind="ENSEMBLE",
+                config=msgspec.to_builtins(slot.book),
+                enabled=True,
+                allocation=float(slots[index]["allocation"]) / n_books,
+                time_ns=now_ns,
+            )
+        )
+    for index, strategy in enumerate(trader.compiled.strategies):
+        slot = trader.compiled.slots[int(trader.core.members[index]["slot"])]
+        if strategy.name == slot.book.name:
+            continue
+        trader.recorder.add(
+            StrategyRow(
+                name=strategy.name,
+                kind=strategy.kind,
+                config=msgspec.to_builtins(strategy),
+                enabled=bool(trader.core.outputs[index]["enabled"]),
+                allocation=float(trader.core.members[index]["share"]) / n_books,
+                time_ns=now_ns,
+            )
+        )
+
+
+def add_batch_rows(trader: Trader) -> None:
+    """Record open positions and the day's metrics after a batch."""
+    account = trader.core.account[0]
+    now_ns = int(account["batch_ns"])
+    equity = float(account["equity_ccy"])
+    items = [
+        PositionItem(
+            ticket=view.ticket,
+            strategy=view.owner,
+            symbol=view.symbol,
+            direction=view.direction,
+            lot_size=view.lots,
+            entry_price=view.entry_price,
+            current_price=view.price,
+            profit_loss=view.profit_ccy,
+            open_time_ns=view.opened_ns,
+            stop=_finite(view.stop),
+            target=_finite(view.target),
+        )
+        for view in position_views(trader)
+        if view.owner != "EXTERNAL"
+    ]
+    trader.recorder.add(PositionsRow(time_ns=now_ns, positions=items))
+    trader.recorder.add(
+        MetricsRow(
+            date=iso_utc(int(account["server_day"]) * NS_PER_DAY)[:10],
+            total_balance=float(account["balance_ccy"]),
+            equity=equity,
+            drawdown_pct=100.0 * float(account["drawdown_frac"]),
+            daily_pl=equity - float(account["day_start_equity_ccy"]),
+            win_rate=trader.positions.ledger.win_rate(),
+            sharpe_ratio=None,
+            leverage=float(account["gross_exposure_ccy"]) / equity if equity > 0 else 0.0,
+            time_ns=now_ns,
+        )
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
