@@ -1,0 +1,269 @@
+"""Data files: what is read, and each way in which they are refused in one line."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from backtest.data import coverage_notes, load_bars, skipped_note
+from engine.model.errors import DataError
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
+
+DAY = 17_686  # Monday 2018-06-04
+START = DAY * NS_PER_DAY
+STOP = START + NS_PER_DAY
+HEADER = "time,open,high,low,close"
+
+
+def times(n: int, start: int = START) -> list[str]:
+    stamps = start + np.arange(n) * NS_PER_MINUTE
+    return [f"{t}Z" for t in np.datetime_as_string(stamps.astype("M8[ns]"), unit="s").tolist()]
+
+
+def rows(n: int, start: int = START, price: str = "1.17") -> list[str]:
+    return [f"{t},{price},{price},{price},{price}" for t in times(n, start)]
+
+
+def write(directory: Path, name: str, lines: list[str], header: str = HEADER) -> Path:
+    path = directory / name
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def write_parquet(directory: Path, name: str, start: int, n: int, zone: str | None = "UTC") -> None:
+    stamps = pa.array(start + np.arange(n) * NS_PER_MINUTE).cast(pa.timestamp("ns", zone))
+    table = {"time": stamps} | {c: np.full(n, 1.17) for c in ("open", "high", "low", "close")}
+    pq.write_table(pa.table(table), directory / name, row_group_size=500)
+
+
+def load(directory: Path, symbol: str = "EURUSD", **options):
+    return load_bars(directory, [symbol], START, STOP, **options)[symbol]
+
+
+def refusal(directory: Path, symbol: str = "EURUSD", **options) -> str:
+    with pytest.raises(DataError) as caught:
+        load(directory, symbol, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 500
+    return message
+
+
+def test_csv_and_parquet_give_the_same_bars(tmp_path):
+    """Unknown volume and spread are NaN; other columns do not matter."""
+    one, other = tmp_path / "csv", tmp_path / "parquet"
+    one.mkdir()
+    other.mkdir()
+    write(one, "EURUSD_M1_2018_a.csv", [f"{r},9" for r in rows(30)], HEADER + ",comment")
+    write_parquet(other, "EURUSD_M1_2018_a.parquet", START, 30)
+    bars = load(one)
+    assert bars.tobytes() == load(other).tobytes()
+    assert len(bars) == 30
+    assert np.isnan(bars["spread"]).all()
+    assert np.isnan(bars["volume"]).all()
+
+
+@pytest.mark.parametrize("stamp", ["2018-06-04 00:00:00", "2018-06-04T00:00:00Z"])
+def test_csv_times_are_utc_with_or_without_saying_so(tmp_path, stamp):
+    """The format says UTC; a zone that says so too may stand there."""
+    write(tmp_path, "EURUSD_M1_2018_a.csv", [f"{stamp},1.17,1.17,1.17,1.17"])
+    assert load(tmp_path)["time_ns"].tolist() == [START]
+
+
+def test_only_the_period_and_its_warm_up_are_read(tmp_path):
+    """Bars before the anchor are as many as asked for; none opens at or after the end."""
+    write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START - 2 * NS_PER_DAY, 5 * 1440)
+    bars = load(tmp_path, warmup=[(Timeframe.M1, 100)])
+    assert bars["time_ns"][0] <= START - 100 * NS_PER_MINUTE
+    assert bars["time_ns"][0] >= START - 102 * NS_PER_MINUTE
+    assert bars["time_ns"][-1] == STOP - NS_PER_MINUTE
+    hours = load(tmp_path, warmup=[(Timeframe.M5, 10)])  # anchored at this Monday
+    assert hours["time_ns"][0] <= START - 50 * NS_PER_MINUTE
+
+
+def test_files_of_a_symbol_are_joined(tmp_path):
+    """The warm-up of a year's first day lies in the file of the year before."""
+    write(tmp_path, "EURUSD_M1_a_x.csv", rows(60, START - 60 * NS_PER_MINUTE))
+    write(tmp_path, "EURUSD_M1_b_x.csv", rows(60))
+    bars = load(tmp_path, warmup=[(Timeframe.M1, 50)])
+    assert (np.diff(bars["time_ns"]) == NS_PER_MINUTE).all()
+    assert len(bars) >= 110
+
+
+def test_overlapping_files_are_refused_unless_a_source_is_chosen(tmp_path):
+    """Both files are named; outside the period and its warm-up an overlap does not matter."""
+    write(tmp_path, "EURUSD_M1_2018_one.csv", rows(60))
+    write(tmp_path, "EURUSD_M1_2018_two.csv", rows(60, price="1.18"))
+    message = refusal(tmp_path)
+    assert "EURUSD_M1_2018_one.csv" in message
+    assert "EURUSD_M1_2018_two.csv" in message
+    assert "--source" in message
+    assert load(tmp_path, source="two")["close"][0] == 1.18
+    assert "sources: one, two" in refusal(tmp_path, source="three")
+    later = START + 30 * NS_PER_DAY
+    write(tmp_path, "EURUSD_M1_2019_one.csv", rows(60, later))
+    (tmp_path / "EURUSD_M1_2018_two.csv").unlink()
+    write(tmp_path, "EURUSD_M1_2019_two.csv", rows(60, later))
+    assert len(load(tmp_path)) == 60
+
+
+def test_names_that_do_not_parse_are_skipped_and_said(tmp_path):
+    """Ticks and strangers do not stop a test; the note names them."""
+    write(tmp_path, "EURUSD_M1_2018_a.csv", rows(60))
+    write(tmp_path, "EURUSD_ticks_2018_a.csv", ["x"])
+    write(tmp_path, "notes.csv", ["x"])
+    assert len(load(tmp_path)) == 60
+    (note,) = skipped_note(tmp_path)
+    assert "EURUSD_ticks_2018_a.csv" in note
+    assert "notes.csv" in note
+
+
+def test_a_symbol_that_ends_early_is_noted(tmp_path):
+    """Bars for a tenth of the period are no silent success."""
+    write(tmp_path, "EURUSD_M1_2018_a.csv", rows(60))
+    bars = load_bars(tmp_path, ["EURUSD"], START, START + 30 * NS_PER_DAY)
+    (note,) = coverage_notes(bars, START, START + 30 * NS_PER_DAY)
+    assert "2018-06-04T00:59:00Z" in note
+
+
+def test_missing_things_are_named(tmp_path):
+    """Directory, symbol, timeframe, period: what is missing and what would help."""
+    assert "does not exist" in refusal(tmp_path / "nowhere")
+    assert "EURUSD_M1_<PERIOD>_<SOURCE>" in refusal(tmp_path)
+    write(tmp_path, "EURUSD_H1_2018_a.csv", rows(60))
+    assert "only H1" in refusal(tmp_path)
+    write(tmp_path, "EURUSD_M1_2017_a.csv", rows(60, START - 300 * NS_PER_DAY))
+    message = refusal(tmp_path)
+    assert "no bar from 2018-06-04" in message
+    assert "the files hold 2017-08-08" in message
+
+
+def _swap(lines: list[str], at: int, text: str) -> list[str]:
+    return [*lines[:at], text, *lines[at + 1 :]]
+
+
+STAMPS = times(40)
+BAD = {
+    "goes back": _swap(rows(40), 20, f"{STAMPS[5]},1.17,1.17,1.17,1.17"),
+    "there twice": _swap(rows(40), 20, f"{STAMPS[19]},1.17,1.17,1.17,1.17"),
+    "high is below low": _swap(rows(40), 20, f"{STAMPS[20]},1.17,1.16,1.18,1.17"),
+    "open is outside": _swap(rows(40), 20, f"{STAMPS[20]},1.19,1.18,1.16,1.17"),
+    "close is outside": _swap(rows(40), 20, f"{STAMPS[20]},1.17,1.18,1.16,1.15"),
+    "low must be a price": _swap(rows(40), 20, f"{STAMPS[20]},1.17,1.17,0,1.17"),
+    "open must be a price": _swap(rows(40), 20, f"{STAMPS[20]},-1.17,1.17,1.17,1.17"),
+    "close must be a price": _swap(rows(40), 20, f"{STAMPS[20]},1.17,1.17,1.17,"),
+    "high must be a price": _swap(rows(40), 20, f"{STAMPS[20]},1.17,inf,1.17,1.17"),
+    "not on the minute": _swap(rows(40), 20, "2018-06-04T00:20:30Z,1.17,1.17,1.17,1.17"),
+    "is not UTC": _swap(rows(40), 20, "2018-06-04T00:20:00+02:00,1.17,1.17,1.17,1.17"),
+    "'yesterday' is not": _swap(rows(40), 20, "yesterday,1.17,1.17,1.17,1.17"),
+    "time is empty": _swap(rows(40), 20, ",1.17,1.17,1.17,1.17"),
+    "invalid value 'abc'": _swap(rows(40), 20, f"{STAMPS[20]},abc,1.17,1.17,1.17"),
+    "Expected 5 columns": _swap(rows(40), 20, f"{STAMPS[20]},1.17,1.17,1.17,1.17,7"),
+    "no rows": [],
+    "bars are at least 60 minutes apart": [f"{t},1.17,1.17,1.17,1.17" for t in times(1440)[::60]],
+}
+
+
+@pytest.mark.parametrize("complaint", BAD)
+def test_malformed_rows_are_refused_in_a_line_that_names_file_and_fault(tmp_path, complaint):
+    """Each names the file; nothing is repaired in silence."""
+    write(tmp_path, "EURUSD_M1_2018_a.csv", BAD[complaint])
+    message = refusal(tmp_path)
+    assert complaint in message
+    assert "EURUSD_M1_2018_a.csv" in message
+
+
+@pytest.mark.parametrize(
+    ("header", "complaint"),
+    [
+        ("time,open,high,low", "column close is missing"),
+        ("Date,Open,High,Low,Close", "column time, open, high, low, close is missing"),
+        ("time,open,high,low,close,close", "column close is there 2 times"),
+        ("time;open;high;low;close", "not comma separated"),
+        ("", "the file is empty"),
+        ("time,open,low,high,close", "high is below low"),
+        ("time,high,open,low,close", "open is outside"),
+    ],
+)
+def test_wrong_headers_are_refused(tmp_path, header, complaint):
+    """Columns go by name: missing, doubled and swapped ones are found."""
+    line = f"{STAMPS[0]},1.17,1.18,1.16,1.17"
+    write(tmp_path, "EURUSD_M1_2018_a.csv", [line], header)
+    assert complaint in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Athens"])
+def test_parquet_must_say_utc(tmp_path, zone):
+    """A typed time without a zone, or with another one, is some broker's clock."""
+    write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 30, zone)
+    assert "time zone UTC" in refusal(tmp_path)
+
+
+def test_a_broken_parquet_file_is_refused(tmp_path):
+    """Half a download is named, not a traceback."""
+    (tmp_path / "EURUSD_M1_2018_a.parquet").write_bytes(b"PAR1 and no more")
+    assert "not a readable parquet file" in refusal(tmp_path)
+
+
+def test_a_negative_spread_is_refused_and_zero_is_kept(tmp_path):
+    """An ask below the bid is an error of the file; a recorded zero is a spread."""
+    header = HEADER + ",volume,spread"
+    write(tmp_path, "EURUSD_M1_2018_a.csv", [r + ",5,0" for r in rows(20)], header)
+    assert load(tmp_path)["spread"].tolist() == [0.0] * 20
+    write(tmp_path, "EURUSD_M1_2018_a.csv", [r + ",5,-0.0001" for r in rows(20)], header)
+    assert "spread must be 0 or more" in refusal(tmp_path)
+
+
+# Real samples.
+
+
+def test_every_malformed_sample_is_refused_in_one_line(tmp_path, data_dir):
+    """Whatever a provider's file looks like, it is refused by name or by content."""
+    samples = [p for p in sorted((data_dir / "raw_bad").iterdir()) if p.name != "README.md"]
+    assert len(samples) > 10
+    for i, sample in enumerate(samples):
+        directory = tmp_path / str(i)
+        directory.mkdir()
+        shutil.copyfile(sample, directory / "EURUSD_M1_2018_bad.csv")
+        with pytest.raises(DataError) as caught:
+            load_bars(directory, ["EURUSD"], 0, 2 * 10**18)
+        assert "\n" not in str(caught.value)
+
+
+def _histdata(sample: Path) -> list[str]:
+    cells = [line.split(";") for line in sample.read_text(encoding="utf-8").splitlines() if line]
+    return [
+        f"{c[0][:4]}-{c[0][4:6]}-{c[0][6:8]}T{c[0][9:11]}:{c[0][11:13]}:00Z,{','.join(c[1:5])}"
+        for c in cells
+    ]
+
+
+def test_a_real_crash_is_data_and_a_repeated_hour_is_an_error(tmp_path, data_dir):
+    """−9 % in a minute was the market; a clock that jumps back was the provider."""
+    raw = data_dir / "raw_bad"
+    crash = _histdata(raw / "histdata_XAGUSD_20170706_flash_crash_real_spike.csv")
+    write(tmp_path, "XAGUSD_M1_2017_a.csv", crash)
+    bars = load_bars(tmp_path, ["XAGUSD"], 0, 2 * 10**18)["XAGUSD"]
+    assert bars["low"].min() < 0.93 * bars["open"][0]
+    repeated = _histdata(raw / "histdata_SPXUSD_2019_out_of_order_dup_hour.csv")
+    write(tmp_path, "SPXUSD_M1_2019_a.csv", repeated)
+    with pytest.raises(DataError, match="goes back"):
+        load_bars(tmp_path, ["SPXUSD"], 0, 2 * 10**18)
+
+
+def test_real_years_join_and_pass(data_dir):
+    """Both years of a symbol are one series, recorded spreads included where they are."""
+    new_year = (np.datetime64("2018-01-01") - np.datetime64("1970-01-01")).astype(int) * NS_PER_DAY
+    bars = load_bars(
+        data_dir,
+        ["USDJPY"],
+        int(new_year),
+        int(new_year) + 3 * NS_PER_DAY,
+        [(Timeframe.M1, 500)],
+        "histdata",
+    )["USDJPY"]
+    assert np.searchsorted(bars["time_ns"], new_year) >= 500
+    assert (np.diff(bars["time_ns"]) > 0).all()
