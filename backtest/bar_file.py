@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.market_files import MarketFile
-from engine.model.bars import BAR_DTYPE, Bars
+from engine.model.bars import Bars
 from engine.model.errors import DataError
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, iso_utc
 
@@ -42,20 +42,18 @@ class BarFile:
         self.time_ns: Times = _times(self.path, time)
         _check_times(self.path, self.time_ns)
 
-    def rows(self, start: int, stop: int) -> Bars:
-        """Return the checked bars of rows `start` to `stop`, NaN for unknown volume, spread."""
-        bars = np.empty(stop - start, BAR_DTYPE)
-        bars["time_ns"] = self.time_ns[start:stop]
+    def read(self, out: Bars, start: int) -> None:
+        """Fill `out` with the checked bars from row `start`; NaN for unknown volume, spread."""
+        stop = start + len(out)
+        out["time_ns"] = self.time_ns[start:stop]
         table, offset = self._columns(start, stop)
         for name in (*PRICES, *OPTIONAL):
             if name in table.column_names:
-                bars[name] = _floats(self.path, name, table.column(name))[
-                    start - offset : stop - offset
-                ]
+                values = _floats(self.path, name, table.column(name))
+                out[name] = values[start - offset : stop - offset]
             else:
-                bars[name] = np.nan
-        _check_prices(self.path, bars)
-        return bars
+                out[name] = np.nan
+        _check_prices(self.path, out)
 
     def _columns(self, start: int, stop: int) -> tuple[Any, int]:
         """Return a table that covers the rows, and the row number it begins with."""

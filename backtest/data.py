@@ -1,6 +1,7 @@
 """Bars for research: a directory's files, joined, checked and cut to what a period needs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns, iso_utc
 
 # Longer than a weekend with a holiday.
 LONG_GAP_NS = 4 * NS_PER_DAY
+LOADERS = 2
 
 Warmup = tuple[Timeframe, int]
 """A timeframe and how many of its bars come before the anchor of a period's first bar."""
@@ -35,16 +37,14 @@ def load_bars(
         DataError: files are missing, malformed, contradictory or have no bar in the period.
     """
     files, _ = list_files(data_dir)
-    return {
-        symbol: _load_symbol(
-            symbol,
-            [BarFile(f) for f in choose_files(files, symbol, data_dir, source)],
-            from_ns,
-            to_ns,
-            warmup,
-        )
-        for symbol in symbols
-    }
+    chosen = {symbol: choose_files(files, symbol, data_dir, source) for symbol in symbols}
+
+    def load(symbol: str) -> Bars:
+        opened = [BarFile(file) for file in chosen[symbol]]
+        return _load_symbol(symbol, opened, from_ns, to_ns, warmup)
+
+    with ThreadPoolExecutor(LOADERS) as pool:  # decoding leaves Python
+        return dict(zip(chosen, pool.map(load, chosen), strict=True))
 
 
 def common_start(data_dir: Path, symbols: Iterable[str]) -> int:
@@ -77,8 +77,11 @@ def _load_symbol(
                 f"{iso_utc(int(other.time_ns[start]))}: choose with --source "
                 f"{one.file.source} or {other.file.source}, or move one file away"
             )
-    bars = [file.rows(start, stop) for file, start, stop in parts]
-    joined = np.concatenate(bars) if bars else np.empty(0, BAR_DTYPE)
+    joined = np.empty(sum(stop - start for _, start, stop in parts), BAR_DTYPE)
+    at = 0
+    for file, start, stop in parts:
+        file.read(joined[at : at + stop - start], start)
+        at += stop - start
     if not len(joined) or joined["time_ns"][-1] < from_ns:
         first, last = (int(files[0].time_ns[0]), max(int(f.time_ns[-1]) for f in files))
         raise DataError(

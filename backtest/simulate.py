@@ -25,6 +25,8 @@ from strategies.registry import create
 
 Integers = npt.NDArray[np.int64]
 _TRADES_AT_ONCE = 4096
+# Few enough for the signals to stay small, enough for two threads to meet seldom.
+DAYS_AT_ONCE = 5
 
 
 class Result(NamedTuple):
@@ -88,7 +90,7 @@ def simulate(
     *,
     strategies: Sequence[Strategy] | None = None,
     progress: Callable[[float], None] = lambda _: None,
-    days_at_once: int = 1,
+    days_at_once: int = DAYS_AT_ONCE,
 ) -> Result:
     """Run the portfolio over `bars` (M1 by symbol, with warm-up) from `from_ns` to `to_ns`.
 

@@ -10,10 +10,10 @@ All take contiguous (n,) float64 and return arrays of the same length, NaN befor
 import math
 
 import numpy as np
-import talib
 
 from engine.model.compiled import kernel
 from strategies.base import Floats
+from strategies.talib_functions import EMA, MACD, MAX, MIN, RSI
 
 # A recursive average never quite forgets its seed; warm-ups wait until it weighs this little.
 _SEED_WEIGHT = 1e-5
@@ -121,31 +121,31 @@ def _join_squares(
 
 def ema(values: Floats, period: int) -> Floats:
     """Return the exponential moving average, α = 2/(period + 1), seeded with the first SMA."""
-    out: Floats = talib.EMA(values, period)
+    out: Floats = EMA(values, period)
     return out
 
 
 def rsi(values: Floats, period: int) -> Floats:
     """Return Wilder's relative strength index, 0..100."""
-    out: Floats = talib.RSI(values, period)
+    out: Floats = RSI(values, period)
     return out
 
 
 def macd(values: Floats, fast: int, slow: int, signal: int) -> tuple[Floats, Floats]:
     """Return EMA(fast) − EMA(slow) and its EMA(signal)."""
-    line, signal_line, _ = talib.MACD(values, fast, slow, signal)
+    line, signal_line, _ = MACD(values, fast, slow, signal)
     return line, signal_line
 
 
 def highest(values: Floats, period: int) -> Floats:
     """Return the largest of the last `period` values."""
-    out: Floats = talib.MAX(values, period)
+    out: Floats = MAX(values, period)
     return out
 
 
 def lowest(values: Floats, period: int) -> Floats:
     """Return the smallest of the last `period` values."""
-    out: Floats = talib.MIN(values, period)
+    out: Floats = MIN(values, period)
     return out
 
 
