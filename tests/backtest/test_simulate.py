@@ -282,7 +282,7 @@ def test_memory_does_not_grow_with_the_period(real):
 
     def peak(days):
         tracemalloc.start()
-        result = simulate(compiled, bars, start, start + days * NS_PER_DAY)
+        result = simulate(compiled, bars, start, start + days * NS_PER_DAY, days_at_once=1)
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return used - result.equity.nbytes - result.trades.nbytes - result.shares.nbytes
