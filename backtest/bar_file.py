@@ -151,13 +151,11 @@ def _times(path: Path, column: Any) -> Times:
     if not len(column):
         raise DataError(f"{path}: the file has no rows")
     if column.null_count:
-        row = int(np.flatnonzero(pc.is_null(column).to_numpy(zero_copy_only=False))[0])
+        row = pc.index(pc.is_null(column), True).as_py()
         raise DataError(f"{path}: row {row + 1}: time is empty; every bar needs its open time")
     if pa.types.is_string(column.type):
         column = _parse_times(path, column)
-    ns = column.cast(pa.timestamp("ns", "UTC"), safe=True).cast(pa.int64())
-    out: Times = np.asarray(ns.to_numpy(zero_copy_only=False), dtype=np.int64)
-    return out
+    return _values(column.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()), np.int64)
 
 
 def _parse_times(path: Path, text: Any) -> Any:
@@ -183,10 +181,22 @@ def _floats(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
     import pyarrow as pa
 
     try:
-        values = column.cast(pa.float64()).to_numpy()
+        numbers = column.cast(pa.float64()).combine_chunks()
     except pa.ArrowException as e:
         raise DataError(f"{path}: column {name} is not numeric: {_one_line(e)}") from None
-    return np.asarray(values, dtype=np.float64)
+    if numbers.null_count == len(numbers):
+        return np.full(len(numbers), np.nan)
+    values = _values(numbers, np.float64)
+    if not numbers.null_count:
+        return values
+    bits = np.frombuffer(numbers.buffers()[0], np.uint8)
+    known = np.unpackbits(bits, count=numbers.offset + len(numbers), bitorder="little")
+    return np.where(known[numbers.offset :], values, np.nan)
+
+
+def _values(array: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """Return an array as NumPy sees its buffer; `to_numpy` and `fill_null` import pandas."""
+    return np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)]
 
 
 def _check_times(path: Path, time_ns: Times) -> None:

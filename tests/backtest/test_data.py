@@ -1,6 +1,8 @@
 """Data files: what is read, and each way in which they are refused in one line."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +208,38 @@ def test_a_broken_parquet_file_is_refused(tmp_path):
     """Half a download is named, not a traceback."""
     (tmp_path / "EURUSD_M1_2018_a.parquet").write_bytes(b"PAR1 and no more")
     assert "not a readable parquet file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_unknown_values_may_stand_between_known_ones(tmp_path, suffix):
+    """A null or an empty cell is NaN, wherever it stands and however the file is cut."""
+    spreads = [None if i % 3 == 0 else i / 1000 for i in range(100)]
+    if suffix == "csv":
+        cells = ["" if s is None else str(s) for s in spreads]
+        lines = [f"{r},{c}" for r, c in zip(rows(100), cells, strict=True)]
+        write(tmp_path, "EURUSD_M1_2018_a.csv", lines, HEADER + ",spread")
+    else:
+        stamps = pa.array(START + np.arange(100) * NS_PER_MINUTE).cast(pa.timestamp("ns", "UTC"))
+        table = {"time": stamps} | {c: np.full(100, 1.17) for c in ("open", "high", "low", "close")}
+        table["spread"] = pa.array(spreads, pa.float64())
+        path = tmp_path / "EURUSD_M1_2018_a.parquet"
+        pq.write_table(pa.table(table), path, row_group_size=33)
+    expected = np.array([np.nan if s is None else s for s in spreads])
+    bars = load_bars(tmp_path, ["EURUSD"], START + 10 * NS_PER_MINUTE, STOP)["EURUSD"]
+    np.testing.assert_array_equal(bars["spread"], expected[10:])
+
+
+def test_reading_data_does_not_import_pandas(tmp_path):
+    """It would cost a third of a second in every one-shot command."""
+    write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 100)
+    write(tmp_path, "USDJPY_M1_2018_a.csv", rows(100))
+    code = (
+        "import sys; from pathlib import Path; from backtest.data import load_bars; "
+        "import backtest.run; "
+        f"load_bars(Path({str(tmp_path)!r}), ['EURUSD', 'USDJPY'], {START}, {STOP}); "
+        "sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_negative_spread_is_refused_and_zero_is_kept(tmp_path):
