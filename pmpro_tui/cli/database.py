@@ -29,7 +29,7 @@ def open_database(settings: Settings) -> "Iterator[Engine]":
     data_dir = settings.state_path / "postgresql"
     if not (data_dir / "secrets.json").exists():
         raise StoreError(
-            f"there is no database in {settings.state_path} yet: the engine's first start makes it"
+            f"there is no database in {settings.state_path} yet: `pmpro db init` makes one"
         )
     from engine.store.embedded import EmbeddedServer
 
