@@ -120,23 +120,26 @@ def _newest_year(data_dir: Path) -> tuple[str, int]:
 def _measure(
     portfolio: Path, data_dir: Path, source: str, year: int, runs: int
 ) -> dict[str, float]:
-    from backtest.run import run_backtest
+    from backtest.run import prepare
+    from backtest.simulate import simulate
     from pmpro_tui.cli.backtest import parse_time
 
     start, month, end = (f"{year}-01-01", f"{year}-02-01", f"{year + 1}-01-01")
 
-    def warm(until: str) -> None:
+    def warm_s(until: str) -> float:
+        """Code compiled, bars in memory; strategies made and signals computed anew."""
         period = (parse_time("--from", start), parse_time("--to", until))
-        run_backtest(portfolio, data_dir, *period, source=source)
+        made = prepare(portfolio, data_dir, *period, source=source)
+        return _median_s(runs, lambda: simulate(made.compiled, made.bars, *period))
 
     def one_shot() -> None:
         arguments = ("--portfolio", portfolio, "--data", data_dir, "--source", source)
         _run_child([*map(str, arguments), "--from", start, "--to", end, "--json", "--no-store"])
 
-    warm(month)  # compiles or loads the kernels
+    warm_s(month)  # compiles or loads the kernels
     return {
-        "month_warm_s": _median_s(runs, lambda: warm(month)),
-        "year_warm_s": _median_s(runs, lambda: warm(end)),
+        "month_warm_s": warm_s(month),
+        "year_warm_s": warm_s(end),
         "year_oneshot_s": _median_s(runs, one_shot),
         "peak_mb": _peak_children_mb(),
     }
@@ -149,7 +152,7 @@ def _run_child(arguments: list[str]) -> None:
         raise PmproError(f"the one-shot run failed: {done.stderr.strip()[-300:]}")
 
 
-def _median_s(runs: int, action: Callable[[], None]) -> float:
+def _median_s(runs: int, action: Callable[[], object]) -> float:
     times = []
     for _ in range(runs):
         started = time.perf_counter()
