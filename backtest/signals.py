@@ -40,60 +40,55 @@ def make_series(m1: Bars, timeframe: Timeframe, clock: ServerClock) -> Series:
     return Series(bars, close_ns, list(periods(bars, timeframe)))
 
 
-class SignalStream:
-    """The signals of one strategy in order; memory holds one anchor period."""
-
-    def __init__(self, strategy: Strategy, series: Series, first: int) -> None:
-        self._strategy = strategy
-        self._warmup = strategy.warmup
-        self._series = series
-        self._next = first
-        self._period = next((i for i, (_, stop) in enumerate(series.periods) if stop > first), 0)
-        self._evaluated: Signals | None = None
-
-    def write(self, out: Records) -> None:
-        """Write the next signals, one for each row of `out`."""
-        at = 0
-        while at < len(out):
-            start, stop = self._series.periods[self._period]
-            if self._evaluated is None:
-                self._evaluated = evaluate_period(self._strategy, self._series.bars, start, stop)
-            last = min(self._next + len(out) - at, stop)
-            pack(out, at, *self._evaluated, self._next - start, last - start, start < self._warmup)
-            at += last - self._next
-            self._next = last
-            if last == stop:
-                self._period += 1
-                self._evaluated = None
-
-
 class SeriesStream:
-    """The strategies of one series, and how far their signals were written.
+    """The signals of one series' strategies in order; memory holds one anchor period of each.
 
     Signals of bars that close at or before `from_ns` are left out: they belong to the warm-up.
     """
 
     def __init__(self, series: Series, strategies: Sequence[Strategy], from_ns: int) -> None:
-        self._close_ns = series.close_ns
+        self._series = series
+        self._strategies = strategies
         self._next = int(np.searchsorted(series.close_ns, from_ns, side="right"))
-        self._streams = [SignalStream(s, series, self._next) for s in strategies]
+        stops = [stop for _, stop in series.periods]
+        self._period = int(np.searchsorted(stops, self._next, side="right"))
+        self._evaluated: list[Signals] = []
 
     def closings(self, until_ns: int) -> Integers:
         """Return the closings up to `until_ns` that were not written yet."""
-        return self._close_ns[self._next : np.searchsorted(self._close_ns, until_ns, side="right")]
+        close_ns = self._series.close_ns
+        return close_ns[self._next : np.searchsorted(close_ns, until_ns, side="right")]
 
     def write(self, out: Records) -> None:
-        """Write the next bars' signals, bar after bar, into all rows of `out`."""
-        n = len(self._streams)
-        for j, stream in enumerate(self._streams):
-            stream.write(out[j::n])
-        self._next += len(out) // n
+        """Write the next bars' signals, bar after bar, into all rows of `out`.
+
+        A period's rows are written for all strategies before the next one's: they stay in cache.
+        """
+        n = len(self._strategies)
+        end = self._next + len(out) // n
+        at = 0
+        while self._next < end:
+            start, stop = self._series.periods[self._period]
+            if not self._evaluated:
+                self._evaluated = [
+                    evaluate_period(s, self._series.bars, start, stop) for s in self._strategies
+                ]
+            last = min(end, stop)
+            for j, (strategy, signals) in enumerate(
+                zip(self._strategies, self._evaluated, strict=True)
+            ):
+                warming = start < strategy.warmup
+                pack(out[at + j :: n], *signals, self._next - start, last - start, warming)
+            at += (last - self._next) * n
+            self._next = last
+            if last == stop:
+                self._period += 1
+                self._evaluated = []
 
 
 @core_kernel
 def pack(
     out: Records,
-    at: int,
     direction: Directions,
     confidence: Floats,
     stop_distance: Floats,
@@ -102,9 +97,9 @@ def pack(
     stop: int,
     warming: bool,
 ) -> None:
-    """Write signals `start` to `stop` as records from `out[at]`; the first is no repetition."""
+    """Write signals `start` to `stop` as records into `out`; the first is no repetition."""
     for i in range(start, stop):
-        row = out[at + i - start]
+        row = out[i - start]
         row["raw"] = direction[i]
         row["confidence"] = confidence[i]
         row["stop_distance"] = stop_distance[i]
