@@ -5,6 +5,7 @@ One thread owns a Trader. Other threads may set kill, halt and flatten flags dir
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
@@ -67,6 +68,7 @@ class Trader:
         book_numbers: Mapping[str, int],
         now_ns: Callable[[], int],
         record_bars: bool = True,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.compiled = compiled
         self.core = compiled.core(balance_ccy)
@@ -84,6 +86,7 @@ class Trader:
             events=events,
             account=account,
             now_ns=now_ns,
+            monotonic_s=monotonic_s,
         )
         self.equity_points: list[tuple[int, float]] = []
         self.on_mark: Callable[[int], None] = lambda batch_ns: None

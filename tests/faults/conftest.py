@@ -1,0 +1,23 @@
+"""Fixtures of the fault tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.model.bars import Bars
+from tests.faults.bench import Bench, portfolio
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Return a maker of benches; the first argument is each strategy's plan."""
+    made: list[Bench] = []
+
+    def make(plans: dict[str, str], bars: Bars | None = None, **options: str) -> Bench:
+        made.append(Bench(tmp_path, portfolio(plans, **options), bars))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
