@@ -1,0 +1,160 @@
+"""The engine's process: killed at any moment, asked to stop, hung up, started twice."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.control.client import ControlClient
+from engine.decision.saved import Names, load_core
+from engine.execution.journal import Journal
+from engine.model.errors import ControlError
+from engine.model.snapshot import Snapshot
+from engine.portfolio.compile import compile_portfolio
+from engine.portfolio.file import read_portfolio
+from engine.runtime.settings import load_settings
+from engine.terminal.simulated.ledger import Ledger
+from tests.conftest import REPO
+
+DEADLINE_S = 90.0
+SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD")
+STRATEGY = """
+[[strategy]]
+name = "{name}"
+kind = "ma_cross"
+symbol = "{symbol}"
+params = {{ fast = {fast}, slow = {slow}, stop_points = 60, target_points = 60 }}
+sizing = {{ risk_frac = 0.0002 }}
+"""
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A busy portfolio at 600 times, without a database: trading needs none."""
+    path = Path(tempfile.mkdtemp(prefix="pm"))
+    text = [
+        STRATEGY.format(name=f"{symbol}-{fast}", symbol=symbol, fast=fast, slow=3 * fast)
+        for symbol in SYMBOLS
+        for fast in (2, 3, 5)
+    ]
+    (path / "portfolio.toml").write_text("".join(text), encoding="utf-8")
+    for name, value in {
+        "PMPRO_STATE_DIR": str(path),
+        "PMPRO_PORTFOLIO": str(path / "portfolio.toml"),
+        "PMPRO_DEMO__SPEED": "600",
+        "PMPRO_DATABASE__EMBEDDED": "false",
+        "PMPRO_DATABASE__URL": "postgresql://nobody@127.0.0.1:1/none",
+        "PYTHONPATH": str(REPO),
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def engine(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A headless engine; whatever is left of it in the end is killed."""
+    with (home / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def until(found: Callable[[Snapshot], bool], home: Path) -> Snapshot:
+    end_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < end_s:
+        with (
+            contextlib.suppress(ControlError),
+            ControlClient(load_settings(mode="demo").socket_path) as client,
+        ):
+            snapshot = client.snapshot()
+            if snapshot is not None and snapshot.state == "ACTIVE" and found(snapshot):
+                return snapshot
+        time.sleep(0.02)
+    raise AssertionError((home / "log").read_text()[-2000:])
+
+
+def last_seq(snapshot: Snapshot) -> int:
+    return snapshot.events[-1].seq if snapshot.events else 0
+
+
+@pytest.mark.timeout(300)
+def test_kill_9_at_any_moment_doubles_and_forgets_nothing(home: Path) -> None:
+    """After each restart broker and engine hold the same; no entry was ever sent twice."""
+    rng = np.random.default_rng(11)
+    for _ in range(4):
+        with engine(home) as process:
+            begun = last_seq(until(lambda s: len(s.positions) > 2, home))
+            n_more = int(rng.integers(5, 40))
+            until(lambda s, seq=begun + n_more: last_seq(s) > seq, home)  # type: ignore[misc]
+            process.kill()
+            process.wait(10)
+
+    with engine(home) as process:
+        seen = until(lambda s: len(s.positions) > 2, home)
+        assert {p.owner for p in seen.positions}.isdisjoint({"EXTERNAL"})
+        assert not [e for e in seen.events if e.level == "critical"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+    ledger = Ledger(home / "demo" / "broker.sqlite")
+    entries = [deal.magic for deal in ledger.deals() if deal.magic and deal.entry == 0]
+    assert len(entries) > 30
+    assert len(entries) == len(set(entries))
+    assert {p.identifier for p in ledger.positions()} == believed_tickets(home)
+
+
+def believed_tickets(home: Path) -> set[int]:
+    compiled = compile_portfolio(read_portfolio(home / "portfolio.toml"))
+    core = compiled.core()
+    names = Names(
+        [s.name for s in compiled.symbols],
+        [f"{s.book.name}/{s.symbol}" for s in compiled.slots],
+        [s.name for s in compiled.strategies],
+    )
+    journal = Journal(home / "demo" / "journal.sqlite")
+    saved = journal.load_core()
+    assert journal.unsettled() == []
+    journal.close()
+    assert saved is not None
+    assert load_core(core, names, saved.blob) == []
+    return {int(p["ticket"]) for p in core.positions if p["direction"] != 0}
+
+
+@pytest.mark.timeout(300)
+def test_hanging_up_is_ignored_a_second_engine_refused_and_a_stop_is_clean(home: Path) -> None:
+    """SIGHUP stops nothing; the second engine ends with one line; SIGTERM ends with code 0."""
+    with engine(home) as process:
+        seen = until(lambda s: len(s.positions) > 0, home)
+        os.kill(process.pid, signal.SIGHUP)
+        second = subprocess.run(
+            [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert second.returncode != 0
+        assert "another engine uses this state directory" in second.stderr
+        assert len(second.stderr.splitlines()) == 1
+        until(lambda s: s.market_ns > seen.market_ns, home)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
