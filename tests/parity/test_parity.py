@@ -18,7 +18,7 @@ from backtest.report import digest
 from backtest.run import Prepared
 from backtest.simulate import simulate
 from engine.model.bars import Bars
-from engine.model.times import NS_PER_DAY, NS_PER_HOUR
+from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import parse_portfolio
 from engine.runtime.replay import replay
@@ -64,7 +64,8 @@ def test_generated_hours_trade_as_tested(margin_mode: str) -> None:
         text += '[[book]]\nname = "xau"\nmembers = { "xau-bb" = 1, "xau-rsi" = 1 }\n'
     text = text.replace('currency = "USD"', f'currency = "USD"\nmargin_mode = "{margin_mode}"')
     compiled = compile_portfolio(parse_portfolio(text, "week.toml"))
-    from_ns, to_ns = START_NS + 14 * NS_PER_HOUR, START_NS + 24 * NS_PER_HOUR
+    # From inside an M5 and an M15 bar, over the night.
+    from_ns, to_ns = START_NS + 14 * NS_PER_HOUR + 7 * NS_PER_MINUTE, START_NS + 24 * NS_PER_HOUR
     bars = generated(compiled, START_NS - 40 * NS_PER_DAY, to_ns)
 
     tested, traded = both(compiled, bars, from_ns, to_ns)
