@@ -32,6 +32,7 @@ from engine.model.snapshot import Command, Reply, Snapshot
 log = structlog.get_logger(__name__)
 
 CLIENTS_MAX = 32
+LAST_ANSWER_S = 1.0
 _BACKLOG = 64
 
 
@@ -57,6 +58,7 @@ class ControlServer:
             results=Results(now_ns),
         )
         self._lock = threading.Lock()
+        self._gone = threading.Condition(self._lock)
         self._sessions: dict[Session, float] = {}
         self._listener: socket.socket | None = None
         self._inode = 0
@@ -81,12 +83,15 @@ class ControlServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening, drop every client, remove the socket."""
+        """Stop listening, let answers under way go out, drop every client, remove the socket."""
         if self._listener is None:
             return
         _shut(self._listener)
         self._thread.join(timeout=2.0)
         with self._lock:
+            for session in self._sessions:
+                session.finish()
+            self._gone.wait_for(lambda: not self._sessions, timeout=LAST_ANSWER_S)
             sessions = list(self._sessions)
         for session in sessions:
             session.drop()
@@ -140,6 +145,7 @@ class ControlServer:
             session.drop()
             with self._lock:
                 self._sessions.pop(session, None)
+                self._gone.notify_all()
 
 
 def _shut(listener: socket.socket) -> None:

@@ -72,6 +72,11 @@ class Session:
         self._touched = touched
         self._client = ""
 
+    def finish(self) -> None:
+        """Take no further request; an answer under way still goes out."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RD)
+
     def drop(self) -> None:
         """Cut the connection; the thread in `run` ends."""
         with contextlib.suppress(OSError):

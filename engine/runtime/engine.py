@@ -162,8 +162,9 @@ class Engine:
     def _finish(self, trader: Trader) -> None:
         try:
             trader.settle_unknown()
+            trader.positions.book_broker_closes()
         except BrokerError as e:
-            log.warning("stopping_with_unknown_outcomes", error=str(e))
+            log.warning("stopping_without_the_terminal", error=str(e))
         trader.recorder.audit("COMMAND", {"command": "stop", "reason": self._stop_reason})
         trader.save()
         self._trader = None

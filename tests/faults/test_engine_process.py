@@ -22,6 +22,8 @@ from engine.model.snapshot import Snapshot
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import read_portfolio
 from engine.runtime.settings import load_settings
+from engine.terminal.simulated.constants import DEAL_REASON_SL as SL
+from engine.terminal.simulated.constants import DEAL_REASON_TP as TP
 from engine.terminal.simulated.ledger import Ledger
 from tests.conftest import REPO
 
@@ -119,7 +121,11 @@ def test_kill_9_at_any_moment_doubles_and_forgets_nothing(home: Path) -> None:
     entries = [deal.magic for deal in ledger.deals() if deal.magic and deal.entry == 0]
     assert len(entries) > 30
     assert len(entries) == len(set(entries))
-    assert {p.identifier for p in ledger.positions()} == believed_tickets(home)
+    held, believed = {p.identifier for p in ledger.positions()}, believed_tickets(home)
+    assert held <= believed
+    # Stops and targets that were hit after the engine's last look are booked at its next start.
+    by_itself = {d.position_id for d in ledger.deals() if d.reason in (SL, TP)}
+    assert believed - held <= by_itself
 
 
 def believed_tickets(home: Path) -> set[int]:
