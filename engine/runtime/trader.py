@@ -15,8 +15,7 @@ import numpy as np
 
 from engine.decision.account import guard, roll_day, set_quote, update_conversions
 from engine.decision.batch import N_REFUSALS, begin_batch, decide_entries, decide_exits
-from engine.decision.entries import entry_levels
-from engine.decision.exits import exit_price, wants_exit
+from engine.decision.exits import wants_exit
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.signals import take_signal
 from engine.decision.switches import flatten, halt_entries, kill_held, quarantine
@@ -25,9 +24,9 @@ from engine.execution.ledger import Ledger
 from engine.execution.router import Router
 from engine.execution.terminal import Terminal
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.broker import BrokerPosition, MarketUpdate
+from engine.model.broker import MarketUpdate
 from engine.model.errors import BrokerError
-from engine.model.orders import Intent, Outcome, magic_of
+from engine.model.orders import Intent, Outcome
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
@@ -35,7 +34,8 @@ from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
 from engine.runtime.host_protocol import Evaluations
 from engine.runtime.hosts import Hosts
-from engine.runtime.positions import Positions, or_zero
+from engine.runtime.intents import Intents
+from engine.runtime.positions import Positions
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import bars_row, signal_row
 
@@ -97,6 +97,13 @@ class Trader:
         self._hosts = hosts
         self._evaluator = futures.ThreadPoolExecutor(1, thread_name_prefix="strategies")
         self._router = Router(terminal, self.recorder.begin, journal.last_intent_id())
+        self._intents = Intents(
+            compiled,
+            self.core,
+            book_numbers=book_numbers,
+            new_id=self._router.new_id,
+            now_ns=now_ns,
+        )
         self._clock = clock
         self._events = events
         self._book_numbers = book_numbers
@@ -210,64 +217,16 @@ class Trader:
 
     def _enter(self, batch_ns: int) -> None:
         n_chosen = decide_entries(self.core, self._chosen, self.refused)
-        self._execute([self._opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
+        self._execute([self._intents.opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
 
     def _close(self, slots: list[int], batch_ns: int) -> None:
         tickets = self.core.positions["ticket"]
         self._execute(
             [
-                self._closing(slot, batch_ns)
+                self._intents.closing(slot, batch_ns)
                 for slot in slots
                 if self.positions.may_retry(int(tickets[slot]))
             ]
-        )
-
-    def _closing(self, slot: int, batch_ns: int) -> Intent:
-        position = self.core.positions[slot]
-        return self._intent(
-            slot,
-            batch_ns,
-            action="CLOSE",
-            direction=int(position["direction"]),
-            lots=float(position["lots"]),
-            price=exit_price(self.core, slot),
-            position=int(position["ticket"]),
-            reason=int(position["close_reason"]),
-        )
-
-    def _opening(self, slot: int, batch_ns: int) -> Intent:
-        position = self.core.positions[slot]
-        price = float(position["pending_price"])
-        stop, target = entry_levels(self.core, slot, price)
-        members = self.compiled.slots[slot].members
-        shares = {
-            self.names.members[m]: float(self.core.outputs[m]["entry_share"]) for m in members
-        }
-        return self._intent(
-            slot,
-            batch_ns,
-            action="OPEN",
-            direction=int(position["pending_direction"]),
-            lots=float(position["pending_lots"]),
-            price=price,
-            stop=or_zero(stop),
-            target=or_zero(target),
-            shares={name: share for name, share in shares.items() if share > 0.0},
-        )
-
-    def _intent(self, slot: int, batch_ns: int, **given: Any) -> Intent:
-        which = self.compiled.slots[slot]
-        intent_id = self._router.new_id()
-        values: dict[str, Any] = {"stop": 0.0, "target": 0.0, "position": 0, "reason": 0}
-        return Intent(
-            id=intent_id,
-            magic=magic_of(self._book_numbers[which.book.name], intent_id),
-            book=which.book.name,
-            slot=slot,
-            symbol=which.symbol,
-            created_ns=self.now_ns(),
-            batch_ns=batch_ns,
-            **(values | given),
         )
 
     def _allowed(self, intent: Intent) -> bool:
@@ -330,24 +289,12 @@ class Trader:
         batch_ns = int(self.core.account[0]["batch_ns"])
         self._execute(
             [
-                self._closing_late(self.names.slots.index(name), position, batch_ns)
+                self._intents.closing_late(self.names.slots.index(name), position, batch_ns)
                 for opened, position in list(self.positions.late.values())
                 if (name := f"{opened.book}/{opened.symbol}") in self.names.slots
                 and not self.core.positions[self.names.slots.index(name)]["unsettled"]
                 and self.positions.may_retry(position.identifier)
             ]
-        )
-
-    def _closing_late(self, slot: int, position: BrokerPosition, batch_ns: int) -> Intent:
-        return self._intent(
-            slot,
-            batch_ns,
-            action="CLOSE",
-            direction=position.direction,
-            lots=position.lots,
-            price=position.price,
-            position=position.identifier,
-            reason=int(ExitReason.EXTERNAL),
         )
 
     def _killed_slots(self) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from engine.control.client import ControlClient, new_command
 from engine.model.errors import ControlError
@@ -22,10 +23,12 @@ from engine.model.times import NS_PER_MINUTE
 from engine.runtime.settings import load_settings
 from engine.store.embedded import EmbeddedServer
 from engine.terminal.simulated.ledger import Ledger
+from pmpro_tui.cli.database import open_database
 from tests.console.terminal import REPO, Terminal
 
 DEADLINE_S = 90.0
 CONSOLE = ["-m", "pmpro_tui.cli.tui", "--demo"]
+TABLES = ("strategies", "strategy_signals", "trades", "positions", "portfolio_metrics", "orders")
 # Solo strategies that are nearly always in the market, so that there is something to kill.
 PORTFOLIO = """
 [[strategy]]
@@ -145,6 +148,10 @@ def test_a_demo_lives_through_its_console_a_kill_and_kill_9(home: Path) -> None:
     assert "solo-eur" not in held(later)
 
     until("in the database", lambda s: s.database == "ok" and s.journal_backlog <= 2)
+    with open_database(load_settings(mode="demo")) as database, database.connect() as connection:
+        for table in TABLES:
+            n_rows = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            assert n_rows > 0, f"nothing in {table}"
     kills = [
         e["details"]
         for e in pmpro("audit", "tail")["entries"]
