@@ -18,7 +18,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SymbolOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Contract facts that replace the built-in ones of a symbol; None keeps the default."""
+    """Contract facts that replace the built-in ones of a symbol; None keeps the default.
+
+    `order_max_lots` replaces the account-wide ceiling of one order; `entry_hours` ("HH:MM-HH:MM",
+    server time, may pass midnight) are when entries are allowed.
+    """
 
     digits: int | None = None
     contract_size: float | None = None
@@ -33,58 +37,136 @@ class SymbolOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     swap_short_points: float | None = None
     swap_triple_weekday: int | None = None
     stops_level_points: float | None = None
+    order_max_lots: float | None = None
+    entry_hours: str | None = None
 
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits before an order. Exposures are notional over equity, margin is what the broker
-    blocks over equity.
+    """Limits before an order; docs/SEMANTICS.md §5 has the rules that read them.
+
+    Exposures are notional over equity, margin is what the broker blocks over equity.
     """
 
     drawdown_reduce_frac: float = 0.04
     drawdown_stop_entries_frac: float = 0.08
     drawdown_flatten_frac: float = 0.12
+    account_drawdown_max_frac: float = 0.2
+    daily_loss_max_frac: float = 0.05
     symbol_exposure_max_frac: float = 10.0
+    book_exposure_max_frac: float = 10.0
     gross_exposure_max_frac: float = 30.0
+    net_exposure_max_frac: float = 20.0
     margin_max_frac: float = 0.9
+    correlation_threshold_frac: float = 0.8
+    correlated_exposure_max_frac: float = 15.0
+    diversify_above_frac: float = 10.0
+    largest_share_max_frac: float = 0.6
+    var_max_frac: float = 0.1
+    order_max_lots: float = 50.0
+    order_max_value_frac: float = 10.0
+    collar_frac: float = 0.02
+    collar_spreads: float = 50.0
+    spread_max_factor: float = 5.0
+    orders_per_minute_max: float = 120.0
+    symbol_orders_per_minute_max: float = 60.0
+    repeated_max: float = 20.0
+    repeated_minutes: float = 60.0
+    book_orders_per_day_max: float = 500.0
+    sample_minutes: float = 60.0
+    samples_min: float = 48.0
+    correlation_shrink_frac: float = 0.1
+    restricted: list[str] = []
+    close_only: list[str] = []
+    closed_days: list[str] = []
 
 
 class Sizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an entry is sized: a fraction of equity lost at the stop, or plain lots."""
+    """How an entry is sized.
 
-    method: Literal["fixed_fraction", "fixed_lots"] = "fixed_fraction"
+    `fixed_fraction`: `risk_frac` of equity lost at the stop; `fixed_lots`: `lots`;
+    `volatility_target`: the position's daily volatility is `volatility_frac` of equity;
+    `kelly`: `kelly_frac` of the full Kelly fraction of the members' shadow records, at most
+    `kelly_max_frac`; `risk_frac` until the record has `kelly_min_trades`.
+    """
+
+    method: Literal["fixed_fraction", "fixed_lots", "volatility_target", "kelly"] = "fixed_fraction"
     risk_frac: float = 0.005
     lots: float = 0.01
+    volatility_frac: float = 0.002
+    kelly_frac: float = 0.25
+    kelly_max_frac: float = 0.01
+    kelly_min_trades: int = 50
+    kelly_shrink_trades: int = 50
 
 
 class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One strategy: a registered kind with parameters on a symbol and timeframe."""
+    """One strategy: a registered kind with parameters on a symbol and timeframe.
+
+    `others` are the symbols of its further inputs. What it declares of itself, for a strategy in
+    no book: at most `max_orders_per_day` and `max_lots` an order; 0 declares nothing.
+    """
 
     name: str
     kind: str
     symbol: str
+    others: list[str] = []
     timeframe: str = "M1"
     params: dict[str, bool | int | float | str] = {}
     enabled: bool = True
     sizing: Sizing | None = None
+    max_orders_per_day: int = 0
+    max_lots: float = 0.0
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An ensemble of strategies that owns a position per symbol. Shares are of the book."""
+    """An ensemble of strategies that owns a position per symbol. Shares are of the book.
+
+    `quorum` is how many must agree to enter: a number, more than half of those who vote
+    ("majority") or all of them ("unanimous").
+    """
 
     name: str
     members: dict[str, float]
     combine: Literal["weighted", "vote"] = "weighted"
     enter: float = 0.35
     exit: float = 0.10
-    quorum: int = 1
+    quorum: int | Literal["majority", "unanimous"] = 1
     sizing: Sizing | None = None
+    max_orders_per_day: int = 0
+    max_lots: float = 0.0
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a member is switched off by its shadow record, and on again.
+
+    Scores are decayed mean over decayed deviation of daily results; drawdowns are in R.
+    """
+
+    disable_score: float = -0.2
+    enable_score: float = 0.0
+    disable_drawdown_r: float = 20.0
+    enable_drawdown_r: float = 10.0
+    cool_down_days: int = 10
+    min_days: int = 20
 
 
 class Allocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How books share the account; manual shares multiply lots by share ÷ equal share."""
+    """How books share the account, or members their book (`level`), decided once a server day.
 
-    method: Literal["manual"] = "manual"
+    `shares` are the manual ones, and where the other methods begin. Floors and caps are multiples
+    of the equal share; a day moves at most `turnover_max_frac` of the whole.
+    """
+
+    method: Literal["manual", "score", "inverse_volatility", "hrp"] = "manual"
+    level: Literal["books", "members"] = "books"
     shares: dict[str, float] = {}
+    half_life_days: float = 30.0
+    shrink_days: float = 30.0
+    min_days: int = 20
+    floor_ratio: float = 0.25
+    cap_ratio: float = 3.0
+    turnover_max_frac: float = 0.2
+    switch: Switch | None = None
 
 
 class Portfolio(

@@ -76,8 +76,9 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
     def _limits(self) -> Records:
         risk = msgspec.structs.asdict(self.portfolio.risk)
         limits = np.zeros(1, LIMITS)
-        for name, value in risk.items():
-            limits[name] = value
+        for name in LIMITS.names or ():
+            if name in risk:
+                limits[name] = risk[name]
         limits["leverage"] = self.portfolio.account.leverage
         limits["currency_digits"] = CURRENCY_DIGITS
         return limits

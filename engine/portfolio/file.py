@@ -109,7 +109,7 @@ def _risk_complaints(p: Portfolio) -> list[str]:
     out = [
         f"risk.{name} is {value}; it must be above 0"
         for name, value in msgspec.structs.asdict(risk).items()
-        if not 0.0 < value < math.inf
+        if not isinstance(value, list) and not 0.0 < value < math.inf
     ]
     tiers = (
         risk.drawdown_reduce_frac,
