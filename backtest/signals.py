@@ -18,6 +18,43 @@ from strategies.windows import evaluate_period, periods
 Integers = npt.NDArray[np.int64]
 
 
+EVENT = np.dtype(
+    [
+        ("confidence", "f8"),
+        ("stop_distance", "f8"),
+        ("target_distance", "f8"),
+        ("member", "i4"),
+        ("raw", "i1"),
+        ("warming", "i1"),
+    ],
+    align=True,
+)
+
+
+class SignalFeed(NamedTuple):
+    """A stretch's changes of signals, in the order of memory.
+
+    A *series* is a symbol in a timeframe with the members whose primary input it is. An event is
+    a member's signal at a closing unless it repeats the member's signal before it: same `raw` and
+    `warming`, and HOLD or FLAT or equal confidence and distances (NaN equals NaN). The first
+    closing of a series in a stretch has an event for each of its members.
+
+    `events` (n,) EVENT: series after series, in each its closings in order, in each its members in
+    order; closing i's are events[first_event[i]:first_event[i + 1]]. `close_ns` (n_closings,) are
+    UTC, series after series. `next`, `stop`, `symbol`, `timeframe` (n_series,): the index of the
+    next closing, which advances, and of the end; the symbol's index; the timeframe's number in the
+    order of Timeframe, 0 = M1.
+    """
+
+    events: Records
+    first_event: Integers
+    close_ns: Integers
+    next: Integers
+    stop: Integers
+    symbol: Integers
+    timeframe: Integers
+
+
 class Series(NamedTuple):
     """A symbol's bars of one timeframe, the time each is closed, and its anchor periods."""
 
