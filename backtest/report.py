@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.output import Column
-from backtest.simulate import Result, server_days
+from backtest.simulate import Result
+from backtest.stretches import server_days
 from engine.metrics import performance as metrics
 from engine.model.bars import Bars
 from engine.model.reasons import ExitReason, Refusal

@@ -9,7 +9,8 @@ import pytest
 from backtest.bench import portfolio_text
 from backtest.data import load_bars
 from backtest.report import digest, net_profits_ccy, summary, trades_table
-from backtest.simulate import fill_spread, make_strategies, server_days, simulate
+from backtest.simulate import make_strategies, simulate
+from backtest.stretches import fill_spread, server_days
 from engine.model.errors import StrategyError
 from engine.model.reasons import Refusal
 from engine.model.server_clock import ServerClock
