@@ -11,6 +11,7 @@ from engine.model.bars import Bars
 from engine.model.compiled import core_kernel
 from engine.model.resample import resample
 from engine.model.server_clock import ServerClock
+from engine.model.signals import FLAT, HOLD
 from engine.model.times import NS_PER_MINUTE, Timeframe
 from strategies.base import Directions, Floats, Signals, Strategy
 from strategies.windows import evaluate_period, periods
@@ -154,3 +155,56 @@ def pack(
 @core_kernel
 def _same(one: float, other: float) -> bool:
     return one == other or (one != one and other != other)
+
+
+@core_kernel
+def pack_events(
+    out: Records,
+    n: int,
+    signals: Records,
+    members: Integers,
+    n_closings: int,
+    first_event: Integers,
+) -> int:
+    """Write the changes among a series' signals into `out` from `n` on; return the next free row.
+
+    Args:
+        out: EVENT, room for every row of `signals`.
+        n: first row to write.
+        signals: (n_closings * n_members,) EVENT, closing after closing, members in order; the
+            first closing is written whole.
+        members: (n_members,) the core's member index of each.
+        n_closings: how many closings.
+        first_event: (n_closings,) written: the row of each closing's first event.
+    """
+    n_members = len(members)
+    for i in range(n_closings):
+        first_event[i] = n
+        for j in range(n_members):
+            at = i * n_members + j
+            if i > 0 and _repeats(signals, at, at - n_members):
+                continue
+            out[n]["confidence"] = signals[at]["confidence"]
+            out[n]["stop_distance"] = signals[at]["stop_distance"]
+            out[n]["target_distance"] = signals[at]["target_distance"]
+            out[n]["member"] = members[j]
+            out[n]["raw"] = signals[at]["raw"]
+            out[n]["warming"] = signals[at]["warming"]
+            n += 1
+    return n
+
+
+@core_kernel
+def _repeats(signals: Records, at: int, preceding: int) -> bool:
+    row, before = signals[at], signals[preceding]
+    if row["raw"] != before["raw"] or row["warming"] != before["warming"]:
+        return False
+    return (
+        row["raw"] == HOLD
+        or row["raw"] == FLAT
+        or (
+            row["confidence"] == before["confidence"]
+            and _same(row["stop_distance"], before["stop_distance"])
+            and _same(row["target_distance"], before["target_distance"])
+        )
+    )
