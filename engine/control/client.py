@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 
@@ -29,7 +29,7 @@ from engine.control.messages import (
     Welcome,
 )
 from engine.model.errors import ControlError, Refused
-from engine.model.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
+from engine.model.snapshot import PROTOCOL_VERSION, Command, CommandName, Reply, Snapshot
 
 _decode: Callable[[bytes], Answer] = msgspec.msgpack.Decoder(Answer).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -174,10 +174,11 @@ class ControlClient:
 
 
 def new_command(
-    name: Literal["kill", "enable", "disable", "halt", "resume", "flatten", "speed", "stop"],
+    name: CommandName,
     target: str = "",
     *,
     value: float = 0.0,
+    text: str = "",
     seen_version: int = 0,
     now_ns: Callable[[], int],
 ) -> Command:
@@ -187,6 +188,7 @@ def new_command(
         name=name,
         target=target,
         value=value,
+        text=text,
         seen_version=seen_version,
         sent_ns=now_ns(),
     )

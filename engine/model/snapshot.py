@@ -10,6 +10,19 @@ import msgspec
 
 PROTOCOL_VERSION = 1
 
+CommandName = Literal[
+    "kill",
+    "enable",
+    "disable",
+    "halt",
+    "resume",
+    "flatten",
+    "speed",
+    "stop",
+    "add",
+    "remove",
+]
+
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the strategy table. `id` is stable over the engine's life."""
@@ -101,14 +114,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One operator command. `target`: a strategy or book name; `seen_version`: what was on screen.
 
-    `value` carries the speed of `speed`. `sent_ns` is the sender's wall clock: a command older
-    than 5 s is refused, except kill and halt. `id` makes a resend run once.
+    `value` carries the speed of `speed`; `text` what `add` adds (a portfolio's tables as JSON), and
+    what becomes of the position at `remove` ("", "flatten", "keep", "to BOOK").
+    `sent_ns` is the sender's wall clock: a command older than 5 s is refused, except kill and halt.
+    `id` makes a resend run once.
     """
 
     id: str
-    name: Literal["kill", "enable", "disable", "halt", "resume", "flatten", "speed", "stop"]
+    name: CommandName
     target: str = ""
     value: float = 0.0
+    text: str = ""
     seen_version: int = 0
     sent_ns: int = 0
 

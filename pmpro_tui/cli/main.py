@@ -20,6 +20,7 @@ DISTRIBUTION = "portfolio-manager-pro"
 LAZY = {
     "backtest": "Test portfolios on past bars.",
     "bench": "Measure how fast it is on this machine.",
+    "strategy": "Add, remove, write and check strategies.",
     "replay": "Play past bars through the whole live path.",
     "db": "Set up the database and see how it is.",
     "audit": "Read and verify the audit trail.",

@@ -34,8 +34,8 @@ def register(app: typer.Typer) -> None:
 
 def status(config: Config = None, mode: Mode = None, json: Json = False) -> None:
     """Show the engine's state, money, risk and positions."""
-    with _engine(config, mode) as client:
-        snapshot = _snapshot(client)
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
     if json:
         print_json(snapshot)
         return
@@ -88,52 +88,67 @@ def resume(
     json: Json = False,
 ) -> None:
     """Allow entries again after a halt."""
-    with _engine(config, mode) as client:
-        snapshot = _snapshot(client)
-        _confirm(f"Resume entries on {_account(snapshot)}?", "resume", yes)
-        _send(client, "resume", "rebase" if rebase else "", snapshot.version, json)
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
+        ask(f"Resume entries on {_account(snapshot)}?", "resume", yes)
+        target = "rebase" if rebase else ""
+        send(client, "resume", target, seen_version=snapshot.version, json=json)
 
 
 def flatten(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
     """Close every position and refuse entries until `resume`."""
-    with _engine(config, mode) as client:
-        snapshot = _snapshot(client)
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
         lots = sum(p.lots for p in snapshot.positions)
-        _confirm(
+        ask(
             f"Close {len(snapshot.positions)} positions, {lots:g} lots, on {_account(snapshot)}?",
             "",
             yes,
         )
-        _send(client, "flatten", "", snapshot.version, json)
+        send(client, "flatten", seen_version=snapshot.version, json=json)
 
 
 def stop(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
     """Stop the engine and wait until it has ended; positions stay as they are."""
     settings = _settings(config, mode)
     with _connected(settings) as client:
-        snapshot = _snapshot(client)
+        snapshot = newest_snapshot(client)
         if snapshot.positions:
-            _confirm(
+            ask(
                 f"{len(snapshot.positions)} positions on {_account(snapshot)} stay open, "
                 "guarded by their stops at the broker alone.",
                 "stop",
                 yes,
             )
-        _send(client, "stop", "", snapshot.version, json)
+        send(client, "stop", seen_version=snapshot.version, json=json)
     _await_end(settings)
 
 
 def _order(name: str, target: str, *, config: Path | None, mode: str | None, json: bool) -> None:
-    with _engine(config, mode) as client:
-        _send(client, name, target, 0, json)
+    with connected_engine(config, mode) as client:
+        send(client, name, target, json=json)
 
 
-def _send(client: "ControlClient", name: str, target: str, seen_version: int, json: bool) -> None:
+def send(
+    client: "ControlClient",
+    name: str,
+    target: str = "",
+    *,
+    text: str = "",
+    seen_version: int = 0,
+    json: bool = False,
+) -> None:
+    """Have the engine run a command and show its answer.
+
+    Raises:
+        Refused: the engine said no, and why.
+    """
     from engine.control.client import new_command
 
     command = new_command(
-        name,  # type: ignore[arg-type]  # only this module's names get here
+        name,  # type: ignore[arg-type]  # the engine refuses other names
         target,
+        text=text,
         seen_version=seen_version,
         now_ns=time.time_ns,
     )
@@ -146,7 +161,7 @@ def _send(client: "ControlClient", name: str, target: str, seen_version: int, js
         print_line(reply.text)
 
 
-def _confirm(question: str, word: str, yes: bool) -> None:
+def ask(question: str, word: str, yes: bool) -> None:
     """Ask on the terminal: for `word` where one is given, else for yes."""
     if yes:
         return
@@ -164,7 +179,8 @@ def _settings(config: Path | None, mode: str | None) -> "Settings":
 
 
 @contextmanager
-def _engine(config: Path | None, mode: str | None) -> Iterator["ControlClient"]:
+def connected_engine(config: Path | None, mode: str | None) -> Iterator["ControlClient"]:
+    """Connect to the engine that the configuration means, for as long as the block runs."""
     with _connected(_settings(config, mode)) as client:
         yield client
 
@@ -182,7 +198,8 @@ def _connected(settings: "Settings") -> Iterator["ControlClient"]:
         client.close()
 
 
-def _snapshot(client: "ControlClient") -> "Snapshot":
+def newest_snapshot(client: "ControlClient") -> "Snapshot":
+    """Return the engine's newest snapshot."""
     snapshot = client.snapshot()
     if snapshot is None:
         raise ControlError("the engine has no snapshot yet: try again in a moment")

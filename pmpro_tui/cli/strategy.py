@@ -1,0 +1,152 @@
+"""`pmpro strategy`: the strategies of the running engine, and writing one's own."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.model.errors import UserError
+from pmpro_tui.cli.operate import ask, connected_engine, newest_snapshot, send
+from pmpro_tui.cli.output import Config, Json, Mode, Yes
+
+app = typer.Typer(no_args_is_help=True)
+
+What = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE.toml|NAME",
+        help="A file of [[strategy]] and [[book]] tables, or a name for the options below.",
+    ),
+]
+Kind = Annotated[str, typer.Option("--kind", help="The strategy's kind.")]
+Symbol = Annotated[str, typer.Option("--symbol", help="The symbol it trades.")]
+Others = Annotated[list[str] | None, typer.Option("--other", help="A further input's symbol.")]
+TimeframeName = Annotated[str, typer.Option("--timeframe", help="Its bars: M1, M5, … D1.")]
+Param = Annotated[
+    list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter of the kind.")
+]
+BookName = Annotated[str, typer.Option("--book", help="The book it joins; without one, its own.")]
+Share = Annotated[float, typer.Option("--share", help="Its share of the book.")]
+RiskFrac = Annotated[
+    float | None, typer.Option("--risk-frac", help="Of equity lost at the stop, in its own book.")
+]
+Lots = Annotated[float | None, typer.Option("--lots", help="Fixed lots, in its own book.")]
+Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
+Flatten = Annotated[bool, typer.Option("--flatten", help="Close what it holds, then remove it.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Its book's other members keep the position.")]
+To = Annotated[str, typer.Option("--to", metavar="BOOK", help="This book takes the position.")]
+
+
+@app.command()
+def add(
+    what: What,
+    kind: Kind = "",
+    symbol: Symbol = "",
+    other: Others = None,
+    timeframe: TimeframeName = "M1",
+    param: Param = None,
+    book: BookName = "",
+    share: Share = 1.0,
+    risk_frac: RiskFrac = None,
+    lots: Lots = None,
+    config: Config = None,
+    mode: Mode = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Bring strategies into the running engine; nothing else is touched."""
+    if what.endswith(".toml"):
+        if kind or symbol or param or book:
+            raise UserError(f"{what} says it all: options are for a NAME")
+        tables = _read(Path(what))
+    else:
+        if not kind or not symbol:
+            raise UserError(f"strategy {what!r} needs --kind and --symbol, or name a FILE.toml")
+        tables = _tables(what, kind, symbol, timeframe, param or [])
+        _add_rest(tables, other or [], book, share, risk_frac, lots)
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
+        if snapshot.mode == "live":
+            names = ", ".join(s.get("name", "?") for s in tables.get("strategy", []))
+            ask(f"Trade {names} on live account {snapshot.account}?", "", yes)
+        send(client, "add", text=_encode(tables), json=json)
+
+
+@app.command()
+def remove(
+    name: Target,
+    flatten: Flatten = False,
+    keep: Keep = False,
+    to: To = "",
+    config: Config = None,
+    mode: Mode = None,
+    json: Json = False,
+) -> None:
+    """Take a strategy, or a book with all its members, out of the running engine.
+
+    Without an option it must hold nothing.
+    """
+    if flatten + keep + bool(to) > 1:
+        raise UserError("--flatten, --keep and --to exclude each other")
+    how = "flatten" if flatten else "keep" if keep else f"to {to}" if to else ""
+    with connected_engine(config, mode) as client:
+        send(client, "remove", name, text=how, json=json)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+
+
+def _tables(
+    name: str, kind: str, symbol: str, timeframe: str, params: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    strategy: dict[str, Any] = {
+        "name": name,
+        "kind": kind,
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "params": dict(_param(text) for text in params),
+    }
+    return {"strategy": [strategy]}
+
+
+def _add_rest(
+    tables: dict[str, list[dict[str, Any]]],
+    others: list[str],
+    book: str,
+    share: float,
+    risk_frac: float | None,
+    lots: float | None,
+) -> None:
+    strategy = tables["strategy"][0]
+    if others:
+        strategy["others"] = others
+    if book:
+        tables["book"] = [{"name": book, "members": {strategy["name"]: share}}]
+    if lots is not None:
+        strategy["sizing"] = {"method": "fixed_lots", "lots": lots}
+    elif risk_frac is not None:
+        strategy["sizing"] = {"method": "fixed_fraction", "risk_frac": risk_frac}
+
+
+def _param(text: str) -> tuple[str, Any]:
+    """Return KEY=VALUE as TOML reads it; what is no TOML value is a string."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--param {text!r}: write KEY=VALUE")
+    try:
+        return key, tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _encode(tables: dict[str, Any]) -> str:
+    import msgspec
+
+    return msgspec.json.encode(tables).decode()
