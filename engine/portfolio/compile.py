@@ -34,6 +34,11 @@ class Slot(msgspec.Struct, frozen=True):
     symbol: str
     members: tuple[int, ...]
 
+    @property
+    def name(self) -> str:
+        """Return the slot's name in saved state."""
+        return f"{self.book.name}/{self.symbol}"
+
 
 class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
     """A portfolio in the core's order: symbols, slots and strategies by index.

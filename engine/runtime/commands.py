@@ -45,7 +45,8 @@ class Commands:
         if trader is None:
             raise Refused("the engine is still starting; try again in a moment")
         try:
-            text = self._flag_now(trader, command)
+            with trader.exchange:
+                text = self._flag_now(trader, command)
         except Refused as e:
             self.refused(command, actor, str(e))
             raise

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import msgspec
 import numpy as np
 
 from engine.decision.account import open_profit_ccy
@@ -52,11 +53,10 @@ class Positions:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.core = core
-        self.slots = [f"{slot.book.name}/{slot.symbol}" for slot in compiled.slots]
+        self.slots = [slot.name for slot in compiled.slots]
         self.ledger = Ledger(account=account)
         self.external: tuple[BrokerPosition, ...] = ()
         self.on_closed: Callable[[ClosedTrade], None] = lambda trade: None
-        self._compiled = compiled
         self._terminal = terminal
         self._recorder = recorder
         self._events = events
@@ -69,6 +69,20 @@ class Positions:
         self._unknown: dict[int, Intent] = {}
         self._retry: dict[int, tuple[int, int]] = {}
         self._differing: dict[int, float] = {}
+
+    def reconfigure(
+        self, compiled: CompiledPortfolio, core: Core, moved: Mapping[str, str]
+    ) -> None:
+        """Go on with another portfolio's core; `moved`: slots whose position another one takes."""
+        slots = [slot.name for slot in compiled.slots]
+        differing = {self.slots[slot]: since_s for slot, since_s in self._differing.items()}
+        self._differing = {i: differing[s] for i, s in enumerate(slots) if s in differing}
+        self._unknown = {
+            key: msgspec.structs.replace(intent, slot=slots.index(self.slots[intent.slot]))
+            for key, intent in self._unknown.items()
+        }
+        self.ledger.open = {moved.get(s, s): trade for s, trade in self.ledger.open.items()}
+        self.core, self.slots = core, slots
 
     def apply(self, intent: Intent, outcome: Outcome) -> None:
         """Take an intent's outcome into core, ledger and records."""

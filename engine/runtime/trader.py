@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from engine.decision.batch import N_REFUSALS, begin_batch, decide_entries, decid
 from engine.decision.exits import wants_exit
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.signals import take_signal
+from engine.decision.state import Core
 from engine.decision.switches import flatten, halt_entries, kill_held, quarantine
 from engine.execution.journal import CoreState, Journal
 from engine.execution.ledger import Ledger
@@ -25,7 +27,7 @@ from engine.execution.router import Router
 from engine.execution.terminal import Terminal
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import MarketUpdate
-from engine.model.errors import BrokerError
+from engine.model.errors import BrokerError, Refused
 from engine.model.orders import Intent, Outcome
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
@@ -51,6 +53,22 @@ class Saved(msgspec.Struct):
     equity_points: list[tuple[int, float]] = []
 
 
+def names_of(compiled: CompiledPortfolio) -> Names:
+    """Return what stands in the core's arrays, by index."""
+    return Names(
+        [spec.name for spec in compiled.symbols],
+        [slot.name for slot in compiled.slots],
+        [strategy.name for strategy in compiled.strategies],
+    )
+
+
+def _renamed(names: Names, moved: Mapping[str, str]) -> Names:
+    """Return names under which a moved slot's state is found where it goes, and only there."""
+    taken = set(moved.values())
+    slots = [moved.get(name, "" if name in taken else name) for name in names.slots]
+    return msgspec.structs.replace(names, slots=slots)
+
+
 class Trader:
     """Core, hosts, journal and terminal of one account."""
 
@@ -70,17 +88,12 @@ class Trader:
         record_bars: bool = True,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.compiled = compiled
-        self.core = compiled.core(balance_ccy)
-        self.names = Names(
-            [s.name for s in compiled.symbols],
-            [f"{s.book.name}/{s.symbol}" for s in compiled.slots],
-            [s.name for s in compiled.strategies],
-        )
+        self._book_numbers = dict(book_numbers)
         self.recorder = Recorder(journal, events, now_ns)
+        core = compiled.core(balance_ccy)
         self.positions = Positions(
             compiled,
-            self.core,
+            core,
             terminal=terminal,
             recorder=self.recorder,
             events=events,
@@ -92,28 +105,61 @@ class Trader:
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.flattening: ExitReason | None = None
         self.quarantined: dict[str, str] = {}
+        # Held while flags are set by member, and while the portfolio is exchanged.
+        self.exchange = threading.Lock()
         # Set beside a flag that asks for orders now, whatever the engine thread waits for.
         self.urgent = threading.Event()
         self._hosts = hosts
         self._evaluator = futures.ThreadPoolExecutor(1, thread_name_prefix="strategies")
         self._router = Router(terminal, self.recorder.begin, journal.last_intent_id())
-        self._intents = Intents(
-            compiled,
-            self.core,
-            book_numbers=book_numbers,
-            new_id=self._router.new_id,
-            now_ns=now_ns,
-        )
         self._clock = clock
         self._events = events
-        self._book_numbers = book_numbers
         self.now_ns = now_ns
         self.terminal = terminal
         self._record_bars = record_bars
+        self.refused = np.zeros(N_REFUSALS, np.int64)
+        # Every member's number, the same as long as the engine lives.
+        self.ids: dict[str, int] = {}
+        self._take_portfolio(compiled, core)
+
+    def _take_portfolio(self, compiled: CompiledPortfolio, core: Core) -> None:
+        self.compiled, self.core, self.names = compiled, core, names_of(compiled)
+        self._intents = Intents(
+            compiled,
+            core,
+            book_numbers=self._book_numbers,
+            new_id=self._router.new_id,
+            now_ns=self.now_ns,
+        )
         self._symbol_index = compiled.symbol_index
         self._member_index = {name: i for i, name in enumerate(self.names.members)}
         self._chosen = np.zeros(len(compiled.slots), np.int64)
-        self.refused = np.zeros(N_REFUSALS, np.int64)
+        for name in self.names.members:
+            self.ids.setdefault(name, len(self.ids))
+
+    def reconfigure(
+        self,
+        compiled: CompiledPortfolio,
+        book_numbers: Mapping[str, int],
+        moved: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Go on with another portfolio, between batches: what both have keeps every bit of state.
+
+        `moved` are slots whose position another slot takes over, by name.
+
+        Raises:
+            Refused: a slot that is no longer there holds a position; nothing was changed.
+        """
+        core, names = compiled.core(0.0), names_of(compiled)
+        with self.exchange:
+            core.limits[:] = self.core.limits
+            if lost := load_core(core, names, dump_core(self.core, _renamed(self.names, moved))):
+                raise Refused(f"{', '.join(lost)}: holds a position")
+            self._book_numbers = dict(book_numbers)
+            self.positions.reconfigure(compiled, core, moved)
+            self._take_portfolio(compiled, core)
+        for name in self.quarantined.keys() - set(self.names.members):
+            del self.quarantined[name]
 
     # ---- batches
 

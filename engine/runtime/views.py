@@ -27,7 +27,7 @@ def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
         today_ccy = tally.today_ccy if tally else 0.0
         rows.append(
             StrategyView(
-                id=index,
+                id=trader.ids[strategy.name],
                 name=strategy.name,
                 kind=strategy.kind,
                 symbol=strategy.symbol,
