@@ -1,43 +1,96 @@
 """Users' strategies: kinds from files, loaded by path under names of their own.
 
 A file defines subclasses of `strategies.base.Strategy`. It is imported only in strategy hosts and
-research, never in the engine's process, and whatever its name is, it shadows no module.
+research, never in the engine's process, and whatever its name is, it shadows no module. Loaded
+again with other content, its kinds are new classes; strategies made of the old ones go on.
 """
 
 import hashlib
-import importlib.util
 import inspect
+import linecache
 import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 from engine.model.errors import StrategyError
 from strategies.base import Strategy
 from strategies.registry import KINDS, register
 
 
-def load_file(path: Path) -> list[str]:
-    """Register the kinds that a file defines; return their names."""
-    name = f"pmpro_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise StrategyError(f"strategy file {path}: not a readable Python file")
-    module = importlib.util.module_from_spec(spec)
+class _Loaded(NamedTuple):
+    digest: str
+    kinds: list[str]
+
+
+_loaded: dict[Path, _Loaded] = {}
+
+
+def load_file(path: Path, source: bytes | None = None) -> list[str]:
+    """Register the kinds that a file defines; return their names.
+
+    `source` is what the file is to hold, where it may hold something else by now. What is as it
+    was at its last loading is not run again. On an error everything is as before.
+
+    Raises:
+        StrategyError: file, line and reason in one line.
+    """
+    if source is None:
+        source = _read(path)
+    digest = hashlib.sha256(source + str(path).encode()).hexdigest()
+    before = _loaded.get(path, _Loaded("", []))
+    if before.digest != digest:
+        kinds = _kinds_of(path, _run(path, source, f"pmpro_user_{path.stem}_{digest[:16]}"), before)
+        for kind in before.kinds:
+            KINDS.pop(kind, None)
+        for cls in kinds:
+            register(cls)
+        _loaded[path] = _Loaded(digest, [cls.kind for cls in kinds])
+    return list(_loaded[path].kinds)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StrategyError(f"strategy file {path}: cannot be read: {error.strerror}") from None
+
+
+def _run(path: Path, source: bytes, name: str) -> ModuleType:
+    """Return the module; compiled here, because cached bytecode is told apart by seconds only."""
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    linecache.checkcache(str(path))
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102
+    except SyntaxError as error:
         del sys.modules[name]
-        raise StrategyError(f"strategy file {path}: {type(error).__name__}: {error}") from error
+        line = "" if error.lineno is None else f", line {error.lineno}"
+        raise StrategyError(f"strategy file {path}{line}: SyntaxError: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
+        ]
+        line = f", line {lines[-1]}" if lines else ""
+        raise StrategyError(
+            f"strategy file {path}{line}: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _kinds_of(path: Path, module: ModuleType, before: _Loaded) -> list[type[Strategy]]:
     found = [
         cls
         for cls in vars(module).values()
-        if inspect.isclass(cls) and issubclass(cls, Strategy) and cls.__module__ == name
+        if inspect.isclass(cls) and issubclass(cls, Strategy) and cls.__module__ == module.__name__
     ]
     kinds = [cls for cls in found if not inspect.isabstract(cls)]
     if not kinds:
         raise StrategyError(f"strategy file {path}: defines no Strategy")
     for cls in kinds:
-        if cls.kind in KINDS and KINDS[cls.kind].__module__ != name:
+        if cls.kind in KINDS and cls.kind not in before.kinds:
             raise StrategyError(f"strategy file {path}: kind {cls.kind!r} exists already")
-        register(cls)
-    return [cls.kind for cls in kinds]
+    return kinds

@@ -12,7 +12,7 @@ from engine.model.snapshot import Command, Reply
 from engine.runtime.inbox import Inbox
 
 if TYPE_CHECKING:
-    from engine.runtime.hosts import Hosts
+    from engine.runtime.hosts import Hosts, Prepared
     from engine.runtime.trader import Trader
 
 REPLY_WAIT_S = 3.0
@@ -47,10 +47,11 @@ class Commands:
         try:
             with trader.exchange:
                 text = self._flag_now(trader, command)
+            change = self._prepare(trader, command)
         except Refused as e:
             self.refused(command, actor, str(e))
             raise
-        done = self._inbox.run(lambda: self._carry_out(trader, command, actor, text))
+        done = self._inbox.run(lambda: self._carry_out(trader, command, actor, text, change))
         return self._answer(done, text)
 
     def refused(self, command: Command, actor: Actor, reason: str) -> None:
@@ -82,9 +83,32 @@ class Commands:
             return f"flattening {n_open} position(s), entries halted"
         return ""
 
-    def _carry_out(self, trader: "Trader", command: Command, actor: Actor, text: str) -> str:
+    def _prepare(self, trader: "Trader", command: Command) -> "Prepared | None":
+        """Have quarantined strategies made anew, on the caller's thread: it may take seconds."""
+        hosts = self._hosts()
+        if command.name != "enable" or hosts is None:
+            return None
+        names = {trader.names.members[m] for m in _members(trader, command.target)}
+        again = sorted(names & trader.quarantined.keys())
+        if not again:
+            return None
+        change = hosts.prepare(again=again)
+        for name in again:
+            if name in change.faults:
+                hosts.discard(change)
+                raise Refused(f"{name} fails again: {change.faults[name]}")
+        return change
+
+    def _carry_out(
+        self,
+        trader: "Trader",
+        command: Command,
+        actor: Actor,
+        text: str,
+        change: "Prepared | None",
+    ) -> str:
         """Journal and pursue, on the engine thread."""
-        text = text or self._switch(trader, command)
+        text = text or self._switch(trader, command, change)
         trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
         trader.recorder.flag(flattening=trader.flattening is not None)
         trader.save()
@@ -92,15 +116,15 @@ class Commands:
         trader.pursue()
         return text
 
-    def _switch(self, trader: "Trader", command: Command) -> str:
+    def _switch(self, trader: "Trader", command: Command, change: "Prepared | None") -> str:
         core = trader.core
         if command.name == "disable":
             for m in _members(trader, command.target):
                 switches.disable(core, m)
             return f"disabled {command.target}; what it holds stays protected"
         if command.name == "enable":
+            self._bring_back(trader, change)
             for m in _members(trader, command.target):
-                self._bring_back(trader, trader.names.members[m])
                 switches.enable(core, m)
             return f"enabled {command.target}; it enters at its next change"
         if command.name == "resume":
@@ -120,12 +144,12 @@ class Commands:
         switches.resume(trader.core, rebase=rebase)
         return "entries resumed"
 
-    def _bring_back(self, trader: "Trader", name: str) -> None:
+    def _bring_back(self, trader: "Trader", change: "Prepared | None") -> None:
         hosts = self._hosts()
-        if name in trader.quarantined and hosts is not None:
-            if fault := hosts.restore(name):
-                raise Refused(f"{name} fails again: {fault}")
-            del trader.quarantined[name]
+        if change is not None and hosts is not None:
+            hosts.install(change)
+            for name in change.fresh:
+                trader.quarantined.pop(name, None)
 
     def _answer(self, done: "Future[Any]", flagged: str) -> Reply:
         try:

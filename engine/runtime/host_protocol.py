@@ -19,25 +19,46 @@ from engine.model.signals import StrategySignal
 
 BarBytes = dict[str, bytes]
 
+# A host's exit code when a strategy finds the memory taken by another one.
+MEMORY_EXIT = 72
+
 
 class Warm(msgspec.Struct, frozen=True, tag=True):
-    """Import and compile everything."""
+    """Import and compile everything; from then on take at most so much more memory, 0 for any."""
+
+    memory_max_mb: int = 0
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
-    """Create more strategies; `files` define kinds of the user's own."""
+    """Create strategies; `files` define more kinds, content by path.
+
+    `bad_files` are not tried: they have ended a host before, and how.
+    """
 
     strategies: list[Strategy]
     points: dict[str, float]
     server_clock: str
-    files: list[str] = []
+    files: dict[str, bytes] = {}
+    bad_files: dict[str, str] = {}
 
 
 class Feed(msgspec.Struct, frozen=True, tag=True):
-    """Fill the windows of the strategies loaded last with history, and try each one once."""
+    """Fill the windows of the strategies loaded last with history; history may come in parts.
+
+    With the `last` part each one is tried once.
+    """
 
     batch_ns: int
     history: BarBytes
+    last: bool = True
+
+
+class Adopt(msgspec.Struct, frozen=True, tag=True):
+    """Keep these strategies alone; take the bars that closed since they were fed, unevaluated."""
+
+    names: list[str]
+    batch_ns: int
+    missed: BarBytes
 
 
 class Evaluate(msgspec.Struct, frozen=True, tag=True):
@@ -47,7 +68,15 @@ class Evaluate(msgspec.Struct, frozen=True, tag=True):
     closed: BarBytes
 
 
-Request = Warm | Load | Feed | Evaluate
+Request = Warm | Load | Feed | Adopt | Evaluate
+
+
+class InputNeed(msgspec.Struct, frozen=True):
+    """Bars that a strategy reads, and how many of them before its anchor; the first is primary."""
+
+    symbol: str
+    timeframe: str
+    warmup: int
 
 
 class Evaluations(msgspec.Struct):
@@ -55,14 +84,16 @@ class Evaluations(msgspec.Struct):
 
     `signals` are of the newest bars. Where several bars of a strategy closed at one batch, after
     a gap, `earlier` has those of the others, to be taken first and in order.
-    `warmups` are of the strategies just loaded: bars of their own timeframe.
+    `inputs` are of the strategies just loaded, `kinds` and `file_faults` of the files, by path.
     """
 
     signals: dict[str, StrategySignal] = {}
     earlier: dict[str, list[StrategySignal]] = {}
     faults: dict[str, str] = {}
     durations_s: dict[str, float] = {}
-    warmups: dict[str, int] = {}
+    inputs: dict[str, list[InputNeed]] = {}
+    kinds: dict[str, list[str]] = {}
+    file_faults: dict[str, str] = {}
 
 
 def pack_bars(bars: Mapping[str, Bars]) -> BarBytes:
@@ -75,19 +106,25 @@ def unpack_bars(packed: BarBytes) -> dict[str, Bars]:
     return {symbol: np.frombuffer(body, BAR_DTYPE) for symbol, body in packed.items()}
 
 
+def file_index(place: int) -> int:
+    """Return the index that stands for the file at a place in the list; its own inverse."""
+    return -2 - place
+
+
 class Progress:
-    """Which strategy is on since when, and which was the slowest of this request.
+    """Which strategy is on since when, which was the slowest of this request, which is to blame.
 
     Times are monotonic seconds, one clock for all processes of a machine. The index is the
-    strategy's place in the order of loading, -1 for none.
+    strategy's place in the order of loading, -1 for none; while files are loaded, `file_index`.
     """
 
-    _LAYOUT = struct.Struct("<qdqd")
+    _LAYOUT = struct.Struct("<qdqdq")
+    _NOBODY = (-1, 0.0, -1, 0.0, -1)
 
     def __init__(self, path: Path | None = None, *, create: bool = False) -> None:
         """Map a file; without one, keep it in this process."""
         self._slowest = (-1, 0.0)
-        self._memory: mmap.mmap | bytearray = bytearray(self._LAYOUT.pack(-1, 0.0, -1, 0.0))
+        self._memory: mmap.mmap | bytearray = bytearray(self._LAYOUT.pack(*self._NOBODY))
         if path is not None:
             if create:
                 path.write_bytes(self._memory)
@@ -113,19 +150,27 @@ class Progress:
         self._write(-1, 0.0)
         return duration_s
 
+    def blame(self, index: int) -> None:
+        """Note whose fault the coming end of this host is."""
+        self._write(-1, 0.0, index)
+
+    def blamed(self) -> int:
+        """Return the index of the strategy that the host named before it ended."""
+        return int(self._LAYOUT.unpack_from(self._memory)[4])
+
     def running(self) -> int:
         """Return the index of the strategy that is on, or was when the host ended."""
         return int(self._LAYOUT.unpack_from(self._memory)[0])
 
     def slowest(self, now_s: float) -> int:
         """Return the index of the strategy that has used most time in this request."""
-        index, began_s, slowest, slowest_s = self._LAYOUT.unpack_from(self._memory)
-        return int(index if index >= 0 and now_s - began_s >= slowest_s else slowest)
+        index, began_s, slowest, slowest_s, _ = self._LAYOUT.unpack_from(self._memory)
+        return int(index if index != -1 and now_s - began_s >= slowest_s else slowest)
 
     def close(self) -> None:
         """Give the memory back."""
         if isinstance(self._memory, mmap.mmap):
             self._memory.close()
 
-    def _write(self, index: int, began_s: float) -> None:
-        self._LAYOUT.pack_into(self._memory, 0, index, began_s, *self._slowest)
+    def _write(self, index: int, began_s: float, blamed: int = -1) -> None:
+        self._LAYOUT.pack_into(self._memory, 0, index, began_s, *self._slowest, blamed)

@@ -1,56 +1,59 @@
 """Supervised strategy hosts: bars in, signals out, and no fault of one strategy reaches another.
 
 The engine's process never imports strategy code. Strategies are shared out over child processes;
-one that raises, breaks the output contract, misses the deadline or ends its host is quarantined
-alone. Its host is then replaced by a warm spare, fed the history kept here, and the other
-strategies of the batch are evaluated there: they are pure, so nothing is lost.
+one that raises, breaks the output contract, misses the deadline, takes too much memory or ends its
+host is quarantined alone. Its host is then replaced by a spare that has the same strategies, fed
+with the same bars, and the others of the batch are evaluated there: they are pure, so nothing is
+lost.
 """
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import msgspec
 import structlog
 
-from engine.child.parent import Child, ChildError, ChildTimeout
 from engine.model.bars import Bars
-from engine.model.errors import StrategyError
+from engine.model.errors import Refused, StrategyError
 from engine.model.portfolio import Strategy
-from engine.model.times import NS_PER_DAY
-from engine.runtime.host_history import History, m1_bars_needed
-from engine.runtime.host_protocol import (
-    Evaluate,
-    Evaluations,
-    Feed,
-    Load,
-    Progress,
-    Request,
-    Warm,
-    pack_bars,
-)
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from engine.runtime.host_builder import MAX_DEATHS, Builder, Built, Inputs, Plan
+from engine.runtime.host_history import History, m1_bars_kept, m1_bars_needed
+from engine.runtime.host_protocol import Evaluate, Evaluations, pack_bars
+from engine.runtime.host_spares import Spares
+from engine.runtime.host_worker import LOG_NAME, Worker, WorkerLost, encoded
 
-START_TIMEOUT_S = 300.0
-"""A first start may have to compile every kernel."""
-
-LOG_NAME = "strategy-hosts.log"
-
-# Creating strategies and filling their windows, all of a host's.
-_LOAD_TIMEOUT_S = 30.0
-# A host that ends so often in one request, no strategy being on, is given up with all of them.
-_MAX_DEATHS = 3
+Fetch = Callable[[Mapping[str, int], int], Mapping[str, Bars]]
+"""Closed M1 bars that opened before a moment, so many of each symbol."""
 
 _log = structlog.get_logger(__name__)
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Evaluations).decode
+
+
+class Prepared(NamedTuple):
+    """Hosts that are ready to take the place of others; `fresh` strategies are made anew in them.
+
+    `faults` of strategies and `file_faults` are reasons to `discard` it.
+    """
+
+    version: int
+    strategies: Sequence[Strategy]
+    points: Mapping[str, float]
+    files: Mapping[str, bytes]
+    fresh: frozenset[str]
+    names: Mapping[int, Sequence[str]]
+    built: Mapping[int, Built]
+    inputs: Inputs
+    faults: dict[str, str]
+    file_faults: dict[str, str]
 
 
 class Hosts(Protocol):
     """What the engine needs of its strategies, in processes or not.
 
-    First `load`, then `start` with the history that `m1_bars_needed` asks for.
+    First `load`, then `start` with the history that `m1_bars_needed` asks for. `prepare` may take
+    seconds and is for any thread; all others are for one thread, between batches.
     """
 
     quarantined: dict[str, str]
@@ -68,62 +71,49 @@ class Hosts(Protocol):
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Return the signals of the strategies due at a batch, and the newly quarantined."""
 
-    def restore(self, name: str) -> str:
-        """Take a quarantined strategy back in; return its fault, "" for none."""
+    def prepare(
+        self,
+        strategies: Sequence[Strategy] | None = None,
+        points: Mapping[str, float] | None = None,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        again: Collection[str] = (),
+    ) -> Prepared:
+        """Make ready what is new, changed or to be made `again`; None leaves things as they are.
+
+        `files` define users' kinds, content by path.
+        """
+
+    def install(self, prepared: Prepared) -> None:
+        """Have the prepared strategies evaluated from the next batch on.
+
+        Raises:
+            Refused: another change came in between.
+        """
+
+    def discard(self, prepared: Prepared) -> None:
+        """Give up what was prepared."""
 
     def close(self) -> None:
         """End the processes."""
 
 
-class _Worker:
-    """A host process that is being made ready on a thread of its own."""
-
-    def __init__(self, number: int, log_dir: Path) -> None:
-        path = log_dir / f"strategy-host-{number}.progress"
-        self.progress = Progress(path, create=True)
-        self._path = path
-        self._ready = threading.Event()
-        self.child = Child(
-            "engine.runtime.strategy_host",
-            [str(path)],
-            name=f"strategy-host-{number}",
-            log_path=log_dir / LOG_NAME,
-        )
-        threading.Thread(target=self._warm, name=f"{self.child.name}-warm", daemon=True).start()
-
-    def _warm(self) -> None:
-        try:
-            self.child.call(_encode(Warm()), timeout_s=START_TIMEOUT_S)
-        except ChildError as error:
-            _log.error("strategy_host_not_ready", error=str(error))
-        self._ready.set()
-
-    def wait_ready(self, timeout_s: float) -> bool:
-        return self._ready.wait(timeout_s) and self.child.alive
-
-    def close(self) -> None:
-        self.child.kill()  # it holds nothing that a gentle end would save
-        self.child.close()
-        self.progress.close()
-        self._path.unlink(missing_ok=True)
-
-
 class _Shard:
-    """Strategies that share a host; `order` is how the host numbers them."""
+    """Strategies that share a host."""
 
-    def __init__(self, specs: Sequence[Strategy]) -> None:
-        self.specs = {spec.name: spec for spec in specs}
-        self.order: list[str] = []
-        self.worker: _Worker | None = None
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        self.worker: Worker | None = None
         self.n_deaths = 0
 
 
 class StrategyHosts:
-    """Strategies in `n_hosts` processes and a warm spare. Called from one thread.
+    """Strategies in `n_hosts` processes, and `n_spares` more that could stand in for any of them.
 
     `deadline_s` is for a host's whole batch; the strategy that used most of it is the one to
-    blame. Replacing a host and evaluating again may take `recovery_s` more; what is not there by
-    then is absent from the result (HOLD), not faulty.
+    blame. Evaluating again on spares may take `recovery_s` more; what is not there by then is
+    absent from the result (HOLD), not faulty. `fetch` gets bars that added strategies need and
+    that were not kept.
     """
 
     def __init__(
@@ -133,210 +123,201 @@ class StrategyHosts:
         server_clock: str,
         *,
         n_hosts: int = 1,
-        deadline_s: float = 5.0,
+        n_spares: int = 2,
+        deadline_s: float = 0.5,
         recovery_s: float = 5.0,
+        memory_max_mb: int = 0,
         log_dir: Path,
         files: Sequence[Path] = (),
+        fetch: Fetch | None = None,
     ) -> None:
         self.quarantined: dict[str, str] = {}
         self._specs = {spec.name: spec for spec in strategies}
         self._points = dict(points)
-        self._server_clock = server_clock
-        self._files = [str(path) for path in files]
+        self._files = {str(path): path.read_bytes() for path in files}
         self._deadline_s = deadline_s
         self._recovery_s = recovery_s
         self._log_dir = log_dir
-        self._n_workers = 0
-        self._spare: _Worker | None = None
-        n = max(1, min(n_hosts, len(strategies)))
-        self._shards = [_Shard(strategies[i::n]) for i in range(n)] if strategies else []
-        self._warmups: dict[str, int] = {}
+        self._fetch = fetch
+        self._builder = Builder(log_dir, server_clock, memory_max_mb)
+        names = list(self._specs)
+        self._shards = [_Shard(names[i::n_hosts]) for i in range(n_hosts)]
+        self._spares = Spares(self._builder, n_spares)
+        # Guards what builders read: the bars, up to which batch, and who needs how many.
+        self._lock = threading.Lock()
         self._history = History()
         self._batch_ns = 0
+        self._inputs: Inputs = {}
         self._needed: dict[str, int] = {}
-        self._started = False
+        self._version = 0
+
+    # ---- life
 
     def load(self) -> dict[str, str]:
         """Start the processes and create the strategies; return the faults."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        for shard in self._shards:
-            shard.worker = self._new_worker()
+        building = [(s, self._builder.begin(self._plan(s.names))) for s in self._shards if s.names]
         out = Evaluations()
-        for shard in self._shards:
-            assert shard.worker is not None
-            if not shard.worker.wait_ready(START_TIMEOUT_S):
-                log = self._log_dir / LOG_NAME
-                raise StrategyError(f"a strategy host does not start: see {log}")
-            if not self._load(shard, out):
-                self._recover(shard, None, out)
+        for shard, future in building:
+            self._begin(shard, future.result(), out)
         return out.faults
 
     def m1_bars_needed(self, now_ns: int) -> dict[str, int]:
         """Return how many closed M1 bars a symbol needs for no strategy to be warming."""
-        return m1_bars_needed(self._specs.values(), self._warmups, now_ns)
+        return m1_bars_needed(self._inputs.values(), now_ns)
 
     def start(self, history: Mapping[str, Bars]) -> dict[str, str]:
         """Fill the windows with closed M1 bars; return the faults found in doing so."""
         for symbol, bars in history.items():
             self._history.append(symbol, bars, len(bars))
         self._batch_ns = self._history.last_close_ns()
-        self._started = True
+        self._needed = m1_bars_kept(self._inputs.values(), self._batch_ns)
         out = Evaluations()
         for shard in self._shards:
-            if shard.worker is None or not self._feed(shard, out):
-                self._recover(shard, None, out)
-        if self._shards and self._spare is None:
-            self._spare = self._new_worker()
+            if shard.names:
+                self._feed(shard, out)
+        self._spares.fill(self._everything())
         return out.faults
+
+    def close(self) -> None:
+        """End the processes."""
+        self._builder.close()
+        self._spares.drop()
+        for shard in self._shards:
+            self._drop_worker(shard)
+
+    def _begin(self, shard: _Shard, built: Built, out: Evaluations) -> None:
+        if built.worker is None:
+            raise StrategyError(f"a strategy host does not start: see {self._log_dir / LOG_NAME}")
+        shard.worker = built.worker
+        self._inputs = {**self._inputs, **built.found.inputs}
+        for name, reason in built.found.faults.items():
+            self._quarantine(shard, name, reason, out)
+
+    def _feed(self, shard: _Shard, out: Evaluations) -> None:
+        assert shard.worker is not None
+        try:
+            faults = shard.worker.feed(*self._history_of(shard.worker.inputs)).faults
+        except WorkerLost as lost:
+            self._blame(shard, lost, out)
+            self._begin(shard, self._builder.build(self._plan(shard.names, fed=True)), out)
+        else:
+            for name, reason in faults.items():
+                self._quarantine(shard, name, reason, out)
+
+    # ---- a batch
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Return the signals of the strategies due at a batch, and the newly quarantined."""
         out = Evaluations()
-        request = _encode(Evaluate(batch_ns, pack_bars(closed)))
+        request = encoded(Evaluate(batch_ns, pack_bars(closed)))
         deadline_s = time.monotonic() + self._deadline_s
-        waiting = [shard for shard in self._shards if self._send(shard, request, out)]
+        shards = [shard for shard in self._shards if shard.names]
+        waiting = [shard for shard in shards if self._send(shard, request, out)]
         done = [shard for shard in waiting if self._collect(shard, deadline_s, out)]
-        for shard in self._shards:
+        for shard in shards:
             if shard not in done:
                 self._recover(shard, request, out)
             shard.n_deaths = 0
         self._keep(batch_ns, closed)
         return out
 
-    def restore(self, name: str) -> str:
-        """Take a quarantined strategy back in; return its fault, "" for none."""
-        if self.quarantined.pop(name, None) is None:
-            return ""
-        shard = min(self._shards, key=lambda shard: len(shard.specs))
-        shard.specs[name] = self._specs[name]
-        self._drop_worker(shard)  # a new host is fed for all of them
-        out = Evaluations()
-        self._recover(shard, None, out)
-        return out.faults.get(name, "")
-
-    def close(self) -> None:
-        """End the processes."""
-        workers = [shard.worker for shard in self._shards] + [self._spare]
-        for worker in workers:
-            if worker is not None:
-                worker.close()
-        for shard in self._shards:
-            shard.worker = None
-        self._spare = None
-
-    def _keep(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
-        if batch_ns // NS_PER_DAY != self._batch_ns // NS_PER_DAY or not self._needed:
-            self._needed = self.m1_bars_needed(batch_ns + NS_PER_DAY)
-        for symbol, bars in closed.items():
-            if symbol in self._needed:
-                self._history.append(symbol, bars, self._needed[symbol])
-        self._batch_ns = batch_ns
-
-    def _load(self, shard: _Shard, out: Evaluations) -> bool:
-        shard.order = list(shard.specs)
-        specs = list(shard.specs.values())
-        return self._call(shard, Load(specs, self._points, self._server_clock, self._files), out)
-
-    def _feed(self, shard: _Shard, out: Evaluations) -> bool:
-        known = [spec for name, spec in shard.specs.items() if name in self._warmups]
-        needed = m1_bars_needed(known, self._warmups, self._batch_ns)
-        tried = Evaluations()  # its signals are of a bar that is past
-        request = Feed(self._batch_ns, pack_bars(self._history.last(needed)))
-        try:
-            return self._call(shard, request, tried)
-        finally:
-            out.faults.update(tried.faults)
-
-    def _call(self, shard: _Shard, request: Request, out: Evaluations) -> bool:
-        timeout_s = max(_LOAD_TIMEOUT_S, self._deadline_s)
-        return self._send(shard, _encode(request), out) and self._collect(
-            shard, time.monotonic() + timeout_s, out
-        )
-
-    def _send(self, shard: _Shard, body: bytes, out: Evaluations) -> bool:
+    def _send(self, shard: _Shard, request: bytes, out: Evaluations) -> bool:
         if shard.worker is None:
             return False
         try:
-            shard.worker.child.send(body, timeout_s=max(_LOAD_TIMEOUT_S, self._deadline_s))
-        except ChildError as error:
-            self._blame(shard, error, out)
+            shard.worker.send(request, self._deadline_s)
+        except WorkerLost as lost:
+            self._blame(shard, lost, out)
             return False
         return True
 
     def _collect(self, shard: _Shard, deadline_s: float, out: Evaluations) -> bool:
         assert shard.worker is not None
         try:
-            body = shard.worker.child.collect(timeout_s=deadline_s - time.monotonic())
-        except ChildError as error:
-            self._blame(shard, error, out)
+            reply = shard.worker.collect(deadline_s)
+        except WorkerLost as lost:
+            self._blame(shard, lost, out)
             return False
-        reply = _decode(body)
         for name, reason in reply.faults.items():
             self._quarantine(shard, name, reason, out)
-        self._warmups.update(reply.warmups)
         out.signals.update(reply.signals)
         out.earlier.update(reply.earlier)
         out.durations_s.update(reply.durations_s)
         return True
 
-    def _recover(self, shard: _Shard, request: bytes | None, out: Evaluations) -> None:
-        """Bring the shard up on the spare and repeat the request, until done or out of time.
+    def _keep(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
+        with self._lock:
+            if batch_ns // NS_PER_DAY != self._batch_ns // NS_PER_DAY:
+                self._needed = m1_bars_kept(self._inputs.values(), batch_ns)
+            for symbol, bars in closed.items():
+                if symbol in self._needed:
+                    self._history.append(symbol, bars, self._needed[symbol])
+            self._batch_ns = batch_ns
+
+    # ---- faults
+
+    def _recover(self, shard: _Shard, request: bytes, out: Evaluations) -> None:
+        """Bring the shard up on spares and repeat the request, until done or out of time.
 
         Every try has its full deadline: too little time left is no strategy's fault.
         """
         until_s = time.monotonic() + self._recovery_s
-        while shard.specs and time.monotonic() < until_s:
-            shard.worker = self._take_spare(until_s)
-            if shard.worker is None:
+        while shard.names and time.monotonic() < until_s:
+            spare = self._spares.take(self._everything(), until_s)
+            if spare is None:
                 break
-            if not self._load(shard, out) or (self._started and not self._feed(shard, out)):
-                continue
-            if request is None or (
-                self._send(shard, request, out)
+            if (
+                self._move_in(shard, spare, out)
+                and self._send(shard, request, out)
                 and self._collect(shard, time.monotonic() + self._deadline_s, out)
             ):
                 return
-        if shard.specs:
-            _log.warning("strategies_left_out", strategies=list(shard.specs))
+        if shard.names:
+            _log.warning("strategies_left_out", strategies=shard.names)
 
-    def _blame(self, shard: _Shard, error: ChildError, out: Evaluations) -> None:
-        """Quarantine the strategy at which the host failed, and end the host."""
+    def _move_in(self, shard: _Shard, built: Built, out: Evaluations) -> bool:
+        """Have a host that was made ready take a shard over; first it takes the bars since then."""
+        shard.worker = worker = built.worker
+        assert worker is not None
+        for name in [name for name in shard.names if name not in worker.inputs]:
+            self._quarantine(shard, name, built.found.faults.get(name, "cannot be made anew"), out)
+        with self._lock:
+            missed, batch_ns = self._history.since(worker.fed_until_ns()), self._batch_ns
+        return self._adopt(shard, batch_ns, missed, out)
+
+    def _adopt(
+        self, shard: _Shard, batch_ns: int, missed: Mapping[str, Bars], out: Evaluations
+    ) -> bool:
         assert shard.worker is not None
-        timed_out = isinstance(error, ChildTimeout)
-        progress = shard.worker.progress
-        index = progress.slowest(time.monotonic()) if timed_out else progress.running()
+        try:
+            shard.worker.adopt(shard.names, batch_ns, missed)
+        except WorkerLost as lost:
+            self._blame(shard, lost, out)
+            return False
+        return True
+
+    def _blame(self, shard: _Shard, lost: WorkerLost, out: Evaluations) -> None:
+        """Quarantine the strategy at which the host failed."""
         self._drop_worker(shard)
-        _log.error("strategy_host_failed", error=str(error))
-        if index >= 0:
-            self._quarantine(shard, shard.order[index], str(error), out)
+        _log.error("strategy_host_failed", error=str(lost), culprit=lost.culprit)
+        if lost.culprit in shard.names:
+            self._quarantine(shard, lost.culprit, str(lost), out)
             return
         shard.n_deaths += 1
-        if shard.n_deaths >= _MAX_DEATHS:
-            for name in list(shard.specs):
-                self._quarantine(shard, name, str(error), out)
+        if shard.n_deaths >= MAX_DEATHS:
+            for name in list(shard.names):
+                self._quarantine(shard, name, str(lost), out)
 
     def _quarantine(self, shard: _Shard, name: str, reason: str, out: Evaluations) -> None:
-        shard.specs.pop(name, None)
+        if name in shard.names:
+            shard.names.remove(name)
         self.quarantined[name] = out.faults[name] = reason
         out.signals.pop(name, None)
         out.earlier.pop(name, None)
         _log.error("strategy_quarantined", strategy=name, reason=reason)
 
-    def _new_worker(self) -> _Worker:
-        self._n_workers += 1
-        return _Worker(self._n_workers, self._log_dir)
-
-    def _take_spare(self, until_s: float) -> _Worker | None:
-        """Return a warm host; None when there is none yet, or it ended."""
-        spare = self._spare or self._new_worker()
-        self._spare = spare
-        if spare.wait_ready(max(0.0, until_s - time.monotonic())):
-            self._spare = self._new_worker()
-            return spare
-        if not spare.child.alive:
-            spare.close()
-            self._spare = None
-        return None
+    # ---- parts
 
     @staticmethod
     def _drop_worker(shard: _Shard) -> None:
@@ -344,55 +325,134 @@ class StrategyHosts:
             shard.worker.close()
             shard.worker = None
 
+    def _plan(self, names: Sequence[str], *, fed: bool = False) -> Plan:
+        specs = [self._specs[name] for name in names]
+        return Plan(specs, self._points, self._files, self._history_of if fed else None)
 
-class InProcessHosts:
-    """The same without processes, for debugging and tests: nothing stops a hang or a crash."""
+    def _everything(self) -> Plan:
+        return self._plan([name for shard in self._shards for name in shard.names], fed=True)
 
-    def __init__(
+    def _history_of(self, inputs: Inputs) -> tuple[int, dict[str, Bars]]:
+        """Return the last batch and the bars up to it; what was not kept is fetched. Any thread."""
+        batch_ns = self._batch_ns
+        needed = m1_bars_kept(inputs.values(), batch_ns)
+        short = {s: n for s, n in needed.items() if n > self._needed.get(s, 0)}
+        fetched = self._fetch(short, batch_ns) if short and self._fetch is not None else {}
+        with self._lock:
+            for symbol, bars in fetched.items():
+                self._history.put_before(symbol, bars)
+                self._needed[symbol] = needed[symbol]
+            return self._batch_ns, self._history.last(needed)
+
+    # ---- other strategies
+
+    def prepare(
         self,
-        strategies: Sequence[Strategy],
-        points: Mapping[str, float],
-        server_clock: str,
-        files: Sequence[Path] = (),
-    ) -> None:
-        from engine.runtime.strategy_host import Evaluator
-
-        self.quarantined: dict[str, str] = {}
-        self._specs = {spec.name: spec for spec in strategies}
-        self._load = Load(
-            list(strategies), dict(points), server_clock, [str(path) for path in files]
+        strategies: Sequence[Strategy] | None = None,
+        points: Mapping[str, float] | None = None,
+        *,
+        files: Mapping[str, bytes] | None = None,
+        again: Collection[str] = (),
+    ) -> Prepared:
+        """Make hosts ready for what is new, changed or to be made `again`; any thread."""
+        version = self._version
+        specs = dict(self._specs) if strategies is None else {s.name: s for s in strategies}
+        fresh = {n for n, s in specs.items() if n in again or self._specs.get(n) != s}
+        names = self._shared_out(specs, fresh)
+        plan = Plan(
+            (),
+            self._points if points is None else dict(points),
+            self._files if files is None else dict(files),
+            self._history_of,
         )
-        self._evaluator = Evaluator(Progress())
-        self._warmups: dict[str, int] = {}
+        building = {
+            i: self._builder.begin(plan._replace(strategies=[specs[n] for n in shard_names]))
+            for i, shard_names in names.items()
+            if fresh & set(shard_names)
+        }
+        built = {i: future.result() for i, future in building.items()}
+        prepared = Prepared(
+            version=version,
+            strategies=list(specs.values()),
+            points=plan.points,
+            files=plan.files,
+            fresh=frozenset(fresh),
+            names=names,
+            built=built,
+            inputs={n: needs for b in built.values() for n, needs in b.found.inputs.items()},
+            faults={n: fault for b in built.values() for n, fault in b.found.faults.items()},
+            file_faults={f: why for b in built.values() for f, why in b.found.file_faults.items()},
+        )
+        for name in fresh - prepared.inputs.keys():
+            prepared.faults.setdefault(name, f"its host does not start: see {LOG_NAME}")
+        return prepared
 
-    def load(self) -> dict[str, str]:
-        """Create the strategies; return the faults."""
-        loaded = self._evaluator.load(self._load)
-        self._warmups = loaded.warmups
-        return self._note(loaded).faults
+    def _shared_out(self, specs: Mapping[str, Strategy], fresh: set[str]) -> dict[int, list[str]]:
+        """Return each shard's strategies: where they are, new ones where there are fewest."""
+        now = [list(shard.names) for shard in self._shards]
+        names = {i: [n for n in part if n in specs] for i, part in enumerate(now)}
+        for name in (n for n in specs if n in fresh and not any(n in part for part in now)):
+            names[min(names, key=lambda i: len(names[i]))].append(name)
+        return names
 
-    def m1_bars_needed(self, now_ns: int) -> dict[str, int]:
-        """Return how many closed M1 bars a symbol needs for no strategy to be warming."""
-        return m1_bars_needed(self._specs.values(), self._warmups, now_ns)
+    def install(self, prepared: Prepared) -> None:
+        """Have the prepared strategies evaluated from the next batch on.
 
-    def start(self, history: Mapping[str, Bars]) -> dict[str, str]:
-        """Fill the windows with closed M1 bars; return the faults found in doing so."""
-        kept = History()
-        for symbol, bars in history.items():
-            kept.append(symbol, bars, len(bars))
-        return self._note(self._evaluator.feed(kept.last_close_ns(), history)).faults
+        Raises:
+            Refused: another change came in between.
+        """
+        if prepared.version != self._version:
+            self.discard(prepared)
+            raise Refused("other strategies were changed at the same time: try again")
+        self._version += 1
+        kept = {spec.name for spec in prepared.strategies}
+        self._specs = {spec.name: spec for spec in prepared.strategies}
+        self._points, self._files = dict(prepared.points), dict(prepared.files)
+        self._catch_up(prepared.inputs)
+        inputs = {**self._inputs, **prepared.inputs}
+        self._inputs = {name: needs for name, needs in inputs.items() if name in kept}
+        for name in self.quarantined.keys() - (kept - prepared.fresh):
+            del self.quarantined[name]
+        for i, names in prepared.names.items():
+            shard = self._shards[i]
+            shard.names = [name for name in names if name not in self.quarantined]
+            self._renew(shard, prepared.built.get(i))
+        self._spares.drop()
+        self._spares.fill(self._everything())
 
-    def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
-        """Return the signals of the strategies due at a batch, and the newly quarantined."""
-        return self._note(self._evaluator.evaluate(batch_ns, closed))
+    def _renew(self, shard: _Shard, built: Built | None) -> None:
+        """Give a shard the host that was made ready for it, or what it no longer has, up."""
+        out = Evaluations()
+        if built is not None or not shard.names:
+            self._drop_worker(shard)
+        if built is not None and built.worker is not None:
+            self._move_in(shard, built, out)
+        elif shard.worker is not None:
+            self._adopt(shard, self._batch_ns, {}, out)
 
-    def restore(self, name: str) -> str:
-        """Refuse: the history is not kept here."""
-        return self.quarantined.get(name, "")
+    def _catch_up(self, inputs: Inputs) -> None:
+        """Get the bars of symbols that are read from now on, up to the last batch."""
+        with self._lock:
+            read = {need.symbol for needs in self._inputs.values() for need in needs}
+            for symbol in {need.symbol for needs in inputs.values() for need in needs} - read:
+                bars = self._history.all(symbol)
+                if self._fetch is None or not len(bars):
+                    continue
+                last_ns = int(bars["time_ns"][-1])
+                missed = max(0, (self._batch_ns - last_ns) // NS_PER_MINUTE)
+                newest = self._fetch({symbol: missed + 1}, self._batch_ns)[symbol]
+                newest = newest[newest["time_ns"] > last_ns]
+                self._history.append(symbol, newest, self._needed[symbol])
 
-    def close(self) -> None:
-        """Do nothing."""
+    def discard(self, prepared: Prepared) -> None:
+        """Give up what was prepared."""
+        for built in prepared.built.values():
+            if built.worker is not None:
+                built.worker.close()
 
-    def _note(self, evaluations: Evaluations) -> Evaluations:
-        self.quarantined.update(evaluations.faults)
-        return evaluations
+    def probe(self, files: Mapping[str, bytes]) -> Evaluations:
+        """Return the kinds that files define and what is wrong with them; any thread, seconds."""
+        built = self._builder.build(Plan((), {}, files))
+        if built.worker is not None:
+            built.worker.close()
+        return built.found

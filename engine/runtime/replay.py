@@ -91,7 +91,9 @@ class _Replay:
             points(compiled.symbols),
             self._rule,
             n_hosts=n_hosts,
+            n_spares=0,
             deadline_s=deadline_s,
+            recovery_s=deadline_s,
             log_dir=work,
         )
         self._gateway: Gateway | None = None

@@ -3,9 +3,10 @@
 `Evaluator` is the same code without the process, for debugging and tests.
 """
 
+import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,14 +20,19 @@ from engine.model.resample import Resampler
 from engine.model.server_clock import ServerClock
 from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
+from engine.runtime.host_memory import limit_memory, peak_kb
 from engine.runtime.host_protocol import (
+    MEMORY_EXIT,
+    Adopt,
     Evaluate,
     Evaluations,
     Feed,
+    InputNeed,
     Load,
     Progress,
     Request,
     Warm,
+    file_index,
     unpack_bars,
 )
 from strategies.loader import load_file
@@ -34,6 +40,7 @@ from strategies.registry import KINDS, create
 from strategies.windows import Window
 
 _Input = tuple[str, Timeframe]
+_Closed = dict[_Input, Bars]
 # What user code may raise without ending the host.
 _RAISED = (Exception, SystemExit)
 
@@ -45,55 +52,90 @@ class Evaluator:
         self._progress = progress
         self._windows: dict[str, Window] = {}
         self._index: dict[str, int] = {}
+        self._n_loaded = 0
         self._fresh: list[str] = []  # loaded, not fed
+        self._fed: _Closed = {}  # of the inputs of the fresh ones
         self._resamplers: dict[_Input, Resampler] = {}
         self._clock = ServerClock("UTC")
+        self._grown_kb: dict[str, int] = {}
 
     def load(self, request: Load) -> Evaluations:
-        """Create strategies; return their warm-ups and the faults of those that cannot be."""
+        """Create strategies; return their inputs and the faults of those that cannot be."""
         self._clock = ServerClock(request.server_clock)
-        out = Evaluations()
+        out = Evaluations(file_faults=dict(request.bad_files))
         self._progress.start_request()
-        file_faults = [fault for path in request.files if (fault := _load_file(path))]
+        for place, (path, source) in enumerate(request.files.items()):
+            began_s = self._progress.begin(file_index(place))
+            if path not in request.bad_files:
+                try:
+                    out.kinds[path] = load_file(Path(path), source)
+                except _RAISED as error:
+                    out.file_faults[path] = _describe(error)
+            self._progress.end(file_index(place), began_s)
         for spec in request.strategies:
-            self._index[spec.name] = index = len(self._index)
-            began_s = self._progress.begin(index)
-            try:
-                if file_faults and spec.kind not in KINDS:
-                    raise StrategyError("; ".join(file_faults))
-                window = _window(spec, request.points)
-                out.warmups[spec.name] = window.strategy.warmup
-            except _RAISED as error:
-                out.faults[spec.name] = _describe(error)
-            else:
-                self._windows[spec.name] = window
-                self._fresh.append(spec.name)
-            self._progress.end(index, began_s)
+            self._create(spec, request.points, out)
         return out
 
-    def feed(self, batch_ns: int, history: Mapping[str, Bars]) -> Evaluations:
-        """Fill the windows of the strategies loaded last, and try each one once."""
-        names, self._fresh = self._fresh, []
-        inputs = {self._input(name) for name in names}
+    def _create(self, spec: StrategySpec, points: Mapping[str, float], out: Evaluations) -> None:
+        self._index[spec.name] = index = self._n_loaded
+        self._n_loaded += 1
+        began_s = self._progress.begin(index)
+        try:
+            if out.file_faults and spec.kind not in KINDS:
+                raise StrategyError("; ".join(out.file_faults.values()))
+            window = _window(spec, points)
+            out.inputs[spec.name] = [
+                InputNeed(symbol, timeframe.name, window.strategy.warmup)
+                for symbol, timeframe in window.strategy.inputs
+            ]
+        except _RAISED as error:
+            out.faults[spec.name] = _describe(error)
+        else:
+            self._windows[spec.name] = window
+            self._fresh.append(spec.name)
+        self._progress.end(index, began_s)
+
+    def feed(self, batch_ns: int, history: Mapping[str, Bars], *, last: bool = True) -> Evaluations:
+        """Fill the windows of the strategies loaded last; after the `last` part try each once."""
+        inputs = {key for name in self._fresh for key in self._inputs(name)}
+        inputs = {key for key in inputs if last or key[0] in history}
+        new = inputs - self._fed.keys()
         # Made anew from the same bars, a resampler shared with older strategies is as it was.
-        self._resamplers.update({key: Resampler(key[1], self._clock) for key in inputs})
-        bars = self._resample(batch_ns, history, inputs)
+        self._resamplers.update({key: Resampler(key[1], self._clock) for key in new})
+        self._fed |= self._resample(batch_ns, history, new)
+        if not last:
+            return Evaluations()
+        bars, self._fed = self._fed, {}
+        names, self._fresh = self._fresh, []
+        due = {}
         for name in names:
-            self._windows[name].append(bars[self._input(name)][:-1])
-        return self._evaluate({name: bars[self._input(name)][-1:] for name in names})
+            key = self._inputs(name)[0]
+            self._windows[name].append(bars[key][:-1])
+            due[name] = bars[key][-1:]
+        return self._evaluate(due)
+
+    def adopt(self, names: Sequence[str], batch_ns: int, missed: Mapping[str, Bars]) -> Evaluations:
+        """Keep these strategies alone; take bars that were missed, without evaluating."""
+        self._windows = {name: w for name, w in self._windows.items() if name in names}
+        inputs = {key for name in self._windows for key in self._inputs(name)}
+        bars = self._resample(batch_ns, missed, inputs)
+        self._resamplers = {key: self._resamplers[key] for key in inputs}
+        for name, window in self._windows.items():
+            window.append(bars[self._inputs(name)[0]])
+        return Evaluations()
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
-        """Evaluate the strategies whose timeframe's bar closed at this batch."""
+        """Take closed M1 bars; return the signals of the strategies whose bar has closed."""
         bars = self._resample(batch_ns, closed, self._resamplers)
-        new = {name: bars[self._input(name)] for name in self._windows}
+        new = {name: bars[self._inputs(name)[0]] for name in self._windows}
         return self._evaluate({name: part for name, part in new.items() if len(part)})
 
-    def _input(self, name: str) -> _Input:
-        return self._windows[name].strategy.inputs[0]
+    def _inputs(self, name: str) -> tuple[_Input, ...]:
+        return self._windows[name].strategy.inputs
 
     def _resample(
         self, batch_ns: int, closed: Mapping[str, Bars], inputs: Iterable[_Input]
-    ) -> dict[_Input, Bars]:
+    ) -> _Closed:
         none = np.empty(0, BAR_DTYPE)
         return {
             key: self._resamplers[key].update(batch_ns, closed.get(key[0], none)) for key in inputs
@@ -103,16 +145,32 @@ class Evaluator:
         out = Evaluations()
         self._progress.start_request()
         for name, bars in due.items():
+            before_kb = peak_kb()
             began_s = self._progress.begin(self._index[name])
             try:
                 *earlier, out.signals[name] = _take(self._windows[name], bars)
                 if earlier:
                     out.earlier[name] = earlier
             except _RAISED as error:
+                self._note_growth(name, before_kb)
+                if isinstance(error, MemoryError):
+                    self._end_if_not_its_own(name)
                 out.faults[name] = _describe(error)
                 del self._windows[name]
+            else:
+                self._note_growth(name, before_kb)
             out.durations_s[name] = self._progress.end(self._index[name], began_s)
         return out
+
+    def _note_growth(self, name: str, before_kb: int) -> None:
+        self._grown_kb[name] = self._grown_kb.get(name, 0) + peak_kb() - before_kb
+
+    def _end_if_not_its_own(self, name: str) -> None:
+        """End the host if the memory that this strategy lacks is held by another one."""
+        worst = max(self._grown_kb, key=self._grown_kb.__getitem__)
+        if self._grown_kb[worst] > 2 * self._grown_kb[name] and worst in self._windows:
+            self._progress.blame(self._index[worst])
+            os._exit(MEMORY_EXIT)
 
 
 def _take(window: Window, bars: Bars) -> Iterator[StrategySignal]:
@@ -121,14 +179,6 @@ def _take(window: Window, bars: Bars) -> Iterator[StrategySignal]:
         yield window.evaluate()
     if not len(bars):  # a first start without history
         yield window.evaluate()
-
-
-def _load_file(path: str) -> str:
-    try:
-        load_file(Path(path))
-    except _RAISED as error:
-        return _describe(error)
-    return ""
 
 
 def _window(spec: StrategySpec, points: Mapping[str, float]) -> Window:
@@ -163,11 +213,15 @@ def _answer(evaluator: Evaluator, request: Request) -> Evaluations:
     match request:
         case Warm():
             warm()
+            limit_memory(request.memory_max_mb)
             return Evaluations()
         case Load():
             return evaluator.load(request)
         case Feed():
-            return evaluator.feed(request.batch_ns, unpack_bars(request.history))
+            bars = unpack_bars(request.history)
+            return evaluator.feed(request.batch_ns, bars, last=request.last)
+        case Adopt():
+            return evaluator.adopt(request.names, request.batch_ns, unpack_bars(request.missed))
         case Evaluate():
             return evaluator.evaluate(request.batch_ns, unpack_bars(request.closed))
 

@@ -21,7 +21,7 @@ from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
 from engine.runtime.assembly import simulated_terminal, write_prices
 from engine.runtime.events import EventLog
-from engine.runtime.hosts import InProcessHosts
+from engine.runtime.hosts_in_process import InProcessHosts
 from engine.runtime.restart import book_numbers, reconcile, restore
 from engine.runtime.trader import Trader
 from engine.terminal.gateway import Deadlines, Gateway

@@ -12,7 +12,8 @@ from engine.model.portfolio import Strategy
 from engine.model.resample import resample
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE
-from engine.runtime.hosts import InProcessHosts, StrategyHosts
+from engine.runtime.hosts import StrategyHosts
+from engine.runtime.hosts_in_process import InProcessHosts
 from strategies.registry import create
 from strategies.variants import variants
 from strategies.windows import evaluate_period, periods
@@ -273,7 +274,9 @@ def test_a_quarantined_strategy_can_be_taken_back(hosts_of):
     begin(hosts, bars)
     run(hosts, bars, START + np.arange(1, 4) * NS_PER_MINUTE)
     assert list(hosts.quarantined) == ["bad"]
-    assert "no luck" in hosts.restore("bad")
+    change = hosts.prepare(again=["bad"])
+    assert "no luck" in change.faults["bad"]
+    hosts.discard(change)
     assert list(hosts.quarantined) == ["bad"]
     evaluation = run(hosts, bars, [START + 4 * NS_PER_MINUTE])[0]
     assert list(evaluation.signals) == ["good"]
@@ -283,9 +286,11 @@ def test_hosts_end_with_their_engine(hosts_of):
     """Closing leaves no process behind."""
     hosts = hosts_of([Strategy(name="good", kind="ma_cross", symbol="EURUSD")])
     begin(hosts, market())
-    children = [shard.worker.child for shard in hosts._shards] + [hosts._spare.child]
+    children = [shard.worker.child for shard in hosts._shards if shard.worker]
+    spares = [future.result().worker.child for future in hosts._spares._building]
     hosts.close()
-    assert not any(child.alive for child in children)
+    assert spares
+    assert not any(child.alive for child in children + spares)
 
 
 def test_a_batch_is_cheap(hosts_of):

@@ -1,0 +1,171 @@
+"""One strategy host as its engine sees it: asked, and when it is lost, who is to blame."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.child.parent import Child, ChildError, ChildTimeout
+from engine.model.bars import Bars
+from engine.model.errors import PmproError
+from engine.model.portfolio import Strategy
+from engine.runtime.host_protocol import (
+    MEMORY_EXIT,
+    Adopt,
+    Evaluations,
+    Feed,
+    InputNeed,
+    Load,
+    Progress,
+    Request,
+    Warm,
+    file_index,
+    pack_bars,
+)
+
+START_TIMEOUT_S = 300.0
+"""A first start may have to compile every kernel."""
+
+LOG_NAME = "strategy-hosts.log"
+
+# Creating strategies and filling their windows, all of a host's.
+LOAD_TIMEOUT_S = 30.0
+
+_NEVER_NS = -(2**63)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Evaluations).decode
+
+
+class WorkerLost(PmproError):
+    """The host ended or was killed; `culprit` is the strategy that it was busy with, "" for none.
+
+    `file` is the user's file that it was loading.
+    """
+
+    def __init__(self, reason: str, culprit: str = "", file: str = "") -> None:
+        super().__init__(reason)
+        self.culprit = culprit
+        self.file = file
+
+
+class Worker:
+    """A host process; `inputs` are those of the strategies it has."""
+
+    def __init__(self, number: int, log_dir: Path, memory_max_mb: int) -> None:
+        self.inputs: dict[str, list[InputNeed]] = {}
+        self._last_open_ns: dict[str, int] = {}
+        self._memory_max_mb = memory_max_mb
+        self._order: list[str] = []
+        self._files: list[str] = []
+        self._path = log_dir / f"strategy-host-{number}.progress"
+        self._progress = Progress(self._path, create=True)
+        self._asked_s = 0.0
+        self.child = Child(
+            "engine.runtime.strategy_host",
+            [str(self._path)],
+            name=f"strategy-host-{number}",
+            log_path=log_dir / LOG_NAME,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the process has not ended."""
+        return self.child.alive
+
+    def warm(self) -> None:
+        """Have everything imported and compiled."""
+        self.ask(Warm(self._memory_max_mb), START_TIMEOUT_S)
+
+    def load(
+        self,
+        strategies: Sequence[Strategy],
+        points: Mapping[str, float],
+        server_clock: str,
+        files: Mapping[str, bytes],
+        bad_files: Mapping[str, str],
+    ) -> Evaluations:
+        """Create the strategies; those that cannot be are among the faults."""
+        self._order = [spec.name for spec in strategies]
+        self._files = list(files)
+        request = Load(list(strategies), dict(points), server_clock, dict(files), dict(bad_files))
+        reply = self.ask(request, LOAD_TIMEOUT_S)
+        self.inputs = reply.inputs
+        return reply
+
+    def feed(self, batch_ns: int, history: Mapping[str, Bars]) -> Evaluations:
+        """Fill the windows, a symbol at a time: bars may be many."""
+        symbols = list(history)
+        for symbol in symbols[:-1]:
+            part = pack_bars({symbol: history[symbol]})
+            self.ask(Feed(batch_ns, part, last=False), LOAD_TIMEOUT_S)
+        part = pack_bars({symbol: history[symbol] for symbol in symbols[-1:]})
+        reply = self.ask(Feed(batch_ns, part), LOAD_TIMEOUT_S)
+        for name in reply.faults:
+            self.inputs.pop(name, None)
+        for symbol, bars in history.items():
+            if len(bars):
+                self._last_open_ns[symbol] = int(bars["time_ns"][-1])
+        return reply
+
+    def adopt(self, names: Sequence[str], batch_ns: int, missed: Mapping[str, Bars]) -> None:
+        """Have it keep these strategies alone, and take the bars that it missed until now."""
+        self.ask(Adopt(list(names), batch_ns, pack_bars(missed)), LOAD_TIMEOUT_S)
+        self.inputs = {name: needs for name, needs in self.inputs.items() if name in names}
+
+    def fed_until_ns(self) -> dict[str, int]:
+        """Return the open of the last bar it was fed of each symbol that its strategies read."""
+        symbols = {need.symbol for needs in self.inputs.values() for need in needs}
+        return {symbol: self._last_open_ns.get(symbol, _NEVER_NS) for symbol in symbols}
+
+    def ask(self, request: Request, timeout_s: float) -> Evaluations:
+        """Return the answer to a request.
+
+        Raises:
+            WorkerLost: there is none; the process has been killed.
+        """
+        self.send(_encode(request), timeout_s)
+        return self.collect(time.monotonic() + timeout_s)
+
+    def send(self, body: bytes, timeout_s: float) -> None:
+        """Send an encoded request; `collect` its answer before the next one."""
+        try:
+            self.child.send(body, timeout_s=timeout_s)
+        except ChildError as error:
+            raise self._lost(error) from None
+
+    def collect(self, deadline_s: float) -> Evaluations:
+        """Return the answer to the request sent before; the deadline is monotonic."""
+        try:
+            return _decode(self.child.collect(timeout_s=max(0.0, deadline_s - time.monotonic())))
+        except ChildError as error:
+            raise self._lost(error) from None
+
+    def close(self) -> None:
+        """End the process; it holds nothing that a gentle end would save."""
+        self.child.kill()
+        self.child.close()
+        self._progress.close()
+        self._path.unlink(missing_ok=True)
+
+    def _lost(self, error: ChildError) -> WorkerLost:
+        progress = self._progress
+        if isinstance(error, ChildTimeout):
+            index = progress.slowest(time.monotonic())
+        else:
+            index = progress.running() if progress.blamed() < 0 else progress.blamed()
+        self.child.kill()
+        reason = str(error)
+        if self.child.exit_code == MEMORY_EXIT:
+            reason = f"holds most of the {self._memory_max_mb} MB that a host may take"
+        if 0 <= index < len(self._order):
+            return WorkerLost(reason, culprit=self._order[index])
+        if index < -1 and file_index(index) < len(self._files):
+            return WorkerLost(reason, file=self._files[file_index(index)])
+        return WorkerLost(reason)
+
+
+def encoded(request: Request) -> bytes:
+    """Return a request as it is sent."""
+    return _encode(request)
