@@ -6,7 +6,9 @@ its writer. Nothing but the engine thread touches the trader, except flags that 
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -59,9 +61,11 @@ class Engine:
         settings: Settings,
         *,
         recorded: Recorded | None = None,
+        files: Sequence[Path] = (),
         on_step: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.settings = settings
+        self._files = files
         self.events = EventLog(lambda: self._market_ns or time.time_ns())
         self._recorded = recorded
         self._on_step = on_step
@@ -114,6 +118,7 @@ class Engine:
             n_hosts=settings.strategy_hosts.count,
             deadline_s=settings.strategy_hosts.deadline_s,
             log_dir=self._state.logs,
+            files=self._files,
         )
         try:
             load_strategies(self._hosts)
@@ -322,10 +327,18 @@ class Engine:
     def _trouble(self, text: str) -> None:
         self.events.add("error", "engine", text)
 
-    def _set_speed(self, speed: float) -> None:
+    def simulate(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Pass a control message to the demo's simulated terminal; return its state.
+
+        Raises:
+            ConfigError: this is no demo.
+        """
         if self.settings.mode != "demo" or self._gateway is None:
-            raise ConfigError("only the demo's speed can be set")
-        self._gateway.control({"op": "set_speed", "speed": speed})
+            raise ConfigError("only the demo's market can be controlled")
+        return self._gateway.control(message)
+
+    def _set_speed(self, speed: float) -> None:
+        self.simulate({"op": "set_speed", "speed": speed})
         self._publisher.speed = speed
 
     # ---- what consoles see

@@ -1,4 +1,4 @@
-"""`pmpro bench backtest`: how long a month and a year take on this machine."""
+"""`pmpro bench`: how long a backtest and an order take on this machine."""
 
 import os
 import platform
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.model.errors import PmproError, UserError
+from pmpro_tui.cli.bench_latency import latency
 from pmpro_tui.cli.output import Json, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True)
@@ -31,6 +32,9 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {"<=": lambda value, lim
 @app.callback()
 def bench() -> None:
     """Measure how fast it is on this machine."""
+
+
+app.command("latency")(latency)
 
 
 @app.command("backtest")

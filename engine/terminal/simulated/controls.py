@@ -1,9 +1,10 @@
 """Simulation control, beside the module's functions: time, speed, faults, switches.
 
 `control` takes plain messages, so that the host can pass them on:
-{"op": "advance", "to_ns": …} · {"op": "set_speed", "speed": …} · {"op": "set_fault", …Fault fields}
-· {"op": "clear_faults"} · {"op": "set_switches", …Switches fields} · {"op": "state"}.
-Each answers the state.
+{"op": "advance", "to_ns": …} · {"op": "jump", "to_ns": …} · {"op": "set_speed", "speed": …} ·
+{"op": "set_fault", …Fault fields} · {"op": "clear_faults"} ·
+{"op": "set_switches", …Switches fields} · {"op": "trace", "on": …} · {"op": "state"}.
+Each answers the state; "trace" that turns it off has what was traced in it, as `trace`.
 """
 
 import time
@@ -27,6 +28,7 @@ from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.prices import PriceSource
 from engine.terminal.simulated.rates import RateHistory
 from engine.terminal.simulated.timeline import RealTime, SteppedTime
+from engine.terminal.simulated.trace import Trace
 from engine.terminal.simulated.trading import Trading
 
 _log = structlog.get_logger(__name__)
@@ -60,6 +62,7 @@ class Controls:
         self.trading = Trading(
             self.broker, checks, self.faults, self.switches, lambda: self.timeline.now_ns
         )
+        self._trace: Trace | None = None
         self._initialized = False
         self._lost = False
         self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
@@ -103,11 +106,33 @@ class Controls:
         self._catch_up()
         self.timeline.clock.set_speed(speed)
 
+    def jump(self, to_ns: int) -> None:
+        """Move the clock of a terminal in real time forward; everything up to it is processed."""
+        if not isinstance(self.timeline, RealTime):
+            raise UserError("this simulated terminal is stepped: advance it")
+        self._catch_up()
+        self.timeline.clock.jump(max(to_ns, self.timeline.now_ns))
+
+    def trace(self, *, on: bool) -> dict[str, Any]:
+        """Begin to note when new minutes are shown and orders come, or end it; return the notes."""
+        trace, self._trace = self._trace, Trace() if on else None
+        if trace is not None:
+            trace.stop(self)
+        if self._trace is not None:
+            self._trace.start(self)
+        if trace is None:
+            return {"seen_ns": [], "sent_ns": []}
+        return {"seen_ns": trace.seen_ns, "sent_ns": trace.sent_ns}
+
     def control(self, message: dict[str, Any]) -> dict[str, Any]:
         """Obey a control message and return the state; a message not understood is a UserError."""
         match message:
             case {"op": "advance", "to_ns": int(to_ns)}:
                 self.advance(to_ns)
+            case {"op": "jump", "to_ns": int(to_ns)}:
+                self.jump(to_ns)
+            case {"op": "trace", "on": bool(on)}:
+                return {**self.state(), "trace": self.trace(on=on)}
             case {"op": "set_speed", "speed": int() | float() as speed}:
                 self.set_speed(speed)
             case {"op": "set_fault", **fields}:
