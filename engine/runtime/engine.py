@@ -4,9 +4,10 @@ Threads: the engine thread (`run`), the gateway's reader, control clients, the d
 its writer. Nothing but the engine thread touches the trader, except flags that reduce risk.
 """
 
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import structlog
 
 from engine.control.server import ControlServer
 from engine.execution.journal import Journal
+from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError, StrategyError
 from engine.model.reasons import ExitReason
@@ -40,6 +42,7 @@ from engine.runtime.publisher import Publisher, View
 from engine.runtime.restart import book_numbers, reconcile, restore
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
+from engine.runtime.strategy_files import strategy_files
 from engine.runtime.trader import Trader
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
@@ -49,6 +52,7 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.25
 BROKER_LOOK_S = 1.0
 UNKNOWN_LOOK_S = 5.0
+HOSTS_MAX = 4
 # Longer away than this, and strategies start anew instead of living through every missed bar.
 CATCH_UP_MAX_NS = 3 * NS_PER_DAY
 
@@ -115,10 +119,12 @@ class Engine:
             compiled.strategies,
             points(compiled.symbols),
             settings.terminal.server_clock,
-            n_hosts=settings.strategy_hosts.count,
+            n_hosts=settings.strategy_hosts.count or min(HOSTS_MAX, os.cpu_count() or 1),
             deadline_s=settings.strategy_hosts.deadline_s,
+            memory_max_mb=settings.strategy_hosts.memory_max_mb,
             log_dir=self._state.logs,
-            files=self._files,
+            files=[*self._files, *strategy_files(settings.strategies_path)],
+            fetch=self._fetch_bars,
         )
         try:
             load_strategies(self._hosts)
@@ -263,6 +269,11 @@ class Engine:
         trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})
         trader.save()
         gateway.watch([spec.name for spec in compiled.symbols], since_ns)
+
+    def _fetch_bars(self, needed: Mapping[str, int], before_ns: int) -> dict[str, Bars]:
+        """Return closed bars for strategies that are added; any thread."""
+        assert self._gateway is not None
+        return load_history(self._gateway, needed, before_ns, self._market_ns)
 
     def _terminal_now_ns(self, gateway: Gateway) -> int:
         if self.settings.terminal.module == "simulated":

@@ -96,9 +96,17 @@ class Demo(Section):
 class StrategyHosts(Section):
     """The processes that evaluate strategies."""
 
-    count: int = Field(1, ge=1, le=64, description="processes that share the strategies")
+    count: int = Field(
+        0, ge=0, le=64, description="processes that share the strategies; 0: one a core, at most 4"
+    )
     deadline_s: float = Field(
-        5.0, gt=0, le=60, description="a strategy without an answer by then is quarantined"
+        0.5, gt=0, le=60, description="a strategy without an answer by then is quarantined"
+    )
+    memory_max_mb: int = Field(
+        1024,
+        ge=0,
+        le=1_000_000,
+        description="what a process may take above its size at the start (Linux); 0: anything",
     )
 
 
@@ -138,6 +146,12 @@ class Options(Section):
     )
     portfolio: Path = Field(
         Path("portfolio.toml"), description="what trades; relative to this file's directory"
+    )
+    strategies_dir: Path | None = Field(
+        None,
+        description="Python files with strategies of your own, watched while the engine runs; "
+        "default: `strategies` beside this file",
+        examples=["/srv/strategies"],
     )
     state_dir: Path | None = Field(
         None,

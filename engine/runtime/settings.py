@@ -90,6 +90,14 @@ class Settings(Options):
         base = self._file.absolute().parent if self._file is not None else Path.cwd()
         return base / self.portfolio
 
+    @property
+    def strategies_path(self) -> Path:
+        """The directory of the operator's own strategies; it need not be there."""
+        if self.strategies_dir is not None:
+            return self.strategies_dir
+        file = self._file if self._file is not None else default_file()
+        return file.absolute().parent / "strategies"
+
     def terminal_password(self) -> SecretStr | None:
         """Return the account's password from the environment or its file."""
         path = self.terminal.password_file
