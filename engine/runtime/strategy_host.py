@@ -20,7 +20,7 @@ from engine.model.resample import Resampler
 from engine.model.server_clock import ServerClock
 from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
-from engine.runtime.host_memory import limit_memory, peak_kb
+from engine.runtime.host_memory import KB_PER_MB, held_kb, limit_memory
 from engine.runtime.host_protocol import (
     MEMORY_EXIT,
     Adopt,
@@ -58,6 +58,7 @@ class Evaluator:
         self._resamplers: dict[_Input, Resampler] = {}
         self._clock = ServerClock("UTC")
         self._grown_kb: dict[str, int] = {}
+        self.memory_max_mb = 0
 
     def load(self, request: Load) -> Evaluations:
         """Create strategies; return their inputs and the faults of those that cannot be."""
@@ -145,30 +146,30 @@ class Evaluator:
         out = Evaluations()
         self._progress.start_request()
         for name, bars in due.items():
-            before_kb = peak_kb()
+            before_kb = held_kb()
             began_s = self._progress.begin(self._index[name])
             try:
                 *earlier, out.signals[name] = _take(self._windows[name], bars)
                 if earlier:
                     out.earlier[name] = earlier
-            except _RAISED as error:
-                self._note_growth(name, before_kb)
+            except _RAISED as error:  # what it holds is held as long as the error is
+                self._grown_kb[name] = self._grown_kb.get(name, 0) + held_kb() - before_kb
                 if isinstance(error, MemoryError):
                     self._end_if_not_its_own(name)
                 out.faults[name] = _describe(error)
                 del self._windows[name]
             else:
-                self._note_growth(name, before_kb)
+                self._grown_kb[name] = self._grown_kb.get(name, 0) + held_kb() - before_kb
             out.durations_s[name] = self._progress.end(self._index[name], began_s)
         return out
 
-    def _note_growth(self, name: str, before_kb: int) -> None:
-        self._grown_kb[name] = self._grown_kb.get(name, 0) + peak_kb() - before_kb
-
     def _end_if_not_its_own(self, name: str) -> None:
-        """End the host if the memory that this strategy lacks is held by another one."""
+        """End the host if another strategy holds most of the memory that this one lacks.
+
+        That one may be out by now, and still hold it: then this end is nobody's fault.
+        """
         worst = max(self._grown_kb, key=self._grown_kb.__getitem__)
-        if self._grown_kb[worst] > 2 * self._grown_kb[name] and worst in self._windows:
+        if worst != name and 2 * self._grown_kb[worst] > KB_PER_MB * self.memory_max_mb:
             self._progress.blame(self._index[worst])
             os._exit(MEMORY_EXIT)
 
@@ -214,6 +215,7 @@ def _answer(evaluator: Evaluator, request: Request) -> Evaluations:
         case Warm():
             warm()
             limit_memory(request.memory_max_mb)
+            evaluator.memory_max_mb = request.memory_max_mb
             return Evaluations()
         case Load():
             return evaluator.load(request)

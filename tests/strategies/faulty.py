@@ -57,6 +57,24 @@ class Exits(Fine):
         raise SystemExit(0)
 
 
+class Interrupts(Fine):
+    """What a key at a terminal would raise."""
+
+    kind = "interrupts"
+
+    def wrong(self, n):
+        raise KeyboardInterrupt
+
+
+class Recurses(Fine):
+    """No end to the depth."""
+
+    kind = "recurses"
+
+    def wrong(self, n):
+        return self.wrong(n)
+
+
 class Hangs(Fine):
     """An endless loop."""
 
@@ -74,6 +92,15 @@ class HangsInC(Fine):
 
     def wrong(self, n):
         ctypes.PyDLL(None).sleep(1000)
+
+
+class Sleeps(Fine):
+    """A call that never returns, the GIL released."""
+
+    kind = "sleeps"
+
+    def wrong(self, n):
+        ctypes.CDLL(None).sleep(1000)
 
 
 class Dies(Fine):
@@ -94,6 +121,37 @@ class Crashes(Fine):
         ctypes.string_at(0)
 
 
+class Hogs(Fine):
+    """Takes all the memory there is."""
+
+    kind = "hogs"
+
+    def wrong(self, n):
+        return [np.empty(10_000_000) for _ in range(10_000)]
+
+
+LEAKED = []
+
+
+class Leaks(Fine):
+    """Takes a little more memory at every bar and keeps it."""
+
+    kind = "leaks"
+
+    def wrong(self, n):
+        LEAKED.append(np.ones(4_000_000))
+        return self.right(n)
+
+
+class Needs(Fine):
+    """Needs as much memory as it may at every bar, and gives it back."""
+
+    kind = "needs"
+
+    def right(self, n):
+        return super().right(n) if np.ones(16_000_000).any() else None
+
+
 class NotANumber(Fine):
     """A confidence that is not a number."""
 
@@ -101,6 +159,15 @@ class NotANumber(Fine):
 
     def wrong(self, n):
         return self.right(n)._replace(confidence=np.full(n, np.nan))
+
+
+class OutOfRange(Fine):
+    """A stop on the wrong side of nothing."""
+
+    kind = "out_of_range"
+
+    def wrong(self, n):
+        return self.right(n)._replace(stop_distance=np.full(n, -1.0))
 
 
 class WrongShape(Fine):
@@ -119,3 +186,12 @@ class WrongType(Fine):
 
     def wrong(self, n):
         return Signals(*(np.ones(n) for _ in range(4)))
+
+
+class Nothing(Fine):
+    """Forgets to return."""
+
+    kind = "nothing"
+
+    def wrong(self, n):
+        return None

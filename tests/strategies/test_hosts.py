@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from concurrent import futures
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,8 @@ def hosts_of(tmp_path):
     made = []
 
     def make(specs, **options):
-        options = {"n_hosts": 2, "deadline_s": 1.0, "recovery_s": 20.0} | options
-        hosts = StrategyHosts(specs, POINTS, CLOCK, log_dir=tmp_path, files=[FAULTY], **options)
+        options = {"n_hosts": 2, "deadline_s": 1.0, "recovery_s": 20.0, "files": [FAULTY]} | options
+        hosts = StrategyHosts(specs, POINTS, CLOCK, log_dir=tmp_path, **options)
         made.append(hosts)
         return hosts
 
@@ -160,54 +161,137 @@ def list_of(signal):
     return [*map(repr, map(float, values)), signal.warming]
 
 
-FAULTS = {
+SOFT = {
     "raises": "ZeroDivisionError: no luck",
     "exits": "SystemExit: 0",
-    "hangs": "no answer within",
-    "hangs_in_c": "no answer within",
-    "dies": "exit code 3",
-    "crashes": "exit code -11",
+    "recurses": "RecursionError",
+    "hogs": "MemoryError",
     "nan": "confidence must be from 0 to 1",
+    "out_of_range": "stop_distance must be above 0",
     "wrong_shape": "one value a bar",
     "wrong_type": "direction must be an array of int8",
+    "nothing": "evaluate must return Signals",
 }
+# Faults that cost the host.
+HARD = {
+    "hangs": "no answer within",
+    "hangs_in_c": "no answer within",
+    "sleeps": "no answer within",
+    "dies": "exit code 3",
+    "crashes": "exit code -11",
+    "interrupts": "exit code",
+}
+FAULTS = SOFT | HARD
+WITHIN_S = 1.0
 
 
-def test_every_fault_is_quarantined_alone_and_its_batch_is_whole(hosts_of):
+def wait_for_spares(hosts):
+    """Return when every spare is ready."""
+    assert not futures.wait(hosts._spares._building, timeout=60.0).not_done
+
+
+def faulty(kind, batch_ns, name=""):
+    """Return a strategy that goes wrong at a batch."""
+    params = {"from_minute": int(batch_ns) // NS_PER_MINUTE - 1}
+    return Strategy(name=name or kind, kind=kind, symbol="EURUSD", params=params)
+
+
+GOOD = [
+    Strategy(name="before", kind="ma_cross", symbol="EURUSD"),
+    Strategy(name="after", kind="macd", symbol="GBPUSD"),
+]
+
+
+def expected_of_good(bars, batches):
+    """Return what the good ones say where nothing goes wrong."""
+    alone = InProcessHosts(GOOD, POINTS, CLOCK)
+    begin(alone, bars)
+    return [signals_of(e) for e in run(alone, bars, batches)]
+
+
+def test_every_fault_is_quarantined_alone_within_a_second(hosts_of):
     """The others' signals of the same batch and all later ones are as if nothing had been.
 
-    One strategy after the other goes wrong, a batch apart: it raises, hangs (in C too), ends or
-    crashes its process, breaks the output contract.
+    One strategy after the other goes wrong, a batch apart: it raises, hangs (in C too, with and
+    without the GIL), ends or crashes its process, takes all memory, breaks the output contract.
     """
     bars = market()
     batches = START + np.arange(1, len(FAULTS) + 3) * NS_PER_MINUTE
-    bad = [
-        Strategy(
-            name=kind,
-            kind=kind,
-            symbol="EURUSD",
-            params={"from_minute": int(batches[i + 1]) // NS_PER_MINUTE - 1},
-        )
-        for i, kind in enumerate(FAULTS)
-    ]
-    good = [
-        Strategy(name="before", kind="ma_cross", symbol="EURUSD"),
-        Strategy(name="after", kind="macd", symbol="GBPUSD"),
-    ]
-    hosts = hosts_of([good[0], *bad, good[1]], n_hosts=1, deadline_s=0.5)
+    bad = [faulty(kind, batches[i + 1]) for i, kind in enumerate(FAULTS)]
+    hosts = hosts_of([GOOD[0], *bad, GOOD[1]], n_hosts=1, deadline_s=0.5, memory_max_mb=400)
     assert begin(hosts, bars) == {}
-    alone = InProcessHosts(good, POINTS, CLOCK)
-    begin(alone, bars)
 
-    evaluations = run(hosts, bars, batches)
+    evaluations, took_s = [], []
+    for batch in batches:
+        wait_for_spares(hosts)
+        began_s = time.monotonic()
+        evaluations += run(hosts, bars, [batch])
+        took_s.append(time.monotonic() - began_s)
 
     assert [list(e.faults) for e in evaluations] == [[], *([kind] for kind in FAULTS), []]
     for kind, reason in FAULTS.items():
         assert reason in hosts.quarantined[kind]
     for i, kind in enumerate(FAULTS):
         assert [kind in e.signals for e in evaluations[: i + 2]] == [True] * (i + 1) + [False]
-    for mine, theirs in zip(evaluations, run(alone, bars, batches), strict=True):
-        assert signals_of(mine, ("before", "after")) == signals_of(theirs, ("before", "after"))
+    assert [signals_of(e, ("before", "after")) for e in evaluations] == expected_of_good(
+        bars, batches
+    )
+    assert max(took_s) < WITHIN_S, dict(zip(["none", *FAULTS, "none"], took_s, strict=True))
+
+
+def test_two_that_end_their_host_at_the_same_bar_are_told_apart_within_a_second(hosts_of):
+    """Two spares stand by, so a second crash at once waits for nothing; nobody else is out."""
+    bars = market()
+    batches = START + np.arange(1, 3) * NS_PER_MINUTE
+    bad = [faulty("crashes", batches[0]), faulty("raises", batches[0]), faulty("dies", batches[0])]
+    hosts = hosts_of([GOOD[0], *bad, GOOD[1]], n_hosts=1)
+    begin(hosts, bars)
+    wait_for_spares(hosts)
+    began_s = time.monotonic()
+    first = run(hosts, bars, batches[:1])[0]
+    assert time.monotonic() - began_s < WITHIN_S
+    assert sorted(first.faults) == ["crashes", "dies", "raises"]
+    second = run(hosts, bars, batches[1:])[0]
+    assert [signals_of(e) for e in (first, second)] == expected_of_good(bars, batches)
+
+
+def test_more_faults_at_once_than_spares_still_leave_the_others_their_signals(hosts_of):
+    """Where no spare is left, the bar waits for a new one; in every host, whatever goes wrong."""
+    bars = market()
+    batches = START + np.arange(1, 3) * NS_PER_MINUTE
+    kinds = ("dies", "crashes", "hangs", "dies", "crashes", "hangs_in_c")
+    bad = [faulty(kind, batches[0], f"{kind}-{i}") for i, kind in enumerate(kinds)]
+    hosts = hosts_of([GOOD[0], *bad, GOOD[1]], n_hosts=2, deadline_s=0.5)
+    begin(hosts, bars)
+    evaluations = run(hosts, bars, batches)
+    assert sorted(evaluations[0].faults) == sorted(spec.name for spec in bad)
+    assert [signals_of(e) for e in evaluations] == expected_of_good(bars, batches)
+
+
+def test_memory_is_the_fault_of_the_one_that_holds_it(hosts_of):
+    """Who finds no memory because another one has taken it all is not quarantined."""
+    bars = market()
+    batches = START + np.arange(1, 21) * NS_PER_MINUTE
+    needs = Strategy(name="needs", kind="needs", symbol="EURUSD")
+    hosts = hosts_of([faulty("leaks", batches[0]), needs], n_hosts=1, memory_max_mb=500)
+    begin(hosts, bars)
+    evaluations = run(hosts, bars, batches)
+    assert list(hosts.quarantined) == ["leaks"]
+    assert all("needs" in e.signals for e in evaluations)
+
+
+def test_a_file_that_ends_its_host_costs_only_its_own_strategies(hosts_of, tmp_path):
+    """What cannot be imported without harm is left out; every other strategy starts."""
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text("import os\nos._exit(5)\n")
+    specs = [Strategy(name="mine", kind="deadly", symbol="EURUSD"), *GOOD]
+    hosts = hosts_of(specs, n_hosts=1, files=[deadly, FAULTY])
+    faults = begin(hosts, market())
+    assert list(faults) == ["mine"]
+    assert f"strategy file {deadly}" in faults["mine"]
+    assert "exit code 5" in faults["mine"]
+    evaluation = run(hosts, market(), [START + NS_PER_MINUTE])[0]
+    assert sorted(evaluation.signals) == ["after", "before"]
 
 
 def test_the_slow_one_is_blamed_not_the_one_after(hosts_of):
