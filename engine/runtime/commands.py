@@ -9,10 +9,13 @@ from engine.decision import switches
 from engine.model.errors import Refused
 from engine.model.reasons import ExitReason
 from engine.model.snapshot import Command, Reply
+from engine.runtime.changes import Addition, close_for_removal
+from engine.runtime.hosts import Prepared
 from engine.runtime.inbox import Inbox
 
 if TYPE_CHECKING:
-    from engine.runtime.hosts import Hosts, Prepared
+    from engine.runtime.changes import Changes
+    from engine.runtime.hosts import Hosts
     from engine.runtime.trader import Trader
 
 REPLY_WAIT_S = 3.0
@@ -29,12 +32,14 @@ class Commands:
         hosts: "Callable[[], Hosts | None]",
         set_speed: Callable[[float], None],
         stop: Callable[[str], None],
+        changes: "Callable[[], Changes | None]" = lambda: None,
     ) -> None:
         self._inbox = inbox
         self._trader = trader
         self._hosts = hosts
         self._set_speed = set_speed
         self._stop = stop
+        self._changes = changes
 
     def execute(self, command: Command, actor: Actor) -> Reply:
         """Run a command; called on a client's thread."""
@@ -75,6 +80,8 @@ class Commands:
         if command.name == "halt":
             switches.halt_entries(trader.core)
             return "entries halted"
+        if command.name == "remove" and command.text == "flatten":
+            return close_for_removal(trader, command.target)
         if command.name == "flatten":
             trader.flattening = ExitReason.FLATTEN
             switches.flatten(trader.core)
@@ -83,9 +90,11 @@ class Commands:
             return f"flattening {n_open} position(s), entries halted"
         return ""
 
-    def _prepare(self, trader: "Trader", command: Command) -> "Prepared | None":
-        """Have quarantined strategies made anew, on the caller's thread: it may take seconds."""
-        hosts = self._hosts()
+    def _prepare(self, trader: "Trader", command: Command) -> "Prepared | Addition | None":
+        """Have strategies made ready, on the caller's thread: it may take seconds."""
+        hosts, changes = self._hosts(), self._changes()
+        if command.name == "add" and changes is not None:
+            return changes.prepare(trader, command.text)
         if command.name != "enable" or hosts is None:
             return None
         names = {trader.names.members[m] for m in _members(trader, command.target)}
@@ -105,9 +114,11 @@ class Commands:
         command: Command,
         actor: Actor,
         text: str,
-        change: "Prepared | None",
+        change: "Prepared | Addition | None",
     ) -> str:
         """Journal and pursue, on the engine thread."""
+        if command.name in ("add", "remove"):
+            text = self._change(trader, command, change)
         text = text or self._switch(trader, command, change)
         trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
         trader.recorder.flag(flattening=trader.flattening is not None)
@@ -116,14 +127,27 @@ class Commands:
         trader.pursue()
         return text
 
-    def _switch(self, trader: "Trader", command: Command, change: "Prepared | None") -> str:
+    def _change(
+        self, trader: "Trader", command: Command, change: "Prepared | Addition | None"
+    ) -> str:
+        changes = self._changes()
+        if changes is None:
+            raise Refused("this engine's portfolio cannot be changed")
+        if isinstance(change, Addition):
+            return changes.add(trader, change)
+        return changes.remove(trader, command.target, command.text)
+
+    def _switch(
+        self, trader: "Trader", command: Command, change: "Prepared | Addition | None"
+    ) -> str:
         core = trader.core
         if command.name == "disable":
             for m in _members(trader, command.target):
                 switches.disable(core, m)
             return f"disabled {command.target}; what it holds stays protected"
         if command.name == "enable":
-            self._bring_back(trader, change)
+            if isinstance(change, Prepared):
+                self._bring_back(trader, change)
             for m in _members(trader, command.target):
                 switches.enable(core, m)
             return f"enabled {command.target}; it enters at its next change"
@@ -144,12 +168,15 @@ class Commands:
         switches.resume(trader.core, rebase=rebase)
         return "entries resumed"
 
-    def _bring_back(self, trader: "Trader", change: "Prepared | None") -> None:
+    def _bring_back(self, trader: "Trader", change: Prepared) -> None:
         hosts = self._hosts()
-        if change is not None and hosts is not None:
-            hosts.install(change)
-            for name in change.fresh:
-                trader.quarantined.pop(name, None)
+        if hosts is None:
+            return
+        faults = hosts.install(change)
+        for name in change.fresh:
+            trader.quarantined.pop(name, None)
+        for name, fault in faults.items():
+            trader.quarantine_member(name, fault)
 
     def _answer(self, done: "Future[Any]", flagged: str) -> Reply:
         try:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from engine.model.server_clock import ServerClock
 from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
-from engine.portfolio.file import read_portfolio
 from engine.runtime import batch_rows
 from engine.runtime.assembly import (
     Recorded,
@@ -31,6 +31,7 @@ from engine.runtime.assembly import (
     load_strategies,
     points,
 )
+from engine.runtime.changes import Changes, Terms
 from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
 from engine.runtime.events import EventLog
@@ -40,6 +41,7 @@ from engine.runtime.inbox import Inbox
 from engine.runtime.missed import split_missed, unpack
 from engine.runtime.publisher import Publisher, View
 from engine.runtime.restart import book_numbers, reconcile, restore
+from engine.runtime.running_portfolio import read_running, write_running
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.strategy_files import strategy_files
@@ -81,6 +83,7 @@ class Engine:
         self._trader: Trader | None = None
         self._gateway: Gateway | None = None
         self._hosts: StrategyHosts | None = None
+        self._changes: Changes | None = None
         self._journal: Journal | None = None
         self._state: StateDir | None = None
         self._control: ControlServer | None = None
@@ -105,12 +108,14 @@ class Engine:
 
     def _start(self) -> None:
         settings = self.settings
-        portfolio = read_portfolio(settings.portfolio_path)
+        portfolio, remark = read_running(settings.portfolio_path, settings.state_path)
         verify_clock(settings, portfolio)
         compiled = compile_portfolio(portfolio)
         self._state = StateDir(settings.state_path)
         self._journal = Journal(self._state.journal)
         self._listen()
+        if remark:
+            self.events.add("warning", "engine", remark)
         self._start_database(self._state)
         self._step("loading kernels")
         warm_core()
@@ -137,6 +142,18 @@ class Engine:
         self._step("reading history")
         trader = self._make_trader(compiled, gateway, account)
         self._begin_trading(trader, gateway, compiled)
+        self._changes = Changes(
+            self._hosts,
+            self._journal,
+            self.events,
+            Terms(
+                specify=partial(_specified, gateway),
+                watch=gateway.watch,
+                keep=partial(
+                    write_running, file=settings.portfolio_path, state=settings.state_path
+                ),
+            ),
+        )
         self._trader = trader
         self._publisher.ready(account, trader)
         self._step("trading")
@@ -193,6 +210,7 @@ class Engine:
             hosts=lambda: self._hosts,
             set_speed=self._set_speed,
             stop=self.stop,
+            changes=lambda: self._changes,
         )
         self._control = ControlServer(
             self.settings.socket_path,
@@ -226,10 +244,8 @@ class Engine:
     ) -> Trader:
         assert self._journal is not None
         assert self._hosts is not None
-        known = {spec.name: spec for spec in compiled.symbols}
-        compiled = compiled.with_symbols(gateway.symbols(list(known), known=known))
         trader = Trader(
-            compiled,
+            _specified(gateway, compiled),
             terminal=gateway,
             hosts=self._hosts,
             journal=self._journal,
@@ -296,6 +312,8 @@ class Engine:
             trader.watch(work.update)
         self._look(trader)
         trader.pursue()
+        if self._changes is not None:
+            self._changes.finish(trader)
         self._publisher.publish(trader, self._view())
 
     def _see(self, update: MarketUpdate) -> None:
@@ -366,3 +384,9 @@ class Engine:
             journal_backlog=0 if self._journal is None else self._journal.backlog(),
             database="off" if self._database is None else self._database.status,
         )
+
+
+def _specified(gateway: Gateway, compiled: CompiledPortfolio) -> CompiledPortfolio:
+    """Return the portfolio with the terminal's own specifications."""
+    known = {spec.name: spec for spec in compiled.symbols}
+    return compiled.with_symbols(gateway.symbols(list(known), known=known))

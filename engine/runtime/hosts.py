@@ -84,11 +84,14 @@ class Hosts(Protocol):
         `files` define users' kinds, content by path.
         """
 
-    def install(self, prepared: Prepared) -> None:
-        """Have the prepared strategies evaluated from the next batch on.
+    def fits(self, prepared: Prepared) -> bool:
+        """Tell whether no other change came in between."""
+
+    def install(self, prepared: Prepared) -> dict[str, str]:
+        """Have the prepared strategies evaluated from the next batch on; return the faults.
 
         Raises:
-            Refused: another change came in between.
+            Refused: it does not fit any more.
         """
 
     def discard(self, prepared: Prepared) -> None:
@@ -395,13 +398,17 @@ class StrategyHosts:
             names[min(names, key=lambda i: len(names[i]))].append(name)
         return names
 
-    def install(self, prepared: Prepared) -> None:
-        """Have the prepared strategies evaluated from the next batch on.
+    def fits(self, prepared: Prepared) -> bool:
+        """Tell whether no other change came in between."""
+        return prepared.version == self._version
+
+    def install(self, prepared: Prepared) -> dict[str, str]:
+        """Have the prepared strategies evaluated from the next batch on; return the faults.
 
         Raises:
-            Refused: another change came in between.
+            Refused: it does not fit any more.
         """
-        if prepared.version != self._version:
+        if not self.fits(prepared):
             self.discard(prepared)
             raise Refused("other strategies were changed at the same time: try again")
         self._version += 1
@@ -413,16 +420,17 @@ class StrategyHosts:
         self._inputs = {name: needs for name, needs in inputs.items() if name in kept}
         for name in self.quarantined.keys() - (kept - prepared.fresh):
             del self.quarantined[name]
+        out = Evaluations()
         for i, names in prepared.names.items():
             shard = self._shards[i]
             shard.names = [name for name in names if name not in self.quarantined]
-            self._renew(shard, prepared.built.get(i))
+            self._renew(shard, prepared.built.get(i), out)
         self._spares.drop()
         self._spares.fill(self._everything())
+        return out.faults
 
-    def _renew(self, shard: _Shard, built: Built | None) -> None:
-        """Give a shard the host that was made ready for it, or what it no longer has, up."""
-        out = Evaluations()
+    def _renew(self, shard: _Shard, built: Built | None, out: Evaluations) -> None:
+        """Give a shard the host that was made ready for it, or have it drop what it lost."""
         if built is not None or not shard.names:
             self._drop_worker(shard)
         if built is not None and built.worker is not None:

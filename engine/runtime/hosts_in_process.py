@@ -34,6 +34,7 @@ class InProcessHosts:
         self._inputs: dict[str, list[InputNeed]] = {}
         self._history = History()
         self._batch_ns = 0
+        self._version = 0
 
     def load(self) -> dict[str, str]:
         """Create the strategies; return the faults."""
@@ -72,7 +73,7 @@ class InProcessHosts:
         now = {spec.name: spec for spec in self._load.strategies}
         new = now if strategies is None else {spec.name: spec for spec in strategies}
         return Prepared(
-            version=0,
+            version=self._version,
             strategies=list(new.values()),
             points=self._load.points if points is None else dict(points),
             files=self._load.files if files is None else dict(files),
@@ -84,8 +85,13 @@ class InProcessHosts:
             file_faults={},
         )
 
-    def install(self, prepared: Prepared) -> None:
-        """Have the prepared strategies evaluated from the next batch on."""
+    def fits(self, prepared: Prepared) -> bool:
+        """Tell whether nothing else came in between."""
+        return prepared.version == self._version
+
+    def install(self, prepared: Prepared) -> dict[str, str]:
+        """Have the prepared strategies evaluated from the next batch on; return the faults."""
+        self._version += 1
         self._load = msgspec.structs.replace(
             self._load,
             strategies=list(prepared.strategies),
@@ -100,7 +106,8 @@ class InProcessHosts:
         inputs = {name: needs for name, needs in self._inputs.items() if name in kept}
         self._inputs = inputs | loaded.inputs
         needed = m1_bars_needed(loaded.inputs.values(), self._batch_ns)
-        self._note(self._evaluator.feed(self._batch_ns, self._history.last(needed)))
+        fed = self._evaluator.feed(self._batch_ns, self._history.last(needed))
+        return self._note(loaded).faults | self._note(fed).faults
 
     def discard(self, prepared: Prepared) -> None:
         """Do nothing."""

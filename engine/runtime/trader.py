@@ -195,9 +195,9 @@ class Trader:
     def _roll_day(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         """Take the closes, then charge swaps at them if the server's day has changed."""
         for name, bars in closed.items():
-            if len(bars):
-                quote = self.core.quotes[self._symbol_index[name]]
-                quote["bid"] = bars[-1]["close"]
+            index = self._symbol_index.get(name)  # None: it was taken out a moment ago
+            if len(bars) and index is not None:
+                self.core.quotes[index]["bid"] = bars[-1]["close"]
         update_conversions(self.core)
         if roll_day(self.core, self._clock.day(batch_ns)):
             self.positions.ledger.new_day()

@@ -9,7 +9,7 @@ OutcomeUnknown when it may have; every answer of the terminal, refusals included
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -211,14 +211,15 @@ class Gateway:
         )
         return self._ask(op, OrderResult, self._deadlines.order_s, ORDER)
 
-    def watch(self, names: list[str], from_ns: int) -> None:
+    def watch(self, names: Sequence[str], from_ns: int) -> None:
         """Have these symbols watched; bars that open at `from_ns` or later come with batches.
 
-        After a restart of the host, bars of the last batch may come again; never fewer.
+        Those that are watched already go on where they are. After a restart of the host, bars of
+        the last batch may come again; never fewer.
         """
-        op = p.Watch(id=self._id(), names=names, from_ns=from_ns)
+        op = p.Watch(id=self._id(), names=list(names), from_ns=from_ns)
         self._ask(op, type(None), self._deadlines.history_s)
-        self._watched, self._watched_from_ns = names, from_ns
+        self._watched, self._watched_from_ns = op.names, max(self._watched_from_ns, from_ns)
 
     def advance(self, to_ns: int) -> MarketUpdate:
         """Stepped mode: move the simulated clock and return that batch."""

@@ -46,13 +46,13 @@ class Watcher:
         self._reconnect_wait_s = _RECONNECT_FIRST_S
 
     def watch(self, names: list[str], from_ns: int) -> None:
-        """Watch these symbols; their bars from `from_ns` on come with the batches."""
+        """Watch these symbols; bars of new ones from `from_ns` on come with the batches."""
         for name in names:
             self._session.facts(name)
-        self._quotes = dict.fromkeys(names)
-        self._next_open_ns = dict.fromkeys(names, from_ns)
-        self._batch_ns = _minute(self._session.now_ns())
-        self._looked_ns = 0
+        if not self._next_open_ns:
+            self._batch_ns = _minute(self._session.now_ns())
+        self._quotes = {name: self._quotes.get(name) for name in names}
+        self._next_open_ns = {name: self._next_open_ns.get(name, from_ns) for name in names}
 
     def poll(self) -> list[MarketUpdate]:
         """Return what is new; at least a heartbeat once in a while."""

@@ -1,0 +1,43 @@
+"""The portfolio that runs: the operator's file, with what was added and removed since it was read.
+
+Changes are kept as a whole file in the state directory, beside the digest of the operator's file
+they belong to. Who edits that file starts from it again.
+"""
+
+import hashlib
+from pathlib import Path
+
+from engine.model.portfolio import Portfolio
+from engine.portfolio.file import parse_portfolio, read_portfolio
+from engine.portfolio.text import portfolio_text
+
+NAME = "portfolio.toml"
+_MARK = "# sha256 "
+
+
+def read_running(file: Path, state: Path) -> tuple[Portfolio, str]:
+    """Return the portfolio to run, and a remark for the event log, "" for none.
+
+    Raises:
+        ConfigError: the file is missing or says something impossible.
+    """
+    portfolio = read_portfolio(file)
+    kept = state / NAME
+    if not kept.is_file():
+        return portfolio, ""
+    text = kept.read_text(encoding="utf-8")
+    if f"{_MARK}{_digest(file)}\n" not in text:
+        return portfolio, f"{file} was edited: what was added or removed before is dropped ({kept})"
+    return parse_portfolio(text, str(kept)), f"with what was added and removed before: {kept}"
+
+
+def write_running(portfolio: Portfolio, file: Path, state: Path) -> None:
+    """Keep a changed portfolio for the next start."""
+    head = f"# The running portfolio: {file} with what was added and removed since.\n"
+    new = state / f"{NAME}.new"
+    new.write_text(f"{head}{_MARK}{_digest(file)}\n\n{portfolio_text(portfolio)}", encoding="utf-8")
+    new.replace(state / NAME)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
