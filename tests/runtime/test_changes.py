@@ -1,0 +1,395 @@
+"""Strategies come and go while others trade: the others never notice, nothing is left unowned."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from engine.control.messages import Actor
+from engine.execution.journal import Outbox
+from engine.execution.ledger import ClosedTrade
+from engine.model.errors import ConfigError, PmproError, Refused
+from engine.model.portfolio import Portfolio
+from engine.model.records import AuditRow
+from engine.model.snapshot import Command
+from engine.portfolio.edit import with_added, without
+from engine.portfolio.file import parse_portfolio
+from engine.portfolio.text import portfolio_text
+from engine.runtime.changes import Changes, Terms
+from engine.runtime.commands import Commands
+from engine.runtime.inbox import Inbox
+from engine.runtime.running_portfolio import read_running, write_running
+from engine.runtime.views import strategy_views
+from tests.faults.bench import LOTS, START_MINUTE, Bench, portfolio
+from tests.faults.scripted import code_of
+
+ACTOR = Actor(uid=0, user="root", role="admin")
+LONG_SHORT = "LLLLSSSSFFLLLLLLSSFFLLLLSSS"
+SHORT_LONG = "SSSSSSLLLLLFFFSSSSSSLLLLFFS"
+
+
+class Changing(Bench):
+    """A bench whose portfolio is changed by commands, as the engine's is."""
+
+    def start(self) -> list[str]:
+        """Start; what was kept of changes is remembered as the state directory would."""
+        complaints = super().start()
+        hosts = self.trader._hosts
+        self.kept: list[Portfolio] = []
+        self.trades: list[ClosedTrade] = []
+        self.trader.positions.on_closed = self.trades.append
+        self.changes = Changes(
+            hosts,
+            self.journal,
+            self.events,
+            Terms(lambda compiled: compiled, self.gateway.watch, self.kept.append),
+        )
+        self.inbox = Inbox()
+        self.commands = Commands(
+            self.inbox,
+            trader=lambda: self.trader,
+            hosts=lambda: hosts,
+            set_speed=lambda speed: None,
+            stop=lambda reason: None,
+            changes=lambda: self.changes,
+        )
+        return complaints
+
+    def order(self, name: Any, target: str = "", text: str = "") -> str:
+        """Give a command from a client's thread while this one is the engine's."""
+        answers: list[str | Exception] = []
+
+        def ask() -> None:
+            command = Command(id="1", name=name, target=target, text=text)
+            try:
+                answers.append(self.commands.execute(command, ACTOR).text)
+            except PmproError as error:
+                answers.append(error)
+
+        client = threading.Thread(target=ask)
+        client.start()
+        while client.is_alive():
+            for job in self.inbox.take(0.01).jobs:
+                job()
+        self.changes.finish(self.trader)
+        if isinstance(answers[0], Exception):
+            raise answers[0]
+        return answers[0]
+
+    def add(self, name: str, plan: str, **tables: Any) -> str:
+        """Add a scripted strategy with lots of its own."""
+        params = {"plan": code_of(plan), "start_minute": START_MINUTE}
+        spec = {"name": name, "kind": "scripted", "symbol": "EURUSD", "params": params}
+        if "book" not in tables:
+            spec["sizing"] = {"method": "fixed_lots", "lots": LOTS}
+        return self.order("add", text=msgspec.json.encode({"strategy": [spec], **tables}).decode())
+
+    def remove(self, name: str, how: str = "") -> str:
+        """Remove a strategy or book."""
+        return self.order("remove", name, how)
+
+    def step(self, minutes: int = 1) -> None:
+        """Run so many batches, as the engine's loop does."""
+        for _ in range(minutes):
+            super().step()
+            self.changes.finish(self.trader)
+
+    def names(self) -> list[str]:
+        """The strategies there are."""
+        return [strategy.name for strategy in self.trader.compiled.strategies]
+
+    def seen_of(self, names: tuple[str, ...]) -> list[Any]:
+        """All state of strategies and their slots, but for numbers of orders."""
+        seen: list[Any] = []
+        for name in names:
+            seen.append(self.trader.core.outputs[self.member(name)].tobytes())
+            slot = self.slot(name).copy()
+            slot["ticket"] = slot["intent"] = 0
+            seen.append(slot.tobytes())
+        return seen
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Changing]]:
+    """Return a maker of benches."""
+    made: list[Changing] = []
+
+    def make_one(plans: dict[str, str], **options: str) -> Changing:
+        work = tmp_path / str(len(made))
+        work.mkdir()
+        made.append(Changing(work, portfolio(plans, **options)))
+        return made[-1]
+
+    yield make_one
+    for bench in made:
+        bench.close()
+
+
+def trades_of(bench: Changing, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return the finished trades of books, but for numbers of orders."""
+    return [
+        (
+            *(t.opened.book, t.opened.direction, t.opened.lots, t.opened.entry_ns),
+            *(t.opened.entry_price, t.exit_ns, t.exit_price, t.reason, t.profit_ccy),
+            t.opened.shares,
+        )
+        for t in bench.trades
+        if t.opened.book in names
+    ]
+
+
+def test_others_never_notice_what_comes_and_goes(make: Callable[..., Changing]) -> None:
+    """Outputs, positions and trades of the others are bit for bit those of a run without.
+
+    Strategies are added to solo books before and after theirs, trade, and leave in every way.
+    """
+    plans = {"a": LONG_SHORT, "b": SHORT_LONG}
+    alone, changed = make(plans), make(plans)
+    for minute in range(26):
+        if minute == 3:
+            assert changed.add("c", SHORT_LONG) == "added c"
+        if minute == 5:
+            changed.add("d", LONG_SHORT)
+        if minute == 9:
+            changed.remove("c", "flatten")
+        if minute == 15:
+            changed.remove("d", "flatten")
+        alone.step()
+        changed.step()
+        assert changed.seen_of(("a", "b")) == alone.seen_of(("a", "b")), minute
+        changed.check_books()
+    assert changed.names() == ["a", "b"]
+    assert trades_of(changed, ("a", "b")) == trades_of(alone, ("a", "b")) != []
+    assert trades_of(changed, ("c",))
+    assert trades_of(changed, ("d",))
+    changed.check_balance()
+
+
+def test_what_was_added_trades_like_one_that_was_there(make: Callable[..., Changing]) -> None:
+    """From its first bar on, an added strategy does what it would do from a start."""
+    there, added = make({"a": LONG_SHORT, "c": SHORT_LONG}), make({"a": LONG_SHORT})
+    added.add("c", SHORT_LONG)
+    for _ in range(20):
+        there.step()
+        added.step()
+        assert added.seen_of(("a", "c")) == there.seen_of(("a", "c"))
+    assert trades_of(added, ("c",)) == trades_of(there, ("c",)) != []
+
+
+def test_a_change_outlives_a_crash(make: Callable[..., Changing]) -> None:
+    """After a restart on the kept portfolio everything is where it was."""
+    bench = make({"a": LONG_SHORT})
+    bench.add("c", "LLLLLLLLLLL")
+    bench.step(2)
+    bench.compiled = bench.trader.compiled
+    assert bench.kept[-1] == bench.compiled.portfolio
+    before = bench.seen_of(("a", "c"))
+    assert bench.crash() == []
+    assert bench.seen_of(("a", "c")) == before
+    bench.step(3)
+    bench.check_books()
+
+
+def test_a_removal_says_what_becomes_of_the_position(make: Callable[..., Changing]) -> None:
+    """What holds something leaves only as told, and is left as it was where it may not."""
+    bench = make({"a": "LLLLLLLLLLLLLL", "b": "FFFFFFFFFFFF"})
+    bench.step(2)
+    before = bench.seen_of(("a", "b"))
+    with pytest.raises(Refused, match="a/EURUSD: holds a position; use --flatten, --keep or --to"):
+        bench.remove("a")
+    with pytest.raises(Refused, match="no other member in EURUSD is left"):
+        bench.remove("a", "keep")
+    with pytest.raises(Refused, match="no book 'x' in EURUSD"):
+        bench.remove("a", "to x")
+    with pytest.raises(ConfigError, match="no strategy or book is named 'x'"):
+        bench.remove("x")
+    assert bench.seen_of(("a", "b")) == before
+
+    assert bench.remove("a", "flatten").startswith("closing 1 position(s) of a")
+    assert bench.held == []
+    assert bench.names() == ["b"]
+    with pytest.raises(ConfigError, match="at least one"):
+        bench.remove("b", "flatten")
+    assert not bench.trader.core.outputs[bench.member("b")]["killed"]
+
+
+def test_a_position_goes_over_to_another_book(make: Callable[..., Changing]) -> None:
+    """Handed over, it is the other book's: its signal closes it, its members did not open it."""
+    bench = make({"a": "LLLLLLLLLL", "b": "FFFFFFLLFFF"})
+    bench.step(2)
+    (held,) = bench.held
+    opened = bench.slot("a").copy()
+    bench.remove("a", "to b")
+    assert bench.names() == ["b"]
+    assert bench.slot("b")["ticket"] == held.identifier
+    assert bench.slot("b")["entry_price"] == opened["entry_price"]
+    bench.check_books()
+    bench.compiled = bench.trader.compiled
+    assert bench.crash() == []
+    bench.step(3)
+    assert bench.held == []  # b says FLAT: it does not carry it
+    bench.check_balance()
+    bench.step(4)
+    bench.check_books()
+
+
+def test_a_book_keeps_the_position_of_a_member_that_leaves(make: Callable[..., Changing]) -> None:
+    """The others of a book go on with what it holds; who joins votes from its first bar on."""
+    book = '[[book]]\nname = "x"\nmembers = { a = 0.5, b = 0.5 }\nenter = 0.4\n'
+    book += f'sizing = {{ method = "fixed_lots", lots = {LOTS} }}\n'
+    bench = make({"a": "LLLLLLLLLL", "b": "LLLLLLLFFF"}, extra=book)
+    bench.step(2)
+    (held,) = bench.held
+    with pytest.raises(Refused, match="--keep"):
+        bench.remove("a")
+    bench.remove("a", "keep")
+    bench.step(2)
+    assert [p.identifier for p in bench.held] == [held.identifier]
+
+    bench.add("c", "SSSSSSSSSS", book=[{"name": "x", "members": {"c": 1.0}}])
+    assert bench.names() == ["b", "c"]
+    bench.step(1)
+    assert held.identifier not in [p.identifier for p in bench.held]  # 0.33 long, 0.67 short
+    bench.check_books()
+    bench.add("z", "FF")
+    bench.remove("x", "flatten")
+    bench.step()
+    assert bench.names() == ["z"]
+    assert bench.held == []
+
+
+def test_what_is_being_looked_for_stops_a_change_of_its_book(make: Callable[..., Changing]) -> None:
+    """While an order's outcome is unknown its book stays; a removal by closing waits for it."""
+    bench = make({"a": "FLLLLLLLLL", "b": "FFFFFFFF"})
+    bench.step()
+    bench.fault(call="order_send", kind="error", code=-10005, when="after")
+    bench.step()
+    assert bench.slot("a")["unsettled"]
+    with pytest.raises(Refused, match="is being looked for"):
+        bench.remove("a")
+    bench.remove("a", "flatten")
+    assert bench.names() == ["a", "b"]
+    bench.look_for_s(60)
+    bench.step()
+    assert bench.names() == ["b"]
+    assert bench.held == []
+
+
+def test_a_change_that_was_overtaken_is_refused(make: Callable[..., Changing]) -> None:
+    """Of two changes that were prepared on the same portfolio, the second is not carried out."""
+    bench = make({"a": LONG_SHORT})
+    spec = {"name": "c", "kind": "scripted", "symbol": "EURUSD"}
+    text = msgspec.json.encode({"strategy": [spec]}).decode()
+    stale = bench.changes.prepare(bench.trader, text)
+    bench.add("d", LONG_SHORT)
+    with pytest.raises(Refused, match="changed at the same time"):
+        bench.changes.add(bench.trader, stale)
+    assert bench.names() == ["a", "d"]
+
+
+def test_a_strategys_number_is_its_own_for_ever(make: Callable[..., Changing]) -> None:
+    """The console follows a row by its id: nobody inherits one."""
+    bench = make({"a": LONG_SHORT, "b": SHORT_LONG})
+    bench.remove("a")
+    bench.add("c", LONG_SHORT)
+    assert {view.name: view.id for view in strategy_views(bench.trader)} == {"b": 1, "c": 2}
+
+
+def test_every_change_is_audited(make: Callable[..., Changing]) -> None:
+    """Before and after stand in the trail, with who asked for it."""
+    bench = make({"a": LONG_SHORT})
+    bench.add("c", LONG_SHORT)
+    rows = [entry.record for entry in Outbox(bench.journal.path).entries(0, 1000)]
+    audits = [row.details for row in rows if isinstance(row, AuditRow)]
+    assert audits[0]["before"] == {"strategies": ["a"], "books": []}
+    assert audits[0]["after"]["strategies"] == ["a", "c"]
+    assert audits[1]["command"] == "add"
+
+
+TABLES: list[tuple[dict[str, Any], str]] = [
+    ({}, "no [[strategy]]"),
+    ({"risk": {}}, "[risk] cannot be added"),
+    ({"strategy": [{"name": "a", "kind": "macd", "symbol": "EURUSD"}]}, "there twice"),
+    ({"strategy": [{"name": "n", "kind": "macd", "symbol": "XX"}]}, "symbol 'XX' is unknown"),
+    (
+        {
+            "strategy": [{"name": "n", "kind": "macd", "symbol": "EURUSD"}],
+            "book": [{"name": "x", "members": {"n": 1.0}, "enter": 0.9}],
+        },
+        "its enter stays",
+    ),
+]
+
+
+@pytest.mark.parametrize(("tables", "complaint"), TABLES)
+def test_impossible_additions_are_one_line(tables: dict[str, Any], complaint: str) -> None:
+    """What cannot be added says why, and what it would have changed."""
+    now = parse_portfolio(
+        '[[strategy]]\nname = "a"\nkind = "macd"\nsymbol = "EURUSD"\n'
+        '[[book]]\nname = "x"\nmembers = { a = 1.0 }\n',
+        "test",
+    )
+    with pytest.raises(ConfigError) as caught:
+        with_added(now, tables)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_running_portfolio_is_found_again(tmp_path: Path) -> None:
+    """Changes come back at the next start, unless the operator's file was edited since."""
+    file, state = tmp_path / "p.toml", tmp_path / "state"
+    state.mkdir()
+    file.write_text('[[strategy]]\nname = "a"\nkind = "macd"\nsymbol = "EURUSD"\n')
+    first, remark = read_running(file, state)
+    assert remark == ""
+    spec = {"name": "c d", "kind": "macd", "symbol": "EURUSD", "params": {"fast": 3}}
+    changed = with_added(first, {"strategy": [spec | {"name": "c"}]})
+    write_running(changed, file, state)
+    assert read_running(file, state)[0] == changed
+    file.write_text(file.read_text() + 'timeframe = "M5"\n')
+    edited, remark = read_running(file, state)
+    assert [s.name for s in edited.strategy] == ["a"]
+    assert "was edited" in remark
+
+
+def test_text_of_a_portfolio_is_that_portfolio() -> None:
+    """Written and read again it is equal; added and removed again it is as before."""
+    text = """
+server_clock = "UTC"
+[account]
+margin_mode = "hedging"
+balance_ccy = 12345.5
+[symbols."X.Y"]
+digits = 2
+contract_size = 10.0
+base = "EUR"
+profit_currency = "USD"
+[risk]
+var_max_frac = 0.25
+restricted = ["EURUSD"]
+[[strategy]]
+name = "a"
+kind = "macd"
+symbol = "X.Y"
+params = { word = "q\\"uote", flag = true, whole = 3, tiny = 1e-300 }
+sizing = { method = "fixed_lots", lots = 0.3 }
+[[strategy]]
+name = "b"
+kind = "macd"
+symbol = "EURUSD"
+enabled = false
+[[book]]
+name = "x"
+members = { b = 0.1 }
+[allocation]
+shares = { x = 0.75, a = 0.25 }
+"""
+    one = parse_portfolio(text, "test")
+    assert parse_portfolio(portfolio_text(one), "again") == one
+    more = with_added(one, {"strategy": [{"name": "c", "kind": "macd", "symbol": "EURUSD"}]})
+    assert without(more, "c") == one
+    assert np.isfinite(one.account.balance_ccy)
