@@ -17,8 +17,8 @@ from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns, iso_utc
 LONG_GAP_NS = 4 * NS_PER_DAY
 LOADERS = 2
 
-Warmup = tuple[Timeframe, int]
-"""A timeframe and how many of its bars come before the anchor of a period's first bar."""
+Warmup = tuple[Timeframe, Timeframe, int]
+"""A strategy's timeframe, that of an input, and how many of its bars come before its anchor."""
 
 
 def load_bars(
@@ -94,15 +94,16 @@ def _load_symbol(
 def _history_start(files: list[BarFile], from_ns: int, warmup: Sequence[Warmup]) -> int:
     """Return the open of the earliest bar that a warm-up needs.
 
-    A bar of n minutes holds at most n of M1, so this many are enough.
+    A bar of n minutes holds at most n of M1, so this many are enough. The oldest one may be cut
+    in its middle, and a further input's newest one may be open at the anchor.
     """
     times = np.concatenate([f.time_ns for f in files])
     if any(one.time_ns[-1] >= other.time_ns[0] for one, other in pairwise(files)):
         times.sort()
     start_ns = from_ns
-    for timeframe, bars in warmup:
-        anchor = int(np.searchsorted(times, anchor_ns(timeframe, from_ns)))
-        first = max(0, anchor - (bars + 1) * int(timeframe))
+    for primary, timeframe, bars in warmup:
+        anchor = int(np.searchsorted(times, anchor_ns(timeframe, anchor_ns(primary, from_ns))))
+        first = max(0, anchor - (bars + 2) * int(timeframe))
         if first < len(times):
             start_ns = min(start_ns, int(times[first]))
     return start_ns

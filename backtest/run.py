@@ -51,7 +51,7 @@ def prepare(
         strategies = make_strategies(compiled)
     except StrategyError as e:
         raise StrategyError(f"{portfolio}: {e}") from None
-    warmup = [(s.timeframe, s.warmup) for s in strategies]
+    warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
     symbols = [spec.name for spec in compiled.symbols]
     bars = load_bars(data_dir, symbols, from_ns, to_ns, warmup, source)
     return Prepared(compiled, bars, data_dir, from_ns, to_ns)

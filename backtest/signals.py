@@ -13,7 +13,15 @@ from engine.model.resample import resample
 from engine.model.server_clock import ServerClock
 from engine.model.signals import FLAT, HOLD
 from engine.model.times import NS_PER_MINUTE, Timeframe
-from strategies.base import Directions, Floats, Signals, Strategy
+from strategies.base import (
+    Columns,
+    Directions,
+    Floats,
+    Signals,
+    Strategy,
+    as_columns,
+    flat_signals,
+)
 from strategies.windows import evaluate_period, periods
 
 Integers = npt.NDArray[np.int64]
@@ -57,10 +65,9 @@ class SignalFeed(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A symbol's bars of one timeframe, the time each is closed, and its anchor periods."""
+    """A symbol's closed bars of one timeframe and its anchor periods."""
 
-    bars: Bars
-    close_ns: Integers
+    bars: Columns
     periods: list[tuple[int, int]]
 
 
@@ -70,31 +77,40 @@ def make_series(m1: Bars, timeframe: Timeframe, clock: ServerClock) -> Series:
     A higher bar is closed at the end of its cell: the core takes it at the first batch from then.
     """
     if not len(m1) or timeframe == Timeframe.M1:
-        close_ns = m1["time_ns"] + NS_PER_MINUTE
-        return Series(m1, close_ns, list(periods(m1, timeframe)))
+        columns = as_columns(m1, m1["time_ns"] + NS_PER_MINUTE)
+        return Series(columns, list(periods(columns.time_ns, timeframe)))
     first, last = int(m1["time_ns"][0]), int(m1["time_ns"][-1]) + NS_PER_MINUTE
     every_minute = np.arange(first, last + timeframe.ns + 1, NS_PER_MINUTE, dtype=np.int64)
     bars, close_ns = resample(m1, timeframe, clock, every_minute)
-    return Series(bars, close_ns, list(periods(bars, timeframe)))
+    columns = as_columns(bars, close_ns)
+    return Series(columns, list(periods(columns.time_ns, timeframe)))
 
 
 class SeriesStream:
     """The signals of one series' strategies in order; memory holds one anchor period of each.
 
     Signals of bars that close at or before `from_ns` are left out: they belong to the warm-up.
+    `others` are the further inputs of each strategy.
     """
 
-    def __init__(self, series: Series, strategies: Sequence[Strategy], from_ns: int) -> None:
+    def __init__(
+        self,
+        series: Series,
+        strategies: Sequence[Strategy],
+        others: Sequence[Sequence[Columns]],
+        from_ns: int,
+    ) -> None:
         self._series = series
         self._strategies = strategies
-        self._next = int(np.searchsorted(series.close_ns, from_ns, side="right"))
+        self._others = others
+        self._next = int(np.searchsorted(series.bars.close_ns, from_ns, side="right"))
         stops = [stop for _, stop in series.periods]
         self._period = int(np.searchsorted(stops, self._next, side="right"))
-        self._evaluated: list[Signals] = []
+        self._evaluated: list[Signals | None] = []
 
     def closings(self, until_ns: int) -> Integers:
         """Return the closings up to `until_ns` that were not written yet."""
-        close_ns = self._series.close_ns
+        close_ns = self._series.bars.close_ns
         return close_ns[self._next : np.searchsorted(close_ns, until_ns, side="right")]
 
     def write(self, out: Records) -> None:
@@ -103,25 +119,32 @@ class SeriesStream:
         A period's rows are written for all strategies before the next one's: they stay in cache.
         """
         n = len(self._strategies)
+        bars = self._series.bars
         end = self._next + len(out) // n
         at = 0
         while self._next < end:
             start, stop = self._series.periods[self._period]
             if not self._evaluated:
                 self._evaluated = [
-                    evaluate_period(s, self._series.bars, start, stop) for s in self._strategies
+                    evaluate_period(strategy, bars, start, stop, *others)
+                    for strategy, others in zip(self._strategies, self._others, strict=True)
                 ]
             last = min(end, stop)
-            for j, (strategy, signals) in enumerate(
-                zip(self._strategies, self._evaluated, strict=True)
-            ):
-                warming = start < strategy.warmup
-                pack(out[at + j :: n], *signals, self._next - start, last - start, warming)
+            for j, signals in enumerate(self._evaluated):
+                arrays = _arrays(signals, stop - start)
+                warming = signals is None
+                pack(out[at + j :: n], *arrays, self._next - start, last - start, warming)
             at += (last - self._next) * n
             self._next = last
             if last == stop:
                 self._period += 1
                 self._evaluated = []
+
+
+def _arrays(signals: Signals | None, n: int) -> tuple[Directions, Floats, Floats, Floats]:
+    direction, confidence, *distances = flat_signals(n) if signals is None else signals
+    stop, target = (d if isinstance(d, np.ndarray) else np.full(n, d) for d in distances)
+    return direction, confidence, stop, target
 
 
 @core_kernel

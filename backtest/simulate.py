@@ -53,7 +53,7 @@ def make_strategies(compiled: CompiledPortfolio) -> list[Strategy]:
     """
     specs = {spec.name: spec for spec in compiled.symbols}
     return [
-        create(s.kind, s.params, s.symbol, s.timeframe, specs[s.symbol].point, s.name)
+        create(s.kind, s.params, s.symbol, s.timeframe, specs[s.symbol].point, s.name, s.others)
         for s in compiled.strategies
     ]
 

@@ -66,13 +66,23 @@ class Stretches:
         grouped: dict[tuple[str, Timeframe], list[int]] = {}
         for m, strategy in enumerate(strategies):
             grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(m)
+        series = {
+            (symbol, timeframe): make_series(
+                self._bars[compiled.symbol_index[symbol]], timeframe, self._clock
+            )
+            for symbol, timeframe in {i[:2] for strategy in strategies for i in strategy.inputs}
+        }
         self._series = [
             SeriesStream(
-                make_series(self._bars[compiled.symbol_index[symbol]], timeframe, self._clock),
+                series[key],
                 [strategies[m] for m in members],
+                [
+                    [series[i.symbol, i.timeframe].bars for i in strategies[m].inputs[1:]]
+                    for m in members
+                ],
                 from_ns,
             )
-            for (symbol, timeframe), members in grouped.items()
+            for key, members in grouped.items()
         ]
         self._members = np.concatenate([np.array(m, np.int64) for m in grouped.values()])
         self._first_member = np.cumsum([0, *map(len, grouped.values())], dtype=np.int64)

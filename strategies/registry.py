@@ -5,7 +5,7 @@ Every mistake is a StrategyError of one line that says what is allowed.
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -113,8 +113,12 @@ def create(
     timeframe: Timeframe | str,
     point: float,
     name: str = "",
+    others: Sequence[str] = (),
 ) -> Strategy:
-    """Return a strategy of a kind with checked parameters; `point` is the symbol's price step."""
+    """Return a strategy of a kind with checked parameters; `point` is the symbol's price step.
+
+    `others` are the symbols that it reads beside its own, as many as its kind asks for.
+    """
     where = f"strategy {name!r} ({kind})" if name else kind
     if name and kind not in KINDS:
         raise StrategyError(
@@ -126,9 +130,31 @@ def create(
         checked = cls.params_type(**params)
     except ValueError as error:  # a contradiction, from __post_init__
         raise StrategyError(f"{where}: {error}") from None
-    return cls(
-        checked, symbol=symbol, timeframe=_timeframe(where, timeframe), point=point, name=name
-    )
+    _check_symbols(where, cls.n_symbols, symbol, others)
+    frame = _timeframe(where, timeframe)
+    # A kind that reads one symbol need not take `others`.
+    more = {"others": tuple(others)} if others else {}
+    made = cls(checked, symbol=symbol, timeframe=frame, point=point, name=name, **more)
+    _check_inputs(where, made)
+    return made
+
+
+def _check_symbols(where: str, n_symbols: int, symbol: str, others: Sequence[str]) -> None:
+    if len(others) != n_symbols - 1:
+        raise StrategyError(
+            f"{where}: others = {list(others)} must name {n_symbols - 1} more symbols"
+        )
+    if len({symbol, *others}) != n_symbols:
+        raise StrategyError(f"{where}: others = {list(others)} must differ from {symbol!r}")
+
+
+def _check_inputs(where: str, made: Strategy) -> None:
+    for other in made.inputs[1:]:
+        if other.timeframe < made.timeframe:
+            raise StrategyError(
+                f"{where}: reads {other.timeframe.name}, which is below its own timeframe "
+                f"{made.timeframe.name}"
+            )
 
 
 def _check(where: str, allowed: tuple[Parameter, ...], given: Mapping[str, Any]) -> None:

@@ -2,111 +2,160 @@
 
 The anchor is decided by the calendar alone (`engine.model.times.anchor_ns`), so a window so far,
 bar by bar (`Window`), and a whole anchor period in one call (`evaluate_period`) give the same
-bits, whenever a process was started. With fewer than `warmup` bars before the anchor a strategy
-is WARMING: FLAT for that entire period.
+bits, whenever a process was started. A further input has an anchor of its own: that of its
+timeframe at or before the first input's. Its window begins `warmup` bars before the first one
+that closes after that anchor, and ends with the last one closed by the first input's last bar.
+Where an input has fewer bars than that a strategy is WARMING for the entire period.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import StrategyError
 from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns
-from strategies.base import Signals, Strategy, flat_signals
+from strategies.base import Columns, Floats, Input, Signals, Strategy, Times
 from strategies.contract import check_signals
 
 WARMING = StrategySignal(0, 0.0, float("nan"), float("nan"), warming=True)
 
 
-def periods(bars: Bars, timeframe: Timeframe) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of every anchor period of the bars, in order."""
-    if not len(bars):
+def periods(time_ns: Times, timeframe: Timeframe) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of every anchor period of bars that open at `time_ns`, in order."""
+    if not len(time_ns):
         return
-    days = bars["time_ns"] // NS_PER_DAY  # every anchor is a UTC midnight
+    days = time_ns // NS_PER_DAY  # every anchor is a UTC midnight
     first_of_day = np.flatnonzero(np.diff(days)) + 1
-    start, anchor = 0, anchor_ns(timeframe, int(bars["time_ns"][0]))
+    start, anchor = 0, anchor_ns(timeframe, int(time_ns[0]))
     for index in first_of_day.tolist():
-        if (next_anchor := anchor_ns(timeframe, int(bars["time_ns"][index]))) != anchor:
+        if (next_anchor := anchor_ns(timeframe, int(time_ns[index]))) != anchor:
             yield start, index
             start, anchor = index, next_anchor
-    yield start, len(bars)
+    yield start, len(time_ns)
 
 
-def evaluate_period(strategy: Strategy, bars: Bars, start: int, stop: int) -> Signals:
-    """Return the checked signals of `bars[start:stop]`, an anchor period or its beginning."""
+def evaluate_period(
+    strategy: Strategy, bars: Columns, start: int, stop: int, *others: Columns
+) -> Signals | None:
+    """Return the checked signals of bars `start` to `stop`, an anchor period or its beginning.
+
+    None where the strategy is WARMING. `others` are the whole series of its further inputs.
+    """
     first = start - strategy.warmup
     if first < 0:
-        return flat_signals(stop - start)
-    return _evaluate(strategy, bars[first:stop]).part(strategy.warmup)
-
-
-def _evaluate(strategy: Strategy, window: Bars) -> Signals:
-    signals = strategy.evaluate(window)
-    if fault := check_signals(signals, len(window)):
+        return None
+    windows = [bars.part(first, stop)]
+    if others:
+        anchor = anchor_ns(strategy.timeframe, int(bars.time_ns[start]))
+        for need, other in zip(strategy.inputs[1:], others, strict=True):
+            first_other = _first_of_other(need, other.close_ns, anchor)
+            if first_other < 0:
+                return None
+            end = int(np.searchsorted(other.close_ns, bars.close_ns[stop - 1], side="right"))
+            windows.append(other.part(first_other, end))
+    signals = strategy.evaluate(*windows)
+    if fault := check_signals(signals, stop - first):
         raise StrategyError(f"strategy {strategy.name!r}: {fault}")
-    return signals
+    return signals.part(strategy.warmup)
+
+
+def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:
+    """Return where a further input's window begins; negative for too few bars.
+
+    Counted by closes: a bar that is open at the anchor may be unknown for hours.
+    """
+    own_anchor = anchor_ns(need.timeframe, anchor)
+    return int(np.searchsorted(close_ns, own_anchor, side="right")) - need.warmup
 
 
 class Window:
-    """The bars one strategy needs now: its warm-up and the anchor period so far.
+    """The bars one strategy needs now: of each input its warm-up and the anchor period so far.
 
     Memory is bounded: bars before that are dropped when the anchor moves.
     """
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
-        self._bars = np.empty(0, BAR_DTYPE)
-        self._n = 0  # bars in use
-        self._anchor_index = 0  # of the first bar at or after the anchor
+        self.inputs = strategy.inputs
+        self._series = [_Series() for _ in self.inputs]
+        self._anchor = -1
+        self._start = 0  # index of the first bar at or after the anchor
 
     def __len__(self) -> int:
-        return self._n
+        return self._series[0].n
 
-    @property
-    def warming(self) -> bool:
-        """Tell whether too few bars precede the anchor."""
-        return self._n == 0 or self._anchor_index < self.strategy.warmup
+    def append(self, bars: Columns, which: int = 0) -> None:
+        """Add closed bars of an input, later than all before.
 
-    def append(self, bars: Bars) -> None:
-        """Add closed bars, later than all before."""
-        if not len(bars):
-            return
-        if self._n and bars["time_ns"][0] <= self._bars["time_ns"][self._n - 1]:
-            raise ValueError("bars must be appended in order of time")
-        self._reserve(len(bars))
-        self._bars[self._n : self._n + len(bars)] = bars
-        self._n += len(bars)
-        self._move_anchor()
+        Those of the further inputs first: bars that close after the first input's are kept.
+        """
+        if bars.n:
+            self._series[which].append(bars)
+            if which == 0:
+                self._move_anchor(int(bars.time_ns[-1]))
 
     def evaluate(self) -> StrategySignal:
         """Return the checked signal of the newest bar."""
-        if self.warming:
+        n = self._series[0].n
+        if n == 0:
             return WARMING
-        first = self._anchor_index - self.strategy.warmup
-        signals = _evaluate(self.strategy, self._bars[first : self._n])
+        bars, *others = (series.columns() for series in self._series)
+        signals = evaluate_period(self.strategy, bars, self._start, n, *others)
+        if signals is None:
+            return WARMING
+        direction, confidence, stop, target = signals
         return StrategySignal(
-            int(signals.direction[-1]),
-            float(signals.confidence[-1]),
-            float(signals.stop_distance[-1]),
-            float(signals.target_distance[-1]),
+            int(direction[-1]), float(confidence[-1]), _newest(stop), _newest(target)
         )
 
-    def _reserve(self, n: int) -> None:
-        if self._n + n > len(self._bars):
-            grown = np.empty(max(2 * (self._n + n), 256), BAR_DTYPE)
-            grown[: self._n] = self._bars[: self._n]
-            self._bars = grown
-
-    def _move_anchor(self) -> None:
-        times = self._bars["time_ns"][: self._n]
-        anchor = anchor_ns(self.strategy.timeframe, int(times[-1]))
-        if times[self._anchor_index] >= anchor and self._anchor_index == 0:
+    def _move_anchor(self, newest_ns: int) -> None:
+        anchor = anchor_ns(self.strategy.timeframe, newest_ns)
+        if anchor == self._anchor:
             return
-        index = int(np.searchsorted(times, anchor))
-        drop = max(0, index - self.strategy.warmup)
-        if drop:
-            self._bars = self._bars[drop : self._n].copy()
-            self._n -= drop
-        self._anchor_index = index - drop
+        self._anchor = anchor
+        times = self._series[0].columns().time_ns
+        first = int(np.searchsorted(times, anchor)) - self.inputs[0].warmup
+        self._series[0].drop(first)
+        self._start = self.inputs[0].warmup + min(first, 0)
+        for need, other in zip(self.inputs[1:], self._series[1:], strict=True):
+            other.drop(_first_of_other(need, other.columns().close_ns, anchor))
+
+
+class _Series:
+    """Columns that grow."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._times = np.empty((2, 0), np.int64)
+        self._values = np.empty((6, 0))
+
+    def columns(self) -> Columns:
+        return Columns(*self._times[:, : self.n], *self._values[:, : self.n])
+
+    def append(self, bars: Columns) -> None:
+        if self.n and bars.time_ns[0] <= self._times[0, self.n - 1]:
+            raise ValueError("bars must be appended in order of time")
+        end = self.n + bars.n
+        if end > self._times.shape[1]:
+            self._move(0, max(2 * end, 256))
+        for row, column in zip((*self._times, *self._values), bars, strict=True):
+            row[self.n : end] = column
+        self.n = end
+
+    def drop(self, n: int) -> None:
+        """Forget the oldest `n` bars."""
+        if n > 0:
+            self._move(n, self.n - n)
+
+    def _move(self, first: int, capacity: int) -> None:
+        times, values = self._times[:, first : self.n], self._values[:, first : self.n]
+        self.n -= first
+        self._times = np.empty((2, capacity), np.int64)
+        self._values = np.empty((6, capacity))
+        self._times[:, : self.n] = times
+        self._values[:, : self.n] = values
+
+
+def _newest(distance: Floats | float) -> float:
+    return float(distance[-1] if isinstance(distance, np.ndarray) else distance)

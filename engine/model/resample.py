@@ -49,6 +49,14 @@ def resample(
     return out[:n_closed], batches_ns[closed_at[:n_closed]]
 
 
+def close_times(bars: Bars, timeframe: Timeframe, clock: ServerClock) -> Times:
+    """Return when bars of a timeframe count as closed, UTC: the ends of their cells."""
+    times = np.ascontiguousarray(bars["time_ns"])
+    if timeframe <= Timeframe.H1 or not len(times):
+        return times + timeframe.ns
+    return _cells(times, timeframe, clock)[1]
+
+
 class Resampler:
     """The same bars, made as M1 bars arrive: keeps the minutes of the open cell."""
 

@@ -16,7 +16,7 @@ from engine.child.serve import serve
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import StrategyError
 from engine.model.portfolio import Strategy as StrategySpec
-from engine.model.resample import Resampler
+from engine.model.resample import Resampler, close_times
 from engine.model.server_clock import ServerClock
 from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
@@ -35,12 +35,13 @@ from engine.runtime.host_protocol import (
     file_index,
     unpack_bars,
 )
+from strategies.base import Columns, as_columns
 from strategies.loader import load_file
 from strategies.registry import KINDS, create
 from strategies.windows import Window
 
 _Input = tuple[str, Timeframe]
-_Closed = dict[_Input, Bars]
+_Closed = dict[_Input, Columns]
 # What user code may raise without ending the host.
 _RAISED = (Exception, SystemExit)
 
@@ -86,8 +87,8 @@ class Evaluator:
                 raise StrategyError("; ".join(out.file_faults.values()))
             window = _window(spec, points)
             out.inputs[spec.name] = [
-                InputNeed(symbol, timeframe.name, window.strategy.warmup)
-                for symbol, timeframe in window.strategy.inputs
+                InputNeed(symbol, timeframe.name, warmup)
+                for symbol, timeframe, warmup in window.inputs
             ]
         except _RAISED as error:
             out.faults[spec.name] = _describe(error)
@@ -110,9 +111,10 @@ class Evaluator:
         names, self._fresh = self._fresh, []
         due = {}
         for name in names:
-            key = self._inputs(name)[0]
-            self._windows[name].append(bars[key][:-1])
-            due[name] = bars[key][-1:]
+            newest = self._take_others(name, bars)
+            n_before = max(newest.n - 1, 0)
+            self._windows[name].append(newest.part(0, n_before))
+            due[name] = newest.part(n_before, newest.n)
         return self._evaluate(due)
 
     def adopt(self, names: Sequence[str], batch_ns: int, missed: Mapping[str, Bars]) -> Evaluations:
@@ -122,27 +124,37 @@ class Evaluator:
         bars = self._resample(batch_ns, missed, inputs)
         self._resamplers = {key: self._resamplers[key] for key in inputs}
         for name, window in self._windows.items():
-            window.append(bars[self._inputs(name)[0]])
+            window.append(self._take_others(name, bars))
         return Evaluations()
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Take closed M1 bars; return the signals of the strategies whose bar has closed."""
         bars = self._resample(batch_ns, closed, self._resamplers)
-        new = {name: bars[self._inputs(name)[0]] for name in self._windows}
-        return self._evaluate({name: part for name, part in new.items() if len(part)})
+        new = {name: self._take_others(name, bars) for name in self._windows}
+        return self._evaluate({name: part for name, part in new.items() if part.n})
 
     def _inputs(self, name: str) -> tuple[_Input, ...]:
-        return self._windows[name].strategy.inputs
+        return tuple((need.symbol, need.timeframe) for need in self._windows[name].inputs)
+
+    def _take_others(self, name: str, bars: _Closed) -> Columns:
+        """Add the bars of the further inputs to a window; return those of the first one."""
+        first, *others = self._inputs(name)
+        for which, key in enumerate(others, 1):
+            self._windows[name].append(bars[key], which)
+        return bars[first]
 
     def _resample(
         self, batch_ns: int, closed: Mapping[str, Bars], inputs: Iterable[_Input]
     ) -> _Closed:
         none = np.empty(0, BAR_DTYPE)
-        return {
-            key: self._resamplers[key].update(batch_ns, closed.get(key[0], none)) for key in inputs
-        }
+        out = {}
+        for symbol, timeframe in inputs:
+            resampler = self._resamplers[symbol, timeframe]
+            bars = resampler.update(batch_ns, closed.get(symbol, none))
+            out[symbol, timeframe] = as_columns(bars, close_times(bars, timeframe, self._clock))
+        return out
 
-    def _evaluate(self, due: Mapping[str, Bars]) -> Evaluations:
+    def _evaluate(self, due: Mapping[str, Columns]) -> Evaluations:
         out = Evaluations()
         self._progress.start_request()
         for name, bars in due.items():
@@ -174,19 +186,20 @@ class Evaluator:
             os._exit(MEMORY_EXIT)
 
 
-def _take(window: Window, bars: Bars) -> Iterator[StrategySignal]:
-    for i in range(len(bars)):
-        window.append(bars[i : i + 1])
+def _take(window: Window, bars: Columns) -> Iterator[StrategySignal]:
+    for i in range(bars.n):
+        window.append(bars.part(i, i + 1))
         yield window.evaluate()
-    if not len(bars):  # a first start without history
+    if not bars.n:  # a first start without history
         yield window.evaluate()
 
 
 def _window(spec: StrategySpec, points: Mapping[str, float]) -> Window:
     if spec.symbol not in points:
         raise StrategyError(f"strategy {spec.name!r}: symbol {spec.symbol!r} is unknown")
+    point = points[spec.symbol]
     return Window(
-        create(spec.kind, spec.params, spec.symbol, spec.timeframe, points[spec.symbol], spec.name)
+        create(spec.kind, spec.params, spec.symbol, spec.timeframe, point, spec.name, spec.others)
     )
 
 
@@ -203,10 +216,11 @@ def warm() -> None:
     bars["time_ns"] = 3 * NS_PER_DAY + np.arange(len(bars)) * NS_PER_MINUTE
     for name in ("open", "high", "low", "close"):
         bars[name] = 1.0
-    for kind in KINDS:
-        window = Window(create(kind, {}, "", Timeframe.M1, 1e-5))
-        window.append(bars)
-        window.evaluate()
+    columns = as_columns(bars, bars["time_ns"] + NS_PER_MINUTE)
+    for kind, cls in KINDS.items():
+        others = [str(i) for i in range(cls.n_symbols - 1)]
+        strategy = create(kind, {}, "", Timeframe.M1, 1e-5, others=others)
+        strategy.evaluate(*[columns for _ in strategy.inputs])
     Resampler(Timeframe.M5, ServerClock("UTC")).update(int(bars["time_ns"][-1]), bars)
 
 

@@ -45,7 +45,7 @@ class Probe(Strategy):
         return 1
 
     def evaluate(self, bars):
-        direction = (1 - bars["time_ns"] // 60_000_000_000 % 2).astype(np.int8)
+        direction = (1 - bars.time_ns // 60_000_000_000 % 2).astype(np.int8)
         direction[: self.warmup] = 0
         return self.signals(direction, direction.astype(np.float64))
 '''

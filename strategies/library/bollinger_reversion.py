@@ -14,10 +14,9 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.model.bars import Bars
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import mean_std
 
 
@@ -42,9 +41,9 @@ class BollingerReversion(Strategy):
         period: int = self.params.period
         return period
 
-    def evaluate(self, bars: Bars) -> Signals:
+    def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare every close with its bands."""
-        close = column(bars, "close")
+        close = bars.close
         mean, std = mean_std(close, self.params.period)
         return self.signals(*_revert(close, mean, std, self.params.deviations, self.warmup))
 

@@ -16,10 +16,9 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.model.bars import Bars
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, LONG, SHORT
-from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import highest, lowest
 
 
@@ -47,13 +46,13 @@ class DonchianBreakout(Strategy):
         entry: int = self.params.entry
         return 2 * entry
 
-    def evaluate(self, bars: Bars) -> Signals:
+    def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Follow the breaks of the channels."""
         p: DonchianBreakoutParams = self.params
-        high, low = column(bars, "high"), column(bars, "low")
+        high, low = bars.high, bars.low
         entry_channel = highest(high, p.entry), lowest(low, p.entry)
         exit_channel = highest(high, p.exit), lowest(low, p.exit)
-        close = column(bars, "close")
+        close = bars.close
         return self.signals(*_follow(close, *entry_channel, *exit_channel, p.entry, self.warmup))
 
 

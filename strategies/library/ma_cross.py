@@ -14,10 +14,9 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from engine.model.bars import Bars
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import ema, ema_settle_bars, sma
 
 
@@ -48,9 +47,9 @@ class MaCross(Strategy):
         slow: int = self.params.slow
         return slow - 1 if self.params.average == "sma" else slow - 1 + ema_settle_bars(slow)
 
-    def evaluate(self, bars: Bars) -> Signals:
+    def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare the averages at every bar."""
-        close = column(bars, "close")
+        close = bars.close
         average = sma if self.params.average == "sma" else ema
         fast, slow = average(close, self.params.fast), average(close, self.params.slow)
         return self.signals(*_cross(close, fast, slow, self.warmup))

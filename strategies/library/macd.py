@@ -13,10 +13,9 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.model.bars import Bars
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import ema_settle_bars, macd
 
 
@@ -45,10 +44,10 @@ class Macd(Strategy):
         p: MacdParams = self.params
         return p.slow + p.signal - 2 + ema_settle_bars(p.slow) + ema_settle_bars(p.signal)
 
-    def evaluate(self, bars: Bars) -> Signals:
+    def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare the lines at every bar."""
         p: MacdParams = self.params
-        line, signal_line = macd(column(bars, "close"), p.fast, p.slow, p.signal)
+        line, signal_line = macd(bars.close, p.fast, p.slow, p.signal)
         return self.signals(*_compare(line, signal_line, self.warmup))
 
 

@@ -13,10 +13,9 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.model.bars import Bars
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, column
+from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import rsi, wilder_settle_bars
 
 _LEVEL = {"unit": "RSI"}
@@ -51,10 +50,10 @@ class RsiReversion(Strategy):
         period: int = self.params.period
         return period + 1 + wilder_settle_bars(period)
 
-    def evaluate(self, bars: Bars) -> Signals:
+    def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare the index with its levels at every bar."""
         p: RsiReversionParams = self.params
-        index = rsi(column(bars, "close"), p.period)
+        index = rsi(bars.close, p.period)
         return self.signals(*_revert(index, p.oversold, p.overbought, p.exit_level, self.warmup))
 
 

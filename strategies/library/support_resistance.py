@@ -21,10 +21,9 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from engine.model.bars import Bars
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Directions, Floats, Params, Signals, Strategy, ohlc
+from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import highest, lowest
 
 
@@ -53,10 +52,10 @@ class SupportResistance(Strategy):
         lookback: int = self.params.lookback
         return lookback
 
-    def evaluate(self, bars: Bars) -> Signals:
+    def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare every bar with the levels of the bars before it."""
         p: SupportResistanceParams = self.params
-        prices = ohlc(bars)
+        prices = np.stack((bars.open, bars.high, bars.low, bars.close))
         levels = highest(prices[1], p.lookback), lowest(prices[2], p.lookback)
         rule = _reject if p.mode == "reversion" else _break
         return self.signals(*rule(prices, *levels, p.zone_frac, self.warmup))

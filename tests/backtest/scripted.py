@@ -8,7 +8,7 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.times import NS_PER_MINUTE, Timeframe
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import parse_portfolio
-from strategies.base import Params, Signals, Strategy
+from strategies.base import Columns, Params, Signals, Strategy
 
 # Monday 2018-06-04 00:00 UTC: 03:00 on the server.
 MONDAY = 25_467_840
@@ -30,10 +30,9 @@ class Scripted(Strategy):
     def warmup(self) -> int:
         return self._warmup
 
-    def evaluate(self, bars: Bars) -> Signals:
+    def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         rows = [
-            self.script.get(int(t) // NS_PER_MINUTE, (FLAT, 0.0, None, None))
-            for t in bars["time_ns"]
+            self.script.get(int(t) // NS_PER_MINUTE, (FLAT, 0.0, None, None)) for t in bars.time_ns
         ]
 
         def column(i: int) -> np.ndarray:

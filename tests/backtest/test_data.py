@@ -78,11 +78,11 @@ def test_csv_times_are_utc_with_or_without_saying_so(tmp_path, stamp):
 def test_only_the_period_and_its_warm_up_are_read(tmp_path):
     """Bars before the anchor are as many as asked for; none opens at or after the end."""
     write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START - 2 * NS_PER_DAY, 5 * 1440)
-    bars = load(tmp_path, warmup=[(Timeframe.M1, 100)])
+    bars = load(tmp_path, warmup=[(Timeframe.M1, Timeframe.M1, 100)])
     assert bars["time_ns"][0] <= START - 100 * NS_PER_MINUTE
     assert bars["time_ns"][0] >= START - 102 * NS_PER_MINUTE
     assert bars["time_ns"][-1] == STOP - NS_PER_MINUTE
-    hours = load(tmp_path, warmup=[(Timeframe.M5, 10)])  # anchored at this Monday
+    hours = load(tmp_path, warmup=[(Timeframe.M5, Timeframe.M5, 10)])  # anchored at this Monday
     assert hours["time_ns"][0] <= START - 50 * NS_PER_MINUTE
 
 
@@ -90,7 +90,7 @@ def test_files_of_a_symbol_are_joined(tmp_path):
     """The warm-up of a year's first day lies in the file of the year before."""
     write(tmp_path, "EURUSD_M1_a_x.csv", rows(60, START - 60 * NS_PER_MINUTE))
     write(tmp_path, "EURUSD_M1_b_x.csv", rows(60))
-    bars = load(tmp_path, warmup=[(Timeframe.M1, 50)])
+    bars = load(tmp_path, warmup=[(Timeframe.M1, Timeframe.M1, 50)])
     assert (np.diff(bars["time_ns"]) == NS_PER_MINUTE).all()
     assert len(bars) >= 110
 
@@ -296,7 +296,7 @@ def test_real_years_join_and_pass(data_dir):
         ["USDJPY"],
         int(new_year),
         int(new_year) + 3 * NS_PER_DAY,
-        [(Timeframe.M1, 500)],
+        [(Timeframe.M1, Timeframe.M1, 500)],
         "histdata",
     )["USDJPY"]
     assert np.searchsorted(bars["time_ns"], new_year) >= 500

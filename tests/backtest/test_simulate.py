@@ -240,7 +240,7 @@ def real(data_dir):
     strategies = make_strategies(compiled)
     start = (DAYS - 86) * NS_PER_DAY + 5 * 60 * NS_PER_MINUTE
     stop = start + 13 * NS_PER_DAY + 17 * NS_PER_MINUTE
-    warmup = [(s.timeframe, s.warmup) for s in strategies]
+    warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
     symbols = [s.name for s in compiled.symbols]
     bars = load_bars(data_dir, symbols, start, stop, warmup, "histdata")
     return compiled, bars, start, stop

@@ -19,6 +19,7 @@ from engine.runtime.settings import load_settings
 from pmpro_tui.cli import tui
 from pmpro_tui.cli.main import build_app
 from strategies import registry
+from strategies.base import as_columns
 from strategies.loader import load_file
 from strategies.windows import evaluate_period
 from tests.docs.pages import DECISIONS, PAGES, REPO, anchor, blocks, code_spans, headings, prose
@@ -181,5 +182,6 @@ def test_the_strategy_example_works(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     rng = np.random.default_rng(1)
     for name in ("open", "high", "low", "close"):
         bars[name] = 1.1 + rng.normal(0, 1e-4, len(bars)).cumsum()
-    signals = evaluate_period(strategy, bars, 300, 600)
+    columns = as_columns(bars, bars["time_ns"] + NS_PER_MINUTE)
+    signals = evaluate_period(strategy, columns, 300, 600)
     assert set(np.unique(signals.direction)) == {-1, 1}

@@ -39,7 +39,7 @@ class Scripted(Strategy):
         while Path(os.environ.get(HANG, "/nowhere")).exists():
             time.sleep(0.005)
         plan = DIRECTIONS[[int(digit) for digit in np.base_repr(self.params.plan, 4)[1:]]]
-        place = bars["time_ns"] // 60_000_000_000 - self.params.start_minute
+        place = bars.time_ns // 60_000_000_000 - self.params.start_minute
         direction = np.where(place < 0, 0, plan[np.clip(place, 0, len(plan) - 1)]).astype(np.int8)
         direction[:1] = 0
         return self.signals(direction, np.where(direction == 0, 0.0, 1.0))

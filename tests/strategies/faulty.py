@@ -26,9 +26,9 @@ class Fine(Strategy):
     warmup = 3
 
     def evaluate(self, bars):
-        n = len(bars)
+        n = bars.n
         time.sleep(self.params.slow_s)
-        if bars["time_ns"][-1] // 60_000_000_000 >= self.params.from_minute:
+        if bars.time_ns[-1] // 60_000_000_000 >= self.params.from_minute:
             return self.wrong(n)
         return self.right(n)
 

@@ -5,7 +5,8 @@ from datetime import datetime
 import numpy as np
 
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, from_datetime
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe, from_datetime
+from strategies.base import Columns, as_columns
 
 POINT = 1e-5
 
@@ -32,6 +33,11 @@ def bars_at(times_ns, seed: int = 0) -> Bars:
     bars["volume"] = np.where(rng.random(n) < 0.05, np.nan, rng.random(n) * 9)
     bars["spread"] = np.where(rng.random(n) < 0.05, np.nan, rng.integers(1, 20, n) / 1e5)
     return bars
+
+
+def columns_of(bars: Bars, timeframe: Timeframe = Timeframe.M1) -> Columns:
+    """Return bars as columns, each closed its length after its open."""
+    return as_columns(bars, bars["time_ns"] + timeframe.ns)
 
 
 def random_bars(rng: np.random.Generator, start_ns: int, n: int) -> Bars:

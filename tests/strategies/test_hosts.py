@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from engine.model.portfolio import Strategy
-from engine.model.resample import resample
+from engine.model.resample import close_times, resample
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE
 from engine.runtime.hosts import StrategyHosts
 from engine.runtime.hosts_in_process import InProcessHosts
+from strategies.base import as_columns, flat_signals
 from strategies.registry import create
 from strategies.variants import variants
 from strategies.windows import evaluate_period, periods
@@ -145,12 +146,14 @@ def test_live_signals_are_the_backtests_at_the_same_batches():
     for spec in specs:
         strategy = create(spec.kind, spec.params, spec.symbol, spec.timeframe, POINT)
         whole, due = resample(bars[spec.symbol], strategy.timeframe, clock, batches)
+        columns = as_columns(whole, close_times(whole, strategy.timeframe, clock))
         expected = []
-        for first, last in periods(whole, strategy.timeframe):
-            signals = evaluate_period(strategy, whole, first, last)
-            rows = zip(due[first:last].tolist(), *signals, strict=True)
-            warming = first < strategy.warmup
-            expected += [(t, *map(repr, map(float, row)), warming) for t, *row in rows]
+        for first, last in periods(columns.time_ns, strategy.timeframe):
+            signals = evaluate_period(strategy, columns, first, last)
+            direction, confidence, *distances = signals or flat_signals(last - first)
+            for t, *row in zip(due[first:last].tolist(), direction, confidence, strict=True):
+                values = map(repr, map(float, (*row, *distances)))
+                expected.append((t, *values, signals is None))
         assert live[spec.name] == [row for row in expected if row[0] > live_from]
         assert live[spec.name]
 

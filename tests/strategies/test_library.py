@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
 from engine.model.times import NS_PER_MINUTE, Timeframe
 from strategies import indicators
+from strategies.base import Columns
+from strategies.contract import check_signals
 from strategies.registry import KINDS, create
 from strategies.variants import variants
-from tests.strategies.series import POINT, bars_at, random_bars, utc
+from tests.strategies.series import POINT, bars_at, columns_of, random_bars, utc
 
 ALL = [(kind, params) for kind in KINDS for params in variants(kind, 20)]
 RECURSIVE = {"rsi_reversion", "macd"}
@@ -26,7 +28,8 @@ def made(kind, params=None):
 
 def bits(signals, start=0, stop=None):
     """Return the bytes of all four arrays."""
-    return [np.ascontiguousarray(array[start:stop]).tobytes() for array in signals]
+    part = signals.part(start, stop)
+    return [np.ascontiguousarray(values).tobytes() for values in part]
 
 
 def priced(closes):
@@ -45,10 +48,11 @@ def priced(closes):
 def test_later_bars_change_no_bit(which, seed, cut):
     """Prefix invariance: a bar's output depends on nothing after it, to the last bit."""
     strategy = made(*which)
-    bars = random_bars(np.random.default_rng(seed), START, 3000)
-    cut = cut % len(bars) + 1
+    bars = columns_of(random_bars(np.random.default_rng(seed), START, 3000))
+    cut = cut % bars.n + 1
     whole = strategy.evaluate(bars)
-    assert bits(whole, 0, cut) == bits(strategy.evaluate(bars[:cut].copy()))
+    prefix = Columns(*(column[:cut].copy() for column in bars))
+    assert bits(whole, 0, cut) == bits(strategy.evaluate(prefix))
     assert bits(whole) == bits(strategy.evaluate(bars))
 
 
@@ -58,10 +62,10 @@ def test_earlier_bars_change_nothing_beyond_the_warmup(which, seed, start):
     """Windows: bits equal for the non-recursive kinds; a settled seed decides nothing else."""
     kind, params = which
     strategy = made(kind, params)
-    bars = random_bars(np.random.default_rng(seed), START, 3500)
+    bars = columns_of(random_bars(np.random.default_rng(seed), START, 3500))
     warmup = strategy.warmup
     whole = strategy.evaluate(bars)
-    later = strategy.evaluate(bars[start:])
+    later = strategy.evaluate(bars.part(start, bars.n))
     if kind in RECURSIVE or params.get("average") == "ema":
         mine, theirs = whole.direction[start + warmup :], later.direction[warmup:]
         assert np.mean(mine != theirs) < 0.01
@@ -76,10 +80,10 @@ def test_earlier_bars_change_nothing_beyond_the_warmup(which, seed, start):
 def test_the_warmup_is_flat_and_no_longer_than_needed_for_a_value(kind, params):
     """Before the warm-up nothing is said; short and empty windows are no error."""
     strategy = made(kind, params)
-    bars = random_bars(np.random.default_rng(1), START, 4000)
-    for n in (0, 1, 2, strategy.warmup, strategy.warmup + 1, len(bars)):
-        signals = strategy.evaluate(bars[:n])
-        assert all(len(array) == n for array in signals)
+    bars = columns_of(random_bars(np.random.default_rng(1), START, 4000))
+    for n in (0, 1, 2, strategy.warmup, strategy.warmup + 1, bars.n):
+        signals = strategy.evaluate(bars.part(0, n))
+        assert check_signals(signals, n) == ""
         assert not signals.direction[: strategy.warmup].any()
         assert not signals.confidence[: strategy.warmup].any()
 
@@ -88,15 +92,16 @@ def test_the_warmup_is_flat_and_no_longer_than_needed_for_a_value(kind, params):
 def test_every_kind_says_all_it_can_say(kind):
     """Each kind goes long and short with varied confidence; distances are the parameters'."""
     strategy = made(kind, {"stop_points": 150.0, "target_points": 0.0})
-    signals = strategy.evaluate(random_bars(np.random.default_rng(2), START, 6000))
+    bars = columns_of(random_bars(np.random.default_rng(2), START, 6000))
+    signals = strategy.evaluate(bars)
     said = set(np.unique(signals.direction[strategy.warmup :]).tolist())
     assert {LONG, SHORT} <= said
     assert said & {FLAT, HOLD} or kind in TREND
     active = np.abs(signals.direction) == 1
     assert signals.confidence[active].min() >= 0.5
     assert len(np.unique(signals.confidence[active])) > 10
-    assert signals.stop_distance[-1] == 150 * POINT
-    assert np.isnan(signals.target_distance[-1])
+    assert signals.stop_distance == 150 * POINT
+    assert np.isnan(signals.target_distance)
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,7 +150,7 @@ def test_flat_prices_hold_what_was():
     bars = priced(np.concatenate([1.1 + np.arange(200) * 1e-4, np.full(300, 1.12)]))
     for kind in ("ma_cross",):
         strategy = made(kind, {"fast": 7, "slow": 61})
-        signals = strategy.evaluate(bars)
+        signals = strategy.evaluate(columns_of(bars))
         assert signals.direction[199] == LONG
         assert np.all(signals.direction[-100:] == HOLD)
 
@@ -156,7 +161,7 @@ def test_reversion_buys_the_fall_and_leaves_at_the_middle():
     closes = np.concatenate([quiet, quiet[-1] - np.arange(1, 15) * 1e-4])
     closes = np.concatenate([closes, closes[-1] + np.arange(1, 40) * 1e-5 * 4])
     for kind, params in (("rsi_reversion", {"period": 7}), ("bollinger_reversion", {})):
-        signals = made(kind, params).evaluate(priced(closes))
+        signals = made(kind, params).evaluate(columns_of(priced(closes)))
         fall, rise = signals.direction[300:314], signals.direction[314:].tolist()
         assert LONG in fall
         assert SHORT not in fall
@@ -168,13 +173,15 @@ def test_breakouts_follow_a_new_extreme_and_end():
     """Donchian and the breakout of levels: LONG at a new high; Donchian ends when it is old."""
     quiet = 1.1 + 1e-4 * np.sin(np.arange(300))
     closes = np.concatenate([quiet, [1.1010, 1.1011, 1.1012], np.full(80, 1.1012)])
-    donchian = made("donchian_breakout", {"entry": 20, "exit": 5}).evaluate(priced(closes))
+    donchian = made("donchian_breakout", {"entry": 20, "exit": 5}).evaluate(
+        columns_of(priced(closes))
+    )
     assert donchian.direction[299] != LONG
     assert donchian.direction[300] == LONG
     assert donchian.confidence[300] == 1.0
     assert donchian.direction[-1] == FLAT
     levels = made("support_resistance", {"mode": "breakout", "lookback": 60})
-    assert levels.evaluate(priced(closes)).direction[300] == LONG
+    assert levels.evaluate(columns_of(priced(closes))).direction[300] == LONG
 
 
 def test_a_rejected_level_is_traded_away_from():
@@ -187,7 +194,7 @@ def test_a_rejected_level_is_traded_away_from():
     touched["time_ns"][399] += NS_PER_MINUTE
     touched["low"][399], touched["open"][399], touched["close"][399] = low, low + 1e-5, low + 5e-5
     touched["high"][399] = low + 6e-5
-    assert strategy.evaluate(touched).direction[399] == LONG
+    assert strategy.evaluate(columns_of(touched)).direction[399] == LONG
     touched["low"][399], touched["open"][399] = high - 6e-5, high - 1e-5
     touched["close"][399], touched["high"][399] = high - 5e-5, high
-    assert strategy.evaluate(touched).direction[399] == SHORT
+    assert strategy.evaluate(columns_of(touched)).direction[399] == SHORT

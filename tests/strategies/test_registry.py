@@ -13,7 +13,7 @@ from strategies.loader import load_file
 from strategies.registry import KINDS, create, parameters
 from strategies.variants import variants
 from strategies.windows import evaluate_period
-from tests.strategies.series import bars_at, utc
+from tests.strategies.series import bars_at, columns_of, utc
 
 MANUAL = Path(__file__).resolve().parents[2] / "docs" / "STRATEGY_DEVELOPMENT.md"
 
@@ -57,7 +57,7 @@ def test_an_unknown_timeframe_lists_the_known_ones():
 def test_whole_numbers_pass_for_fractional_parameters():
     """`stop_points = 150` in a file is 150.0."""
     strategy = create("macd", {"stop_points": 150}, "EURUSD", Timeframe.M5, 1e-5)
-    assert strategy.inputs == (("EURUSD", Timeframe.M5),)
+    assert strategy.inputs == (("EURUSD", Timeframe.M5, strategy.warmup),)
     assert strategy.params.stop_points == 150
 
 
@@ -101,7 +101,7 @@ def test_the_manuals_example_works(tmp_path):
     path.write_text(source[1])
     try:
         (kind,) = load_file(path)
-        bars = bars_at(utc("2018-03-05 00:00") + np.arange(2000) * NS_PER_MINUTE)
+        bars = columns_of(bars_at(utc("2018-03-05 00:00") + np.arange(2000) * NS_PER_MINUTE))
         signals = evaluate_period(create(kind, {}, "EURUSD", "M1", 1e-5), bars, 1440, 2000)
         assert {-1, 1} == set(signals.direction.tolist())
     finally:

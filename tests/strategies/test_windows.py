@@ -16,26 +16,29 @@ from strategies.contract import check_signals
 from strategies.registry import KINDS, create
 from strategies.variants import variants
 from strategies.windows import WARMING, Window, evaluate_period, periods
-from tests.strategies.series import POINT, bars_at, random_bars, utc
+from tests.strategies.series import POINT, bars_at, columns_of, random_bars, utc
 
 ALL = [(kind, params) for kind in KINDS for params in variants(kind, 20)]
 
 
 def by_period(strategy, bars):
     """Return the signals of all bars, as the backtest evaluates them."""
-    parts = [
-        evaluate_period(strategy, bars, *period) for period in periods(bars, strategy.timeframe)
-    ]
+    series = columns_of(bars, strategy.timeframe)
+    parts = []
+    for start, stop in periods(series.time_ns, strategy.timeframe):
+        signals = evaluate_period(strategy, series, start, stop) or flat_signals(stop - start)
+        parts.append([np.broadcast_to(values, stop - start) for values in signals])
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def bar_by_bar(strategy, bars, first):
     """Return the signals of the bars from `first`, as a process started there sees them."""
     window = Window(strategy)
-    window.append(bars[:first])
+    series = columns_of(bars, strategy.timeframe)
+    window.append(series.part(0, first))
     out = []
     for i in range(first, len(bars)):
-        window.append(bars[i : i + 1])
+        window.append(series.part(i, i + 1))
         out.append(window.evaluate())
     return out
 
@@ -110,7 +113,7 @@ def test_periods_are_split_at_anchors_alone(timeframe):
         + np.cumsum(np.random.default_rng(3).integers(1, 600, 3000)) * NS_PER_MINUTE
     )
     bars = bars_at(times)
-    parts = list(periods(bars, timeframe))
+    parts = list(periods(times, timeframe))
     assert [a for a, _ in parts] == [0] + [b for _, b in parts[:-1]]
     assert parts[-1][1] == len(bars)
     anchors = [{anchor_ns(timeframe, int(t)) for t in times[a:b]} for a, b in parts]
@@ -126,19 +129,19 @@ def test_memory_is_bounded_over_a_month():
     most = 0
     for day in range(30):
         for part in np.split(bars[day * 1440 : (day + 1) * 1440], 6):
-            window.append(part)
+            window.append(columns_of(part))
             most = max(most, len(window))
     assert most <= strategy.warmup + 1440
-    assert len(window._bars) <= 4 * (strategy.warmup + 1440)
+    assert window._series[0]._times.shape[1] <= 4 * (strategy.warmup + 1440)
 
 
 def test_bars_out_of_order_are_refused():
     """A window never goes back in time."""
     window = Window(create("macd", {}, "EURUSD", Timeframe.M1, POINT))
-    bars = bars_at(np.arange(10) * NS_PER_MINUTE)
+    bars = columns_of(bars_at(np.arange(10) * NS_PER_MINUTE))
     window.append(bars)
     with pytest.raises(ValueError, match="order"):
-        window.append(bars[-1:])
+        window.append(bars.part(9, 10))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +155,8 @@ def test_bars_out_of_order_are_refused():
         ({"confidence": [0.0] * 5}, "not list"),
         ({"stop_distance": np.zeros(5)}, "stop_distance must be above 0"),
         ({"target_distance": np.full(5, np.inf)}, "target_distance must be above 0"),
+        ({"stop_distance": 0.0}, "stop_distance must be above 0, or NaN for none: it is 0"),
+        ({"target_distance": 1}, "target_distance must be an array of float64, not int"),
     ],
 )
 def test_the_output_contract_names_what_is_wrong(change, words):
@@ -167,7 +172,7 @@ def test_the_output_contract_names_what_is_wrong(change, words):
     assert not check_signals(flat_signals(5), 5)
     strategy = Faulty(KINDS["macd"].params_type(), symbol="", timeframe=Timeframe.M1, point=POINT)
     with pytest.raises(StrategyError, match=f"strategy 'macd': .*{words}"):
-        evaluate_period(strategy, bars_at(np.arange(5) * NS_PER_MINUTE), 0, 5)
+        evaluate_period(strategy, columns_of(bars_at(np.arange(5) * NS_PER_MINUTE)), 0, 5)
 
 
 def real_week(data_dir):
