@@ -40,11 +40,12 @@ from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
 from engine.runtime.missed import split_missed, unpack
 from engine.runtime.publisher import Publisher, View
+from engine.runtime.reloads import Reloads
 from engine.runtime.restart import book_numbers, reconcile, restore
 from engine.runtime.running_portfolio import read_running, write_running
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
-from engine.runtime.strategy_files import strategy_files
+from engine.runtime.strategy_files import FileWatch, strategy_files
 from engine.runtime.trader import Trader
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
@@ -84,6 +85,7 @@ class Engine:
         self._gateway: Gateway | None = None
         self._hosts: StrategyHosts | None = None
         self._changes: Changes | None = None
+        self._files_watch: FileWatch | None = None
         self._journal: Journal | None = None
         self._state: StateDir | None = None
         self._control: ControlServer | None = None
@@ -154,6 +156,7 @@ class Engine:
                 ),
             ),
         )
+        self._watch_files(self._hosts)
         self._trader = trader
         self._publisher.ready(account, trader)
         self._step("trading")
@@ -177,7 +180,7 @@ class Engine:
         self._publisher.state = "STOPPING"
         if self._trader is not None:
             self._finish(self._trader)
-        for part in (self._control, self._hosts, self._gateway):
+        for part in (self._files_watch, self._control, self._hosts, self._gateway):
             if part is not None:
                 part.close()
         if self._database is not None:
@@ -285,6 +288,11 @@ class Engine:
         trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})
         trader.save()
         gateway.watch([spec.name for spec in compiled.symbols], since_ns)
+
+    def _watch_files(self, hosts: StrategyHosts) -> None:
+        reloads = Reloads(hosts, self._inbox, self.events, lambda: self._trader)
+        self._files_watch = FileWatch(self.settings.strategies_path, hosts.files, reloads.take)
+        self._files_watch.start()
 
     def _fetch_bars(self, needed: Mapping[str, int], before_ns: int) -> dict[str, Bars]:
         """Return closed bars for strategies that are added; any thread."""

@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 class Prepared(NamedTuple):
     """Hosts that are ready to take the place of others; `fresh` strategies are made anew in them.
 
-    `faults` of strategies and `file_faults` are reasons to `discard` it.
+    `faults` of strategies are reasons to `discard` it.
     """
 
     version: int
@@ -46,7 +46,6 @@ class Prepared(NamedTuple):
     built: Mapping[int, Built]
     inputs: Inputs
     faults: dict[str, str]
-    file_faults: dict[str, str]
 
 
 class Hosts(Protocol):
@@ -137,7 +136,10 @@ class StrategyHosts:
         self.quarantined: dict[str, str] = {}
         self._specs = {spec.name: spec for spec in strategies}
         self._points = dict(points)
-        self._files = {str(path): path.read_bytes() for path in files}
+        self.files = {str(path): path.read_bytes() for path in files}
+        """Users' files as they are in the hosts, content by path."""
+        self.kinds: dict[str, list[str]] = {}
+        """The kinds that they define."""
         self._deadline_s = deadline_s
         self._recovery_s = recovery_s
         self._log_dir = log_dir
@@ -194,6 +196,9 @@ class StrategyHosts:
             raise StrategyError(f"a strategy host does not start: see {self._log_dir / LOG_NAME}")
         shard.worker = built.worker
         self._inputs = {**self._inputs, **built.found.inputs}
+        self.kinds = built.found.kinds
+        for file in built.found.file_faults:  # who watches the files will tell
+            self.files.pop(file, None)
         for name, reason in built.found.faults.items():
             self._quarantine(shard, name, reason, out)
 
@@ -322,6 +327,11 @@ class StrategyHosts:
 
     # ---- parts
 
+    @property
+    def strategies(self) -> list[Strategy]:
+        """The strategies there are, those in quarantine too."""
+        return list(self._specs.values())
+
     @staticmethod
     def _drop_worker(shard: _Shard) -> None:
         if shard.worker is not None:
@@ -330,7 +340,7 @@ class StrategyHosts:
 
     def _plan(self, names: Sequence[str], *, fed: bool = False) -> Plan:
         specs = [self._specs[name] for name in names]
-        return Plan(specs, self._points, self._files, self._history_of if fed else None)
+        return Plan(specs, self._points, self.files, self._history_of if fed else None)
 
     def _everything(self) -> Plan:
         return self._plan([name for shard in self._shards for name in shard.names], fed=True)
@@ -365,7 +375,7 @@ class StrategyHosts:
         plan = Plan(
             (),
             self._points if points is None else dict(points),
-            self._files if files is None else dict(files),
+            self.files if files is None else dict(files),
             self._history_of,
         )
         building = {
@@ -384,7 +394,6 @@ class StrategyHosts:
             built=built,
             inputs={n: needs for b in built.values() for n, needs in b.found.inputs.items()},
             faults={n: fault for b in built.values() for n, fault in b.found.faults.items()},
-            file_faults={f: why for b in built.values() for f, why in b.found.file_faults.items()},
         )
         for name in fresh - prepared.inputs.keys():
             prepared.faults.setdefault(name, f"its host does not start: see {LOG_NAME}")
@@ -414,7 +423,7 @@ class StrategyHosts:
         self._version += 1
         kept = {spec.name for spec in prepared.strategies}
         self._specs = {spec.name: spec for spec in prepared.strategies}
-        self._points, self._files = dict(prepared.points), dict(prepared.files)
+        self._points, self.files = dict(prepared.points), dict(prepared.files)
         self._catch_up(prepared.inputs)
         inputs = {**self._inputs, **prepared.inputs}
         self._inputs = {name: needs for name, needs in inputs.items() if name in kept}

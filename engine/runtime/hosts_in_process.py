@@ -82,7 +82,6 @@ class InProcessHosts:
             built={},
             inputs={},
             faults={},
-            file_faults={},
         )
 
     def fits(self, prepared: Prepared) -> bool:
