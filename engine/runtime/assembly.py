@@ -13,7 +13,7 @@ from engine.model.portfolio import Account
 from engine.model.symbols import SymbolSpec
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio
-from engine.runtime.hosts import Hosts
+from engine.runtime.host_contract import Hosts
 from engine.terminal.gateway import Gateway
 from engine.terminal.simulated.config import (
     AccountConfig,

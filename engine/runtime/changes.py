@@ -21,7 +21,7 @@ from engine.portfolio.edit import members_of, with_added, without
 from engine.runtime.assembly import points
 from engine.runtime.batch_rows import add_portfolio_rows
 from engine.runtime.events import EventLog
-from engine.runtime.hosts import Hosts, Prepared
+from engine.runtime.host_contract import Hosts, Prepared
 from engine.runtime.restart import book_numbers
 from engine.runtime.trader import Trader, names_of
 

@@ -10,12 +10,12 @@ from engine.model.errors import Refused
 from engine.model.reasons import ExitReason
 from engine.model.snapshot import Command, Reply
 from engine.runtime.changes import Addition, close_for_removal
-from engine.runtime.hosts import Prepared
+from engine.runtime.host_contract import Prepared
 from engine.runtime.inbox import Inbox
 
 if TYPE_CHECKING:
     from engine.runtime.changes import Changes
-    from engine.runtime.hosts import Hosts
+    from engine.runtime.host_contract import Hosts
     from engine.runtime.trader import Trader
 
 REPLY_WAIT_S = 3.0

@@ -74,8 +74,7 @@ class Builder:
         left = {spec.name: spec for spec in plan.strategies}
         bad_files: dict[str, str] = {}
         n_deaths = 0
-        while not self._closed and n_deaths < MAX_DEATHS:
-            worker = self._start()
+        while n_deaths < MAX_DEATHS and (worker := self._start()) is not None:
             try:
                 rest = plan._replace(strategies=list(left.values()))
                 self._make_ready(worker, rest, bad_files, found)
@@ -88,7 +87,8 @@ class Builder:
                     bad_files[lost.file] = f"strategy file {lost.file}: {lost}"
                 else:
                     n_deaths += 1
-                _log.error("strategy_host_failed", error=str(lost), culprit=lost.culprit)
+                if not self._closed:
+                    _log.error("strategy_host_failed", error=str(lost), culprit=lost.culprit)
             else:
                 return Built(worker, found)
             finally:
@@ -103,8 +103,10 @@ class Builder:
             for worker in self._making:
                 worker.child.kill()
 
-    def _start(self) -> Worker:
+    def _start(self) -> Worker | None:
         with self._lock:
+            if self._closed:
+                return None
             self._n_workers += 1
             worker = Worker(self._n_workers, self._log_dir, self._memory_max_mb)
             self._making.add(worker)

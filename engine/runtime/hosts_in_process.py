@@ -7,9 +7,9 @@ import msgspec
 
 from engine.model.bars import Bars
 from engine.model.portfolio import Strategy
+from engine.runtime.host_contract import Prepared
 from engine.runtime.host_history import History, m1_bars_kept, m1_bars_needed
 from engine.runtime.host_protocol import Evaluations, InputNeed, Load, Progress
-from engine.runtime.hosts import Prepared
 from engine.runtime.strategy_host import Evaluator
 
 

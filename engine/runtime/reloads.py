@@ -11,7 +11,8 @@ from pathlib import Path
 
 from engine.model.errors import Refused
 from engine.runtime.events import EventLog
-from engine.runtime.hosts import Prepared, StrategyHosts
+from engine.runtime.host_contract import Prepared
+from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
 from engine.runtime.trader import Trader
 

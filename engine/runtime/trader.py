@@ -34,8 +34,8 @@ from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
+from engine.runtime.host_contract import Hosts
 from engine.runtime.host_protocol import Evaluations
-from engine.runtime.hosts import Hosts
 from engine.runtime.intents import Intents
 from engine.runtime.positions import Positions
 from engine.runtime.recorder import Recorder

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.runtime.settings import Settings
 
 STOP_WAIT_S = 60.0
+ANSWER_WAIT_S = 6.0
 
 Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
 Rebase = Annotated[
@@ -179,18 +180,23 @@ def _settings(config: Path | None, mode: str | None) -> "Settings":
 
 
 @contextmanager
-def connected_engine(config: Path | None, mode: str | None) -> Iterator["ControlClient"]:
+def connected_engine(
+    config: Path | None, mode: str | None, *, timeout_s: float = ANSWER_WAIT_S
+) -> Iterator["ControlClient"]:
     """Connect to the engine that the configuration means, for as long as the block runs."""
-    with _connected(_settings(config, mode)) as client:
+    with _connected(_settings(config, mode), timeout_s) as client:
         yield client
 
 
 @contextmanager
-def _connected(settings: "Settings") -> Iterator["ControlClient"]:
+def _connected(settings: "Settings", timeout_s: float = ANSWER_WAIT_S) -> Iterator["ControlClient"]:
     from engine.control.client import ControlClient
 
     client = ControlClient(
-        settings.socket_path, mode=settings.mode, account=settings.terminal.login
+        settings.socket_path,
+        mode=settings.mode,
+        account=settings.terminal.login,
+        timeout_s=timeout_s,
     )
     try:
         yield client

@@ -10,6 +10,9 @@ from engine.model.errors import UserError
 from pmpro_tui.cli.operate import ask, connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, Yes
 
+# A host is started and fed before the engine answers.
+START_WAIT_S = 60.0
+
 app = typer.Typer(no_args_is_help=True)
 
 What = Annotated[
@@ -65,7 +68,7 @@ def add(
             raise UserError(f"strategy {what!r} needs --kind and --symbol, or name a FILE.toml")
         tables = _tables(what, kind, symbol, timeframe, param or [])
         _add_rest(tables, other or [], book, share, risk_frac, lots)
-    with connected_engine(config, mode) as client:
+    with connected_engine(config, mode, timeout_s=START_WAIT_S) as client:
         snapshot = newest_snapshot(client)
         if snapshot.mode == "live":
             names = ", ".join(s.get("name", "?") for s in tables.get("strategy", []))
