@@ -2,61 +2,40 @@
 
 Prices are bid. A batch T is every minute at which a bar opens or closes. Orders decided at T fill
 at T's quote (the open of the bar that opens at T); stops and targets are matched inside that bar.
-The order of events is docs/SEMANTICS.md §1.
+The order of events is docs/SEMANTICS.md §1. Work is done where something may have changed: a
+signal, a bar that may touch a level, a slot that wants in or out.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from engine.decision.account import mark, roll_day, set_quote, update_conversions
-from engine.decision.batch import begin_batch, choose_entries, decide_exits
+from backtest.signals import SignalFeed
+from backtest.stretches import Market
+from engine.decision.account import mark, set_quote, update_conversions
+from engine.decision.batch import (
+    begin_batch,
+    choose_entries,
+    decide_exits,
+    end_batch,
+    end_signals,
+    touches_level,
+)
 from engine.decision.entries import apply_open, opening_commission_ccy
 from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
 from engine.decision.money import round_price
-from engine.decision.signals import repeat_signal, take_signal
-from engine.decision.state import Core, Records
+from engine.decision.shadow import bound_levels, match_shadows
+from engine.decision.signals import take_event
+from engine.decision.state import N_REFUSALS, Core, Floats, Integers, Records
+from engine.model.arrays import Arrays
 from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
+from engine.model.times import NS_PER_DAY
 
 _STOP: Final = int(ExitReason.STOP)
 _TARGET: Final = int(ExitReason.TARGET)
 _END: Final = int(ExitReason.END)
-
-SIGNAL = np.dtype(
-    [
-        ("confidence", "f8"),
-        ("stop_distance", "f8"),
-        ("target_distance", "f8"),
-        ("raw", "i1"),
-        ("warming", "i1"),
-        # The member's preceding row says the same in every field.
-        ("repeats", "i1"),
-    ],
-    align=True,
-)
-
-
-class SignalFeed(NamedTuple):
-    """A stretch's signals, read in the order of memory.
-
-    A *series* is a symbol in a timeframe, with the members that read it. `rows` ((n,) SIGNAL)
-    holds series after series, in each its bars in order, and for each bar its members' signals.
-    `close_ns` holds each series' closings; `next`, `stop` and `row` ((n_series,)) are the next
-    one, their end and the next one's first row; `next` and `row` advance. `members` ((n_members,))
-    are member indices, those of series q at `first_member[q]` to `first_member[q + 1]`.
-    """
-
-    rows: Records
-    close_ns: npt.NDArray[np.int64]
-    next: npt.NDArray[np.int64]
-    stop: npt.NDArray[np.int64]
-    row: npt.NDArray[np.int64]
-    members: npt.NDArray[np.int64]
-    first_member: npt.NDArray[np.int64]
-
 
 TRADE = np.dtype(
     [
@@ -80,14 +59,33 @@ EQUITY = np.dtype(
 )
 
 
+class Outcome(Arrays):
+    """What the loop writes.
+
+    `trades` (≥ 2 n_slots,) TRADE from 0; `shares` (len(trades), most members of a slot) entry
+    shares; `equity` (n_batches,) EQUITY; `refused` (N_REFUSALS,) counts, added to; `checks`
+    (n, N_REFUSALS, 2) the rules of entries whose time and slot `checked` (n, 2) names, from 0, as
+    far as there is room; `chosen` (n_slots,) and `opened` (n_symbols,) are scratch.
+    """
+
+    trades: Records
+    shares: Floats
+    equity: Records
+    refused: Integers
+    checks: Floats
+    checked: Integers
+    chosen: Integers
+    opened: Integers
+
+
 @core_kernel
 def close_slot(
-    core: Core, slot: int, price: float, reason: int, time_ns: int, trades: Records, n: int
-) -> int:
-    """Close a slot at `price`, write its trade at `trades[n]` and return n + 1."""
+    core: Core, slot: int, price: float, reason: int, time_ns: int, out: Outcome, n: int
+) -> None:
+    """Close a slot at `price` and write its trade and shares at `n`."""
     position = core.positions[slot]
     profit, commission, swap = closing_amounts(core, slot, price)
-    trade = trades[n]
+    trade = out.trades[n]
     trade["slot"] = slot
     trade["direction"] = position["direction"]
     trade["lots"] = position["lots"]
@@ -99,8 +97,11 @@ def close_slot(
     trade["commission_ccy"] = position["commission_ccy"] + commission
     trade["swap_ccy"] = swap
     trade["profit_ccy"] = profit
+    config = core.slots[slot]
+    out.shares[n, :] = 0.0
+    for j in range(config["n_members"]):
+        out.shares[n, j] = core.outputs[config["first_member"] + j]["entry_share"]
     apply_close(core, slot, reason, profit, commission, swap)
-    return n + 1
 
 
 @core_kernel
@@ -111,138 +112,136 @@ def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int
 
 
 @core_kernel
-def match_open_slots(
-    core: Core,
-    batch_ns: int,
-    opened: npt.NDArray[np.int64],
-    bars: Records,
-    trades: Records,
-    n: int,
-) -> int:
-    """Match every open slot's stop and target inside the bars that opened at the batch."""
-    for slot in range(len(core.slots)):
-        position = core.positions[slot]
-        if position["direction"] == 0:
-            continue
-        s = core.slots[slot]["symbol"]
-        if opened[s] < 0:
-            continue
-        bar = bars[opened[s]]
-        hit, price = match_bar(
-            position["direction"],
-            position["stop"],
-            position["target"],
-            bar["open"],
-            bar["high"],
-            bar["low"],
-            bar["spread"],
-            core.symbols[s]["digits"],
-        )
-        if hit != NO_HIT:
-            reason = _STOP if hit == STOP_HIT else _TARGET
-            n = close_slot(core, slot, price, reason, batch_ns, trades, n)
+def take_due_signals(core: Core, feed: SignalFeed, now_ns: int) -> None:
+    """Take the changes of signals of every bar that is closed by now."""
+    for q in range(len(feed.next)):
+        i = feed.next[q]
+        while i < feed.stop[q] and feed.close_ns[i] <= now_ns:
+            core.work[feed.symbol[q]]["closed"] |= 1 << feed.timeframe[q]
+            for row in range(feed.first_event[i], feed.first_event[i + 1]):
+                take_event(core, feed.events[row])
+            i += 1
+        feed.next[q] = i
+    end_signals(core)
+
+
+@core_kernel
+def match_bars(core: Core, now_ns: int, bars: Records, out: Outcome, n: int) -> int:
+    """Match stops and targets inside the bars that opened at the batch: slots, in their order,
+    then shadows. Return the number of trades.
+    """
+    touched = False
+    for s in range(len(core.symbols)):
+        i = out.opened[s]
+        if i >= 0:
+            bar = bars[i]
+            if touches_level(core, s, bar["high"], bar["low"], bar["spread"]):
+                touched = True
+            else:
+                out.opened[s] = -1 - i
+    if touched:
+        for slot in range(len(core.slots)):
+            position = core.positions[slot]
+            i = out.opened[core.slots[slot]["symbol"]]
+            if position["direction"] == 0 or i < 0:
+                continue
+            bar = bars[i]
+            hit, price = match_bar(
+                position["direction"],
+                position["stop"],
+                position["target"],
+                bar["open"],
+                bar["high"],
+                bar["low"],
+                bar["spread"],
+                core.symbols[core.slots[slot]["symbol"]]["digits"],
+            )
+            if hit != NO_HIT:
+                close_slot(core, slot, price, _STOP if hit == STOP_HIT else _TARGET, now_ns, out, n)
+                n += 1
     return n
 
 
 @core_kernel
-def take_due_signals(core: Core, feed: SignalFeed, now_ns: int) -> None:
-    """Take the signals of every bar that is closed by now."""
-    for q in range(len(feed.next)):
-        while feed.next[q] < feed.stop[q] and feed.close_ns[feed.next[q]] <= now_ns:
-            row = feed.row[q]
-            for j in range(feed.first_member[q], feed.first_member[q + 1]):
-                signal = feed.rows[row]
-                row += 1
-                if signal["repeats"]:
-                    repeat_signal(core, feed.members[j])
-                    continue
-                take_signal(
-                    core,
-                    feed.members[j],
-                    signal["raw"],
-                    signal["confidence"],
-                    signal["stop_distance"],
-                    signal["target_distance"],
-                    signal["warming"],
-                )
-            feed.row[q] = row
-            feed.next[q] += 1
+def close_bars(core: Core, bars: Records, out: Outcome) -> None:
+    """Close the bars that opened at the batch: shadows' levels, then last prices."""
+    for s in range(len(core.symbols)):
+        i = out.opened[s]
+        if i == NOT_OPENED:
+            continue
+        bar = bars[i if i >= 0 else -1 - i]
+        if i >= 0:
+            match_shadows(core, s, bar["open"], bar["high"], bar["low"], bar["spread"])
+            bound_levels(core, s)
+        core.quotes[s]["close"] = bar["close"]
+        set_bar_quote(core, s, bar["close"], bar["spread"], 0)
+
+
+# No bar of a symbol opened; bars that touch no level are −1 − their index.
+NOT_OPENED: Final = -(2**62)
 
 
 @core_kernel
-def run_batches(  # noqa: D417 (arrays are described in groups)
-    core: Core,
-    batch_ns: npt.NDArray[np.int64],
-    server_day: npt.NDArray[np.int64],
-    start: int,
-    bars: Records,
-    bar_next: npt.NDArray[np.int64],
-    bar_stop: npt.NDArray[np.int64],
-    feed: SignalFeed,
-    trades: Records,
-    shares: npt.NDArray[np.float64],
-    equity: Records,
-    refused: npt.NDArray[np.int64],
-    chosen: npt.NDArray[np.int64],
-    opened: npt.NDArray[np.int64],
-) -> tuple[int, int]:
-    """Run batches from `start` until the stretch ends or `trades` might overflow.
+def open_bars(core: Core, now_ns: int, market: Market, out: Outcome) -> None:
+    """Take T's quote of every symbol with a bar that opens at T."""
+    for s in range(len(core.symbols)):
+        i = market.bar_next[s]
+        if i < market.bar_stop[s] and market.bars[i]["time_ns"] == now_ns:
+            out.opened[s] = i
+            market.bar_next[s] = i + 1
+            set_bar_quote(core, s, market.bars[i]["open"], market.bars[i]["spread"], 1)
+        else:
+            out.opened[s] = NOT_OPENED
 
-    Args:
-        core: read and written.
-        batch_ns, server_day: (n,) the stretch's batches and the server day of each.
-        start: first batch to run.
-        bars: (n_bars,) BAR_DTYPE, symbol after symbol, `spread` filled in.
-        bar_next, bar_stop: (n_symbols,) each symbol's next bar and end; `bar_next` advances.
-        feed: the stretch's signals.
-        trades: (≥ 2 n_slots,) TRADE, written from 0.
-        shares: (len(trades), max members of a slot) entry shares of each trade's members.
-        equity: (n,) EQUITY, written at each batch's index after marking.
-        refused: (N_REFUSALS,) counts, added to.
-        chosen, opened: (n_slots,), (n_symbols,) scratch.
+
+@core_kernel
+def run_batches(
+    core: Core, market: Market, feed: SignalFeed, out: Outcome, start: int, n_checked: int
+) -> tuple[int, int, int]:
+    """Run batches from `start` until the stretch ends, a day rolls or `trades` might overflow.
+
+    A day rolls where the batch's server day is not the core's: the caller rolls it and goes on.
+    `n_checked` rows of `checks` are written already.
 
     Returns:
-        The batch to go on with (n when done) and the number of trades written.
+        The batch to go on with (n when done), the number of trades and of checks written.
     """
-    n_slots = len(core.slots)
-    n_symbols = len(core.symbols)
-    n_trades = 0
-    for k in range(start, len(batch_ns)):
-        if n_trades + 2 * n_slots > len(trades):
-            return k, n_trades
-        now_ns = batch_ns[k]
-        update_conversions(core)
-        roll_day(core, server_day[k])
-        for s in range(n_symbols):
-            i = bar_next[s]
-            if i < bar_stop[s] and bars[i]["time_ns"] == now_ns:
-                opened[s] = i
-                bar_next[s] = i + 1
-                set_bar_quote(core, s, bars[i]["open"], bars[i]["spread"], 1)
-            else:
-                opened[s] = -1
+    n = 0
+    for k in range(start, len(market.batch_ns)):
+        now_ns = market.batch_ns[k]
+        server_ns = market.server_ns[k]
+        rolls = server_ns // NS_PER_DAY != core.account[0]["server_day"]
+        if rolls or n + 2 * len(core.slots) > len(out.trades):
+            return k, n, n_checked
+        core.account[0]["server_ns"] = server_ns
+        open_bars(core, now_ns, market, out)
         begin_batch(core, now_ns)
-        row = equity[k]
+        account = core.account[0]
+        row = out.equity[k]
         row["time_ns"] = now_ns
-        row["balance_ccy"] = core.account[0]["balance_ccy"]
-        row["equity_ccy"] = core.account[0]["equity_ccy"]
-        row["drawdown_frac"] = core.account[0]["drawdown_frac"]
+        row["balance_ccy"] = account["balance_ccy"]
+        row["equity_ccy"] = account["equity_ccy"]
+        row["drawdown_frac"] = account["drawdown_frac"]
         take_due_signals(core, feed, now_ns)
-        before = n_trades
-        n_exits = decide_exits(core, chosen)
+        n_exits = decide_exits(core, out.chosen)
         for j in range(n_exits):
-            slot = chosen[j]
+            slot = out.chosen[j]
             reason = core.positions[slot]["close_reason"]
-            n_trades = close_slot(
-                core, slot, exit_price(core, slot), reason, now_ns, trades, n_trades
-            )
-        copy_shares(core, trades, shares, before, n_trades)
+            close_slot(core, slot, exit_price(core, slot), reason, now_ns, out, n)
+            n += 1
         if n_exits:
             mark(core)  # without an exit nothing has moved since the batch began
-        for j in range(choose_entries(core, chosen, refused)):
-            slot = chosen[j]
+        for j in range(choose_entries(core, out.chosen, out.refused)):
+            slot = out.chosen[j]
             position = core.positions[slot]
             lots = position["pending_lots"]
+            if n_checked < len(out.checks):
+                for rule in range(N_REFUSALS):
+                    out.checks[n_checked, rule, 0] = core.checks[slot, rule, 0]
+                    out.checks[n_checked, rule, 1] = core.checks[slot, rule, 1]
+                out.checked[n_checked, 0] = now_ns
+                out.checked[n_checked, 1] = slot
+                n_checked += 1
             apply_open(
                 core,
                 slot,
@@ -251,30 +250,14 @@ def run_batches(  # noqa: D417 (arrays are described in groups)
                 now_ns,
                 opening_commission_ccy(core, slot, lots),
             )
-        before = n_trades
-        n_trades = match_open_slots(core, now_ns, opened, bars, trades, n_trades)
-        copy_shares(core, trades, shares, before, n_trades)
-        for s in range(n_symbols):
-            if opened[s] >= 0:
-                bar = bars[opened[s]]
-                set_bar_quote(core, s, bar["close"], bar["spread"], 0)
-    return len(batch_ns), n_trades
+        n = match_bars(core, now_ns, market.bars, out, n)
+        close_bars(core, market.bars, out)
+        end_batch(core)
+    return len(market.batch_ns), n, n_checked
 
 
 @core_kernel
-def copy_shares(
-    core: Core, trades: Records, shares: npt.NDArray[np.float64], start: int, stop: int
-) -> None:
-    """Copy the entry shares of the slots that trades[start:stop] closed."""
-    for t in range(start, stop):
-        config = core.slots[trades[t]["slot"]]
-        shares[t, :] = 0.0
-        for j in range(config["n_members"]):
-            shares[t, j] = core.outputs[config["first_member"] + j]["entry_share"]
-
-
-@core_kernel
-def close_all(core: Core, time_ns: int, trades: Records, shares: npt.NDArray[np.float64]) -> int:
+def close_all(core: Core, time_ns: int, out: Outcome) -> int:
     """Close what is open at the end of the test at the last closes; return the trades written."""
     update_conversions(core)
     n = 0
@@ -282,6 +265,6 @@ def close_all(core: Core, time_ns: int, trades: Records, shares: npt.NDArray[np.
         if core.positions[slot]["direction"] != 0:
             decided = core.positions[slot]["close_reason"]
             reason = decided if decided != 0 else _END
-            n = close_slot(core, slot, exit_price(core, slot), reason, time_ns, trades, n)
-    copy_shares(core, trades, shares, 0, n)
+            close_slot(core, slot, exit_price(core, slot), reason, time_ns, out, n)
+            n += 1
     return n

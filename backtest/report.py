@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from backtest.output import Column
 from backtest.simulate import Result
-from backtest.stretches import server_days
+from backtest.stretches import server_times
 from engine.metrics import performance as metrics
 from engine.model.bars import Bars
 from engine.model.reasons import ExitReason, Refusal
 from engine.model.server_clock import ServerClock
-from engine.model.times import iso_utc
+from engine.model.times import NS_PER_DAY, iso_utc
 from engine.portfolio.compile import CURRENCY_DIGITS, CompiledPortfolio
 
 Floats = npt.NDArray[np.float64]
@@ -104,7 +104,7 @@ def summary(result: Result) -> dict[str, Any]:
     times = result.equity["time_ns"]
     span_ns = int(times[-1] - times[0]) if len(times) else 0
     # The batch at midnight ends a day: it is marked at the last quotes of the day before.
-    days = server_days(ServerClock(portfolio.server_clock), times - 1)
+    days = server_times(ServerClock(portfolio.server_clock), times - 1) // NS_PER_DAY
     returns = metrics.daily_returns(first_ccy, metrics.day_ends(days, equity))
     annual = metrics.annual_return_frac(first_ccy, last_ccy, span_ns)
     deepest = metrics.max_drawdown_frac(first_ccy, equity)

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import EQUITY, TRADE, close_all, run_batches, set_bar_quote
+from backtest.loop import EQUITY, TRADE, Outcome, close_all, run_batches, set_bar_quote
 from backtest.stretches import Stretch, Stretches, fill_spread
-from engine.decision.batch import N_REFUSALS
-from engine.decision.state import Core, Records
+from engine.decision.account import roll_day
+from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
+from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
 from strategies.base import Strategy
 from strategies.registry import create
@@ -31,7 +32,9 @@ class Result(NamedTuple):
 
     `trades` (n,) TRADE in order of exit; `shares` (n, most members of a slot) entry shares of
     each trade's members; `equity` (n_batches,) EQUITY, marked after each batch's quotes;
-    `refused` counts by Refusal; `core` is the final state, all flat.
+    `refused` counts by Refusal; `core` is the final state, all flat; `changes` is what allocation
+    and switching did, in order. `checks` (n_checked, N_REFUSALS, 2) are the rules' values and
+    limits of the first entries, whose batch and slot `checked` (n_checked, 2) names.
     """
 
     compiled: CompiledPortfolio
@@ -43,6 +46,9 @@ class Result(NamedTuple):
     refused: Integers
     core: Core
     n_bars: int
+    changes: tuple[Change, ...] = ()
+    checks: npt.NDArray[np.float64] = np.empty((0, N_REFUSALS, 2))
+    checked: Integers = np.empty((0, 2), np.int64)
 
 
 def make_strategies(compiled: CompiledPortfolio) -> list[Strategy]:
@@ -67,6 +73,7 @@ def simulate(
     strategies: Sequence[Strategy] | None = None,
     progress: Callable[[float], None] = lambda _: None,
     days_at_once: int = DAYS_AT_ONCE,
+    n_checks: int = 0,
 ) -> Result:
     """Run the portfolio over `bars` (M1 by symbol, with warm-up) from `from_ns` to `to_ns`.
 
@@ -75,7 +82,7 @@ def simulate(
     if strategies is None:
         strategies = make_strategies(compiled)
     stretches = Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once)
-    run = _Run(compiled, bars, from_ns)
+    run = _Run(compiled, bars, from_ns, n_checks)
     with ThreadPoolExecutor(1) as worker:
         done: Future[None] | None = None
         for stretch in stretches:
@@ -83,7 +90,7 @@ def simulate(
             if done is not None:
                 done.result()
             done = worker.submit(run.advance, stretch)
-            progress((int(stretch.batch_ns[-1]) - from_ns) / (to_ns - from_ns))
+            progress((int(stretch.market.batch_ns[-1]) - from_ns) / (to_ns - from_ns))
         if done is not None:
             done.result()
     return run.finish(from_ns, to_ns)
@@ -92,59 +99,63 @@ def simulate(
 class _Run:
     """The core under way and what it has written so far."""
 
-    def __init__(self, compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int) -> None:
+    def __init__(
+        self, compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int, n_checks: int
+    ) -> None:
         self.compiled = compiled
         self.core = compiled.core()
+        self._allocator = Allocator(compiled)
         most = max((len(slot.members) for slot in compiled.slots), default=1)
-        self._trades = np.zeros(_TRADES_AT_ONCE + 2 * len(compiled.slots), TRADE)
-        self._shares = np.zeros((len(self._trades), most))
-        self._refused = np.zeros(N_REFUSALS, np.int64)
-        self._chosen = np.zeros(len(compiled.slots), np.int64)
-        self._opened = np.zeros(len(compiled.symbols), np.int64)
+        n_trades = _TRADES_AT_ONCE + 2 * len(compiled.slots)
+        self._out = Outcome(
+            np.zeros(n_trades, TRADE),
+            np.zeros((n_trades, most)),
+            np.zeros(0, EQUITY),
+            np.zeros(N_REFUSALS, np.int64),
+            np.zeros((n_checks, N_REFUSALS, 2)),
+            np.zeros((n_checks, 2), np.int64),
+            np.zeros(len(compiled.slots), np.int64),
+            np.zeros(len(compiled.symbols), np.int64),
+        )
+        self._n_checked = 0
         self._done: list[tuple[Records, npt.NDArray[np.float64]]] = []
         self._equity: list[Records] = []
+        self._changes: list[Change] = []
         self._n_bars = 0
         for s, spec in enumerate(compiled.symbols):
             before = int(np.searchsorted(bars[spec.name]["time_ns"], from_ns))
             if before:
                 last = fill_spread(bars[spec.name][before - 1 : before], spec)[0]
                 set_bar_quote(self.core, s, last["close"], last["spread"], 0)
+                self.core.quotes[s]["close"] = last["close"]
 
     def advance(self, stretch: Stretch) -> None:
         """Run the core over a stretch."""
-        equity = np.zeros(len(stretch.batch_ns), EQUITY)
-        self._n_bars += int((stretch.bar_stop - stretch.bar_next).sum())
+        market = stretch.market
+        n_batches = len(market.batch_ns)
+        equity = np.zeros(n_batches, EQUITY)
+        out = self._out.replace(equity=equity)
+        self._n_bars += int((market.bar_stop - market.bar_next).sum())
         batch = 0
-        while batch < len(stretch.batch_ns):
-            batch, n = run_batches(
-                self.core,
-                stretch.batch_ns,
-                stretch.server_day,
-                batch,
-                stretch.bars,
-                stretch.bar_next,
-                stretch.bar_stop,
-                stretch.feed,
-                self._trades,
-                self._shares,
-                equity,
-                self._refused,
-                self._chosen,
-                self._opened,
+        while batch < n_batches:
+            if roll_day(self.core, int(market.server_ns[batch])):
+                self._changes += self._allocator.decide(self.core)
+            batch, n, self._n_checked = run_batches(
+                self.core, market, stretch.feed, out, batch, self._n_checked
             )
             self._keep(n)
         self._equity.append(equity)
 
     def _keep(self, n: int) -> None:
         if n:
-            self._done.append((self._trades[:n].copy(), self._shares[:n].copy()))
+            self._done.append((self._out.trades[:n].copy(), self._out.shares[:n].copy()))
 
     def finish(self, from_ns: int, to_ns: int) -> Result:
         """Close what is open at the last closes and return everything."""
         equity = np.concatenate([np.zeros(0, EQUITY), *self._equity])
         if len(equity):
             end_ns = int(equity["time_ns"][-1])
-            self._keep(close_all(self.core, end_ns, self._trades, self._shares))
+            self._keep(close_all(self.core, end_ns, self._out))
             account = self.core.account[0]
             balance = float(account["balance_ccy"])
             high = max(float(account["high_water_ccy"]), balance)
@@ -153,10 +164,13 @@ class _Run:
             compiled=self.compiled,
             from_ns=from_ns,
             to_ns=to_ns,
-            trades=np.concatenate([self._trades[:0], *(t for t, _ in self._done)]),
-            shares=np.concatenate([self._shares[:0], *(s for _, s in self._done)]),
+            trades=np.concatenate([self._out.trades[:0], *(t for t, _ in self._done)]),
+            shares=np.concatenate([self._out.shares[:0], *(s for _, s in self._done)]),
             equity=equity,
-            refused=self._refused,
+            refused=self._out.refused,
             core=self.core,
             n_bars=self._n_bars,
+            changes=tuple(self._changes),
+            checks=self._out.checks[: self._n_checked],
+            checked=self._out.checked[: self._n_checked],
         )

@@ -3,14 +3,17 @@
 from typing import Final
 
 from engine.decision.money import profit_ccy, swap_night_ccy, swap_nights
+from engine.decision.shadow import roll_shadows
 from engine.decision.state import Core
 from engine.model.compiled import core_kernel
-from engine.model.reasons import ExitReason
+from engine.model.reasons import ExitReason, TradingState
+from engine.model.times import NS_PER_DAY
 
 TIER_RELEASE_FRAC: Final = 0.75
 # 1 − 92 000 / 100 000 is 0.07999…96 in binary: a threshold that is just reached must count.
 _DRAWDOWN_EPS: Final = 1e-12
 _DRAWDOWN: Final = int(ExitReason.DRAWDOWN)
+_HALTED: Final = int(TradingState.HALTED)
 
 
 @core_kernel
@@ -36,33 +39,52 @@ def update_conversions(core: Core) -> None:
 
 
 @core_kernel
-def roll_day(core: Core, server_day: int) -> int:
-    """Charge swaps up to `server_day` at the last closes; return the nights that passed.
+def roll_day(core: Core, server_ns: int) -> int:
+    """Move the server's wall clock; at a new day charge swaps at the last closes and end the day
+    of shadow records, limits and counts. Return the days that passed.
 
     Called before T's quotes are set. Swaps stay unrounded until their deal.
     """
     account = core.account[0]
     last_day = account["server_day"]
-    account["server_day"] = server_day
-    if last_day < 0 or server_day <= last_day:
+    server_day = server_ns // NS_PER_DAY
+    account["server_ns"] = server_ns
+    if server_day <= last_day:
         return 0
+    account["server_day"] = server_day
+    account["closed_day"] = 0
+    for day in core.closed_days:
+        if day == server_day:
+            account["closed_day"] = 1
     account["day_start_equity_ccy"] = account["equity_ccy"]
+    if last_day < 0:
+        return 0
+    update_conversions(core)
     for i in range(len(core.slots)):
         position = core.positions[i]
-        if position["direction"] == 0:
-            continue
-        s = core.slots[i]["symbol"]
-        spec = core.symbols[s]
-        nights = swap_nights(last_day, server_day, spec["swap_triple_weekday"])
-        position["swap_ccy"] += nights * swap_night_ccy(
-            position["direction"],
-            position["lots"],
-            spec["swap_long_points"],
-            spec["swap_short_points"],
-            spec["point"],
-            spec["contract_size"],
-            core.quotes[s]["conversion"],
-        )
+        position["orders_today"] = 0
+        if position["direction"] != 0:
+            s = core.slots[i]["symbol"]
+            spec = core.symbols[s]
+            nights = swap_nights(last_day, server_day, spec["swap_triple_weekday"])
+            position["swap_ccy"] += nights * swap_night_ccy(
+                position["direction"],
+                position["lots"],
+                spec["swap_long_points"],
+                spec["swap_short_points"],
+                spec["point"],
+                spec["contract_size"],
+                core.quotes[s]["conversion"],
+            )
+    for m in range(len(core.members)):
+        output = core.outputs[m]
+        if output["shadow_direction"] != 0:
+            spec = core.symbols[core.members[m]["symbol"]]
+            nights = swap_nights(last_day, server_day, spec["swap_triple_weekday"])
+            long = output["shadow_direction"] > 0
+            points = spec["swap_long_points"] if long else spec["swap_short_points"]
+            output["shadow_swap"] += nights * points * spec["point"]
+    roll_shadows(core)
     return int(server_day - last_day)
 
 
@@ -92,38 +114,61 @@ def notional_ccy(core: Core, symbol: int, lots: float) -> float:
 
 @core_kernel
 def mark(core: Core) -> None:
-    """Set equity, exposure and margin from the quotes, slots summed in order."""
-    account = core.account[0]
-    for s in range(len(core.symbols)):
-        core.quotes[s]["exposure_ccy"] = 0.0
+    """Set equity from the quotes, slots summed in order."""
     open_ccy = 0.0
-    gross_ccy = 0.0
     for i in range(len(core.slots)):
         position = core.positions[i]
-        if position["direction"] == 0:
-            continue
-        s = core.slots[i]["symbol"]
-        open_ccy += open_profit_ccy(core, i) + position["swap_ccy"]
-        worth_ccy = notional_ccy(core, s, position["lots"])
-        core.quotes[s]["exposure_ccy"] += worth_ccy
-        gross_ccy += worth_ccy
-    account["equity_ccy"] = account["balance_ccy"] + open_ccy
-    account["gross_exposure_ccy"] = gross_ccy
-    account["margin_ccy"] = gross_ccy / core.limits[0]["leverage"]
+        if position["direction"] != 0:
+            open_ccy += open_profit_ccy(core, i) + position["swap_ccy"]
+    core.account[0]["equity_ccy"] = core.account[0]["balance_ccy"] + open_ccy
+
+
+@core_kernel
+def mark_exposure(core: Core) -> None:
+    """Set every symbol's gross and net notional and the account's sums, `work`'s last row.
+
+    Slots are summed in order, then what others hold. The account's net is Σ |net of a symbol|.
+    """
+    n = len(core.symbols)
+    for s in range(n):
+        core.work[s]["gross_ccy"] = core.work[s]["net_ccy"] = 0.0
+    for i in range(len(core.slots)):
+        position = core.positions[i]
+        if position["direction"] != 0:
+            add_exposure(core, core.slots[i]["symbol"], position["direction"] * position["lots"])
+    total = core.work[n]
+    total["gross_ccy"] = total["net_ccy"] = 0.0
+    for s in range(n):
+        if core.quotes[s]["external_lots"] != 0.0:
+            add_exposure(core, s, core.quotes[s]["external_lots"])
+        total["gross_ccy"] += core.work[s]["gross_ccy"]
+        total["net_ccy"] += abs(core.work[s]["net_ccy"])
+
+
+@core_kernel
+def add_exposure(core: Core, symbol: int, signed_lots: float) -> None:
+    """Add signed lots to a symbol's exposure."""
+    worth_ccy = notional_ccy(core, symbol, signed_lots)
+    core.work[symbol]["gross_ccy"] += abs(worth_ccy)
+    core.work[symbol]["net_ccy"] += worth_ccy
 
 
 @core_kernel
 def update_tier(core: Core, now_ns: int) -> None:
-    """Move the high-water mark and the drawdown tier; at tier 3 every position gets the goal
+    """Move the high-water marks and the drawdown tier; at tier 3 every position gets the goal
     to close.
 
-    A tier releases at 0.75 × its threshold, tier 3 only by an operator.
+    A tier releases at 0.75 × its threshold, tier 3 only by an operator. The account's drawdown
+    counts what others made on it too.
     """
     account = core.account[0]
     limits = core.limits[0]
     equity = account["equity_ccy"]
-    if equity > account["high_water_ccy"]:
-        account["high_water_ccy"] = equity
+    account["high_water_ccy"] = max(account["high_water_ccy"], equity)
+    account["lifetime_high_ccy"] = max(account["lifetime_high_ccy"], equity)
+    whole = equity + account["external_ccy"]
+    account["account_high_ccy"] = max(account["account_high_ccy"], whole)
+    account["account_drawdown_frac"] = 1.0 - whole / account["account_high_ccy"]
     drawdown = 1.0 - equity / account["high_water_ccy"]
     account["drawdown_frac"] = drawdown
     reached = drawdown + _DRAWDOWN_EPS
@@ -146,9 +191,10 @@ def update_tier(core: Core, now_ns: int) -> None:
 
 @core_kernel
 def flatten_tier(core: Core, held: int, now_ns: int) -> None:
-    """Stand in tier 3: every open position gets the goal to close."""
+    """Stand in tier 3, halted: every open position gets the goal to close."""
     account = core.account[0]
     account["tier"] = 3
+    account["trading"] = _HALTED
     if held < 3:
         account["halted_ns"] = now_ns
     for i in range(len(core.slots)):

@@ -1,20 +1,18 @@
 """The phases of a batch, in the order that backtest and live run them.
 
-roll_day → quotes → begin_batch → take_signal … → decide_exits → decide_entries
+roll_day → quotes → begin_batch → take_signal … → end_signals → decide_exits → decide_entries →
+end_batch. Bars that closed are matched for shadows before all of it.
 """
 
-import numpy as np
-import numpy.typing as npt
-
-from engine.decision.account import mark, update_conversions, update_tier
-from engine.decision.entries import NO_WISH, decide_entry
+from engine.decision.account import mark, mark_exposure, update_conversions, update_tier
+from engine.decision.covariance import sample_returns
+from engine.decision.entries import decide_entry
 from engine.decision.exits import wants_exit
-from engine.decision.state import Core
+from engine.decision.money import round_price
+from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
+from engine.decision.signals import is_due
+from engine.decision.state import Core, Integers
 from engine.model.compiled import core_kernel
-from engine.model.reasons import Refusal
-
-Integers = npt.NDArray[np.int64]
-N_REFUSALS = len(Refusal)
 
 
 @core_kernel
@@ -24,6 +22,7 @@ def begin_batch(core: Core, batch_ns: int) -> None:
     update_conversions(core)
     mark(core)
     update_tier(core, batch_ns)
+    sample_returns(core, batch_ns)
 
 
 @core_kernel
@@ -31,7 +30,8 @@ def decide_exits(core: Core, exits: Integers) -> int:
     """Write the slots that close now into `exits` ((n_slots,) int64), in order; return how many."""
     n = 0
     for slot in range(len(core.slots)):
-        if wants_exit(core, slot) != 0:
+        position = core.positions[slot]
+        if (position["dirty"] or position["close_reason"]) and wants_exit(core, slot) != 0:
             exits[n] = slot
             n += 1
     return n
@@ -43,7 +43,7 @@ def decide_entries(core: Core, entries: Integers, refused: Integers) -> int:
 
     Call after the exits are settled: equity is marked anew, and each accepted entry counts as
     filled for the next one's checks. `refused` ((N_REFUSALS,) int64) counts refusals by rule; a
-    slot's last one stands in its `refusal`.
+    slot's last answer stands in its `refusal`, what the rules said in `checks`.
     """
     mark(core)
     return choose_entries(core, entries, refused)
@@ -53,14 +53,66 @@ def decide_entries(core: Core, entries: Integers, refused: Integers) -> int:
 def choose_entries(core: Core, entries: Integers, refused: Integers) -> int:
     """Do what `decide_entries` does where the account is already marked at these quotes."""
     n = 0
+    marked = False
     for slot in range(len(core.slots)):
-        if not core.positions[slot]["due"]:
+        position = core.positions[slot]
+        if position["wish"] == 0 or position["direction"] != 0 or position["spent"]:
             continue
+        if not is_due(core, slot):
+            continue
+        if not marked:
+            mark_exposure(core)
+            marked = True
         answer = decide_entry(core, slot)
+        position["refusal"] = answer
         if answer == 0:
             entries[n] = slot
             n += 1
-        if answer != NO_WISH:
-            core.positions[slot]["refusal"] = answer
+        else:
             refused[answer] += 1
     return n
+
+
+@core_kernel
+def end_batch(core: Core) -> None:
+    """Forget what was due at this batch."""
+    for s in range(len(core.symbols)):
+        core.work[s]["closed"] = 0
+    for slot in range(len(core.slots)):
+        core.positions[slot]["due"] = 0
+
+
+@core_kernel
+def take_bar(
+    core: Core,
+    symbol: int,
+    open_bid: float,
+    high_bid: float,
+    low_bid: float,
+    close_bid: float,
+    spread: float,
+) -> None:
+    """Take a closed bar: its close as the last good price, its range for the shadows."""
+    core.quotes[symbol]["close"] = close_bid
+    if touches_level(core, symbol, high_bid, low_bid, spread):
+        match_shadows(core, symbol, open_bid, high_bid, low_bid, spread)
+        bound_levels(core, symbol)
+
+
+@core_kernel
+def touches_level(core: Core, symbol: int, high_bid: float, low_bid: float, spread: float) -> bool:
+    """Tell whether a bar may have reached a stop or target of the symbol's positions."""
+    work = core.work[symbol]
+    if low_bid <= work["long_stop"] or high_bid >= work["long_target"]:
+        return True
+    digits = core.symbols[symbol]["digits"]
+    return bool(
+        round_price(high_bid + spread, digits) >= work["short_stop"]
+        or round_price(low_bid + spread, digits) <= work["short_target"]
+    )
+
+
+@core_kernel
+def end_signals(core: Core) -> None:
+    """Carry out what waits for a quote beside the slots: call when all signals are taken."""
+    pursue_shadows(core)

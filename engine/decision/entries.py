@@ -1,13 +1,15 @@
 """Entries: each rule in turn, then the size; the first rule that refuses names itself."""
 
+import math
 from typing import Final
 
-import numpy as np
-
-from engine.decision.account import notional_ccy
-from engine.decision.money import commission_ccy, floor_lots, round_ccy, round_price
+from engine.decision import rules
+from engine.decision.account import add_exposure
+from engine.decision.money import commission_ccy, round_ccy, round_price
+from engine.decision.shadow import narrow_levels
 from engine.decision.signals import votes
-from engine.decision.state import FIXED_LOTS, WEIGHTED, Core
+from engine.decision.sizing import sized_lots
+from engine.decision.state import FIXED_LOTS, VOLATILITY_TARGET, WEIGHTED, Core
 from engine.model.compiled import core_kernel
 from engine.model.reasons import Refusal
 
@@ -25,27 +27,41 @@ _UNSETTLED: Final = int(Refusal.UNSETTLED)
 _NO_CONVERSION: Final = int(Refusal.NO_CONVERSION)
 _MARGIN: Final = int(Refusal.MARGIN)
 _UNKNOWN_EQUITY: Final = int(Refusal.UNKNOWN_EQUITY)
-
-TIER_1_SIZE_FRAC: Final = 0.5
-
-
-@core_kernel
-def entry_weight(core: Core, member: int) -> float:
-    """Return an agreeing member's weight in the entry: share × confidence, or 1 in a vote."""
-    if core.slots[core.members[member]["slot"]]["combine"] == WEIGHTED:
-        return float(core.members[member]["share"] * core.outputs[member]["confidence"])
-    return 1.0
+_REDUCING: Final = int(Refusal.REDUCING)
+_SYMBOL_KILLED: Final = int(Refusal.SYMBOL_KILLED)
+_RESTRICTED: Final = int(Refusal.RESTRICTED)
+_CLOSED_SESSION: Final = int(Refusal.CLOSED_SESSION)
+_BARRED: Final = int(Refusal.BARRED)
+_DAILY_LOSS: Final = int(Refusal.DAILY_LOSS)
+_ACCOUNT_DRAWDOWN: Final = int(Refusal.ACCOUNT_DRAWDOWN)
+_SPREAD: Final = int(Refusal.SPREAD)
+_COLLAR: Final = int(Refusal.COLLAR)
+_NO_RECORD: Final = int(Refusal.NO_RECORD)
+_ORDER_LOTS: Final = int(Refusal.ORDER_LOTS)
+_ORDER_VALUE: Final = int(Refusal.ORDER_VALUE)
+_DECLARED_LOTS: Final = int(Refusal.DECLARED_LOTS)
+_DECLARED_ORDERS: Final = int(Refusal.DECLARED_ORDERS)
+_REPEATED: Final = int(Refusal.REPEATED)
+_THROTTLE: Final = int(Refusal.THROTTLE)
+_SYMBOL_THROTTLE: Final = int(Refusal.SYMBOL_THROTTLE)
+_BOOK_EXPOSURE: Final = int(Refusal.BOOK_EXPOSURE)
+_NET_EXPOSURE: Final = int(Refusal.NET_EXPOSURE)
+_CORRELATION: Final = int(Refusal.CORRELATION)
+_DIVERSIFICATION: Final = int(Refusal.DIVERSIFICATION)
+_VALUE_AT_RISK: Final = int(Refusal.VALUE_AT_RISK)
 
 
 @core_kernel
 def entry_distances(core: Core, slot: int, direction: int) -> tuple[float, float]:
     """Return the agreeing members' weighted mean (stop, target) distance; NaN where none has one.
 
-    Their shares of the coming trade are fixed here; dissenters get 0.
+    A member weighs share × confidence, in a vote 1. Their shares of the coming trade are fixed
+    here; dissenters get 0.
     """
     config = core.slots[slot]
     first = config["first_member"]
     last = first + config["n_members"]
+    weighted = config["combine"] == WEIGHTED
     total = 0.0
     stop_sum = 0.0
     stop_weight = 0.0
@@ -54,8 +70,10 @@ def entry_distances(core: Core, slot: int, direction: int) -> tuple[float, float
     for m in range(first, last):
         output = core.outputs[m]
         if not votes(core, m) or output["direction"] != direction:
+            output["entry_share"] = 0.0
             continue
-        weight = entry_weight(core, m)
+        weight = output["share"] * output["confidence"] if weighted else 1.0
+        output["entry_share"] = weight
         total += weight
         if output["stop_distance"] > 0.0:
             stop_sum += weight * output["stop_distance"]
@@ -65,124 +83,197 @@ def entry_distances(core: Core, slot: int, direction: int) -> tuple[float, float
             target_weight += weight
     for m in range(first, last):
         output = core.outputs[m]
-        agrees = votes(core, m) and output["direction"] == direction and total > 0.0
-        output["entry_share"] = entry_weight(core, m) / total if agrees else 0.0
+        output["entry_share"] = output["entry_share"] / total if total > 0.0 else 0.0
     stop = stop_sum / stop_weight if stop_weight > 0.0 else float("nan")
     target = target_sum / target_weight if target_weight > 0.0 else float("nan")
     return stop, target
 
 
+# The order in which the rules are asked, before a size is known and after.
+_STATE_RULES: Final = (
+    _HALTED,
+    _REDUCING,
+    _DRAWDOWN_TIER,
+    _UNKNOWN_EQUITY,
+    _ACCOUNT_DRAWDOWN,
+    _DAILY_LOSS,
+    _UNSETTLED,
+    _SYMBOL_KILLED,
+    _RESTRICTED,
+    _CLOSED_SESSION,
+    _BARRED,
+    _STALE_PRICE,
+    _NO_CONVERSION,
+    _SPREAD,
+    _COLLAR,
+)
+_ORDER_RULES: Final = (
+    _ORDER_LOTS,
+    _ORDER_VALUE,
+    _DECLARED_LOTS,
+    _DECLARED_ORDERS,
+    _REPEATED,
+    _THROTTLE,
+    _SYMBOL_THROTTLE,
+    _BOOK_EXPOSURE,
+    _SYMBOL_EXPOSURE,
+    _GROSS_EXPOSURE,
+    _NET_EXPOSURE,
+    _MARGIN,
+    _CORRELATION,
+    _DIVERSIFICATION,
+    _VALUE_AT_RISK,
+)
+
+
 @core_kernel
-def sized_lots(core: Core, slot: int, stop_distance: float) -> float:
-    """Return lots floored to the step and capped at the symbol's maximum; 0.0 below its minimum.
-
-    Fixed fraction: the largest lots whose stop-out costs at most `risk_frac` of equity. Tier 1
-    halves; allocation multiplies.
-    """
-    config = core.slots[slot]
-    s = config["symbol"]
-    spec = core.symbols[s]
-    account = core.account[0]
-    if config["sizing"] == FIXED_LOTS:
-        lots = config["lots"]
-    else:
-        loss_per_lot = stop_distance * spec["contract_size"] * core.quotes[s]["conversion"]
-        lots = account["equity_ccy"] * config["risk_frac"] / loss_per_lot
-    lots *= config["allocation"]
-    if account["tier"] == 1:
-        lots *= TIER_1_SIZE_FRAC
-    lots = floor_lots(min(lots, spec["volume_max_lots"]), spec["volume_step_lots"])
-    return lots if lots >= spec["volume_min_lots"] else 0.0
+def check_state(core: Core, slot: int) -> int:
+    """Record what the rules say that forbid any entry of this slot now; return who refuses."""
+    row = core.checks[slot]
+    row[_HALTED, 0], row[_HALTED, 1] = rules.halted(core)
+    row[_REDUCING, 0], row[_REDUCING, 1] = rules.reducing(core)
+    row[_DRAWDOWN_TIER, 0], row[_DRAWDOWN_TIER, 1] = rules.drawdown_tier(core)
+    row[_UNKNOWN_EQUITY, 0], row[_UNKNOWN_EQUITY, 1] = rules.unknown_equity(core)
+    row[_ACCOUNT_DRAWDOWN, 0], row[_ACCOUNT_DRAWDOWN, 1] = rules.account_drawdown(core)
+    row[_DAILY_LOSS, 0], row[_DAILY_LOSS, 1] = rules.daily_loss(core)
+    row[_UNSETTLED, 0], row[_UNSETTLED, 1] = rules.unsettled(core, slot)
+    row[_SYMBOL_KILLED, 0], row[_SYMBOL_KILLED, 1] = rules.symbol_killed(core, slot)
+    row[_RESTRICTED, 0], row[_RESTRICTED, 1] = rules.restricted(core, slot)
+    row[_CLOSED_SESSION, 0], row[_CLOSED_SESSION, 1] = rules.closed_session(core, slot)
+    row[_BARRED, 0], row[_BARRED, 1] = rules.barred(core, slot)
+    row[_STALE_PRICE, 0], row[_STALE_PRICE, 1] = rules.stale_price(core, slot)
+    row[_NO_CONVERSION, 0], row[_NO_CONVERSION, 1] = rules.no_conversion(core, slot)
+    row[_SPREAD, 0], row[_SPREAD, 1] = rules.spread(core, slot)
+    row[_COLLAR, 0], row[_COLLAR, 1] = rules.collar(core, slot)
+    for rule in _STATE_RULES:
+        if not row[rule, 0] <= row[rule, 1]:  # a NaN refuses
+            return rule
+    return _ACCEPTED
 
 
 @core_kernel
-def state_refusal(core: Core, slot: int) -> int:
-    """Return the rule that forbids any entry of this slot now: state, price, conversion."""
-    account = core.account[0]
+def check_order(core: Core, slot: int, direction: int, lots: float) -> int:
+    """Record what the rules say of an order of `lots`; return who refuses. Accepted ones count."""
+    row = core.checks[slot]
+    row[_ORDER_LOTS, 0], row[_ORDER_LOTS, 1] = rules.order_lots(core, slot, lots)
+    row[_ORDER_VALUE, 0], row[_ORDER_VALUE, 1] = rules.order_value(core, slot, lots)
+    row[_DECLARED_LOTS, 0], row[_DECLARED_LOTS, 1] = rules.declared_lots(core, slot, lots)
+    row[_DECLARED_ORDERS, 0], row[_DECLARED_ORDERS, 1] = rules.declared_orders(core, slot)
+    row[_REPEATED, 0], row[_REPEATED, 1] = rules.repeated(core, slot, direction)
+    row[_THROTTLE, 0], row[_THROTTLE, 1] = rules.throttle(core)
+    row[_SYMBOL_THROTTLE, 0], row[_SYMBOL_THROTTLE, 1] = rules.symbol_throttle(core, slot)
+    row[_BOOK_EXPOSURE, 0], row[_BOOK_EXPOSURE, 1] = rules.book_exposure(core, slot, lots)
+    row[_SYMBOL_EXPOSURE, 0], row[_SYMBOL_EXPOSURE, 1] = rules.symbol_exposure(core, slot, lots)
+    row[_GROSS_EXPOSURE, 0], row[_GROSS_EXPOSURE, 1] = rules.gross_exposure(core, slot, lots)
+    row[_NET_EXPOSURE, 0], row[_NET_EXPOSURE, 1] = rules.net_exposure(core, slot, direction, lots)
+    row[_MARGIN, 0], row[_MARGIN, 1] = rules.margin(core, slot, lots)
+    row[_CORRELATION, 0], row[_CORRELATION, 1] = rules.correlated_exposure(core, slot, direction, lots)
+    row[_DIVERSIFICATION, 0], row[_DIVERSIFICATION, 1] = rules.diversification(core, slot, lots)
+    row[_VALUE_AT_RISK, 0], row[_VALUE_AT_RISK, 1] = rules.value_at_risk(core, slot, direction, lots)
+    for rule in _ORDER_RULES:
+        if not row[rule, 0] <= row[rule, 1]:
+            return rule
+    return _ACCEPTED
+
+
+@core_kernel
+def nearest_level(core: Core, slot: int, direction: int, stop: float, target: float) -> float:
+    """Return how far the nearer of stop and target is from the closing price, in price units."""
     quote = core.quotes[core.slots[slot]["symbol"]]
-    if account["entries_halted"] or account["tier"] >= 3:
-        return _HALTED
-    if account["tier"] == 2:
-        return _DRAWDOWN_TIER
-    if not 0.0 < account["equity_ccy"] < np.inf:
-        return _UNKNOWN_EQUITY
-    if core.positions[slot]["unsettled"]:
-        return _UNSETTLED
-    if not quote["fresh"]:
-        return _STALE_PRICE
-    if not quote["conversion"] > 0.0:
-        return _NO_CONVERSION
-    return _ACCEPTED
-
-
-@core_kernel
-def exposure_refusal(core: Core, symbol: int, lots: float) -> int:
-    """Return the exposure rule that an order of `lots` would break; what is accepted counts.
-
-    Comparisons are written so that a NaN refuses.
-    """
-    account = core.account[0]
-    limits = core.limits[0]
-    worth_ccy = notional_ccy(core, symbol, lots)
-    equity = account["equity_ccy"]
-    symbol_after_ccy = core.quotes[symbol]["exposure_ccy"] + worth_ccy
-    if not symbol_after_ccy <= limits["symbol_exposure_max_frac"] * equity:
-        return _SYMBOL_EXPOSURE
-    gross_after_ccy = account["gross_exposure_ccy"] + worth_ccy
-    if not gross_after_ccy <= limits["gross_exposure_max_frac"] * equity:
-        return _GROSS_EXPOSURE
-    margin_after_ccy = account["margin_ccy"] + worth_ccy / limits["leverage"]
-    if not margin_after_ccy <= limits["margin_max_frac"] * equity:
-        return _MARGIN
-    return _ACCEPTED
+    closing = quote["bid"] if direction > 0 else quote["ask"]
+    nearest = math.inf
+    if not math.isnan(stop):
+        nearest = (closing - stop) * direction
+    if not math.isnan(target):
+        nearest = min(nearest, (target - closing) * direction)
+    return float(nearest)
 
 
 @core_kernel
 def decide_entry(core: Core, slot: int) -> int:
-    """Return NO_WISH, ACCEPTED (the slot's `pending_*` say what to send) or who refused.
+    """Return ACCEPTED (the slot's `pending_*` say what to send) or which rule refused.
 
     An accepted entry counts as filled at once for the next one's checks.
     """
-    position = core.positions[slot]
-    direction = position["wish"]
-    if not position["due"]:
-        return NO_WISH
-    position["due"] = 0
-    if direction == 0 or position["spent"] or position["direction"] != 0:
-        return NO_WISH
-    refusal = state_refusal(core, slot)
+    refusal = check_state(core, slot)
     if refusal != _ACCEPTED:
         return refusal
+    position = core.positions[slot]
+    direction = position["wish"]
     s = core.slots[slot]["symbol"]
     quote = core.quotes[s]
     spec = core.symbols[s]
+    method = core.slots[slot]["sizing"]
     stop_distance, target_distance = entry_distances(core, slot, direction)
-    has_stop = stop_distance > 0.0
-    if not has_stop and core.slots[slot]["sizing"] != FIXED_LOTS:
-        return _NO_STOP
     price = quote["ask"] if direction > 0 else quote["bid"]
-    closing = quote["bid"] if direction > 0 else quote["ask"]
     stop = round_price(price - direction * stop_distance, spec["digits"])
     target = round_price(price + direction * target_distance, spec["digits"])
-    nearest = spec["stops_level_points"] * spec["point"]
-    if (closing - stop) * direction <= nearest or (target - closing) * direction <= nearest:
-        return _STOP_TOO_CLOSE
+    needs_stop = method != FIXED_LOTS and method != VOLATILITY_TARGET
+    nearest = nearest_level(core, slot, direction, stop, target)
+    least = spec["stops_level_points"] * spec["point"]
     lots = sized_lots(core, slot, stop_distance)
-    if lots <= 0.0:
+    row = core.checks[slot]
+    row[_NO_STOP, 0] = 1.0 if needs_stop and not stop_distance > 0.0 else 0.0
+    row[_NO_STOP, 1] = row[_NO_RECORD, 1] = 0.0
+    row[_STOP_TOO_CLOSE, 0], row[_STOP_TOO_CLOSE, 1] = nearest, least
+    row[_NO_RECORD, 0] = 1.0 if method == VOLATILITY_TARGET and math.isnan(lots) else 0.0
+    row[_VOLUME_BELOW_MIN, 0], row[_VOLUME_BELOW_MIN, 1] = lots, spec["volume_min_lots"]
+    if row[_NO_STOP, 0] != 0.0:
+        return _NO_STOP
+    if nearest <= least:
+        return _STOP_TOO_CLOSE
+    if row[_NO_RECORD, 0] != 0.0:
+        return _NO_RECORD
+    if not lots > 0.0:
         return _VOLUME_BELOW_MIN
-    refusal = exposure_refusal(core, s, lots)
+    refusal = check_order(core, slot, direction, lots)
+    if refusal == _DECLARED_LOTS or refusal == _DECLARED_ORDERS or refusal == _REPEATED:
+        bar_book(core, slot, refusal)
     if refusal != _ACCEPTED:
         return refusal
-    worth_ccy = notional_ccy(core, s, lots)
-    quote["exposure_ccy"] += worth_ccy
-    core.account[0]["gross_exposure_ccy"] += worth_ccy
-    core.account[0]["margin_ccy"] += worth_ccy / core.limits[0]["leverage"]
+    add_exposure(core, s, direction * lots)
+    total = core.work[len(core.symbols)]
+    total["gross_ccy"] = total["net_ccy"] = 0.0
+    for other in range(len(core.symbols)):
+        total["gross_ccy"] += core.work[other]["gross_ccy"]
+        total["net_ccy"] += abs(core.work[other]["net_ccy"])
+    count_order(core, slot, direction)
     position["pending_direction"] = direction
     position["pending_lots"] = lots
     position["pending_price"] = price
     position["pending_stop_distance"] = stop_distance
     position["pending_target_distance"] = target_distance
     return _ACCEPTED
+
+
+@core_kernel
+def bar_book(core: Core, slot: int, refusal: int) -> None:
+    """Take the entries of a slot's whole book until a named person enables it again."""
+    for i in range(len(core.slots)):
+        if core.slots[i]["book"] == core.slots[slot]["book"] and not core.positions[i]["barred"]:
+            core.positions[i]["barred"] = refusal
+
+
+@core_kernel
+def count_order(core: Core, slot: int, direction: int) -> None:
+    """Count an accepted entry: of the day, of the same again, and in the token buckets."""
+    position = core.positions[slot]
+    account = core.account[0]
+    limits = core.limits[0]
+    now_ns = account["batch_ns"]
+    count = rules.repeats(core, slot, direction)
+    if count == 0:
+        position["repeated_direction"] = direction
+        position["repeated_since_ns"] = now_ns
+    position["repeated"] = count + 1
+    position["orders_today"] += 1
+    quote = core.quotes[core.slots[slot]["symbol"]]
+    most, own_most = limits["orders_per_minute_max"], limits["symbol_orders_per_minute_max"]
+    left = rules.tokens_left(account["tokens"], account["tokens_ns"], now_ns, most)
+    own_left = rules.tokens_left(quote["tokens"], quote["tokens_ns"], now_ns, own_most)
+    account["tokens"] = left - 1.0
+    quote["tokens"] = own_left - 1.0
+    account["tokens_ns"] = quote["tokens_ns"] = now_ns
 
 
 @core_kernel
@@ -220,6 +311,7 @@ def apply_open(
     position["swap_ccy"] = 0.0
     position["close_reason"] = 0
     position["pending_direction"] = 0
+    narrow_levels(core, core.slots[slot]["symbol"], position["direction"], stop, target)
     account["balance_ccy"] = round_ccy(
         account["balance_ccy"] + deal_commission_ccy, core.limits[0]["currency_digits"]
     )

@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from engine.decision.attribution import book_result
 from engine.decision.money import commission_ccy, profit_ccy, round_ccy
-from engine.decision.signals import combine, leaves, must_combine
+from engine.decision.signals import combine, is_due, leaves
 from engine.decision.state import Core
 from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
@@ -18,7 +19,7 @@ def wants_exit(core: Core, slot: int) -> int:
     A decided exit is a goal: it waits for the next quote and is renewed until the slot is flat.
     """
     position = core.positions[slot]
-    if must_combine(core, slot):
+    if position["dirty"] and is_due(core, slot):
         combine(core, slot)
         if position["direction"] != 0 and position["close_reason"] == 0 and leaves(core, slot):
             position["close_reason"] = _SIGNAL
@@ -64,7 +65,7 @@ def apply_close(
     deal_commission_ccy: float,
     deal_swap_ccy: float,
 ) -> None:
-    """Book a closing deal and flatten the slot.
+    """Book a closing deal, attribute it and flatten the slot.
 
     After anything but its own signal a slot is spent: it must re-arm before it enters again.
     """
@@ -74,6 +75,11 @@ def apply_close(
         account["balance_ccy"] + deal_profit_ccy + deal_commission_ccy + deal_swap_ccy,
         core.limits[0]["currency_digits"],
     )
+    position["n_trades"] += 1
+    book_result(
+        core, slot, deal_profit_ccy, position["commission_ccy"] + deal_commission_ccy, deal_swap_ccy
+    )
+    position["dirty"] = 1
     if reason != _SIGNAL:
         position["spent"] = 1
         position["spent_direction"] = position["direction"]

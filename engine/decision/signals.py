@@ -1,12 +1,38 @@
 """Members' outputs to a book's net signal: latching, changes, spent flags, vote and weights."""
 
-from engine.decision.state import DUE, DUE_REPEATED, WEIGHTED, Core
+from typing import Any
+
+from engine.decision.shadow import step_shadow
+from engine.decision.state import MAJORITY, UNANIMOUS, WEIGHTED, Core, Records
 from engine.model.compiled import core_kernel
 from engine.model.signals import HOLD, LONG, SHORT
 
 
 @core_kernel
-def take_signal(
+def take_events(core: Core, events: Records) -> None:
+    """Take members' outputs at bars that closed, rows of EVENT in order: live's call a batch."""
+    for i in range(len(events)):
+        config = core.members[events[i]["member"]]
+        core.work[config["symbol"]]["closed"] |= 1 << config["timeframe"]
+        take_event(core, events[i])
+
+
+@core_kernel
+def take_event(core: Core, event: Any) -> None:
+    """Take one row of a feed whose closing is already known."""
+    take_output(
+        core,
+        event["member"],
+        event["raw"],
+        event["confidence"],
+        event["stop_distance"],
+        event["target_distance"],
+        event["warming"],
+    )
+
+
+@core_kernel
+def take_output(
     core: Core,
     member: int,
     raw: int,
@@ -15,107 +41,121 @@ def take_signal(
     target_distance: float,
     warming: int,
 ) -> None:
-    """Take one member's raw output at its closed bar; HOLD keeps what was latched.
+    """Take one member's raw output; HOLD keeps what was latched.
 
     A change is LONG or SHORT where the preceding bar's raw output was another: LONG, LONG is
-    none, LONG, HOLD, LONG is one.
+    none, LONG, HOLD, LONG is one. In a vote confidence does nothing and counts as 1. Taking an
+    output again changes nothing.
     """
     output = core.outputs[member]
-    output["changed"] = 1 if raw != output["raw"] and (raw == LONG or raw == SHORT) else 0
-    if output["changed"]:
-        output["waiting"] = 0
-    output["raw"] = raw
+    slot = core.members[member]["slot"]
     output["warming"] = warming
     if raw != HOLD:
-        output["direction"] = raw
-        output["confidence"] = confidence
+        weight = confidence if core.slots[slot]["combine"] == WEIGHTED else 1.0
+        if output["confidence"] != weight:
+            output["confidence"] = weight
+            core.positions[slot]["dirty"] = 1
         output["stop_distance"] = stop_distance
         output["target_distance"] = target_distance
-    core.positions[core.members[member]["slot"]]["due"] = DUE
-
-
-@core_kernel
-def repeat_signal(core: Core, member: int) -> None:
-    """Take an output that equals the preceding bar's in every field: as `take_signal`, shorter."""
-    core.outputs[member]["changed"] = 0
-    position = core.positions[core.members[member]["slot"]]
-    if position["due"] == 0:
-        position["due"] = DUE_REPEATED
+    if raw != output["raw"]:
+        output["raw"] = raw
+        if raw == LONG or raw == SHORT:
+            output["waiting"] = 0
+            output["changed"] = 1
+            output["shadow_spent"] = 0
+            core.positions[slot]["dirty"] = 1
+        if raw != HOLD and output["direction"] != raw:
+            output["direction"] = raw
+            core.positions[slot]["dirty"] = 1
+        step_shadow(core, member, 1)
+    elif output["shadow_pending"]:
+        step_shadow(core, member, 1)
 
 
 @core_kernel
 def votes(core: Core, member: int) -> bool:
     """Tell whether a member has a vote for entries."""
     output = core.outputs[member]
-    return bool(output["enabled"] and not output["waiting"])
+    return bool(output["enabled"] and not output["waiting"] and not output["benched"])
 
 
 @core_kernel
-def must_combine(core: Core, slot: int) -> bool:
-    """Tell whether `combine` could change anything: an output did, or a spent slot may re-arm."""
-    position = core.positions[slot]
-    return bool(
-        position["due"] == DUE or (position["due"] == DUE_REPEATED and position["spent"] != 0)
-    )
+def is_due(core: Core, slot: int) -> bool:
+    """Tell whether a bar of one of the slot's members closed, or somebody asks for a decision."""
+    if core.positions[slot]["due"]:
+        return True
+    config = core.slots[slot]
+    return bool(core.work[config["symbol"]]["closed"] & config["timeframes"])
 
 
 @core_kernel
 def combine(core: Core, slot: int) -> None:
     """Set the slot's `net` and `wish` (the entry zone it is in) and re-arm it if it may.
 
-    Net is Σ share × confidence × direction over enabled members, shares renormalised; for a vote
-    Σ direction. With no enabled member the disabled ones speak for the exit alone: what is held
-    stays, protected, until its exit, and `wish` is 0.
+    Net is Σ share × confidence × direction over those who vote ÷ Σ of their shares; for a vote
+    Σ direction. With nobody to vote the others speak for the exit alone: what is held stays,
+    protected, until its exit, and `wish` is 0.
     """
     config = core.slots[slot]
     position = core.positions[slot]
     first = config["first_member"]
     last = first + config["n_members"]
     n_voting = 0
+    n_long = 0
+    n_short = 0
+    net = 0.0
     total_share = 0.0
     for m in range(first, last):
         if votes(core, m):
+            output = core.outputs[m]
+            direction = output["direction"]
             n_voting += 1
-            total_share += core.members[m]["share"]
-    weighted = config["combine"] == WEIGHTED
-    net = 0.0
-    n_long = 0
-    n_short = 0
+            n_long += direction > 0
+            n_short += direction < 0
+            net += output["share"] * output["confidence"] * direction
+            total_share += output["share"]
     everyone = n_voting == 0
     if everyone:
         for m in range(first, last):
-            total_share += core.members[m]["share"]
-    for m in range(first, last):
-        output = core.outputs[m]
-        if not (everyone or votes(core, m)):
-            continue
-        if everyone and output["killed"]:
-            continue
-        direction = output["direction"]
-        if direction > 0:
-            n_long += 1
-        elif direction < 0:
-            n_short += 1
-        if weighted and total_share > 0.0:
-            net += core.members[m]["share"] / total_share * output["confidence"] * direction
+            output = core.outputs[m]
+            total_share += output["share"]
+            if not output["killed"]:
+                direction = output["direction"]
+                n_long += direction > 0
+                n_short += direction < 0
+                net += output["share"] * output["confidence"] * direction
     wish = 0
-    if weighted:
+    if config["combine"] == WEIGHTED:
+        net = net / total_share if total_share > 0.0 else 0.0
         if abs(net) >= config["enter"]:
             wish = 1 if net > 0.0 else -1
     else:
         net = float(n_long - n_short)
-        if net > 0.0 and n_long >= config["quorum"]:
+        least = quorum(config["quorum"], n_voting)
+        if net > 0.0 and n_long >= least:
             wish = 1
-        elif net < 0.0 and n_short >= config["quorum"]:
+        elif net < 0.0 and n_short >= least:
             wish = -1
     position["net"] = net
     position["wish"] = 0 if everyone else wish
-    if position["spent"]:
-        if config["n_members"] == 1:
-            if core.outputs[first]["changed"]:
-                position["spent"] = 0
-        elif wish == 0 or wish == -position["spent_direction"]:
+    position["dirty"] = 0
+    if config["n_members"] == 1:
+        if core.outputs[first]["changed"]:
             position["spent"] = 0
+    elif wish == 0 or wish == -position["spent_direction"]:
+        position["spent"] = 0
+    for m in range(first, last):
+        core.outputs[m]["changed"] = 0
+
+
+@core_kernel
+def quorum(said: int, n_voting: int) -> int:
+    """Return how many must agree: a number, more than half of those who vote, or all of them."""
+    if said == MAJORITY:
+        return n_voting // 2 + 1
+    if said == UNANIMOUS:
+        return n_voting
+    return said
 
 
 @core_kernel

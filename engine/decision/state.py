@@ -2,37 +2,75 @@
 
 A *slot* is one book's position in one symbol. Slots stand in book order, members in file order
 within their slot; every sum runs in that order. `*_CONFIG` arrays come from the portfolio and do
-not change while running, `*_STATE` arrays are what a restart must restore.
+not change while running, `*_STATE` arrays, `days` and `returns` are what a restart must restore;
+the rest is worked out from them.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.model.arrays import Arrays
+from engine.model.reasons import Refusal
+
 Records = npt.NDArray[np.void]
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 WEIGHTED: Final = 0
 VOTE: Final = 1
 
-# A slot's `due`: a member's bar closed; or one closed and says what the bar before it said.
-DUE: Final = 1
-DUE_REPEATED: Final = 2
+# Quorums that depend on how many vote.
+MAJORITY: Final = -1
+UNANIMOUS: Final = -2
 
 FIXED_FRACTION: Final = 0
 FIXED_LOTS: Final = 1
+VOLATILITY_TARGET: Final = 2
+KELLY: Final = 3
+
+N_REFUSALS: Final = len(Refusal)
+# Daily results kept of each member, returns kept of each symbol.
+N_DAYS: Final = 64
+N_RETURNS: Final = 250
 
 LIMITS = np.dtype(
     [
-        ("drawdown_reduce_frac", "f8"),
-        ("drawdown_stop_entries_frac", "f8"),
-        ("drawdown_flatten_frac", "f8"),
-        ("symbol_exposure_max_frac", "f8"),
-        ("gross_exposure_max_frac", "f8"),
-        ("margin_max_frac", "f8"),
-        ("leverage", "f8"),
-        ("currency_digits", "i8"),
+        (name, "f8")
+        for name in (
+            "drawdown_reduce_frac",
+            "drawdown_stop_entries_frac",
+            "drawdown_flatten_frac",
+            "account_drawdown_max_frac",
+            "daily_loss_max_frac",
+            "symbol_exposure_max_frac",
+            "book_exposure_max_frac",
+            "gross_exposure_max_frac",
+            "net_exposure_max_frac",
+            "margin_max_frac",
+            "correlation_threshold_frac",
+            "correlated_exposure_max_frac",
+            "diversify_above_frac",
+            "largest_share_max_frac",
+            "var_max_frac",
+            "order_max_lots",
+            "order_max_value_frac",
+            "collar_frac",
+            "collar_spreads",
+            "spread_max_factor",
+            "orders_per_minute_max",
+            "symbol_orders_per_minute_max",
+            "repeated_max",
+            "repeated_minutes",
+            "book_orders_per_day_max",
+            "sample_minutes",
+            "samples_min",
+            "correlation_shrink_frac",
+            "leverage",
+        )
     ]
+    + [("currency_digits", "i8")]
 )
 
 SYMBOL_CONFIG = np.dtype(
@@ -48,9 +86,16 @@ SYMBOL_CONFIG = np.dtype(
         ("swap_short_points", "f8"),
         ("swap_triple_weekday", "i8"),
         ("stops_level_points", "f8"),
+        ("spread_points", "f8"),
         # Where account currency per unit of profit currency comes from: −1 means 1.0.
         ("conversion_symbol", "i8"),
         ("conversion_inverse", "i8"),
+        # 0: the account's ceiling.
+        ("order_max_lots", "f8"),
+        ("restricted", "i8"),
+        # Minutes of the server's day at which entries begin and end; both 0: always.
+        ("entry_from_minute", "i8"),
+        ("entry_to_minute", "i8"),
     ]
 )
 
@@ -61,7 +106,35 @@ SYMBOL_STATE = np.dtype(
         # 1: the quote is T's own; 0: the last close, good for marking only.
         ("fresh", "i8"),
         ("conversion", "f8"),
-        ("exposure_ccy", "f8"),
+        # The last closed bar's close, and the bid of the last sample of returns.
+        ("close", "f8"),
+        ("sample_bid", "f8"),
+        ("n_samples", "i8"),
+        ("killed", "i8"),
+        # The token bucket of this symbol's entries.
+        ("tokens", "f8"),
+        ("tokens_ns", "i8"),
+        # What others hold on this account: signed lots, and margin they use.
+        ("external_lots", "f8"),
+    ]
+)
+
+# Worked out from the rest at need. The last row holds the account's sums.
+SYMBOL_WORK = np.dtype(
+    [
+        ("gross_ccy", "f8"),
+        ("net_ccy", "f8"),
+        # Timeframes whose bar closed at this batch, a bit each; members whose shadow waits.
+        ("closed", "i8"),
+        ("pending", "i8"),
+        # Members stand by symbol in `by_symbol`, those of this one from `first` to `stop`.
+        ("first", "i8"),
+        ("stop", "i8"),
+        # No level of a held position lies beyond these, bid for long and ask for short ones.
+        ("long_stop", "f8"),
+        ("long_target", "f8"),
+        ("short_stop", "f8"),
+        ("short_target", "f8"),
     ]
 )
 
@@ -71,6 +144,8 @@ SLOT_CONFIG = np.dtype(
         ("symbol", "i8"),
         ("first_member", "i8"),
         ("n_members", "i8"),
+        # Its members' timeframes, a bit each.
+        ("timeframes", "i8"),
         ("combine", "i8"),
         ("enter", "f8"),
         ("exit", "f8"),
@@ -78,7 +153,14 @@ SLOT_CONFIG = np.dtype(
         ("sizing", "i8"),
         ("risk_frac", "f8"),
         ("lots", "f8"),
-        ("allocation", "f8"),
+        ("volatility_frac", "f8"),
+        ("kelly_frac", "f8"),
+        ("kelly_max_frac", "f8"),
+        ("kelly_min_trades", "f8"),
+        ("kelly_shrink_trades", "f8"),
+        # What the book declares of itself; 0 declares nothing.
+        ("max_orders_per_day", "f8"),
+        ("max_lots", "f8"),
     ]
 )
 
@@ -100,7 +182,9 @@ SLOT_STATE = np.dtype(
         ("unsettled", "i8"),
         ("spent", "i8"),
         ("spent_direction", "i8"),
+        # Decide at this batch though no bar closed; what `combine` says may be out of date.
         ("due", "i8"),
+        ("dirty", "i8"),
         ("net", "f8"),
         ("wish", "i8"),
         ("refusal", "i8"),
@@ -109,10 +193,23 @@ SLOT_STATE = np.dtype(
         ("pending_price", "f8"),
         ("pending_stop_distance", "f8"),
         ("pending_target_distance", "f8"),
+        # Multiplies lots: the book's share over the equal share.
+        ("allocation", "f8"),
+        # A rule took its entries until a named person enables it again: the Refusal.
+        ("barred", "i8"),
+        ("orders_today", "i8"),
+        ("repeated_direction", "i8"),
+        ("repeated", "i8"),
+        ("repeated_since_ns", "i8"),
+        # Sums over its closed positions; realised is net of costs.
+        ("n_trades", "i8"),
+        ("realised_ccy", "f8"),
+        ("paid_commission_ccy", "f8"),
+        ("paid_swap_ccy", "f8"),
     ]
 )
 
-MEMBER_CONFIG = np.dtype([("slot", "i8"), ("share", "f8")])
+MEMBER_CONFIG = np.dtype([("slot", "i8"), ("symbol", "i8"), ("timeframe", "i8"), ("share", "f8")])
 
 MEMBER_STATE = np.dtype(
     [
@@ -121,6 +218,9 @@ MEMBER_STATE = np.dtype(
         ("waiting", "i8"),
         ("killed", "i8"),
         ("quarantined", "i8"),
+        # Switched off by its shadow record, since this server day.
+        ("benched", "i8"),
+        ("benched_day", "i8"),
         ("warming", "i8"),
         # The raw output acted upon at the preceding bar, HOLD included; and what it stands for.
         ("raw", "i8"),
@@ -129,32 +229,83 @@ MEMBER_STATE = np.dtype(
         ("stop_distance", "f8"),
         ("target_distance", "f8"),
         ("changed", "i8"),
-        # Share of the book's open position, fixed at entry.
+        # Its share of the book now; its share of the book's open position, fixed at entry.
+        ("share", "f8"),
         ("entry_share", "f8"),
+        # Its parts of closed positions; realised is net of costs.
+        ("realised_ccy", "f8"),
+        ("paid_commission_ccy", "f8"),
+        ("paid_swap_ccy", "f8"),
+        # Its shadow record: prices per unit, results in R.
+        ("shadow_direction", "i8"),
+        ("shadow_price", "f8"),
+        ("shadow_stop", "f8"),
+        ("shadow_target", "f8"),
+        ("shadow_unit", "f8"),
+        ("shadow_cost", "f8"),
+        ("shadow_swap", "f8"),
+        ("shadow_spent", "i8"),
+        ("shadow_pending", "i8"),
+        ("shadow_trades", "i8"),
+        ("shadow_r", "f8"),
+        ("shadow_square_r", "f8"),
+        ("shadow_day_r", "f8"),
     ]
 )
 
 ACCOUNT_STATE = np.dtype(
     [
         ("batch_ns", "i8"),
+        # The server's wall clock at the batch, and its day.
+        ("server_ns", "i8"),
         ("server_day", "i8"),
+        ("closed_day", "i8"),
         ("balance_ccy", "f8"),
         ("equity_ccy", "f8"),
         ("high_water_ccy", "f8"),
+        # The mark that no `resume --rebase` lowers.
+        ("lifetime_high_ccy", "f8"),
         ("day_start_equity_ccy", "f8"),
         ("drawdown_frac", "f8"),
-        ("gross_exposure_ccy", "f8"),
-        ("margin_ccy", "f8"),
+        # What others on this account have made or lost, and its mark and drawdown with them.
+        ("external_ccy", "f8"),
+        ("account_high_ccy", "f8"),
+        ("account_drawdown_frac", "f8"),
         ("tier", "i8"),
-        # An operator's halt: no entries until resumed.
-        ("entries_halted", "i8"),
+        # TradingState: an operator's halt, or the engine's own doubt.
+        ("trading", "i8"),
         ("halted_ns", "i8"),
+        ("tokens", "f8"),
+        ("tokens_ns", "i8"),
+        # Number of the last sample of returns, and where the next one is written.
+        ("sample", "i8"),
+        ("next_return", "i8"),
     ]
 )
 
 
-class Core(NamedTuple):
-    """Everything the decision functions work on."""
+EVENT = np.dtype(
+    [
+        ("confidence", "f8"),
+        ("stop_distance", "f8"),
+        ("target_distance", "f8"),
+        ("member", "i4"),
+        ("raw", "i1"),
+        ("warming", "i1"),
+    ],
+    align=True,
+)
+"""One member's output at one closed bar."""
+
+
+class Core(Arrays):
+    """Everything the decision functions work on.
+
+    `days` (N_DAYS, n_members) daily shadow results in R, oldest first, NaN before a member's
+    first; `returns` (N_RETURNS, n_symbols) a ring of sampled returns; `covariance` (n_symbols,
+    n_symbols) of a sample, NaN where unknown; `checks` (n_slots, N_REFUSALS, 2) each rule's value
+    and limit at a slot's last decision.
+    """
 
     limits: Records
     account: Records
@@ -164,21 +315,66 @@ class Core(NamedTuple):
     positions: Records
     members: Records
     outputs: Records
+    days: Floats
+    returns: Floats
+    closed_days: Integers
+    work: Records
+    by_symbol: Integers
+    covariance: Floats
+    checks: Floats
 
 
 def new_core(
-    *, limits: Records, symbols: Records, slots: Records, members: Records, balance_ccy: float
+    *,
+    limits: Records,
+    symbols: Records,
+    slots: Records,
+    members: Records,
+    balance_ccy: float,
+    closed_days: Integers | None = None,
 ) -> Core:
-    """Return a flat core with `balance_ccy`; every member enabled, every quote unknown."""
+    """Return a flat core with `balance_ccy`; every member enabled, every quote unknown.
+
+    `closed_days` are server days (since 1970-01-01) without entries.
+    """
     account = np.zeros(1, ACCOUNT_STATE)
-    for field in ("balance_ccy", "equity_ccy", "high_water_ccy", "day_start_equity_ccy"):
-        account[field] = balance_ccy
-    account["server_day"] = -1
+    for field in ACCOUNT_STATE.names or ():
+        if field.endswith("_ccy") and field != "external_ccy":
+            account[field] = balance_ccy
+    account["server_day"] = account["sample"] = -1
+    account["tokens"] = limits["orders_per_minute_max"]
     quotes = np.zeros(len(symbols), SYMBOL_STATE)
-    quotes["bid"] = quotes["ask"] = quotes["conversion"] = np.nan
+    for field in ("bid", "ask", "conversion", "close", "sample_bid"):
+        quotes[field] = np.nan
+    quotes["tokens"] = limits["symbol_orders_per_minute_max"]
     positions = np.zeros(len(slots), SLOT_STATE)
     positions["stop"] = positions["target"] = np.nan
+    positions["allocation"] = 1.0
     outputs = np.zeros(len(members), MEMBER_STATE)
     outputs["enabled"] = outputs["warming"] = 1
-    outputs["stop_distance"] = outputs["target_distance"] = np.nan
-    return Core(limits, account, symbols, quotes, slots, positions, members, outputs)
+    for field in ("stop_distance", "target_distance", "shadow_stop", "shadow_target"):
+        outputs[field] = np.nan
+    outputs["share"] = members["share"]
+    by_symbol = np.argsort(members["symbol"], kind="stable")
+    work = np.zeros(len(symbols) + 1, SYMBOL_WORK)
+    work["first"][:-1] = np.searchsorted(members["symbol"][by_symbol], np.arange(len(symbols)))
+    work["stop"][:-1] = np.searchsorted(
+        members["symbol"][by_symbol], np.arange(len(symbols)), side="right"
+    )
+    return Core(
+        limits,
+        account,
+        symbols,
+        quotes,
+        slots,
+        positions,
+        members,
+        outputs,
+        np.full((N_DAYS, len(members)), np.nan),
+        np.zeros((N_RETURNS, len(symbols))),
+        np.zeros(0, np.int64) if closed_days is None else closed_days,
+        work,
+        by_symbol.astype(np.int64),
+        np.full((len(symbols), len(symbols)), np.nan),
+        np.full((len(slots), N_REFUSALS, 2), np.nan),
+    )

@@ -6,13 +6,14 @@ Python callers only; each is a few assignments that depend on nothing else.
 import numpy as np
 
 from engine.decision.state import Core
-from engine.model.reasons import ExitReason
+from engine.model.reasons import ExitReason, TradingState
 
 
 def disable(core: Core, member: int) -> None:
     """Take a member's vote; what is held stays, protected, until its exit."""
     core.outputs[member]["enabled"] = 0
     core.outputs[member]["waiting"] = 0
+    _decide_anew(core, member)
 
 
 def quarantine(core: Core, member: int) -> None:
@@ -22,13 +23,35 @@ def quarantine(core: Core, member: int) -> None:
 
 
 def enable(core: Core, member: int) -> None:
-    """Give a member its vote back, from its next change on."""
-    if core.outputs[member]["enabled"] and not core.outputs[member]["killed"]:
+    """Give a member its vote back, from its next change on; its book may enter again."""
+    output = core.outputs[member]
+    core.positions[int(core.members[member]["slot"])]["barred"] = 0
+    if output["enabled"] and not output["killed"] and not output["benched"]:
         return
-    core.outputs[member]["enabled"] = 1
+    output["enabled"] = 1
+    output["waiting"] = 1
+    output["killed"] = 0
+    output["quarantined"] = 0
+    output["benched"] = 0
+    _decide_anew(core, member)
+
+
+def bench(core: Core, member: int, server_day: int) -> None:
+    """Take a member's vote for its shadow record's sake; what is held stays until its exit."""
+    core.outputs[member]["benched"] = 1
+    core.outputs[member]["benched_day"] = server_day
+    _decide_anew(core, member)
+
+
+def unbench(core: Core, member: int) -> None:
+    """Give a member that proved itself again its vote back, from its next change on."""
+    core.outputs[member]["benched"] = 0
     core.outputs[member]["waiting"] = 1
-    core.outputs[member]["killed"] = 0
-    core.outputs[member]["quarantined"] = 0
+    _decide_anew(core, member)
+
+
+def _decide_anew(core: Core, member: int) -> None:
+    core.positions[int(core.members[member]["slot"])]["dirty"] = 1
 
 
 def kill(core: Core, member: int) -> int:
@@ -46,20 +69,42 @@ def kill(core: Core, member: int) -> int:
     return slot
 
 
+def kill_symbol(core: Core, symbol: int) -> list[int]:
+    """Refuse a symbol's entries and give its positions the goal to close; return its slots."""
+    core.quotes[symbol]["killed"] = 1
+    slots = np.flatnonzero(core.slots["symbol"] == symbol).tolist()
+    for slot in slots:
+        if core.positions[slot]["direction"] != 0:
+            core.positions[slot]["close_reason"] = int(ExitReason.KILL)
+    return slots
+
+
+def enable_symbol(core: Core, symbol: int) -> None:
+    """Let a symbol's books enter again."""
+    core.quotes[symbol]["killed"] = 0
+
+
 def kill_held(core: Core) -> None:
-    """Give every position whose members are all killed the goal to close.
+    """Give every position whose members, or whose symbol, are killed the goal to close.
 
     An order that was under way when the kill came is caught here once it is filled.
     """
-    alive = np.zeros(len(core.slots), bool)
-    alive[core.members["slot"][core.outputs["killed"] == 0]] = True
+    dead = np.ones(len(core.slots), bool)
+    dead[core.members["slot"][core.outputs["killed"] == 0]] = False
+    dead |= core.quotes["killed"][core.slots["symbol"]] != 0
     held = (core.positions["direction"] != 0) & (core.positions["close_reason"] == 0)
-    core.positions["close_reason"][held & ~alive] = int(ExitReason.KILL)
+    core.positions["close_reason"][held & dead] = int(ExitReason.KILL)
 
 
 def halt_entries(core: Core) -> None:
-    """Refuse entries until resumed; what is held stays protected."""
-    core.account[0]["entries_halted"] = 1
+    """Refuse entries until an operator resumes; what is held stays protected."""
+    core.account[0]["trading"] = int(TradingState.HALTED)
+
+
+def reduce_only(core: Core) -> None:
+    """Refuse entries while the engine is in doubt; an operator's halt stands."""
+    if core.account[0]["trading"] == int(TradingState.ACTIVE):
+        core.account[0]["trading"] = int(TradingState.REDUCING)
 
 
 def flatten(core: Core, reason: ExitReason = ExitReason.FLATTEN) -> None:
@@ -73,10 +118,11 @@ def flatten(core: Core, reason: ExitReason = ExitReason.FLATTEN) -> None:
 def resume(core: Core, *, rebase: bool = False) -> None:
     """Lift halts; after tier 3 `rebase` sets the high-water mark to today's equity."""
     account = core.account[0]
-    account["entries_halted"] = 0
+    account["trading"] = int(TradingState.ACTIVE)
     if account["tier"] >= 3:
         account["tier"] = 2
         account["halted_ns"] = 0
     if rebase and 0.0 < account["equity_ccy"] < np.inf:
         account["high_water_ccy"] = account["equity_ccy"]
-        account["drawdown_frac"] = 0.0
+        account["account_high_ccy"] = account["equity_ccy"] + account["external_ccy"]
+        account["drawdown_frac"] = account["account_drawdown_frac"] = 0.0

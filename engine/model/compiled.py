@@ -58,8 +58,7 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
 }
 
-# A call that is not inlined hands over some fifty words of array descriptors: half of the loop.
-_UNCOUNTED: dict[str, Any] = {"_nrt": False, "forceinline": True}
+_UNCOUNTED: dict[str, Any] = {"_nrt": False}
 
 F = TypeVar("F", bound=Callable[..., Any])
 

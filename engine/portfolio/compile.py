@@ -5,13 +5,18 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from engine.decision.shadow import renew_work
 from engine.decision.state import (
     FIXED_FRACTION,
     FIXED_LOTS,
+    KELLY,
     LIMITS,
+    MAJORITY,
     MEMBER_CONFIG,
     SLOT_CONFIG,
     SYMBOL_CONFIG,
+    UNANIMOUS,
+    VOLATILITY_TARGET,
     VOTE,
     WEIGHTED,
     Core,
@@ -19,12 +24,21 @@ from engine.decision.state import (
     new_core,
 )
 from engine.model.errors import ConfigError
-from engine.model.portfolio import Book, Portfolio, Sizing, Strategy
+from engine.model.portfolio import Book, Portfolio, Sizing, Strategy, SymbolOverride
 from engine.model.symbols import SymbolSpec
-from engine.portfolio.file import memberships, symbol_spec
+from engine.model.times import Timeframe
+from engine.portfolio.file import entry_minutes, memberships, symbol_spec
 
 CURRENCY_DIGITS = 2
 ALLOCATION_MAX = 3.0
+TIMEFRAMES = {timeframe.name: i for i, timeframe in enumerate(Timeframe)}
+_METHODS = {
+    "fixed_fraction": FIXED_FRACTION,
+    "fixed_lots": FIXED_LOTS,
+    "volatility_target": VOLATILITY_TARGET,
+    "kelly": KELLY,
+}
+_QUORUMS = {"majority": MAJORITY, "unanimous": UNANIMOUS}
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -43,8 +57,8 @@ class Slot(msgspec.Struct, frozen=True):
 class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
     """A portfolio in the core's order: symbols, slots and strategies by index.
 
-    Symbols stand in the order of their first strategy; those needed only to convert a profit
-    currency follow.
+    Symbols stand in the order of their first strategy; those that are only read follow, then those
+    needed only to convert a profit currency.
     """
 
     portfolio: Portfolio
@@ -68,17 +82,22 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
     def core(self, balance_ccy: float | None = None) -> Core:
         """Return a flat core; disabled strategies start without a vote."""
         account = self.portfolio.account
+        closed = np.array(self.portfolio.risk.closed_days, "M8[D]").astype(np.int64)
         core = new_core(
-            limits=self._limits(),
-            symbols=symbol_records(self.symbols, account.currency),
+            limits=self.limits(),
+            symbols=self._symbols(),
             slots=self._slots(),
             members=self._members(),
             balance_ccy=account.balance_ccy if balance_ccy is None else balance_ccy,
+            closed_days=closed,
         )
         core.outputs["enabled"] = [s.enabled for s in self.strategies]
+        core.positions["allocation"] = [self._allocation(s.book.name) for s in self.slots]
+        renew_work(core)
         return core
 
-    def _limits(self) -> Records:
+    def limits(self) -> Records:
+        """Return the file's limits as the core reads them."""
         risk = msgspec.structs.asdict(self.portfolio.risk)
         limits = np.zeros(1, LIMITS)
         for name in LIMITS.names or ():
@@ -88,31 +107,42 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
         limits["currency_digits"] = CURRENCY_DIGITS
         return limits
 
+    def _symbols(self) -> Records:
+        risk = self.portfolio.risk
+        out = symbol_records(self.symbols, self.portfolio.account.currency)
+        for i, spec in enumerate(self.symbols):
+            override = self.portfolio.symbols.get(spec.name, SymbolOverride())
+            out["order_max_lots"][i] = override.order_max_lots or 0.0
+            out["restricted"][i] = spec.name in risk.restricted or spec.name in risk.close_only
+            first, last = entry_minutes(override.entry_hours)
+            out["entry_from_minute"][i], out["entry_to_minute"][i] = first, last
+        return out
+
     def _slots(self) -> Records:
         out = np.zeros(len(self.slots), SLOT_CONFIG)
         numbers: dict[str, int] = {}
         for i, slot in enumerate(self.slots):
-            sizing = slot.book.sizing or Sizing()
-            out[i] = (
-                numbers.setdefault(slot.book.name, len(numbers) + 1),
-                self.symbol_index[slot.symbol],
-                slot.members[0],
-                len(slot.members),
-                VOTE if slot.book.combine == "vote" else WEIGHTED,
-                slot.book.enter,
-                slot.book.exit,
-                slot.book.quorum,
-                FIXED_LOTS if sizing.method == "fixed_lots" else FIXED_FRACTION,
-                sizing.risk_frac,
-                sizing.lots,
-                self._allocation(slot.book.name),
-            )
+            book, sizing = slot.book, slot.book.sizing or Sizing()
+            frames = {TIMEFRAMES[self.strategies[m].timeframe] for m in slot.members}
+            row = out[i]
+            row["book"] = numbers.setdefault(book.name, len(numbers) + 1)
+            row["symbol"] = self.symbol_index[slot.symbol]
+            row["first_member"], row["n_members"] = slot.members[0], len(slot.members)
+            row["timeframes"] = sum(1 << frame for frame in frames)
+            row["combine"] = VOTE if book.combine == "vote" else WEIGHTED
+            row["quorum"] = _QUORUMS.get(str(book.quorum), book.quorum)
+            row["sizing"] = _METHODS[sizing.method]
+            for name in ("enter", "exit", "max_orders_per_day", "max_lots"):
+                row[name] = getattr(book, name)
+            for name in Sizing.__struct_fields__:
+                if name in (SLOT_CONFIG.names or ()):
+                    row[name] = getattr(sizing, name)
         return out
 
     def _allocation(self, book: str) -> float:
         """Return a book's share over the equal share, at most 3; 1 where none is given."""
         shares = self.portfolio.allocation.shares
-        if not shares:
+        if not shares or self.portfolio.allocation.level != "books":
             return 1.0
         books = list(dict.fromkeys(slot.book.name for slot in self.slots))
         total = sum(shares.get(name, 0.0) for name in books)
@@ -122,7 +152,13 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
         out = np.zeros(len(self.strategies), MEMBER_CONFIG)
         for i, slot in enumerate(self.slots):
             for m in slot.members:
-                out[m] = (i, slot.book.members[self.strategies[m].name])
+                strategy = self.strategies[m]
+                out[m] = (
+                    i,
+                    self.symbol_index[strategy.symbol],
+                    TIMEFRAMES[strategy.timeframe],
+                    slot.book.members[strategy.name],
+                )
         return out
 
 
@@ -142,7 +178,8 @@ def compile_portfolio(portfolio: Portfolio) -> CompiledPortfolio:
         strategies += members
         slots.append(Slot(book, symbol, tuple(range(first, len(strategies)))))
     traded = list(dict.fromkeys(s.symbol for s in portfolio.strategy))
-    specs = [symbol_spec(portfolio, name) for name in traded]
+    read = dict.fromkeys(name for s in portfolio.strategy for name in s.others)
+    specs = [symbol_spec(portfolio, name) for name in dict.fromkeys((*traded, *read))]
     for spec in list(specs):
         pair = _conversion_pair(portfolio, spec)
         if pair is not None and pair.name not in {s.name for s in specs}:
@@ -177,7 +214,7 @@ def symbol_records(specs: tuple[SymbolSpec, ...], currency: str) -> Records:
     out = np.zeros(len(specs), SYMBOL_CONFIG)
     for i, spec in enumerate(specs):
         for name in SYMBOL_CONFIG.names or ():
-            if not name.startswith("conversion"):
+            if hasattr(spec, name):
                 out[name][i] = getattr(spec, name)
         direct = spec.profit_currency + currency
         inverse = currency + spec.profit_currency

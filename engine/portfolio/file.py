@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -17,6 +18,7 @@ from engine.model.times import Timeframe
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`(?: - at `\$(?P<path>[^`]*)`)?")
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}$")
 
 
@@ -121,17 +123,43 @@ def _risk_complaints(p: Portfolio) -> list[str]:
             "risk: drawdown_reduce_frac < drawdown_stop_entries_frac < drawdown_flatten_frac < 1 "
             f"does not hold: {tiers[0]}, {tiers[1]}, {tiers[2]}"
         )
+    if not 1 <= risk.sample_minutes <= 1440 or 1440 % risk.sample_minutes:
+        out.append(f"risk.sample_minutes is {risk.sample_minutes:g}; it must divide a day of 1440")
+    for text in risk.closed_days:
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            out.append(f"risk.closed_days: {text!r} is no day; write YYYY-MM-DD")
+    known = {s.symbol for s in p.strategy} | {o for s in p.strategy for o in s.others}
+    for key in ("restricted", "close_only"):
+        out += [
+            f"risk.{key}: {name!r} is no symbol of this file"
+            for name in getattr(risk, key)
+            if name not in known and name not in p.symbols
+        ]
     return out
+
+
+# The most that each number of a sizing may be; all must be above 0.
+_SIZING_MOST = {
+    "risk_frac": 0.1,
+    "lots": 1e6,
+    "volatility_frac": 0.1,
+    "kelly_frac": 1.0,
+    "kelly_max_frac": 0.1,
+    "kelly_min_trades": 1e6,
+    "kelly_shrink_trades": 1e6,
+}
 
 
 def _sizing_complaints(where: str, sizing: Sizing | None) -> list[str]:
     if sizing is None:
         return []
-    if not 0.0 < sizing.risk_frac <= 0.1:
-        return [f"{where}.sizing.risk_frac is {sizing.risk_frac}; allowed: above 0, at most 0.1"]
-    if not 0.0 < sizing.lots < math.inf:
-        return [f"{where}.sizing.lots is {sizing.lots}; it must be above 0"]
-    return []
+    return [
+        f"{where}.sizing.{name} is {value}; allowed: above 0, at most {most:g}"
+        for name, most in _SIZING_MOST.items()
+        if not 0.0 < (value := getattr(sizing, name)) <= most
+    ]
 
 
 def _strategy_complaints(p: Portfolio) -> list[str]:
@@ -151,6 +179,17 @@ def _strategy_complaints(p: Portfolio) -> list[str]:
             out.append(f"{where}: timeframe {s.timeframe!r} is unknown; allowed: {allowed}")
         if s.symbol not in DEFAULT_SYMBOLS and s.symbol not in p.symbols:
             out.append(f"{where}: symbol {s.symbol!r} is unknown; describe it in [symbols]")
+        out += [
+            f"{where}: symbol {other!r} in others is unknown; describe it in [symbols]"
+            for other in s.others
+            if other not in DEFAULT_SYMBOLS and other not in p.symbols
+        ]
+        for key, declared in (
+            ("max_orders_per_day", s.max_orders_per_day),
+            ("max_lots", s.max_lots),
+        ):
+            if not 0 <= declared < math.inf:
+                out.append(f"{where}: {key} is {declared}; 0 declares nothing, else above 0")
         out += _sizing_complaints(where, s.sizing)
     return out
 
@@ -179,7 +218,7 @@ def _book_complaints(p: Portfolio) -> list[str]:
                 out.append(f"{where}: the share of {name!r} is {share}; it must be above 0")
         if not 0.0 <= b.exit <= b.enter <= 1.0:
             out.append(f"{where}: 0 <= exit <= enter <= 1 does not hold: {b.exit}, {b.enter}")
-        if not 1 <= b.quorum <= max(1, len(b.members)):
+        if isinstance(b.quorum, int) and not 1 <= b.quorum <= max(1, len(b.members)):
             out.append(f"{where}: quorum is {b.quorum}; allowed: 1 to {len(b.members)}")
         out += _sizing_complaints(where, b.sizing)
     names = {b.name for b in p.book} | {s.name for s in p.strategy if s.name not in owner}
@@ -218,6 +257,8 @@ def _symbol_complaints(p: Portfolio) -> list[str]:
                 "stops_level_points",
                 "swap_triple_weekday",
             )
+            if key == "entry_hours":
+                out += _hours_complaints(name, value)
             if isinstance(value, str) or signed:
                 continue
             if not (value >= 0 if zero else value > 0) or not math.isfinite(value):
@@ -231,6 +272,29 @@ def _symbol_complaints(p: Portfolio) -> list[str]:
     return out
 
 
+def _hours_complaints(symbol: str, hours: str) -> list[str]:
+    try:
+        entry_minutes(hours)
+    except ConfigError as e:
+        return [f"symbols.{symbol}.{e}"]
+    return []
+
+
+def entry_minutes(hours: str | None) -> tuple[int, int]:
+    """Return the minutes of the server's day from and to which entries are allowed; (0, 0): always.
+
+    Raises:
+        ConfigError: `hours` is not "HH:MM-HH:MM".
+    """
+    if hours is None:
+        return 0, 0
+    match = _HOURS.fullmatch(hours)
+    if match is None:
+        raise ConfigError(f'entry_hours is {hours!r}; write "HH:MM-HH:MM", server time')
+    from_hour, from_minute, to_hour, to_minute = map(int, match.groups())
+    return 60 * from_hour + from_minute, (60 * to_hour + to_minute) % 1440
+
+
 def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
     """Return (book, strategy, symbol) in the order of decisions.
 
@@ -242,7 +306,14 @@ def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
     taken = {m for b in p.book for m in b.members}
     for s in p.strategy:
         if s.name not in taken:
-            solo = Book(name=s.name, members={s.name: 1.0}, combine="vote", sizing=s.sizing)
+            solo = Book(
+                name=s.name,
+                members={s.name: 1.0},
+                combine="vote",
+                sizing=s.sizing,
+                max_orders_per_day=s.max_orders_per_day,
+                max_lots=s.max_lots,
+            )
             out.append((solo, s, s.symbol))
     return out
 

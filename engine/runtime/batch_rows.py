@@ -7,12 +7,12 @@ import msgspec
 from engine.model.records import MetricsRow, PositionItem, PositionsRow, StrategyRow
 from engine.model.times import NS_PER_DAY, iso_utc
 from engine.runtime.trader import Trader
-from engine.runtime.views import position_views
+from engine.runtime.views import gross_exposure_ccy, position_views
 
 
 def add_portfolio_rows(trader: Trader) -> None:
     """Record every book and strategy as the portfolio has them."""
-    slots, now_ns = trader.core.slots, int(trader.core.account[0]["batch_ns"])
+    now_ns = int(trader.core.account[0]["batch_ns"])
     n_books = len({slot.book.name for slot in trader.compiled.slots})
     for index, slot in enumerate(trader.compiled.slots):
         trader.recorder.add(
@@ -21,7 +21,7 @@ def add_portfolio_rows(trader: Trader) -> None:
                 kind="ENSEMBLE",
                 config=msgspec.to_builtins(slot.book),
                 enabled=True,
-                allocation=float(slots[index]["allocation"]) / n_books,
+                allocation=float(trader.core.positions[index]["allocation"]) / n_books,
                 time_ns=now_ns,
             )
         )
@@ -35,7 +35,7 @@ def add_portfolio_rows(trader: Trader) -> None:
                 kind=strategy.kind,
                 config=msgspec.to_builtins(strategy),
                 enabled=bool(trader.core.outputs[index]["enabled"]),
-                allocation=float(trader.core.members[index]["share"]) / n_books,
+                allocation=float(trader.core.outputs[index]["share"]) / n_books,
                 time_ns=now_ns,
             )
         )
@@ -73,7 +73,7 @@ def add_batch_rows(trader: Trader) -> None:
             daily_pl=equity - float(account["day_start_equity_ccy"]),
             win_rate=trader.positions.ledger.win_rate(),
             sharpe_ratio=None,
-            leverage=float(account["gross_exposure_ccy"]) / equity if equity > 0 else 0.0,
+            leverage=gross_exposure_ccy(trader.core) / equity if equity > 0 else 0.0,
             time_ns=now_ns,
         )
     )

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from engine.control.server import ControlServer
+from engine.decision.switches import halt_entries
 from engine.execution.journal import Journal
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
@@ -282,7 +283,7 @@ class Engine:
         for complaint in complaints:
             self.events.add("critical", "reconcile", complaint)
         if complaints:
-            trader.core.account[0]["entries_halted"] = 1
+            halt_entries(trader.core)
             self._publisher.reason = "does not balance with the terminal: see events, then resume"
         batch_rows.add_portfolio_rows(trader)
         trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from engine.model.broker import AccountState
+from engine.model.reasons import TradingState
 from engine.model.snapshot import RiskView, Snapshot
 from engine.runtime.events import EventLog
 from engine.runtime.settings import Settings
@@ -67,7 +68,7 @@ class Publisher:
         """Trading is about to start."""
         self._account = account
         self.state = "ACTIVE"
-        if not trader.core.account[0]["entries_halted"]:
+        if trader.core.account[0]["trading"] == TradingState.ACTIVE:
             self.reason = ""
 
     def keep_equity(self, trader: Trader) -> None:
@@ -93,8 +94,10 @@ class Publisher:
             self.state, self.reason = "HALTED", "drawdown tier 3: flattened; resume by an operator"
         elif trader.flattening is not None:
             self.state, self.reason = "HALTED", "flattening"
-        elif account["entries_halted"]:
+        elif account["trading"] == TradingState.HALTED:
             self.state, self.reason = "HALTED", self.reason or "entries halted by an operator"
+        elif account["trading"] == TradingState.REDUCING:
+            self.state, self.reason = "REDUCING", self.reason or "in doubt: no new entries"
         elif account["tier"] == 2:
             self.state, self.reason = "REDUCING", "drawdown tier 2: no new entries"
         else:

@@ -14,12 +14,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.decision.account import guard, roll_day, set_quote, update_conversions
-from engine.decision.batch import N_REFUSALS, begin_batch, decide_entries, decide_exits
+from engine.decision.account import guard, roll_day, set_quote
+from engine.decision.batch import (
+    begin_batch,
+    decide_entries,
+    decide_exits,
+    end_batch,
+    end_signals,
+    take_bar,
+)
 from engine.decision.exits import wants_exit
 from engine.decision.saved import Names, dump_core, load_core
-from engine.decision.signals import take_signal
-from engine.decision.state import Core
+from engine.decision.signals import take_events
+from engine.decision.state import EVENT, N_REFUSALS, Core
 from engine.decision.switches import flatten, halt_entries, kill_held, quarantine
 from engine.execution.journal import CoreState, Journal
 from engine.execution.ledger import Ledger
@@ -29,9 +36,10 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import MarketUpdate
 from engine.model.errors import BrokerError, Refused
 from engine.model.orders import Intent, Outcome
-from engine.model.reasons import ExitReason
+from engine.model.reasons import ExitReason, TradingState
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
+from engine.portfolio.allocator import Allocator
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Hosts
@@ -67,6 +75,15 @@ def _renamed(names: Names, moved: Mapping[str, str]) -> Names:
     taken = set(moved.values())
     slots = [moved.get(name, "" if name in taken else name) for name in names.slots]
     return msgspec.structs.replace(names, slots=slots)
+
+
+def events_of(signals: Sequence[tuple[int, StrategySignal]]) -> Any:
+    """Return members' signals as the core takes them, (n,) EVENT."""
+    rows = [
+        (s.confidence, s.stop_distance, s.target_distance, member, s.direction, s.warming)
+        for member, s in signals
+    ]
+    return np.array(rows, EVENT)
 
 
 class Trader:
@@ -133,6 +150,7 @@ class Trader:
         )
         self._symbol_index = compiled.symbol_index
         self._member_index = {name: i for i, name in enumerate(self.names.members)}
+        self._allocator = Allocator(compiled)
         self._chosen = np.zeros(len(compiled.slots), np.int64)
         for name in self.names.members:
             self.ids.setdefault(name, len(self.ids))
@@ -176,7 +194,8 @@ class Trader:
             self._events.add("error", "terminal", f"no orders at this batch: {e}")
             self._take_missed(batch_ns, closed, answer)
             return
-        self._roll_day(batch_ns, closed)
+        self._take_bars(closed)
+        self._roll_day(batch_ns)
         self.take_quotes(update, fresh_from_ns=batch_ns)
         tier = int(self.core.account[0]["tier"])
         begin_batch(self.core, batch_ns)
@@ -185,6 +204,7 @@ class Trader:
         self._take_answer(batch_ns, answer)
         self._exit(batch_ns, decide_exits(self.core, self._chosen))
         self._enter(batch_ns)
+        end_batch(self.core)
         self._record_closed(closed)
         self.save()
 
@@ -192,16 +212,25 @@ class Trader:
         if self._record_bars:
             self.recorder.add(*(bars_row(name, bars) for name, bars in closed.items()))
 
-    def _roll_day(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
-        """Take the closes, then charge swaps at them if the server's day has changed."""
+    def _take_bars(self, closed: Mapping[str, Bars]) -> None:
+        """Take the closed bars' ranges and closes."""
         for name, bars in closed.items():
-            index = self._symbol_index.get(name)  # None: it was taken out a moment ago
-            if len(bars) and index is not None:
-                self.core.quotes[index]["bid"] = bars[-1]["close"]
-        update_conversions(self.core)
-        if roll_day(self.core, self._clock.day(batch_ns)):
-            self.positions.ledger.new_day()
-            self.recorder.prune(batch_ns)
+            index = self._symbol_index.get(name)
+            if index is None:  # it was taken out a moment ago
+                continue
+            for _, opened, high, low, close, _, spread in bars.tolist():
+                take_bar(self.core, index, opened, high, low, close, spread)
+
+    def _roll_day(self, batch_ns: int) -> None:
+        """Charge swaps at the closes and decide allocation if the server's day has changed."""
+        if not roll_day(self.core, self._clock.to_server_ns(batch_ns)):
+            return
+        self.positions.ledger.new_day()
+        self.recorder.prune(batch_ns)
+        for change in self._allocator.decide(self.core):
+            self.recorder.audit("ALLOCATION", msgspec.to_builtins(change))
+            text = f"{change.what} {change.before:.4g} → {change.after:.4g}"
+            self._events.add("info", change.unit, text)
 
     def take_quotes(self, update: MarketUpdate, *, fresh_from_ns: int) -> None:
         """Take quotes; those older than `fresh_from_ns` are good for marking only."""
@@ -224,29 +253,20 @@ class Trader:
         """Take the strategies' outputs, in file order."""
         for name, fault in answer.faults.items():
             self.quarantine_member(name, fault)
+        taken: list[tuple[int, StrategySignal]] = []
         for index, name in enumerate(self.names.members):
-            for earlier in answer.earlier.get(name, ()):
-                self._take_signal(index, earlier, batch_ns)
+            taken += ((index, earlier) for earlier in answer.earlier.get(name, ()))
             signal = answer.signals.get(name)
             if signal is not None:
-                self._take_signal(index, signal, batch_ns)
-
-    def _take_signal(self, index: int, signal: StrategySignal, batch_ns: int) -> None:
-        output = self.core.outputs[index]
-        before = int(output["direction"])
-        take_signal(
-            self.core,
-            index,
-            signal.direction,
-            signal.confidence,
-            signal.stop_distance,
-            signal.target_distance,
-            int(signal.warming),
-        )
-        after = int(output["direction"])
-        if signal.direction != HOLD and after != before:
-            strategy = self.compiled.strategies[index]
-            self.recorder.add(signal_row(strategy, signal, after, batch_ns))
+                taken.append((index, signal))
+        before = self.core.outputs["direction"].tolist()
+        take_events(self.core, events_of(taken))
+        end_signals(self.core)
+        for index, signal in taken:
+            if signal.direction not in (HOLD, before[index]):
+                before[index] = signal.direction
+                strategy = self.compiled.strategies[index]
+                self.recorder.add(signal_row(strategy, signal, signal.direction, batch_ns))
 
     def quarantine_member(self, name: str, fault: str) -> None:
         """Disable a member that failed and treat this bar as HOLD."""
@@ -279,7 +299,7 @@ class Trader:
         """Tell whether an entry may still go out: kill, halt and flatten may have come since."""
         if intent.action == "CLOSE":
             return True
-        if self.core.account[0]["entries_halted"] or self.flattening is not None:
+        if self.core.account[0]["trading"] != TradingState.ACTIVE or self.flattening is not None:
             return False
         if self.positions.unknown_in(intent.symbol):
             return False
@@ -385,10 +405,10 @@ class Trader:
         self._take_missed(batch_ns, closed, self._evaluate(batch_ns, closed))
 
     def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
+        self._take_bars(closed)
         self._take_answer(batch_ns, answer)
-        for slot in np.flatnonzero(self.core.positions["due"] != 0):
-            wants_exit(self.core, int(slot))
-            self.core.positions[slot]["due"] = 0
+        decide_exits(self.core, self._chosen)
+        end_batch(self.core)
         account = self.core.account[0]
         account["batch_ns"] = max(int(account["batch_ns"]), batch_ns)
         self._record_closed(closed)

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from engine.decision.account import open_profit_ccy
+from engine.decision.account import mark_exposure, open_profit_ccy
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.snapshot import PositionView, RiskView, StrategyView
@@ -61,7 +61,7 @@ def _state(core: Core, output: Any, slot: int) -> StrategyState:
 
 
 def _total_shares(trader: Trader) -> float:
-    return float(sum(trader.core.slots["allocation"])) or 1.0
+    return float(sum(trader.core.positions["allocation"])) or 1.0
 
 
 def _weight(trader: Trader, member: int, slot: int, total: float) -> float:
@@ -69,12 +69,12 @@ def _weight(trader: Trader, member: int, slot: int, total: float) -> float:
     config = trader.core.slots[slot]
     members = range(config["first_member"], config["first_member"] + config["n_members"])
     voting = sum(
-        float(trader.core.members[m]["share"]) for m in members if trader.core.outputs[m]["enabled"]
+        float(trader.core.outputs[m]["share"]) for m in members if trader.core.outputs[m]["enabled"]
     )
     if not voting or not trader.core.outputs[member]["enabled"]:
         return 0.0
-    share = float(trader.core.members[member]["share"]) / voting
-    return share * float(config["allocation"]) / total
+    share = float(trader.core.outputs[member]["share"]) / voting
+    return share * float(trader.core.positions[slot]["allocation"]) / total
 
 
 def position_views(trader: Trader) -> tuple[PositionView, ...]:
@@ -122,12 +122,19 @@ def _external(position: BrokerPosition) -> PositionView:
     )
 
 
+def gross_exposure_ccy(core: Core) -> float:
+    """Return all notional at the last quotes, long and short added."""
+    mark_exposure(core)
+    return float(core.work[-1]["gross_ccy"])
+
+
 def risk_view(trader: Trader) -> RiskView:
     """Return the gauges against their limits."""
     account = trader.core.account[0]
     limits = trader.core.limits[0]
     equity = float(account["equity_ccy"])
-    margin = float(account["margin_ccy"])
+    gross = gross_exposure_ccy(trader.core)
+    margin = gross / float(limits["leverage"])
     return RiskView(
         balance_ccy=float(account["balance_ccy"]),
         equity_ccy=equity,
@@ -140,7 +147,7 @@ def risk_view(trader: Trader) -> RiskView:
         ),
         tier=int(account["tier"]),
         pnl_today_ccy=equity - float(account["day_start_equity_ccy"]),
-        gross_exposure_frac=float(account["gross_exposure_ccy"]) / equity if equity > 0 else 0.0,
+        gross_exposure_frac=gross / equity if equity > 0 else 0.0,
         gross_exposure_max_frac=float(limits["gross_exposure_max_frac"]),
         margin_frac=margin / equity if equity > 0 else 0.0,
         margin_level_frac=equity / margin if margin > 0 else float("inf"),

@@ -4,10 +4,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.decision.account import guard, open_profit_ccy, roll_day, set_quote, update_conversions
-from engine.decision.batch import N_REFUSALS, begin_batch, decide_entries, decide_exits
+from engine.decision.account import guard, mark_exposure, open_profit_ccy, roll_day, set_quote
+from engine.decision.batch import (
+    begin_batch,
+    decide_entries,
+    decide_exits,
+    end_batch,
+    end_signals,
+    take_bar,
+)
 from engine.decision.entries import apply_open, cancel_entry, entry_levels
-from engine.decision.exits import apply_close, exit_price
+from engine.decision.exits import apply_close, exit_price, wants_exit
 from engine.decision.matching import match_bar
 from engine.decision.money import (
     commission_ccy,
@@ -18,9 +25,11 @@ from engine.decision.money import (
     swap_night_ccy,
     swap_nights,
 )
-from engine.decision.signals import combine, take_signal
+from engine.decision.signals import take_events
+from engine.decision.state import EVENT, N_REFUSALS
 from engine.model.portfolio import Portfolio, Sizing, Strategy
 from engine.model.reasons import ExitReason
+from engine.model.times import NS_PER_DAY
 from engine.portfolio.compile import compile_portfolio
 
 
@@ -42,21 +51,24 @@ def warm_core() -> None:
     core = compile_portfolio(Portfolio(strategy=[strategy])).core()
     chosen = np.zeros(1, np.int64)
     refused = np.zeros(N_REFUSALS, np.int64)
-    update_conversions(core)
-    roll_day(core, 1)
+    roll_day(core, NS_PER_DAY)
+    take_bar(core, 0, 1.1, 1.1, 1.1, 1.1, 8e-5)
     set_quote(core, 0, 1.1, 1.10008, 1)
     begin_batch(core, 0)
-    take_signal(core, 0, 1, 1.0, 0.003, 0.006, 0)
+    take_events(core, np.array([(1.0, 0.003, 0.006, 0, 1, 0)], EVENT))
+    end_signals(core)
     decide_exits(core, chosen)
     decide_entries(core, chosen, refused)
     entry_levels(core, 0, 1.10008)
     apply_open(core, 0, 1.10008, 0.01, 0, -0.04)
     cancel_entry(core, 0)
     open_profit_ccy(core, 0)
-    combine(core, 0)
     guard(core, 0)
+    mark_exposure(core)
+    wants_exit(core, 0)
     exit_price(core, 0)
     apply_close(core, 0, int(ExitReason.SIGNAL), 1.0, -0.04, 0.0)
+    end_batch(core)
 
 
 def warm_strategies() -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from strategies.base import Params, Signals, Strategy
+from engine.model.times import Timeframe
+from strategies.base import Input, Params, Signals, Strategy, last_closed
 
 
 class FaultyParams(Params, frozen=True, kw_only=True):
@@ -37,6 +38,30 @@ class Fine(Strategy):
 
     def wrong(self, n):
         return self.right(n)
+
+
+class Weighs(Fine):
+    """Adds up all it is given: of itself, of another symbol, and of itself in a higher timeframe.
+
+    So a bar too many or too few anywhere in a window changes what it says.
+    """
+
+    kind = "weighs"
+    n_symbols = 2
+
+    @property
+    def inputs(self):
+        higher = Timeframe.H1 if self.timeframe < Timeframe.H1 else Timeframe.D1
+        return (*super().inputs, Input(self.symbol, higher, 2))
+
+    def evaluate(self, bars, *others):
+        total = np.cumsum(bars.close)
+        for other in others:
+            index = last_closed(bars.close_ns, other.close_ns)
+            total = total + np.where(index < 0, 0.0, np.cumsum(other.close)[index])
+        direction = np.where(np.floor(total * 1e5) % 2 == 0, 1, -1).astype(np.int8)
+        direction[: self.warmup] = 0
+        return self.signals(direction, np.where(direction == 0, 0.0, total % 1.0))
 
 
 class Raises(Fine):

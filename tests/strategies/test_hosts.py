@@ -115,7 +115,8 @@ def test_processes_and_no_processes_say_the_same(hosts_of):
 def test_live_signals_are_the_backtests_at_the_same_batches():
     """Minute by minute or whole arrays: the same bits fall due at the same batches.
 
-    Two symbols with holes, M1 to D1, over a weekend and the end of daylight saving.
+    Two symbols with holes, M1 to D1, one input and several, over a weekend and the end of
+    daylight saving.
     """
     start = utc("2018-10-29 00:00")
     rng = np.random.default_rng(11)
@@ -131,7 +132,8 @@ def test_live_signals_are_the_backtests_at_the_same_batches():
         for t in ("M1", "M5", "M15", "H1", "H4", "D1")
         for s in SYMBOLS
     ]
-    hosts = InProcessHosts(specs, POINTS, CLOCK)
+    specs += [weighs(t, *pair) for t in ("M1", "M5", "H1") for pair in (SYMBOLS, SYMBOLS[::-1])]
+    hosts = InProcessHosts(specs, POINTS, CLOCK, [FAULTY])
     hosts.load()
     past = {s: b[b["time_ns"] < live_from] for s, b in bars.items()}
     hosts.start(past)
@@ -144,18 +146,50 @@ def test_live_signals_are_the_backtests_at_the_same_batches():
 
     clock = ServerClock(CLOCK)
     for spec in specs:
-        strategy = create(spec.kind, spec.params, spec.symbol, spec.timeframe, POINT)
-        whole, due = resample(bars[spec.symbol], strategy.timeframe, clock, batches)
-        columns = as_columns(whole, close_times(whole, strategy.timeframe, clock))
+        where = (spec.symbol, spec.timeframe, POINT)
+        strategy = create(spec.kind, spec.params, *where, others=spec.others)
+        series = []
+        for need in strategy.inputs:
+            whole, closed = resample(bars[need.symbol], need.timeframe, clock, batches)
+            series.append((as_columns(whole, close_times(whole, need.timeframe, clock)), closed))
+        columns, due = series[0]
+        others = [other for other, _ in series[1:]]
         expected = []
         for first, last in periods(columns.time_ns, strategy.timeframe):
-            signals = evaluate_period(strategy, columns, first, last)
+            signals = evaluate_period(strategy, columns, first, last, *others)
             direction, confidence, *distances = signals or flat_signals(last - first)
             for t, *row in zip(due[first:last].tolist(), direction, confidence, strict=True):
                 values = map(repr, map(float, (*row, *distances)))
                 expected.append((t, *values, signals is None))
         assert live[spec.name] == [row for row in expected if row[0] > live_from]
         assert live[spec.name]
+
+
+def test_a_spare_takes_over_several_inputs_to_the_last_bit(hosts_of):
+    """A host that took another's place, again and again, says what the one before would have."""
+    bars = market()
+    batches = START + np.arange(1, 95) * NS_PER_MINUTE
+    specs = [weighs(t, *SYMBOLS) for t in ("M1", "M5", "M15", "M30")] + mixed_specs()
+    alone = InProcessHosts(specs, POINTS, CLOCK, [FAULTY])
+    begin(alone, bars)
+    hosts = hosts_of(specs, n_hosts=1)
+    begin(hosts, bars)
+    wait_for_spares(hosts)
+    evaluations = []
+    for i, batch in enumerate(batches):
+        if i in (20, 33, 62):  # fed long before, or just now
+            hosts._shards[0].worker.child.kill()
+        evaluations += run(hosts, bars, [batch])
+    expected = run(alone, bars, batches)
+    assert [signals_of(e) for e in evaluations] == [signals_of(e) for e in expected]
+    warm = {n for e in expected for n, s in e.signals.items() if not s.warming}
+    assert {f"weighs-{t}-EURUSD" for t in ("M1",)} <= warm
+
+
+def weighs(timeframe, symbol, other):
+    """Return a strategy of several inputs."""
+    name = f"weighs-{timeframe}-{symbol}"
+    return Strategy(name=name, kind="weighs", symbol=symbol, others=[other], timeframe=timeframe)
 
 
 def list_of(signal):
