@@ -165,7 +165,7 @@ def portfolio_volatility_frac(weights: Floats, matrix: Floats) -> float:
 
 
 def diversification_ratio(weights: Floats, matrix: Floats) -> float:
-    """Return Σ |w| σ over the portfolio's volatility: 1 for one bet, √n for n equal independent ones.
+    """Return Σ |w| σ over the portfolio's volatility: 1 for one bet, √n for n independent ones.
 
     NaN for a portfolio without volatility. Arguments as `portfolio_volatility_frac`.
 
@@ -193,7 +193,7 @@ def margin_level_frac(equity_ccy: float, margin_ccy: float) -> float:
 
 
 def largest_share_frac(values: Floats) -> float:
-    """Return the largest |value| over Σ |value|, 1 / n … 1; NaN where all are 0 or there are none."""
+    """Return the largest |value| over Σ |value|, 1 / n … 1; NaN where all are 0 or none are."""
     sizes = np.abs(values)
     total = float(np.sum(sizes))
     return float(np.max(sizes)) / total if total > 0.0 else math.nan
