@@ -27,15 +27,15 @@ setup: ## environment, packages and kernels, nothing started
 	$(bootstrap) base kernels
 
 test: ## the whole suite
-	$(bootstrap) test
+	$(bootstrap) test research
 	$(PYTEST) -n 2 -m "not long"
 
 test-long: ## what takes longer
-	$(bootstrap) test
+	$(bootstrap) test research
 	$(PYTEST) -m long
 
 faults: ## crashes, hangs and lost connections
-	$(bootstrap) test
+	$(bootstrap) test research
 	$(PYTEST) tests/faults
 
 check: ## format, lint, types, import contracts
