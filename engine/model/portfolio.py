@@ -3,9 +3,12 @@
 Defaults are the safe ones. `engine.portfolio` reads, checks and compiles it.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+# How many days of results a record holds; no rule can ask for more.
+RECORD_DAYS: Final = 64
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,9 +140,11 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Switch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a member is switched off by its shadow record, and on again.
+    """When a member loses its vote by its shadow record, and when it gets it back.
 
-    Scores are decayed mean over decayed deviation of daily results; drawdowns are in R.
+    A score is decayed mean over decayed deviation of daily results, with the allocation's
+    half-life, read from `min_days` days on. Drawdowns are in R: `disable_drawdown_r` since it got
+    its vote, `enable_drawdown_r` since it lost it. `engine.decision.switching` has the rules.
     """
 
     disable_score: float = -0.2
@@ -153,8 +158,11 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Allocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How books share the account, or members their book (`level`), decided once a server day.
 
-    `shares` are the manual ones, and where the other methods begin. Floors and caps are multiples
-    of the equal share; a day moves at most `turnover_max_frac` of the whole.
+    `shares` are the books': the manual ones, and where the other methods begin; members begin with
+    the shares of their [[book]]. A day's result weighs half as much `half_life_days` later, and a
+    record of `shrink_days` days keeps half of its distance to the mean score. Floors and caps are
+    multiples of the equal share; a day moves at most `turnover_max_frac` of the whole. None of
+    them binds manual shares. `engine.decision.allocation` has the methods.
     """
 
     method: Literal["manual", "score", "inverse_volatility", "hrp"] = "manual"
