@@ -10,8 +10,18 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from engine.decision.hierarchical import skfolio_fault
 from engine.model.errors import ConfigError
-from engine.model.portfolio import Book, Portfolio, Sizing, Strategy, SymbolOverride
+from engine.model.portfolio import (
+    RECORD_DAYS,
+    Allocation,
+    Book,
+    Portfolio,
+    Sizing,
+    Strategy,
+    Switch,
+    SymbolOverride,
+)
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import DEFAULT_SYMBOLS, SymbolSpec
 from engine.model.times import Timeframe
@@ -88,6 +98,7 @@ def _complaints(p: Portfolio) -> list[str]:
         *_strategy_complaints(p),
         *_book_complaints(p),
         *_symbol_complaints(p),
+        *_allocation_complaints(p),
     ]
 
 
@@ -293,6 +304,62 @@ def entry_minutes(hours: str | None) -> tuple[int, int]:
         raise ConfigError(f'entry_hours is {hours!r}; write "HH:MM-HH:MM", server time')
     from_hour, from_minute, to_hour, to_minute = map(int, match.groups())
     return 60 * from_hour + from_minute, (60 * to_hour + to_minute) % 1440
+
+
+def _allocation_complaints(p: Portfolio) -> list[str]:
+    a = p.allocation
+    ranges: dict[str, tuple[float, float]] = {
+        "half_life_days": (1.0, 10_000),
+        "shrink_days": (0.0, 10_000),
+        "min_days": (2, RECORD_DAYS),
+        "floor_ratio": (0.0, 1.0),
+        "cap_ratio": (1.0, 10_000),
+        "turnover_max_frac": (0.001, 1.0),
+    }
+    out = _range_complaints("allocation", a, ranges)
+    if a.method == "manual" and a.level == "members":
+        out.append(
+            "allocation.level is 'members', but method is 'manual': members' manual shares stand "
+            "in their [[book]]; drop level or choose another method"
+        )
+    if a.method == "hrp" and (fault := skfolio_fault()):
+        out.append(f"allocation.method: {fault}")
+    return out + (_switch_complaints(a.switch) if a.switch is not None else [])
+
+
+def _switch_complaints(switch: Switch) -> list[str]:
+    where = "allocation.switch"
+    ranges: dict[str, tuple[float, float]] = {
+        "disable_score": (-100, 100),
+        "enable_score": (-100, 100),
+        "disable_drawdown_r": (0.001, 10_000),
+        "enable_drawdown_r": (0.0, 10_000),
+        "cool_down_days": (1, 10_000),
+        "min_days": (2, RECORD_DAYS),
+    }
+    out = _range_complaints(where, switch, ranges)
+    if switch.enable_score < switch.disable_score:
+        out.append(
+            f"{where}.enable_score is {switch.enable_score}; it must be at least disable_score, "
+            f"{switch.disable_score}, or who comes back goes at once"
+        )
+    if switch.enable_drawdown_r > switch.disable_drawdown_r:
+        out.append(
+            f"{where}.enable_drawdown_r is {switch.enable_drawdown_r}; it must be at most "
+            f"disable_drawdown_r, {switch.disable_drawdown_r}"
+        )
+    return out
+
+
+def _range_complaints(
+    where: str, settings: Allocation | Switch, ranges: dict[str, tuple[float, float]]
+) -> list[str]:
+    values = msgspec.structs.asdict(settings)
+    return [
+        f"{where}.{key} is {values[key]}; allowed: {low:,g} to {high:,g}"
+        for key, (low, high) in ranges.items()
+        if not low <= values[key] <= high
+    ]
 
 
 def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
