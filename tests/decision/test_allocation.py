@@ -233,6 +233,8 @@ def test_figures_of_a_record_are_the_weighted_ones(daily_r, half_life_days):
         weights, values = 0.5 ** (ages / half_life_days), daily_r[known, unit]
         if not weights.sum() > 1e-12:
             continue
+        effective = weights.sum() ** 2 / (weights**2).sum()
+        assert got.effective_days[unit] == pytest.approx(effective)
         mean = np.average(values, weights=weights)
         deviation = np.sqrt(np.average((values - mean) ** 2, weights=weights))
         assert got.mean_r[unit] == pytest.approx(mean, abs=1e-9)
@@ -304,13 +306,25 @@ def test_hierarchical_weights_of_known_clusters():
     assert hierarchical_weights(one[:, None]) == pytest.approx([1.0])
 
 
-def test_hierarchical_weights_that_do_not_exist_move_nothing():
-    """Pairs that cancel each other out have no risk to share: everybody keeps its share."""
-    rng = np.random.default_rng(3)
-    one, other = rng.integers(-3, 4, size=(2, 64)).astype(float)
+def test_hierarchical_weights_that_do_not_exist_move_nothing(monkeypatch):
+    """What skfolio cannot solve is no reason to stop the day: everybody keeps its share."""
+    parts = load_skfolio()
+
+    def fail(*_):
+        raise parts.OptimizationError("zero total risk")
+
+    monkeypatch.setattr(parts.HierarchicalRiskParity, "fit", fail)
+    shares = np.array([0.4, 0.35, 0.25])
+    got = ask(Allocation(method="hrp"), np.random.default_rng(3).normal(size=(64, 3)), shares)
+    assert not got.judged.any()
+    assert np.array_equal(got.shares, shares)
+
+
+def test_hrp_of_bets_that_cancel_each_other_out():
+    """Perfect hedges make no NaN."""
+    one, other = np.random.default_rng(3).normal(size=(2, 64))
     daily_r = np.column_stack([one, -one, other, -other])
-    shares = np.array([0.4, 0.3, 0.2, 0.1])
-    got = ask(Allocation(method="hrp"), daily_r, shares)
+    got = ask(Allocation(method="hrp"), daily_r, np.full(4, 0.25))
     assert np.isfinite(got.shares).all()
     assert np.sum(got.shares) == pytest.approx(1.0)
 
