@@ -1,0 +1,161 @@
+"""The command's side: users' code is asked in a child process that may hang, crash or end."""
+
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from engine.child.parent import Child, ChildError, ChildFailed, ChildTimeout
+from engine.model.errors import PmproError, StrategyError
+from pmpro_tui.checking.records import (
+    Answer,
+    Ask,
+    AskCheck,
+    AskDigest,
+    AskKinds,
+    Begun,
+    Digest,
+    Found,
+    Job,
+    Kinds,
+    Refusal,
+    Report,
+)
+from strategies.checks.findings import CHECKS, Finding
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Answer).decode
+
+
+class CheckLost(PmproError):
+    """User code hung, crashed or ended the process that checked it."""
+
+
+class Checkers:
+    """Two children: one checks, the other one only says what the strategy says there."""
+
+    def __init__(self, log_dir: Path, *, deadline_s: float, memory_max_mb: int) -> None:
+        self._deadline_s = deadline_s
+        self._memory_max_mb = memory_max_mb
+        self._log = log_dir / "user-code.log"
+        self._first = self._start("1")
+        self._second: Child | None = None
+
+    def kinds(self, files: list[str], *, required: bool) -> Kinds:
+        """Return all kinds, those of users' files among them.
+
+        Raises:
+            StrategyError: a file that is `required` cannot be loaded.
+            CheckLost: a file hangs or ends the process.
+        """
+        answers = self._ask(self._first, AskKinds(files, required), ", ".join(files))
+        (kinds,) = answers
+        assert isinstance(kinds, Kinds)
+        return kinds
+
+    def check(self, job: Job) -> Report:
+        """Return what the checks found.
+
+        Raises:
+            UserError: the strategy cannot be made, or there are no bars for it.
+            CheckLost: it hangs or ends the process.
+        """
+        subject = job.subject
+        who = f"{subject.name} ({subject.kind})" if subject.name else subject.kind
+        if self._second is None:
+            self._second = self._start("2")  # another order of hashes, too
+        begun, *rest = self._ask(self._first, AskCheck(job), who)
+        assert isinstance(begun, Begun)
+        findings = [part.finding for part in rest if isinstance(part, Found)]
+        mine = next(part.text for part in rest if isinstance(part, Digest))
+        if mine:
+            (other,) = self._ask(self._second, AskDigest(job), who)
+            assert isinstance(other, Digest)
+            findings = [_compared(f, mine == other.text) for f in findings]
+        return Report(strategy=begun, findings=findings)
+
+    def close(self) -> None:
+        """End both; they hold nothing."""
+        for child in (self._first, self._second):
+            if child is not None:
+                child.kill()
+                child.close()
+
+    def _start(self, hash_seed: str) -> Child:
+        return Child(
+            "pmpro_tui.checking.host",
+            [str(self._memory_max_mb)],
+            name="strategy-check",
+            log_path=self._log,
+            env={"PYTHONHASHSEED": hash_seed},
+        )
+
+    def _ask(self, child: Child, ask: Ask, who: str) -> list[Answer]:
+        answers: list[Answer] = []
+        deadline_s = time.monotonic() + self._deadline_s
+        try:
+            child.send(_encode(ask), timeout_s=self._deadline_s)
+            child.collect(
+                timeout_s=deadline_s - time.monotonic(),
+                on_frame=lambda body: answers.append(_decode(body)),
+            )
+        except ChildFailed as error:
+            raise CheckLost(f"{who}: {str(error).partition(': ')[2]}") from None
+        except ChildError as error:
+            child.kill()
+            how = self._how(child, error)
+            raise CheckLost(f"{who}: {how} {_where(ask, answers)}") from None
+        for answer in answers:
+            if isinstance(answer, Refusal):
+                raise StrategyError(answer.text)
+        return answers
+
+    def _how(self, child: Child, error: ChildError) -> str:
+        if isinstance(error, ChildTimeout):
+            return f"has not come to an end within {self._deadline_s:g} s (--deadline)"
+        code = child.exit_code
+        if code is not None and code < 0:
+            return f"crashed its process ({signal.Signals(-code).name})"
+        return f"ended its process (exit code {code})"
+
+
+@contextmanager
+def checkers(*, deadline_s: float, memory_max_mb: int) -> Iterator[Checkers]:
+    """Give two children for as long as the block runs; what user code prints is not shown."""
+    log_dir = Path(tempfile.mkdtemp(prefix="pmpro-check-"))
+    pair = Checkers(log_dir, deadline_s=deadline_s, memory_max_mb=memory_max_mb)
+    try:
+        yield pair
+    finally:
+        pair.close()
+        shutil.rmtree(log_dir, ignore_errors=True)
+
+
+def _where(ask: Ask, answers: list[Answer]) -> str:
+    """Return what was under way."""
+    if isinstance(ask, AskDigest):
+        return "when a fresh process evaluated it"
+    if isinstance(ask, AskKinds) or not answers:
+        return "while it was loaded"
+    done = [answer.finding.check for answer in answers if isinstance(answer, Found)]
+    after = CHECKS.index(done[-1]) + 1 if done else 0
+    return f"in the check {CHECKS[after]!r}" if after < len(CHECKS) else "after the last check"
+
+
+def _compared(finding: Finding, same: bool) -> Finding:
+    """Add to the finding about determinism what a fresh process said."""
+    if finding.check != "determinism" or finding.status == "fail":
+        return finding
+    if same:
+        return msgspec.structs.replace(finding, text=f"{finding.text}, and so did a fresh process")
+    return Finding(
+        "determinism",
+        "fail",
+        "a fresh process says something else: no chance, clock, environment, set order or state",
+        finding.figures,
+    )
