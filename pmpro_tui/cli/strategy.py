@@ -1,4 +1,4 @@
-"""`pmpro strategy`: the strategies of the running engine, and writing one's own."""
+"""`pmpro strategy`: strategies come into the running engine, and leave it."""
 
 import tomllib
 from pathlib import Path
@@ -7,13 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from engine.model.errors import UserError
+from pmpro_tui.cli import strategy_check, strategy_list, strategy_new
 from pmpro_tui.cli.operate import ask, connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, Yes
+from pmpro_tui.cli.strategy_options import Kind, Others, Param, Symbol, TimeframeName, parse_param
 
 # A host is started and fed before the engine answers.
 START_WAIT_S = 60.0
 
 app = typer.Typer(no_args_is_help=True)
+for module in (strategy_list, strategy_new, strategy_check):
+    module.register(app)
 
 What = Annotated[
     str,
@@ -21,13 +25,6 @@ What = Annotated[
         metavar="FILE.toml|NAME",
         help="A file of [[strategy]] and [[book]] tables, or a name for the options below.",
     ),
-]
-Kind = Annotated[str, typer.Option("--kind", help="The strategy's kind.")]
-Symbol = Annotated[str, typer.Option("--symbol", help="The symbol it trades.")]
-Others = Annotated[list[str] | None, typer.Option("--other", help="A further input's symbol.")]
-TimeframeName = Annotated[str, typer.Option("--timeframe", help="Its bars: M1, M5, … D1.")]
-Param = Annotated[
-    list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter of the kind.")
 ]
 BookName = Annotated[str, typer.Option("--book", help="The book it joins; without one, its own.")]
 Share = Annotated[float, typer.Option("--share", help="Its share of the book.")]
@@ -114,7 +111,7 @@ def _tables(
         "kind": kind,
         "symbol": symbol,
         "timeframe": timeframe,
-        "params": dict(_param(text) for text in params),
+        "params": dict(parse_param(text) for text in params),
     }
     return {"strategy": [strategy]}
 
@@ -136,17 +133,6 @@ def _add_rest(
         strategy["sizing"] = {"method": "fixed_lots", "lots": lots}
     elif risk_frac is not None:
         strategy["sizing"] = {"method": "fixed_fraction", "risk_frac": risk_frac}
-
-
-def _param(text: str) -> tuple[str, Any]:
-    """Return KEY=VALUE as TOML reads it; what is no TOML value is a string."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"--param {text!r}: write KEY=VALUE")
-    try:
-        return key, tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
-        return key, value
 
 
 def _encode(tables: dict[str, Any]) -> str:

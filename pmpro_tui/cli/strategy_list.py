@@ -1,0 +1,89 @@
+"""`pmpro strategy list`: what runs, or which kinds there are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pmpro_tui.cli.operate import connected_engine, newest_snapshot
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from engine.model.snapshot import Snapshot
+    from pmpro_tui.checking.records import Kinds
+
+_LOAD_S = 60.0
+
+KindsOnly = Annotated[
+    bool, typer.Option("--kinds", help="The kinds there are, with their parameters.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list")(list_)
+
+
+def list_(
+    kinds: KindsOnly = False, config: Config = None, mode: Mode = None, json: Json = False
+) -> None:
+    """List the running engine's strategies, or all kinds."""
+    if kinds:
+        _show_kinds(known_kinds(config, mode), json=json)
+        return
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
+    if json:
+        print_json({"currency": snapshot.currency, "strategies": snapshot.strategies})
+    else:
+        _show(snapshot)
+
+
+def known_kinds(config: Path | None, mode: str | None, *, directory: Path | None = None) -> "Kinds":
+    """Return all kinds, those of users' files among them: read in a process of its own."""
+    from engine.runtime.settings import load_settings
+    from engine.runtime.strategy_files import strategy_files
+    from pmpro_tui.checking.client import checkers
+
+    settings = load_settings(config, mode=mode)
+    files = [str(path) for path in strategy_files(directory or settings.strategies_path)]
+    memory_mb = settings.strategy_hosts.memory_max_mb
+    with checkers(deadline_s=_LOAD_S, memory_max_mb=memory_mb) as pair:
+        return pair.kinds(files, required=False)
+
+
+def _show(snapshot: "Snapshot") -> None:
+    print_table(
+        f"{snapshot.mode} {snapshot.account} {snapshot.server}",
+        ("strategy", "kind", "symbol", "book", "state", "signal", "confidence", "P&L today", ""),
+        [
+            (
+                s.name,
+                s.kind,
+                f"{s.symbol} {s.timeframe}",
+                s.book,
+                s.state,
+                s.signal,
+                f"{s.confidence:.2f}",
+                f"{s.pnl_today_ccy:+,.2f}",
+                s.detail,
+            )
+            for s in snapshot.strategies
+        ],
+    )
+
+
+def _show_kinds(known: "Kinds", *, json: bool) -> None:
+    if json:
+        print_json({"kinds": known.kinds, "faults": known.faults})
+        return
+    for info in known.kinds:
+        where = f"  ({info.file})" if info.file else ""
+        print_line(f"{info.kind}: {info.summary}{where}")
+        print_table(
+            "" if info.n_symbols == 1 else f"reads {info.n_symbols} symbols",
+            ("parameter", "meaning", "default", "allowed"),
+            [(p.name, p.description, p.default, p.allowed) for p in info.parameters],
+        )
+    for fault in known.faults:
+        print_line(f"not loaded: {fault}")
