@@ -16,7 +16,7 @@ from strategies.checks.cost import Clock, check_cost
 from strategies.checks.coverage import check_coverage
 from strategies.checks.findings import Finding
 from strategies.checks.first_pass import check_determinism, check_inputs, digest, evaluate_periods
-from strategies.checks.lookahead import RANDOM_CUTS, check_changed_future, check_prefixes
+from strategies.checks.lookahead import LEAST_CUTS, check_changed_future, check_prefixes
 from strategies.checks.probe import Period, Probe
 from strategies.checks.warmup import check_warmup
 
@@ -73,7 +73,7 @@ def _cuts_max(probe: Probe, periods: list[Period], means: Means) -> int:
     with contextlib.suppress(StrategyError):  # the checks will say so
         probe.evaluate(max(periods, key=lambda p: p.stop - p.start).spans)
     one_s = max(means.now_s() - began_s, 1e-6)
-    return max(RANDOM_CUTS, int(means.spend_s / 2 / one_s))
+    return max(LEAST_CUTS, int(means.spend_s / 2 / one_s))
 
 
 def _checks(

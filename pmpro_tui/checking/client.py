@@ -4,7 +4,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,8 +58,8 @@ class Checkers:
         assert isinstance(kinds, Kinds)
         return kinds
 
-    def check(self, job: Job) -> Report:
-        """Return what the checks found.
+    def check(self, job: Job, told: Callable[[str], None] = lambda _: None) -> Report:
+        """Return what the checks found; `told` hears what is under way.
 
         Raises:
             UserError: the strategy cannot be made, or there are no bars for it.
@@ -69,7 +69,7 @@ class Checkers:
         who = f"{subject.name} ({subject.kind})" if subject.name else subject.kind
         if self._second is None:
             self._second = self._start("2")  # another order of hashes, too
-        begun, *rest = self._ask(self._first, AskCheck(job), who)
+        begun, *rest = self._ask(self._first, AskCheck(job), who, told)
         assert isinstance(begun, Begun)
         findings = [part.finding for part in rest if isinstance(part, Found)]
         mine = next(part.text for part in rest if isinstance(part, Digest))
@@ -95,14 +95,21 @@ class Checkers:
             env={"PYTHONHASHSEED": hash_seed},
         )
 
-    def _ask(self, child: Child, ask: Ask, who: str) -> list[Answer]:
+    def _ask(
+        self, child: Child, ask: Ask, who: str, told: Callable[[str], None] = lambda _: None
+    ) -> list[Answer]:
         answers: list[Answer] = []
+
+        def take(body: bytes) -> None:
+            answers.append(_decode(body))
+            told(f"{who} {_where(ask, answers)}")
+
         deadline_s = time.monotonic() + self._deadline_s
         try:
             child.send(_encode(ask), timeout_s=self._deadline_s)
             child.collect(
                 timeout_s=deadline_s - time.monotonic(),
-                on_frame=lambda body: answers.append(_decode(body)),
+                on_frame=take,
             )
         except ChildFailed as error:
             raise CheckLost(f"{who}: {str(error).partition(': ')[2]}") from None

@@ -4,6 +4,9 @@ Users' code runs in child processes alone: what it does to them becomes one line
 """
 
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,14 +90,29 @@ def check(
     }
     given = {key: value for key, value in given.items() if value}
     memory_mb = settings.strategy_hosts.memory_max_mb
-    with checkers(deadline_s=deadline, memory_max_mb=memory_mb) as pair:
+    with (
+        _told(quiet=json) as told,
+        checkers(deadline_s=deadline, memory_max_mb=memory_mb) as pair,
+    ):
         subjects, files = _subjects(pair, settings, what, kind, given)
-        reports = [
-            pair.check(_job(settings, subject, files, wanted, deadline)) for subject in subjects
-        ]
+        jobs = [_job(settings, subject, files, wanted, deadline) for subject in subjects]
+        reports = [pair.check(job, told) for job in jobs]
     _show(reports, json=json)
     if any(report.failures for report in reports):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _told(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show what is under way on stderr where it is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status("loading") as status:
+        yield lambda text: status.update(escape(text))
 
 
 def _subjects(

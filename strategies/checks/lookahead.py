@@ -15,7 +15,10 @@ from strategies.checks.differences import Differences
 from strategies.checks.findings import Finding, counted
 from strategies.checks.probe import Period, Probe
 
-RANDOM_CUTS = 240
+LEAST_CUTS = 48
+"""However slow a strategy is."""
+
+_RANDOM_CUTS = 240
 _CHANGES_WITH_ANOTHER_FUTURE = 240
 _WILD = 10.0
 
@@ -32,9 +35,10 @@ def check_prefixes(
 ) -> Finding:
     """Compare each window with ones that end earlier: at changes, first bars and random ones."""
     changes = _changes(periods)
-    kept = _sample(changes, max(cuts_max - RANDOM_CUTS, RANDOM_CUTS), rng)
+    n_random = min(_RANDOM_CUTS, cuts_max // 2)
+    kept = _sample(changes, cuts_max - n_random, rng)
     differences = Differences()
-    for period, i in [*_random(periods, rng), *kept]:
+    for period, i in [*_sample(_random(periods, rng), n_random, rng), *kept]:
         spans = probe.spans(period.start, i + 1)
         assert spans is not None
         first = spans[0][0]
@@ -61,9 +65,10 @@ def check_changed_future(
     probe: Probe, periods: Sequence[Period], rng: np.random.Generator, cuts_max: int
 ) -> Finding:
     """Compare each window with ones that go on differently after a bar."""
-    changes = _sample(_changes(periods), min(cuts_max, _CHANGES_WITH_ANOTHER_FUTURE), rng)
+    changes = _sample(_changes(periods), min(cuts_max // 2, _CHANGES_WITH_ANOTHER_FUTURE), rng)
+    others = _sample(_random(periods, rng), min(cuts_max // 2, _RANDOM_CUTS), rng)
     differences = Differences()
-    for period, i in [*_random(periods, rng), *changes]:
+    for period, i in [*others, *changes]:
         first = period.spans[0][0]
         windows = probe.copies(period.spans)
         known_ns = int(probe.bars.close_ns[i])
@@ -94,13 +99,14 @@ def _changed_bars(period: Period) -> Iterator[int]:
     yield from (np.flatnonzero(np.diff(said)) + (1 if warmup == 0 else 0)).tolist()
 
 
-def _random(periods: Sequence[Period], rng: np.random.Generator) -> Iterator[tuple[Period, int]]:
-    """Yield each period's first bar and random ones, as many in each."""
-    each = -(-RANDOM_CUTS // max(1, len(periods)))
+def _random(periods: Sequence[Period], rng: np.random.Generator) -> _Cuts:
+    """Return each period's first bar and random ones, as many in each."""
+    each = -(-_RANDOM_CUTS // max(1, len(periods)))
+    out = []
     for period in periods:
-        yield period, period.start
-        for i in np.sort(rng.integers(period.start, period.stop, each)).tolist():
-            yield period, i
+        bars = np.sort(rng.integers(period.start, period.stop, each)).tolist()
+        out += [(period, i) for i in [period.start, *bars]]
+    return out
 
 
 def _sample(cuts: _Cuts, n: int, rng: np.random.Generator) -> _Cuts:

@@ -1,5 +1,6 @@
 """The checker catches each sort of cheat under the right name, and lets honest strategies pass."""
 
+import functools
 import time
 
 import numpy as np
@@ -26,10 +27,12 @@ def make(cls, timeframe=Timeframe.M1):
     return cls(Params(), symbol="EURUSD", timeframe=timeframe, point=POINT, others=others)
 
 
+@functools.cache
 def findings_of(cls, **means):
-    """Return the findings on four weeks of generated bars, by check."""
+    """Return the findings on two weeks of generated bars, by check."""
     strategy = make(cls)
-    series, from_ns = series_for(strategy, BarsWanted(), DEFAULT_SYMBOLS, ServerClock("new_york+7"))
+    wanted = BarsWanted(from_ns=utc("2026-02-16 00:00"))
+    series, from_ns = series_for(strategy, wanted, DEFAULT_SYMBOLS, ServerClock("new_york+7"))
     rng = np.random.default_rng(1)
     found = list(check(strategy, series, Means(rng, time.perf_counter, **means), from_ns))
     assert [f.check for f in found] in ([*CHECKS], ["contract"])
@@ -81,10 +84,10 @@ def test_a_cheat_fails_the_right_check(cls, names, words):
 
 
 def test_a_rare_peek_is_found_at_its_change_alone():
-    """Four peeking bars in 28,000: no random cut hits one, the cuts at changes do."""
+    """Two peeking bars in 14,000: no random cut hits one, the cuts at changes do."""
     found = findings_of(cheats.RareNextBar)
-    assert found["coverage"].figures["changes"] == 4
-    assert found["lookahead"].text.count("4 of ") == 1
+    assert found["coverage"].figures["changes"] == 2
+    assert found["lookahead"].text.count("(2 of ") == 1
     assert "is LONG, but FLAT" in found["lookahead"].text or "is SHORT" in found["lookahead"].text
 
 
@@ -121,12 +124,12 @@ def test_coverage_counts_entries_exits_and_holds():
     assert 0 < figures["exits"] <= figures["changes"]
     assert 0 < figures["holds"] < figures["bars"]
     assert figures["warming"] == 0
-    assert figures["periods"] == 24
+    assert figures["periods"] == 12
 
 
 def test_a_slow_strategy_is_a_warning():
     """Above its share of the hosts' deadline the cost says so; it fails nothing."""
-    found = findings_of(cheats.Honest, deadline_share_s=0.0)
+    found = findings_of(cheats.Honest, deadline_share_s=0.0, spend_s=1.0)
     assert found["cost"].status == "warn"
     assert failed(found) == set()
 
