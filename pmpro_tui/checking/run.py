@@ -63,7 +63,7 @@ def check_file(
                 specs=DEFAULT_SYMBOLS,
             )
         )
-        for name in ([kind] if kind else found)
+        for name in ([kind] if kind else dict.fromkeys(found))
     ]
 
 

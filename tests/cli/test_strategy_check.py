@@ -8,6 +8,7 @@ import pytest
 
 from strategies.checks.findings import CHECKS
 from tests.cli.conftest import REPO, Pmpro
+from tests.docs.pages import blocks
 
 FAULTY = REPO / "tests" / "strategies" / "faulty.py"
 CHEATS = REPO / "tests" / "strategies" / "cheats.py"
@@ -105,6 +106,14 @@ def test_a_kind_is_checked_by_name_and_shown_as_a_table(pmpro: Pmpro) -> None:
         assert f"│ {name} " in done.stdout
     assert "8 checks, none failed" in done.stdout
     assert "and so did a fresh process" in " ".join(done.stdout.replace("│", " ").split())
+
+
+def test_the_documented_example_passes(pmpro: Pmpro, home: Path) -> None:
+    """What the page on strategies shows as one is one."""
+    (example,) = [b.text for b in blocks() if b.language == "python"]
+    (home / "momentum.py").write_text(example)
+    done = pmpro("strategy", "check", "momentum.py", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_strategy_of_the_portfolio_is_checked_as_it_stands(pmpro: Pmpro, home: Path) -> None:
