@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.decision.state import Records
-from engine.model.arrays import Arrays
 from engine.model.bars import Bars
 from engine.model.compiled import core_kernel
 from engine.model.resample import resample
@@ -28,7 +27,20 @@ from strategies.windows import evaluate_period, periods
 Integers = npt.NDArray[np.int64]
 
 
-class SignalFeed(Arrays):
+EVENT = np.dtype(
+    [
+        ("confidence", "f8"),
+        ("stop_distance", "f8"),
+        ("target_distance", "f8"),
+        ("member", "i4"),
+        ("raw", "i1"),
+        ("warming", "i1"),
+    ],
+    align=True,
+)
+
+
+class SignalFeed(NamedTuple):
     """A stretch's changes of signals, in the order of memory.
 
     A *series* is a symbol in a timeframe with the members whose primary input it is. An event is
@@ -149,12 +161,18 @@ def pack(
     """Write signals `start` to `stop` as records into `out`; the first is no repetition."""
     for i in range(start, stop):
         row = out[i - start]
-        row["member"] = 0
         row["raw"] = direction[i]
         row["confidence"] = confidence[i]
         row["stop_distance"] = stop_distance[i]
         row["target_distance"] = target_distance[i]
         row["warming"] = warming
+        row["repeats"] = (
+            i > start
+            and direction[i] == direction[i - 1]
+            and confidence[i] == confidence[i - 1]
+            and _same(stop_distance[i], stop_distance[i - 1])
+            and _same(target_distance[i], target_distance[i - 1])
+        )
 
 
 @core_kernel

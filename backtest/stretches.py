@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from backtest.signals import SeriesStream, SignalFeed, make_series, pack_events
-from engine.decision.state import EVENT
-from engine.model.arrays import Arrays
+from backtest.loop import SIGNAL, SignalFeed
+from backtest.signals import SeriesStream, make_series
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import SymbolSpec
@@ -19,25 +18,14 @@ from strategies.base import Strategy
 Integers = npt.NDArray[np.int64]
 
 
-class Market(Arrays):
-    """The batches of some days and their bars.
-
-    `batch_ns`, `server_ns` (n,) UTC and the server's wall clock; `bars` (n_bars,) BAR_DTYPE,
-    symbol after symbol, `spread` filled in; `bar_next`, `bar_stop` (n_symbols,) each symbol's next
-    bar and end, `bar_next` advances.
-    """
+class Stretch(NamedTuple):
+    """The batches of some days and all they need, flat: see `run_batches`."""
 
     batch_ns: Integers
-    server_ns: Integers
+    server_day: Integers
     bars: Bars
     bar_next: Integers
     bar_stop: Integers
-
-
-class Stretch(NamedTuple):
-    """Some days of a period: their market and the changes of signals in them."""
-
-    market: Market
     feed: SignalFeed
 
 
@@ -74,7 +62,7 @@ class Stretches:
             b[: np.searchsorted(b["time_ns"], to_ns)] for b in (bars[s.name] for s in self._specs)
         ]
         self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
-        self._buffers = [np.empty(0, EVENT), np.empty(0, EVENT)]
+        self._buffers = [np.empty(0, SIGNAL), np.empty(0, SIGNAL)]
         grouped: dict[tuple[str, Timeframe], list[int]] = {}
         for m, strategy in enumerate(strategies):
             grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(m)
@@ -96,8 +84,6 @@ class Stretches:
             )
             for key, members in grouped.items()
         ]
-        self._keys = list(grouped)
-        self._symbol_index = compiled.symbol_index
         self._members = np.concatenate([np.array(m, np.int64) for m in grouped.values()])
         self._first_member = np.cumsum([0, *map(len, grouped.values())], dtype=np.int64)
 
@@ -119,9 +105,12 @@ class Stretches:
         for spec, column, span, at in zip(self._specs, self._bars, spans, bar_next, strict=True):
             part = fill_spread(column[slice(*span)], spec)
             bars[at : at + len(part)] = part
-        server_ns = server_times(self._clock, batch_ns)
         return Stretch(
-            Market(batch_ns, server_ns, bars, bar_next, bar_stop),
+            batch_ns,
+            server_days(self._clock, batch_ns),
+            bars,
+            bar_next,
+            bar_stop,
             # What closes after the last batch is taken by the first batch of a later stretch.
             self._feed(int(batch_ns[-1])),
         )
@@ -132,31 +121,19 @@ class Stretches:
         row, row_stop = _ranges(counts * np.diff(self._first_member))
         close_next, close_stop = _ranges(counts)
         self._buffers.reverse()
-        rows = np.empty(row_stop[-1], EVENT)
-        events = np.empty(row_stop[-1], EVENT)
-        first_event = np.zeros(close_stop[-1] + 1, np.int64)
-        n = 0
-        for q, series in enumerate(self._series):
-            series.write(rows[row[q] : row_stop[q]])
-            members = self._members[self._first_member[q] : self._first_member[q + 1]]
-            n = pack_events(
-                events,
-                n,
-                rows[row[q] : row_stop[q]],
-                members,
-                counts[q],
-                first_event[close_next[q] : close_stop[q]],
-            )
-        first_event[-1] = n
-        frames = list(Timeframe)
+        if len(self._buffers[0]) < row_stop[-1]:
+            self._buffers[0] = np.empty(row_stop[-1], SIGNAL)
+        rows = self._buffers[0]
+        for series, start, stop in zip(self._series, row, row_stop, strict=True):
+            series.write(rows[start:stop])
         return SignalFeed(
-            events,
-            first_event,
+            rows,
             np.concatenate(closings),
             close_next,
             close_stop,
-            np.array([self._symbol_index[k[0]] for k in self._keys]),
-            np.array([frames.index(k[1]) for k in self._keys]),
+            row,
+            self._members,
+            self._first_member,
         )
 
     def _batches(self, after_ns: int, until_ns: int) -> Integers:
@@ -173,8 +150,8 @@ class Stretches:
         return batch_ns[(batch_ns > after_ns) & (batch_ns <= until_ns)]
 
 
-def server_times(clock: ServerClock, times_ns: Integers) -> Integers:
-    """Return the server's wall clock at each time, (n,) int64; it is asked twice a UTC day."""
+def server_days(clock: ServerClock, times_ns: Integers) -> Integers:
+    """Return the server day of each time, (n,) int64; the clock is asked twice a UTC day."""
     utc_days, index = np.unique(times_ns // NS_PER_DAY, return_inverse=True)
     starts = [clock.offset_ns(day * NS_PER_DAY) for day in utc_days.tolist()]
     ends = [clock.offset_ns((day + 1) * NS_PER_DAY - 1) for day in utc_days.tolist()]
@@ -183,7 +160,7 @@ def server_times(clock: ServerClock, times_ns: Integers) -> Integers:
     if changing.any():
         rows = changing[index]
         offsets[rows] = clock.offsets_ns(times_ns[rows])
-    return times_ns + offsets
+    return (times_ns + offsets) // NS_PER_DAY
 
 
 def _ranges(counts: Integers) -> tuple[Integers, Integers]:

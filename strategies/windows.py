@@ -42,27 +42,10 @@ def evaluate_period(
 
     None where the strategy is WARMING. `others` are the whole series of its further inputs.
     """
-    spans = window_spans(strategy, bars, start, stop, *others)
-    if spans is None:
-        return None
-    windows = [series.part(*span) for series, span in zip((bars, *others), spans, strict=True)]
-    signals = strategy.evaluate(*windows)
-    if fault := check_signals(signals, windows[0].n):
-        raise StrategyError(f"strategy {strategy.name!r}: {fault}")
-    return signals.part(strategy.warmup)
-
-
-def window_spans(
-    strategy: Strategy, bars: Columns, start: int, stop: int, *others: Columns
-) -> list[tuple[int, int]] | None:
-    """Return where in each input the window of bars `start` to `stop` begins and ends.
-
-    None where the strategy is WARMING.
-    """
     first = start - strategy.warmup
     if first < 0:
         return None
-    spans = [(first, stop)]
+    windows = [bars.part(first, stop)]
     if others:
         anchor = anchor_ns(strategy.timeframe, int(bars.time_ns[start]))
         for need, other in zip(strategy.inputs[1:], others, strict=True):
@@ -70,8 +53,11 @@ def window_spans(
             if first_other < 0:
                 return None
             end = int(np.searchsorted(other.close_ns, bars.close_ns[stop - 1], side="right"))
-            spans.append((first_other, end))
-    return spans
+            windows.append(other.part(first_other, end))
+    signals = strategy.evaluate(*windows)
+    if fault := check_signals(signals, stop - first):
+        raise StrategyError(f"strategy {strategy.name!r}: {fault}")
+    return signals.part(strategy.warmup)
 
 
 def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:

@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backtest.signals import pack_events
-from engine.decision.state import EVENT
+from backtest.signals import EVENT, pack_events
 from engine.model.signals import FLAT, HOLD
 
 _VALUE = st.sampled_from([float("nan"), 0.5, 1.0])
