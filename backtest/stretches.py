@@ -1,14 +1,16 @@
 """A backtest's period in stretches of days: batches, bars and signals of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import SIGNAL, SignalFeed
-from backtest.signals import SeriesStream, make_series
+from backtest.series import make_series
+from backtest.signals import EVENT, Member, Scratch, SeriesStream, SignalFeed
 from engine.model.bars import BAR_DTYPE, Bars
+from engine.model.compiled import core_kernel
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import SymbolSpec
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
@@ -62,30 +64,34 @@ class Stretches:
             b[: np.searchsorted(b["time_ns"], to_ns)] for b in (bars[s.name] for s in self._specs)
         ]
         self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
-        self._buffers = [np.empty(0, SIGNAL), np.empty(0, SIGNAL)]
-        grouped: dict[tuple[str, Timeframe], list[int]] = {}
-        for m, strategy in enumerate(strategies):
-            grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(m)
+        self._buffers = [np.empty(0, EVENT), np.empty(0, EVENT)]
+        self._streams, self._symbol, self._timeframe = self._make_streams(compiled, strategies)
+
+    def _make_streams(
+        self, compiled: CompiledPortfolio, strategies: Sequence[Strategy]
+    ) -> tuple[list[SeriesStream], Integers, Integers]:
+        """Return the series' streams, in the order of their first members, and what they are."""
+        symbols = compiled.symbol_index
         series = {
-            (symbol, timeframe): make_series(
-                self._bars[compiled.symbol_index[symbol]], timeframe, self._clock
+            key: make_series(
+                self._bars[symbols[key[0]]], self._opens[symbols[key[0]]], key[1], self._clock
             )
-            for symbol, timeframe in {i[:2] for strategy in strategies for i in strategy.inputs}
+            for key in {(i.symbol, i.timeframe) for s in strategies for i in s.inputs}
         }
-        self._series = [
-            SeriesStream(
-                series[key],
-                [strategies[m] for m in members],
-                [
-                    [series[i.symbol, i.timeframe].bars for i in strategies[m].inputs[1:]]
-                    for m in members
-                ],
-                from_ns,
+        voting = {m for s in compiled.slots if s.book.combine == "vote" for m in s.members}
+        grouped: dict[tuple[str, Timeframe], list[Member]] = {}
+        for m, strategy in enumerate(strategies):
+            others = [series[i.symbol, i.timeframe].columns for i in strategy.inputs[1:]]
+            grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(
+                Member(m, strategy, others, m in voting)
             )
-            for key, members in grouped.items()
-        ]
-        self._members = np.concatenate([np.array(m, np.int64) for m in grouped.values()])
-        self._first_member = np.cumsum([0, *map(len, grouped.values())], dtype=np.int64)
+        scratch = Scratch()
+        order = list(Timeframe)
+        return (
+            [SeriesStream(series[k], own, self._from_ns, scratch) for k, own in grouped.items()],
+            np.array([symbols[symbol] for symbol, _ in grouped], np.int64),
+            np.array([order.index(timeframe) for _, timeframe in grouped], np.int64),
+        )
 
     def cut(self, days: int) -> Iterator[Stretch]:
         """Yield stretches of `days` days in order; each is valid until the one after the next."""
@@ -102,9 +108,10 @@ class Stretches:
         spans = [np.searchsorted(t, (after_ns, until_ns), side="right") for t in self._opens]
         bar_next, bar_stop = _ranges(np.array([stop - start for start, stop in spans], np.int64))
         bars = np.empty(bar_stop[-1], BAR_DTYPE)
-        for spec, column, span, at in zip(self._specs, self._bars, spans, bar_next, strict=True):
-            part = fill_spread(column[slice(*span)], spec)
-            bars[at : at + len(part)] = part
+        for spec, whole, span, first, last in zip(
+            self._specs, self._bars, spans, bar_next, bar_stop, strict=True
+        ):
+            _copy_filled(whole[slice(*span)], spec.spread_points * spec.point, bars[first:last])
         return Stretch(
             batch_ns,
             server_days(self._clock, batch_ns),
@@ -116,24 +123,27 @@ class Stretches:
         )
 
     def _feed(self, until_ns: int) -> SignalFeed:
-        closings = [series.closings(until_ns) for series in self._series]
-        counts = np.array([len(c) for c in closings], np.int64)
-        row, row_stop = _ranges(counts * np.diff(self._first_member))
-        close_next, close_stop = _ranges(counts)
+        closings = [stream.closings(until_ns) for stream in self._streams]
+        counts = [len(c) for c in closings]
+        room = sum(n * len(s.members) for n, s in zip(counts, self._streams, strict=True))
         self._buffers.reverse()
-        if len(self._buffers[0]) < row_stop[-1]:
-            self._buffers[0] = np.empty(row_stop[-1], SIGNAL)
-        rows = self._buffers[0]
-        for series, start, stop in zip(self._series, row, row_stop, strict=True):
-            series.write(rows[start:stop])
+        if len(self._buffers[0]) < room:
+            self._buffers[0] = np.empty(room, EVENT)
+        events = self._buffers[0]
+        start, stop = _ranges(np.array(counts, np.int64))
+        first_event = np.empty(sum(counts) + 1, np.int64)
+        n = 0
+        for stream, first, last in zip(self._streams, start, stop, strict=True):
+            n = stream.write(events, n, first_event[first:last])
+        first_event[-1] = n
         return SignalFeed(
-            rows,
+            events,
+            first_event,
             np.concatenate(closings),
-            close_next,
-            close_stop,
-            row,
-            self._members,
-            self._first_member,
+            start,
+            stop,
+            self._symbol,
+            self._timeframe,
         )
 
     def _batches(self, after_ns: int, until_ns: int) -> Integers:
@@ -143,24 +153,48 @@ class Stretches:
         for opens in self._opens:
             # A bar that opened at or before `after` may close in this stretch.
             start, stop = np.searchsorted(opens, (max(first_ns, self._from_ns), until_ns + 1))
-            minutes = (opens[start:stop] - first_ns) // NS_PER_MINUTE
-            is_batch[minutes] = True
-            is_batch[minutes + 1] = True
+            _mark_minutes(opens[start:stop], first_ns, is_batch)
         batch_ns = first_ns + np.flatnonzero(is_batch) * NS_PER_MINUTE
-        return batch_ns[(batch_ns > after_ns) & (batch_ns <= until_ns)]
+        return batch_ns[slice(*np.searchsorted(batch_ns, (after_ns, until_ns), side="right"))]
+
+
+@core_kernel
+def _copy_filled(bars: Bars, spread: float, out: Bars) -> None:
+    """Copy bars into `out`, with `spread` where the data has none."""
+    for i in range(len(bars)):
+        out[i] = bars[i]
+        if np.isnan(out[i]["spread"]):
+            out[i]["spread"] = spread
+
+
+@core_kernel
+def _mark_minutes(opens_ns: Integers, first_ns: int, is_batch: npt.NDArray[np.bool_]) -> None:
+    """Mark each bar's open and close among the minutes from `first_ns` on."""
+    for i in range(len(opens_ns)):
+        minute = (opens_ns[i] - first_ns) // NS_PER_MINUTE
+        is_batch[minute] = True
+        is_batch[minute + 1] = True
 
 
 def server_days(clock: ServerClock, times_ns: Integers) -> Integers:
-    """Return the server day of each time, (n,) int64; the clock is asked twice a UTC day."""
-    utc_days, index = np.unique(times_ns // NS_PER_DAY, return_inverse=True)
-    starts = [clock.offset_ns(day * NS_PER_DAY) for day in utc_days.tolist()]
-    ends = [clock.offset_ns((day + 1) * NS_PER_DAY - 1) for day in utc_days.tolist()]
-    offsets = np.array(starts, np.int64)[index]
-    changing = np.array(starts) != np.array(ends)
-    if changing.any():
-        rows = changing[index]
-        offsets[rows] = clock.offsets_ns(times_ns[rows])
-    return (times_ns + offsets) // NS_PER_DAY
+    """Return the server day of each time, (n,) int64; the clock is asked twice a UTC day.
+
+    The times must not decrease.
+    """
+    if not len(times_ns):
+        return np.zeros(0, np.int64)
+    utc_days = times_ns // NS_PER_DAY
+    first = np.concatenate([[0], np.flatnonzero(np.diff(utc_days)) + 1, [len(utc_days)]])
+    out = np.empty(len(times_ns), np.int64)
+    for start, stop in pairwise(first.tolist()):
+        times = times_ns[start:stop]
+        midnight_ns = int(utc_days[start]) * NS_PER_DAY
+        offset_ns = clock.offset_ns(midnight_ns)
+        if offset_ns == clock.offset_ns(midnight_ns + NS_PER_DAY - 1):
+            out[start:stop] = (times + offset_ns) // NS_PER_DAY
+        else:
+            out[start:stop] = clock.days(times)
+    return out
 
 
 def _ranges(counts: Integers) -> tuple[Integers, Integers]:

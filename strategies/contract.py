@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.signals import HOLD, SHORT
 from strategies.base import Directions, Floats, Signals
 
 _DIRECTION = "direction must be LONG 1, FLAT 0, SHORT -1 or HOLD 2"
 _CONFIDENCE = "confidence must be from 0 to 1"
 _ABOVE = "must be above 0, or NaN for none"
+_INT8, _FLOAT64 = np.dtype(np.int8), np.dtype(np.float64)
 
 
 def check_signals(signals: object, n: int) -> str:
@@ -28,6 +29,23 @@ def check_signals(signals: object, n: int) -> str:
     return fault
 
 
+def is_well_formed(signals: object, n: int) -> bool:
+    """Tell whether types and shapes are right: then only values can be wrong, see `faulty`."""
+    if not isinstance(signals, Signals):
+        return False
+    direction, confidence, stop, target = signals
+    return (
+        _is_column(direction, _INT8, n)
+        and _is_column(confidence, _FLOAT64, n)
+        and (isinstance(stop, float) or _is_column(stop, _FLOAT64, n))
+        and (isinstance(target, float) or _is_column(target, _FLOAT64, n))
+    )
+
+
+def _is_column(array: object, wanted: "np.dtype[np.generic]", n: int) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype == wanted and array.shape == (n,)
+
+
 def _misshapen(name: str, array: object, wanted: type[np.generic], n: int) -> str:
     if not isinstance(array, np.ndarray) or array.dtype != wanted:
         sort = getattr(array, "dtype", type(array).__name__)
@@ -39,7 +57,7 @@ def _misshapen(name: str, array: object, wanted: type[np.generic], n: int) -> st
 
 def _check_values(direction: Directions, confidence: Floats) -> str:
     directions, confidences = np.ascontiguousarray(direction), np.ascontiguousarray(confidence)
-    if not _faulty(directions, confidences):
+    if not faulty(directions, confidences):
         return ""
     for i, value in enumerate(directions):
         if not SHORT <= value <= HOLD:
@@ -67,11 +85,21 @@ def _at(rule: str, value: float, index: int, n: int) -> str:
     return f"{rule}: it is {value:g} at bar {index} of {n}"
 
 
-@kernel
-def _faulty(direction: Directions, confidence: Floats) -> bool:
+@core_kernel
+def faulty(direction: Directions, confidence: Floats) -> bool:
     """Tell whether a value is not allowed."""
-    faulty = False
-    for i in range(len(direction)):  # no early exit: the loop runs in SIMD
-        faulty |= (direction[i] < SHORT) | (direction[i] > HOLD)
-        faulty |= not ((confidence[i] >= 0.0) & (confidence[i] <= 1.0))
-    return faulty
+    wrong = False
+    for i in range(len(direction)):  # no early exit: the loops run in SIMD
+        wrong |= (direction[i] < SHORT) | (direction[i] > HOLD)
+    for i in range(len(confidence)):
+        wrong |= not ((confidence[i] >= 0.0) & (confidence[i] <= 1.0))
+    return wrong
+
+
+@core_kernel
+def faulty_distance(distance: Floats) -> bool:
+    """Tell whether a distance is not allowed."""
+    wrong = False
+    for i in range(len(distance)):
+        wrong |= (distance[i] <= 0.0) | (distance[i] == np.inf)
+    return wrong

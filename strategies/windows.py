@@ -42,7 +42,20 @@ def evaluate_period(
 
     None where the strategy is WARMING. `others` are the whole series of its further inputs.
     """
-    first = start - strategy.warmup
+    warmup = strategy.warmup
+    signals = evaluate_window(strategy, warmup, bars, start, stop, *others)
+    if signals is None:
+        return None
+    if fault := check_signals(signals, stop - start + warmup):
+        raise StrategyError(f"strategy {strategy.name!r}: {fault}")
+    return signals.part(warmup)
+
+
+def evaluate_window(
+    strategy: Strategy, warmup: int, bars: Columns, start: int, stop: int, *others: Columns
+) -> Signals | None:
+    """Return what `evaluate_period` does, unchecked, and the `warmup` bars before it as well."""
+    first = start - warmup
     if first < 0:
         return None
     windows = [bars.part(first, stop)]
@@ -54,10 +67,7 @@ def evaluate_period(
                 return None
             end = int(np.searchsorted(other.close_ns, bars.close_ns[stop - 1], side="right"))
             windows.append(other.part(first_other, end))
-    signals = strategy.evaluate(*windows)
-    if fault := check_signals(signals, stop - first):
-        raise StrategyError(f"strategy {strategy.name!r}: {fault}")
-    return signals.part(strategy.warmup)
+    return strategy.evaluate(*windows)
 
 
 def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:

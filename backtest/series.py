@@ -1,0 +1,65 @@
+"""A symbol's closed bars of one timeframe, as the columns that strategies read."""
+
+from functools import cached_property
+
+import numpy as np
+
+from engine.model.bars import Bars
+from engine.model.compiled import core_kernel
+from engine.model.resample import resample
+from engine.model.server_clock import ServerClock
+from engine.model.times import NS_PER_MINUTE, Timeframe
+from strategies.base import Columns, Floats, Times, as_columns
+from strategies.windows import periods
+
+
+class Series:
+    """Closed bars, their closings and their anchor periods.
+
+    Columns are made of the bars that are asked for: a year of them takes as much as the bars.
+    """
+
+    def __init__(self, bars: Bars, time_ns: Times, close_ns: Times, timeframe: Timeframe) -> None:
+        self.close_ns = close_ns
+        self.periods = list(periods(time_ns, timeframe))
+        self._bars = bars
+
+    def part(self, start: int, stop: int) -> Columns:
+        """Return bars `start` to `stop`."""
+        if "columns" in self.__dict__:
+            return self.columns.part(start, stop)
+        times, values = np.empty(stop - start, np.int64), np.empty((6, stop - start))
+        _split(self._bars[start:stop], times, values)
+        return Columns(times, self.close_ns[start:stop], *values)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """All bars at once: a further input is read from any bar on."""
+        return as_columns(self._bars, self.close_ns)
+
+
+@core_kernel
+def _split(bars: Bars, times: Times, values: Floats) -> None:
+    """Write each bar's fields into the columns: one pass, bars of a year are not in cache."""
+    for i in range(len(bars)):
+        bar = bars[i]
+        times[i] = bar["time_ns"]
+        values[0, i] = bar["open"]
+        values[1, i] = bar["high"]
+        values[2, i] = bar["low"]
+        values[3, i] = bar["close"]
+        values[4, i] = bar["volume"]
+        values[5, i] = bar["spread"]
+
+
+def make_series(m1: Bars, time_ns: Times, timeframe: Timeframe, clock: ServerClock) -> Series:
+    """Return the closed bars of a timeframe made from M1 bars, which open at `time_ns`.
+
+    A higher bar is closed at the end of its cell: the core takes it at the first batch from then.
+    """
+    if not len(m1) or timeframe == Timeframe.M1:
+        return Series(m1, time_ns, time_ns + NS_PER_MINUTE, timeframe)
+    first, last = int(time_ns[0]), int(time_ns[-1]) + NS_PER_MINUTE
+    every_minute = np.arange(first, last + timeframe.ns + 1, NS_PER_MINUTE, dtype=np.int64)
+    bars, close_ns = resample(m1, timeframe, clock, every_minute)
+    return Series(bars, np.ascontiguousarray(bars["time_ns"]), close_ns, timeframe)
