@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backtest.bar_fill import fill_bars
 from backtest.market_files import MarketFile
 from engine.model.bars import Bars
 from engine.model.errors import DataError
@@ -45,15 +46,18 @@ class BarFile:
     def read(self, out: Bars, start: int) -> None:
         """Fill `out` with the checked bars from row `start`; NaN for unknown volume, spread."""
         stop = start + len(out)
-        out["time_ns"] = self.time_ns[start:stop]
         table, offset = self._columns(start, stop)
+        columns = []
         for name in (*PRICES, *OPTIONAL):
             if name in table.column_names:
                 values = _floats(self.path, name, table.column(name))
-                out[name] = values[start - offset : stop - offset]
+                values = values[start - offset : stop - offset]
             else:
-                out[name] = np.nan
-        _check_prices(self.path, out)
+                values = np.full(len(out), np.nan)
+            values.flags.writeable = False  # as Arrow's own: one version of the kernel for all
+            columns.append(values)
+        if not fill_bars(out, self.time_ns[start:stop], *columns):
+            _check_prices(self.path, out)
 
     def _columns(self, start: int, stop: int) -> tuple[Any, int]:
         """Return a table that covers the rows, and the row number it begins with."""
@@ -70,6 +74,13 @@ class BarFile:
         names = [n for n in self._parquet.schema_arrow.names if n in (*PRICES, *OPTIONAL)]
         table = self._parquet.read_row_groups(groups, columns=names)
         return table, int(ends[groups[0]] - counts[groups[0]]) if groups else start
+
+
+def release_memory() -> None:
+    """Give back what decoding needed: Arrow keeps it for the next file."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _open_parquet(path: Path) -> tuple[Any, Any]:
@@ -145,12 +156,13 @@ def _check_names(path: Path, names: Iterable[str]) -> None:
 def _times(path: Path, column: Any) -> Times:
     """Return (n,) int64 ns of a timestamp or ISO text column."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     column = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     if not len(column):
         raise DataError(f"{path}: the file has no rows")
     if column.null_count:
+        import pyarrow.compute as pc
+
         row = pc.index(pc.is_null(column), True).as_py()
         raise DataError(f"{path}: row {row + 1}: time is empty; every bar needs its open time")
     if pa.types.is_string(column.type):

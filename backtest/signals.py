@@ -367,24 +367,29 @@ def merge(  # noqa: D417 (arrays are described in groups)
         n: first row to write.
     """
     n_closings = len(first_event)
-    for i in range(n_closings):
-        first_event[i] = n
-        for j in range(len(members)):
-            direction = raw[j * n_closings + i]
-            if direction == _NO_EVENT:
-                continue
-            member = members[j]
-            at = 3 * j * n_closings + i
-            event = out[n]
-            event["confidence"] = values[at]
-            if member["varies"]:
-                event["stop_distance"] = values[at + n_closings]
-                event["target_distance"] = values[at + 2 * n_closings]
-            else:
-                event["stop_distance"] = member["stop_distance"]
-                event["target_distance"] = member["target_distance"]
-            event["member"] = member["member"]
-            event["raw"] = direction
-            event["warming"] = member["warming"]
-            n += 1
-    return n
+    varies = False
+    for j in range(len(members)):
+        varies |= members[j]["varies"] != 0
+    row = np.uint64(n)  # what has no sign is not looked at for being counted from the end
+    for i in range(np.uint64(n_closings)):
+        first_event[i] = row
+        cell = i
+        for j in range(np.uint64(len(members))):
+            direction = raw[cell]
+            if direction != _NO_EVENT:
+                member = members[j]
+                value = np.uint64(3) * (cell - i) + i
+                event = out[row]
+                event["confidence"] = values[value]
+                if varies and member["varies"]:
+                    event["stop_distance"] = values[value + np.uint64(n_closings)]
+                    event["target_distance"] = values[value + np.uint64(2 * n_closings)]
+                else:
+                    event["stop_distance"] = member["stop_distance"]
+                    event["target_distance"] = member["target_distance"]
+                event["member"] = member["member"]
+                event["raw"] = direction
+                event["warming"] = member["warming"]
+                row += np.uint64(1)
+            cell += np.uint64(n_closings)
+    return np.int64(row)
