@@ -5,7 +5,7 @@ bar opens in UTC: in parquet a timestamp with zone UTC, in CSV ISO 8601 text (no
 or a date and time with a space.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ REQUIRED = ("time", *PRICES)
 OPTIONAL = ("volume", "spread")
 # Fewer bars than this may all be far apart by chance.
 _ENOUGH_BARS = 10
+# A year at once would take as much again as its bars.
+_ROWS_AT_ONCE = 1 << 15
 
 Times = npt.NDArray[np.int64]
 
@@ -46,23 +48,31 @@ class BarFile:
     def read(self, out: Bars, start: int) -> None:
         """Fill `out` with the checked bars from row `start`; NaN for unknown volume, spread."""
         stop = start + len(out)
-        table, offset = self._columns(start, stop)
-        columns = []
-        for name in (*PRICES, *OPTIONAL):
-            if name in table.column_names:
-                values = _floats(self.path, name, table.column(name))
-                values = values[start - offset : stop - offset]
-            else:
-                values = np.full(len(out), np.nan)
-            values.flags.writeable = False  # as Arrow's own: one version of the kernel for all
-            columns.append(values)
-        if not fill_bars(out, self.time_ns[start:stop], *columns):
+        right = True
+        for first, table in self._tables(start, stop):
+            last = first + table.num_rows
+            part = slice(max(start, first), min(stop, last))
+            into = out[part.start - start : part.stop - start]
+            columns = []
+            for name in (*PRICES, *OPTIONAL):
+                if name in table.column_names:
+                    values = _floats(self.path, name, table.column(name))
+                    values = values[part.start - first : part.stop - first]
+                else:
+                    values = np.full(len(into), np.nan)
+                values.flags.writeable = False  # as Arrow's own: one version of the kernel
+                columns.append(values)
+            right &= fill_bars(into, self.time_ns[part], *columns)
+        if not right:
             _check_prices(self.path, out)
 
-    def _columns(self, start: int, stop: int) -> tuple[Any, int]:
-        """Return a table that covers the rows, and the row number it begins with."""
+    def _tables(self, start: int, stop: int) -> Iterator[tuple[int, Any]]:
+        """Yield tables that cover the rows, and the row number each begins with."""
         if self._parquet is None:
-            return self._table, 0
+            yield 0, self._table
+            return
+        import pyarrow as pa
+
         meta = self._parquet.metadata
         counts = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
         ends = np.cumsum(counts)
@@ -72,8 +82,11 @@ class BarFile:
             if end > start and end - n < stop
         ]
         names = [n for n in self._parquet.schema_arrow.names if n in (*PRICES, *OPTIONAL)]
-        table = self._parquet.read_row_groups(groups, columns=names)
-        return table, int(ends[groups[0]] - counts[groups[0]]) if groups else start
+        first = int(ends[groups[0]] - counts[groups[0]]) if groups else start
+        for batch in self._parquet.iter_batches(_ROWS_AT_ONCE, groups, names, use_threads=False):
+            if first < stop and first + len(batch) > start:
+                yield first, pa.Table.from_batches([batch])
+            first += len(batch)
 
 
 def release_memory() -> None:
@@ -97,7 +110,7 @@ def _open_parquet(path: Path) -> tuple[Any, Any]:
             raise DataError(
                 f"{path}: column time is {found}; it must be a timestamp with time zone UTC"
             )
-        return parquet, parquet.read(["time"]).column("time")
+        return parquet, parquet.read(["time"], use_threads=False).column("time")
     except (pa.ArrowException, OSError) as e:
         raise DataError(f"{path}: not a readable parquet file: {_one_line(e)}") from None
 

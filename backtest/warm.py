@@ -1,7 +1,8 @@
-"""Compile the backtest's kernels: a few flat days of one strategy."""
+"""Compile the backtest's kernels: a file's bars, then a few flat days of one strategy."""
 
 import numpy as np
 
+from backtest.bar_fill import fill_bars
 from backtest.simulate import simulate
 from engine.model.bars import BAR_DTYPE
 from engine.model.portfolio import Portfolio, Strategy
@@ -10,7 +11,12 @@ from engine.portfolio.compile import compile_portfolio
 
 
 def warm_backtest() -> None:
-    """Run the whole loop once."""
+    """Run what reads bars and the whole loop once."""
+    columns = np.ones((6, 1))
+    times = np.zeros(1, np.int64)
+    for column in (columns, times):
+        column.flags.writeable = False  # as a file's
+    fill_bars(np.zeros(1, BAR_DTYPE), times, *columns)
     strategy = Strategy(name="a", kind="ma_cross", symbol="EURUSD", params={"fast": 2, "slow": 3})
     bars = np.zeros(3 * 1440, BAR_DTYPE)
     bars["time_ns"] = NS_PER_DAY + np.arange(len(bars)) * NS_PER_MINUTE
