@@ -199,18 +199,12 @@ class SeriesStream:
     ) -> bool:
         """Collect a member's signals up to bar `last`, which is at `last + shift` in them."""
         direction, confidence, stop, target = signals
-        if isinstance(stop, float):
-            self._stop[0] = stop
-            stop = self._stop
-        if isinstance(target, float):
-            self._target[0] = target
-            target = self._target
         scratch = self._scratch
         return collect(
             np.ascontiguousarray(direction),
             np.ascontiguousarray(confidence),
-            np.ascontiguousarray(stop),
-            np.ascontiguousarray(target),
+            _column(stop, self._stop),
+            _column(target, self._target),
             self._next + shift,
             last + shift,
             check,
@@ -221,6 +215,14 @@ class SeriesStream:
             scratch.raw,
             scratch.values,
         )
+
+
+def _column(distance: Floats | float, one: Floats) -> Floats:
+    """Return a distance as a column of a value a bar, or of the only value, put into `one`."""
+    if isinstance(distance, float):
+        one[0] = distance
+        return one
+    return np.ascontiguousarray(distance)
 
 
 def _breach(strategy: Strategy, signals: object, n: int) -> StrategyError:

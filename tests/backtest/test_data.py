@@ -242,6 +242,30 @@ def test_reading_data_does_not_import_pandas(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_parquet_needs_no_compute_functions(tmp_path):
+    """Making them takes longer than reading a year of bars."""
+    write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 100)
+    code = (
+        "import sys; from pathlib import Path; from backtest.data import load_bars; "
+        f"load_bars(Path({str(tmp_path)!r}), ['EURUSD'], {START}, {STOP}); "
+        "sys.exit('pyarrow.compute' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_every_unit_are_the_same_bars(tmp_path, unit):
+    """A file's unit is not the reader's business."""
+    write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 100)
+    expected = load(tmp_path)
+    path = tmp_path / "EURUSD_M1_2018_a.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index("time")
+    times = table.column("time").cast(pa.timestamp(unit, "UTC"))
+    pq.write_table(table.set_column(at, "time", times), path, row_group_size=33)
+    assert load(tmp_path).tobytes() == expected.tobytes()
+
+
 def test_a_negative_spread_is_refused_and_zero_is_kept(tmp_path):
     """An ask below the bid is an error of the file; a recorded zero is a spread."""
     header = HEADER + ",volume,spread"
