@@ -375,7 +375,7 @@ def merge(  # noqa: D417 (arrays are described in groups)
     row = np.uint64(n)  # what has no sign is not looked at for being counted from the end
     for i in range(np.uint64(n_closings)):
         first_event[i] = row
-        cell = i
+        cell = np.uint64(i)
         for j in range(np.uint64(len(members))):
             direction = raw[cell]
             if direction != _NO_EVENT:
@@ -394,4 +394,4 @@ def merge(  # noqa: D417 (arrays are described in groups)
                 event["warming"] = member["warming"]
                 row += np.uint64(1)
             cell += np.uint64(n_closings)
-    return np.int64(row)
+    return int(row)
