@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from backtest.series import Series
 from engine.decision.state import Records
+from engine.model.arrays import Arrays
 from engine.model.compiled import core_kernel
 from engine.model.errors import StrategyError
 from engine.model.signals import FLAT, HOLD
@@ -17,20 +18,8 @@ from strategies.windows import evaluate_window
 
 Integers = npt.NDArray[np.int64]
 
-EVENT = np.dtype(
-    [
-        ("confidence", "f8"),
-        ("stop_distance", "f8"),
-        ("target_distance", "f8"),
-        ("member", "i4"),
-        ("raw", "i1"),
-        ("warming", "i1"),
-    ],
-    align=True,
-)
 
-
-class SignalFeed(NamedTuple):
+class SignalFeed(Arrays):
     """A stretch's changes of signals, in the order of memory.
 
     A *series* is a symbol in a timeframe with the members whose primary input it is. An event is

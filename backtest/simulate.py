@@ -24,7 +24,7 @@ from strategies.registry import create
 Integers = npt.NDArray[np.int64]
 _TRADES_AT_ONCE = 4096
 # Few enough for the signals to stay small, enough for two threads to meet seldom.
-DAYS_AT_ONCE = 5
+DAYS_AT_ONCE = 2
 
 
 class Result(NamedTuple):

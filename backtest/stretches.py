@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.series import make_series
-from backtest.signals import EVENT, Member, Scratch, SeriesStream, SignalFeed
+from backtest.signals import Member, Scratch, SeriesStream, SignalFeed
+from engine.decision.state import EVENT
+from engine.model.arrays import Arrays
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.compiled import core_kernel
 from engine.model.server_clock import ServerClock
@@ -20,14 +22,25 @@ from strategies.base import Strategy
 Integers = npt.NDArray[np.int64]
 
 
-class Stretch(NamedTuple):
-    """The batches of some days and all they need, flat: see `run_batches`."""
+class Market(Arrays):
+    """The batches of some days and their bars.
+
+    `batch_ns`, `server_ns` (n,) UTC and the server's wall clock; `bars` (n_bars,) BAR_DTYPE,
+    symbol after symbol, `spread` filled in; `bar_next`, `bar_stop` (n_symbols,) each symbol's next
+    bar and end, `bar_next` advances.
+    """
 
     batch_ns: Integers
-    server_day: Integers
+    server_ns: Integers
     bars: Bars
     bar_next: Integers
     bar_stop: Integers
+
+
+class Stretch(NamedTuple):
+    """Some days of a period: their market and the changes of signals in them."""
+
+    market: Market
     feed: SignalFeed
 
 
@@ -112,12 +125,9 @@ class Stretches:
             self._specs, self._bars, spans, bar_next, bar_stop, strict=True
         ):
             _copy_filled(whole[slice(*span)], spec.spread_points * spec.point, bars[first:last])
+        server_ns = server_times(self._clock, batch_ns)
         return Stretch(
-            batch_ns,
-            server_days(self._clock, batch_ns),
-            bars,
-            bar_next,
-            bar_stop,
+            Market(batch_ns, server_ns, bars, bar_next, bar_stop),
             # What closes after the last batch is taken by the first batch of a later stretch.
             self._feed(int(batch_ns[-1])),
         )
@@ -176,8 +186,8 @@ def _mark_minutes(opens_ns: Integers, first_ns: int, is_batch: npt.NDArray[np.bo
         is_batch[minute + 1] = True
 
 
-def server_days(clock: ServerClock, times_ns: Integers) -> Integers:
-    """Return the server day of each time, (n,) int64; the clock is asked twice a UTC day.
+def server_times(clock: ServerClock, times_ns: Integers) -> Integers:
+    """Return the server's wall clock at each time, (n,) int64; it is asked twice a UTC day.
 
     The times must not decrease.
     """
@@ -191,9 +201,9 @@ def server_days(clock: ServerClock, times_ns: Integers) -> Integers:
         midnight_ns = int(utc_days[start]) * NS_PER_DAY
         offset_ns = clock.offset_ns(midnight_ns)
         if offset_ns == clock.offset_ns(midnight_ns + NS_PER_DAY - 1):
-            out[start:stop] = (times + offset_ns) // NS_PER_DAY
+            out[start:stop] = times + offset_ns
         else:
-            out[start:stop] = clock.days(times)
+            out[start:stop] = times + clock.offsets_ns(times)
     return out
 
 

@@ -58,16 +58,29 @@ def evaluate_window(
     first = start - warmup
     if first < 0:
         return None
-    windows = [bars.part(first, stop)]
+    if not others:
+        return strategy.evaluate(bars.part(first, stop))
+    spans = window_spans(strategy, bars, start, stop, *others)
+    if spans is None:
+        return None
+    windows = [series.part(*span) for series, span in zip((bars, *others), spans, strict=True)]
+    return strategy.evaluate(*windows)
+
+
+def window_spans(
+    strategy: Strategy, bars: Columns, start: int, stop: int, *others: Columns
+) -> list[tuple[int, int]] | None:
+    """Return where in each input the window of bars `start` to `stop` begins and ends.
+
+    None where the strategy is WARMING.
+    """
+    spans = [(start - strategy.warmup, stop)]
     if others:
         anchor = anchor_ns(strategy.timeframe, int(bars.time_ns[start]))
         for need, other in zip(strategy.inputs[1:], others, strict=True):
-            first_other = _first_of_other(need, other.close_ns, anchor)
-            if first_other < 0:
-                return None
             end = int(np.searchsorted(other.close_ns, bars.close_ns[stop - 1], side="right"))
-            windows.append(other.part(first_other, end))
-    return strategy.evaluate(*windows)
+            spans.append((_first_of_other(need, other.close_ns, anchor), end))
+    return None if min(first for first, _ in spans) < 0 else spans
 
 
 def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:

@@ -4,7 +4,13 @@ roll_day → quotes → begin_batch → take_signal … → end_signals → deci
 end_batch. Bars that closed are matched for shadows before all of it.
 """
 
-from engine.decision.account import mark, mark_exposure, update_conversions, update_tier
+from engine.decision.account import (
+    mark,
+    mark_exposure,
+    set_quote,
+    update_conversions,
+    update_tier,
+)
 from engine.decision.covariance import sample_returns
 from engine.decision.entries import decide_entry
 from engine.decision.exits import wants_exit
@@ -92,11 +98,13 @@ def take_bar(
     close_bid: float,
     spread: float,
 ) -> None:
-    """Take a closed bar: its close as the last good price, its range for the shadows."""
-    core.quotes[symbol]["close"] = close_bid
+    """Take a closed bar: its range for the shadows, its close as the last good price."""
     if touches_level(core, symbol, high_bid, low_bid, spread):
         match_shadows(core, symbol, open_bid, high_bid, low_bid, spread)
         bound_levels(core, symbol)
+    core.quotes[symbol]["close"] = close_bid
+    ask = round_price(close_bid + spread, core.symbols[symbol]["digits"])
+    set_quote(core, symbol, close_bid, ask, 0)
 
 
 @core_kernel

@@ -278,7 +278,7 @@ def margin(core: Core, slot: int, lots: float) -> tuple[float, float]:
 
 
 @core_kernel
-def correlated_exposure(core: Core, slot: int, direction: int, lots: float) -> tuple[float, float]:
+def same_bet(core: Core, slot: int, direction: int, lots: float) -> tuple[float, float]:
     """Return the exposure that is the same bet as the order, over equity.
 
     Symbols whose |correlation| is above the threshold, or unknown, count with its sign; where it
@@ -364,7 +364,7 @@ RULES: Final = {
     Refusal.GROSS_EXPOSURE: gross_exposure,
     Refusal.NET_EXPOSURE: net_exposure,
     Refusal.MARGIN: margin,
-    Refusal.CORRELATION: correlated_exposure,
+    Refusal.CORRELATION: same_bet,
     Refusal.DIVERSIFICATION: diversification,
     Refusal.VALUE_AT_RISK: value_at_risk,
 }

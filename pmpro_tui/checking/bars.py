@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from backtest.data import common_start, load_bars
-from backtest.signals import make_series
+from backtest.series import make_series
 from engine.model.bars import Bars
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import SymbolSpec
@@ -52,8 +52,12 @@ def series_for(
         minutes, from_ns = _recorded(wanted, symbols, needs)
     else:
         minutes, from_ns = generated(wanted, [specs[name] for name in symbols], needs)
-    inputs = strategy.inputs
-    return [make_series(minutes[n.symbol], n.timeframe, clock).bars for n in inputs], from_ns
+    times = {name: np.ascontiguousarray(bars["time_ns"]) for name, bars in minutes.items()}
+    columns = [
+        make_series(minutes[n.symbol], times[n.symbol], n.timeframe, clock).columns
+        for n in strategy.inputs
+    ]
+    return columns, from_ns
 
 
 def _recorded(

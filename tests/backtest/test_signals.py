@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.series import Series
-from backtest.signals import EVENT, Member, Scratch, SeriesStream
+from backtest.signals import Member, Scratch, SeriesStream
+from engine.decision.state import EVENT
 from engine.model.bars import BAR_DTYPE
 from engine.model.signals import FLAT, HOLD
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe

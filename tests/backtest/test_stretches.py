@@ -200,7 +200,7 @@ def test_the_feed_has_every_change_and_nothing_else(world, rows, days):
     for stretch in cut(world, days):
         begun = set()
         for key, close_ns, events in read(stretch, symbols):
-            assert close_ns <= stretch.batch_ns[-1]
+            assert close_ns <= stretch.market.batch_ns[-1]
             closings.append((*key, close_ns))
             expected = []
             for m in members[key]:
@@ -210,7 +210,7 @@ def test_the_feed_has_every_change_and_nothing_else(world, rows, days):
                 said[m] = carried(row)
             begun.add(key)
             assert repr(events) == repr(expected)
-        last_ns = int(stretch.batch_ns[-1])
+        last_ns = int(stretch.market.batch_ns[-1])
     wanted = {k[:3] for k in rows if FROM_NS < k[2] <= last_ns}
     assert len(closings) == len(wanted)
     assert set(closings) == wanted
@@ -261,7 +261,12 @@ def test_a_stretch_stays_as_it_is_while_the_next_one_is_made(world):
             kept, copies = before
             assert [a.tobytes() for a in kept] == copies
         n = stretch.feed.first_event[-1]
-        parts = (stretch.batch_ns, stretch.bars, stretch.feed.events[:n], *stretch.feed[1:])
+        parts = (
+            stretch.market.batch_ns,
+            stretch.market.bars,
+            stretch.feed.events[:n],
+            *list(stretch.feed)[1:],
+        )
         before = parts, [a.tobytes() for a in parts]
 
 
@@ -269,7 +274,10 @@ def test_a_stretch_stays_as_it_is_while_the_next_one_is_made(world):
 def test_batches_and_bars_are_those_of_the_period(world, days):
     """Every open and close from `from` to `to`, once; bars with the spread filled in."""
     compiled, _, bars = world
-    stretches = [(s.batch_ns, s.bars, s.bar_next.copy(), s.bar_stop) for s in cut(world, days)]
+    stretches = [
+        (m.batch_ns, m.bars, m.bar_next.copy(), m.bar_stop)
+        for m in (s.market for s in cut(world, days))
+    ]
     batches = np.concatenate([s[0] for s in stretches])
     opens = np.concatenate([b["time_ns"] for b in bars.values()])
     opens = opens[(opens >= FROM_NS) & (opens < TO_NS)]
