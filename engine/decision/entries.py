@@ -167,9 +167,7 @@ def check_order(core: Core, slot: int, direction: int, lots: float) -> int:
     row[_GROSS_EXPOSURE, 0], row[_GROSS_EXPOSURE, 1] = rules.gross_exposure(core, slot, lots)
     row[_NET_EXPOSURE, 0], row[_NET_EXPOSURE, 1] = rules.net_exposure(core, slot, direction, lots)
     row[_MARGIN, 0], row[_MARGIN, 1] = rules.margin(core, slot, lots)
-    row[_CORRELATION, 0], row[_CORRELATION, 1] = rules.correlated_exposure(
-        core, slot, direction, lots
-    )
+    row[_CORRELATION, 0], row[_CORRELATION, 1] = rules.same_bet(core, slot, direction, lots)
     row[_DIVERSIFICATION, 0], row[_DIVERSIFICATION, 1] = rules.diversification(core, slot, lots)
     row[_VALUE_AT_RISK, 0], row[_VALUE_AT_RISK, 1] = rules.value_at_risk(
         core, slot, direction, lots
