@@ -59,6 +59,7 @@ def roll_day(core: Core, server_ns: int) -> int:
     account["day_start_equity_ccy"] = account["equity_ccy"]
     if last_day < 0:
         return 0
+    account["n_rolls"] += 1
     update_conversions(core)
     for i in range(len(core.slots)):
         position = core.positions[i]

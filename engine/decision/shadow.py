@@ -154,6 +154,7 @@ def roll_shadows(core: Core) -> None:
             core.days[day - 1, m] = core.days[day, m]
         core.days[N_DAYS - 1, m] = equity_r - output["shadow_day_r"]
         output["shadow_day_r"] = equity_r
+        output["shadow_high_r"] = max(output["shadow_high_r"], equity_r)
 
 
 @core_kernel

@@ -17,6 +17,7 @@ from engine.decision.state import FIXED_LOTS, KELLY, VOLATILITY_TARGET, Core
 from engine.model.compiled import core_kernel
 
 TIER_1_SIZE_FRAC: Final = 0.5
+ALLOCATION_MAX: Final = 3.0
 
 
 @core_kernel
@@ -67,10 +68,12 @@ def wanted_lots(core: Core, slot: int, stop_distance: float) -> float:
 def sized_lots(core: Core, slot: int, stop_distance: float) -> float:
     """Return lots floored to the step, at most the symbol's maximum; 0.0 below its minimum.
 
-    Allocation multiplies, tier 1 halves. NaN where the method has no record to size by.
+    Allocation, the book's share over the equal share, multiplies; tier 1 halves. NaN where the
+    method has no record to size by.
     """
     spec = core.symbols[core.slots[slot]["symbol"]]
-    lots = wanted_lots(core, slot, stop_distance) * core.positions[slot]["allocation"]
+    allocation = min(core.positions[slot]["allocation"], ALLOCATION_MAX)
+    lots = wanted_lots(core, slot, stop_distance) * allocation
     if core.account[0]["tier"] == 1:
         lots *= TIER_1_SIZE_FRAC
     if math.isnan(lots):

@@ -218,7 +218,7 @@ MEMBER_STATE = np.dtype(
         ("waiting", "i8"),
         ("killed", "i8"),
         ("quarantined", "i8"),
-        # Switched off by its shadow record, since this server day.
+        # Switched off by its shadow record, since this roll of the day.
         ("benched", "i8"),
         ("benched_day", "i8"),
         ("warming", "i8"),
@@ -249,7 +249,9 @@ MEMBER_STATE = np.dtype(
         ("shadow_trades", "i8"),
         ("shadow_r", "f8"),
         ("shadow_square_r", "f8"),
+        # At the last day's end, open position included; the highest since it has its vote.
         ("shadow_day_r", "f8"),
+        ("shadow_high_r", "f8"),
     ]
 )
 
@@ -259,6 +261,7 @@ ACCOUNT_STATE = np.dtype(
         # The server's wall clock at the batch, and its day.
         ("server_ns", "i8"),
         ("server_day", "i8"),
+        ("n_rolls", "i8"),
         ("closed_day", "i8"),
         ("balance_ccy", "f8"),
         ("equity_ccy", "f8"),

@@ -33,20 +33,24 @@ def enable(core: Core, member: int) -> None:
     output["killed"] = 0
     output["quarantined"] = 0
     output["benched"] = 0
+    output["shadow_high_r"] = output["shadow_day_r"]
     _decide_anew(core, member)
 
 
-def bench(core: Core, member: int, server_day: int) -> None:
+def bench(core: Core, member: int, roll: int) -> None:
     """Take a member's vote for its shadow record's sake; what is held stays until its exit."""
     core.outputs[member]["benched"] = 1
-    core.outputs[member]["benched_day"] = server_day
+    core.outputs[member]["benched_day"] = roll
     _decide_anew(core, member)
 
 
 def unbench(core: Core, member: int) -> None:
     """Give a member that proved itself again its vote back, from its next change on."""
-    core.outputs[member]["benched"] = 0
-    core.outputs[member]["waiting"] = 1
+    output = core.outputs[member]
+    output["benched"] = 0
+    output["waiting"] = 1
+    # What benched it must not bench it again the next day.
+    output["shadow_high_r"] = output["shadow_day_r"]
     _decide_anew(core, member)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from engine.decision.allocation import manual_shares
 from engine.decision.shadow import renew_work
 from engine.decision.state import (
     FIXED_FRACTION,
@@ -30,7 +31,6 @@ from engine.model.times import Timeframe
 from engine.portfolio.file import entry_minutes, memberships, symbol_spec
 
 CURRENCY_DIGITS = 2
-ALLOCATION_MAX = 3.0
 TIMEFRAMES = {timeframe.name: i for i, timeframe in enumerate(Timeframe)}
 _METHODS = {
     "fixed_fraction": FIXED_FRACTION,
@@ -92,7 +92,7 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
             closed_days=closed,
         )
         core.outputs["enabled"] = [s.enabled for s in self.strategies]
-        core.positions["allocation"] = [self._allocation(s.book.name) for s in self.slots]
+        core.positions["allocation"] = self.allocations()
         renew_work(core)
         return core
 
@@ -139,14 +139,12 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
                     row[name] = getattr(sizing, name)
         return out
 
-    def _allocation(self, book: str) -> float:
-        """Return a book's share over the equal share, at most 3; 1 where none is given."""
-        shares = self.portfolio.allocation.shares
-        if not shares or self.portfolio.allocation.level != "books":
-            return 1.0
+    def allocations(self) -> list[float]:
+        """Return each slot's book's share of the file over the equal share."""
         books = list(dict.fromkeys(slot.book.name for slot in self.slots))
-        total = sum(shares.get(name, 0.0) for name in books)
-        return min(shares.get(book, 0.0) * len(books) / total, ALLOCATION_MAX) if total else 0.0
+        shares = manual_shares(self.portfolio.allocation.shares, books) * len(books)
+        ratios = dict(zip(books, shares.tolist(), strict=True))
+        return [ratios[slot.book.name] for slot in self.slots]
 
     def _members(self) -> Records:
         out = np.zeros(len(self.strategies), MEMBER_CONFIG)
