@@ -8,7 +8,7 @@ import numpy as np
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_MINUTE
 from strategies.registry import KINDS
-from strategies.variants import variants
+from strategies.variants import others_line, variants
 
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD", "XAUUSD")
 STRATEGIES_PER_SYMBOL = 20
@@ -19,7 +19,7 @@ _FIRST_PRICES = {"USDJPY": 110.0, "XAUUSD": 1300.0}
 
 
 def portfolio_text() -> str:
-    """Return a portfolio file: 100 strategies of six kinds on five symbols in 20 books.
+    """Return a portfolio file: 100 strategies of all kinds on five symbols in 20 books.
 
     Sizes are small, so that it trades the whole year whatever it loses.
     """
@@ -35,7 +35,7 @@ def portfolio_text() -> str:
             params = ", ".join(f"{k} = {_toml(v)}" for k, v in next(pools[kind]).items())
             out.append(
                 f'[[strategy]]\nname = "{name}"\nkind = "{kind}"\nsymbol = "{symbol}"\n'
-                f"params = {{ {params} }}\n"
+                f"{others_line(kind, symbol, SYMBOLS)}params = {{ {params} }}\n"
             )
         first = 0
         for title, combine, size in _BOOKS:

@@ -15,12 +15,20 @@ from msgspec import inspect
 from engine.model.errors import StrategyError
 from engine.model.times import Timeframe
 from strategies.base import Params, Strategy
+from strategies.library.adx_trend import AdxTrend
 from strategies.library.bollinger_reversion import BollingerReversion
 from strategies.library.donchian_breakout import DonchianBreakout
+from strategies.library.keltner_channel import KeltnerChannel
 from strategies.library.ma_cross import MaCross
 from strategies.library.macd import Macd
+from strategies.library.momentum import Momentum
+from strategies.library.mtf_trend import MtfTrend
+from strategies.library.pair_spread import PairSpread
 from strategies.library.rsi_reversion import RsiReversion
+from strategies.library.session_breakout import SessionBreakout
+from strategies.library.stochastic import Stochastic
 from strategies.library.support_resistance import SupportResistance
+from strategies.library.vwap_reversion import VwapReversion
 
 KINDS: dict[str, type[Strategy]] = {
     cls.kind: cls
@@ -31,6 +39,14 @@ KINDS: dict[str, type[Strategy]] = {
         BollingerReversion,
         DonchianBreakout,
         Macd,
+        Stochastic,
+        AdxTrend,
+        KeltnerChannel,
+        Momentum,
+        SessionBreakout,
+        VwapReversion,
+        MtfTrend,
+        PairSpread,
     )
 }
 

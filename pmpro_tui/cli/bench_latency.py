@@ -129,7 +129,7 @@ def entries_ms(
 def portfolio_text(n_strategies: int, n_probes: int) -> str:
     """Return a portfolio of built-in kinds in books and solo, and of probes, on SYMBOLS."""
     from strategies.registry import KINDS
-    from strategies.variants import variants
+    from strategies.variants import others_line, variants
 
     pools = {kind: iter(variants(kind, -(-n_strategies // len(KINDS)))) for kind in KINDS}
     turn = cycle(KINDS)
@@ -142,7 +142,8 @@ def portfolio_text(n_strategies: int, n_probes: int) -> str:
         params = ", ".join(f"{k} = {_toml(v)}" for k, v in next(pools[kind]).items())
         parts.append(
             f'[[strategy]]\nname = "s{i:03}"\nkind = "{kind}"\nsymbol = "{symbol}"\n'
-            f"params = {{ {params} }}\n{_TINY if solo else ''}"
+            f"{others_line(kind, symbol, SYMBOLS)}params = {{ {params} }}\n"
+            f"{_TINY if solo else ''}"
         )
     for i, symbol in zip(range(n_probes), cycle(SYMBOLS), strict=False):
         parts.append(

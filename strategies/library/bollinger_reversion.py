@@ -11,13 +11,12 @@ Source: John Bollinger (2001), "Bollinger on Bollinger Bands".
 
 from typing import Annotated
 
-import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
-from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
-from strategies.indicators import mean_std
+from engine.model.signals import SHORT
+from strategies.base import BARS, Columns, Params, Signals, Strategy
+from strategies.indicators import z_score
+from strategies.levels import around, beyond
 
 
 class BollingerReversionParams(Params, frozen=True, kw_only=True):
@@ -43,26 +42,6 @@ class BollingerReversion(Strategy):
 
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare every close with its bands."""
-        close = bars.close
-        mean, std = mean_std(close, self.params.period)
-        return self.signals(*_revert(close, mean, std, self.params.deviations, self.warmup))
-
-
-@kernel
-def _revert(
-    close: Floats, mean: Floats, std: Floats, deviations: float, warmup: int
-) -> tuple[Directions, Floats]:
-    n = len(close)
-    direction = np.full(n, FLAT, np.int8)
-    confidence = np.zeros(n)
-    for i in range(warmup, n):  # selections rather than branches: these are unpredictable
-        offset = close[i] - mean[i]
-        crossed = offset * (close[i - 1] - mean[i - 1]) <= 0.0
-        band = deviations * std[i]
-        beyond = abs(offset) - band
-        against = LONG if offset < 0.0 else SHORT
-        between = FLAT if crossed else HOLD
-        direction[i] = against if beyond > 0.0 else between
-        kept = 0.0 if crossed else 0.5
-        confidence[i] = 0.5 + 0.5 * min(1.0, beyond / band) if beyond > 0.0 else kept
-    return direction, confidence
+        p: BollingerReversionParams = self.params
+        index = z_score(bars.close, p.period)
+        return self.signals(*beyond(index, around(0.0, p.deviations), SHORT, self.warmup))

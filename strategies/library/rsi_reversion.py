@@ -10,13 +10,12 @@ Source: J. Welles Wilder (1978), "New Concepts in Technical Trading Systems", se
 
 from typing import Annotated
 
-import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
-from engine.model.signals import FLAT, HOLD, LONG, SHORT
-from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
+from engine.model.signals import SHORT
+from strategies.base import BARS, Columns, Params, Signals, Strategy
 from strategies.indicators import rsi, wilder_settle_bars
+from strategies.levels import beyond, within
 
 _LEVEL = {"unit": "RSI"}
 
@@ -53,25 +52,5 @@ class RsiReversion(Strategy):
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare the index with its levels at every bar."""
         p: RsiReversionParams = self.params
-        index = rsi(bars.close, p.period)
-        return self.signals(*_revert(index, p.oversold, p.overbought, p.exit_level, self.warmup))
-
-
-@kernel
-def _revert(
-    index: Floats, oversold: float, overbought: float, exit_level: float, warmup: int
-) -> tuple[Directions, Floats]:
-    n = len(index)
-    direction = np.full(n, FLAT, np.int8)
-    confidence = np.zeros(n)
-    for i in range(warmup, n):  # selections rather than branches: these are unpredictable
-        value = index[i]
-        crossed = (value - exit_level) * (index[i - 1] - exit_level) <= 0.0
-        between = FLAT if crossed else HOLD
-        direction[i] = LONG if value < oversold else SHORT if value > overbought else between
-        below = (oversold - value) / oversold
-        above = (value - overbought) / (100.0 - overbought)
-        kept = 0.0 if crossed else 0.5
-        beyond = max(below, above)
-        confidence[i] = 0.5 + 0.5 * beyond if beyond > 0.0 else kept
-    return direction, confidence
+        levels = within(p.oversold, p.exit_level, p.overbought)
+        return self.signals(*beyond(rsi(bars.close, p.period), levels, SHORT, self.warmup))

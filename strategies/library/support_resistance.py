@@ -55,17 +55,23 @@ class SupportResistance(Strategy):
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare every bar with the levels of the bars before it."""
         p: SupportResistanceParams = self.params
-        prices = np.stack((bars.open, bars.high, bars.low, bars.close))
-        levels = highest(prices[1], p.lookback), lowest(prices[2], p.lookback)
+        levels = highest(bars.high, p.lookback), lowest(bars.low, p.lookback)
         rule = _reject if p.mode == "reversion" else _break
-        return self.signals(*rule(prices, *levels, p.zone_frac, self.warmup))
+        prices = bars.open, bars.high, bars.low, bars.close
+        return self.signals(*rule(*prices, *levels, p.zone_frac, self.warmup))
 
 
 @kernel
 def _reject(
-    prices: Floats, highest_high: Floats, lowest_low: Floats, zone_frac: float, warmup: int
+    opens: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    highest_high: Floats,
+    lowest_low: Floats,
+    zone_frac: float,
+    warmup: int,
 ) -> tuple[Directions, Floats]:
-    opens, high, low, close = prices[0], prices[1], prices[2], prices[3]
     n = len(close)
     direction = np.full(n, FLAT, np.int8)
     confidence = np.zeros(n)
@@ -86,9 +92,15 @@ def _reject(
 
 @kernel
 def _break(
-    prices: Floats, highest_high: Floats, lowest_low: Floats, zone_frac: float, warmup: int
+    _opens: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    highest_high: Floats,
+    lowest_low: Floats,
+    zone_frac: float,
+    warmup: int,
 ) -> tuple[Directions, Floats]:
-    high, low, close = prices[1], prices[2], prices[3]
     n = len(close)
     direction = np.full(n, FLAT, np.int8)
     confidence = np.zeros(n)

@@ -29,9 +29,9 @@ POINTS = dict.fromkeys(SYMBOLS, POINT)
 START = utc("2018-03-05 22:30")
 
 
-def market(n_minutes=2500):
-    """Return M1 bars of two symbols; the second one misses minutes."""
-    minutes = START - 2000 * NS_PER_MINUTE + np.arange(n_minutes) * NS_PER_MINUTE
+def market(n_minutes=2500, start_ns=START, n_before=2000):
+    """Return M1 bars of two symbols from before a start; the second one misses minutes."""
+    minutes = start_ns + np.arange(-n_before, n_minutes - n_before) * NS_PER_MINUTE
     rng = np.random.default_rng(5)
     return {
         "EURUSD": bars_at(minutes, 1),
@@ -166,14 +166,23 @@ def test_live_signals_are_the_backtests_at_the_same_batches():
 
 
 def test_a_spare_takes_over_several_inputs_to_the_last_bit(hosts_of):
-    """A host that took another's place, again and again, says what the one before would have."""
-    bars = market()
-    batches = START + np.arange(1, 95) * NS_PER_MINUTE
+    """A host that took another's place, again and again, says what the one before would have.
+
+    A day and a half into a quarter, so that two and a half days of history warm all inputs.
+    """
+    start = utc("2018-04-02 22:30")
+    bars = market(3800, start, 3600)
+    batches = start + np.arange(1, 95) * NS_PER_MINUTE
     specs = [weighs(t, *SYMBOLS) for t in ("M1", "M5", "M15", "M30")] + mixed_specs()
+    params = {"higher": "M30", "fast": 2, "slow": 5}
+    specs += [
+        Strategy(name="mtf", kind="mtf_trend", symbol="GBPUSD", params=params),
+        Strategy(name="pair", kind="pair_spread", symbol="GBPUSD", others=["EURUSD"]),
+    ]
     alone = InProcessHosts(specs, POINTS, CLOCK, [FAULTY])
-    begin(alone, bars)
+    begin(alone, bars, start)
     hosts = hosts_of(specs, n_hosts=1)
-    begin(hosts, bars)
+    assert begin(hosts, bars, start) == {}
     wait_for_spares(hosts)
     evaluations = []
     for i, batch in enumerate(batches):
@@ -182,8 +191,12 @@ def test_a_spare_takes_over_several_inputs_to_the_last_bit(hosts_of):
         evaluations += run(hosts, bars, [batch])
     expected = run(alone, bars, batches)
     assert [signals_of(e) for e in evaluations] == [signals_of(e) for e in expected]
-    warm = {n for e in expected for n, s in e.signals.items() if not s.warming}
-    assert {f"weighs-{t}-EURUSD" for t in ("M1",)} <= warm
+    several = {"mtf", "pair"} | {f"weighs-{t}-EURUSD" for t in ("M1", "M5", "M15", "M30")}
+    for name in several:
+        said = [e.signals[name] for e in expected if name in e.signals]
+        assert said
+        assert not any(signal.warming for signal in said)
+        assert any(signal.direction for signal in said)
 
 
 def weighs(timeframe, symbol, other):

@@ -34,6 +34,11 @@ MANUAL = Path(__file__).resolve().parents[2] / "docs" / "STRATEGY_DEVELOPMENT.md
         ("macd", {"fast": 30}, "fast = 30 must be below slow = 26"),
         ("donchian_breakout", {"exit": 55}, "exit = 55 must be below entry = 55"),
         ("rsi_reversion", {"oversold": 60}, "exit_level = 50 must lie between"),
+        ("mtf_trend", {"fast": 24}, "fast = 24 must be below slow = 24"),
+        ("mtf_trend", {"higher": "M1"}, "higher = 'M1' must be 'D1' or 'H1' or 'H4' or 'M15'"),
+        ("session_breakout", {"close_minutes": 30}, "close_minutes = 30 must be above range"),
+        ("pair_spread", {"exit_z": 2.0}, "exit_z = 2 must be below entry_z = 2"),
+        ("pair_spread", {}, "others = [] must name 1 more symbols"),
         ("macd", {"stop_points": -1}, "stop_points = -1 must be a number from 0 to 1e+07 points"),
         ("macd", {"stop_points": float("nan")}, "stop_points = nan must be a number"),
         ("macd", {"stop_points": float("inf")}, "stop_points = inf must be a number"),
@@ -79,7 +84,9 @@ def test_a_hundred_variants_of_every_kind(kind):
     """Benchmarks have plenty of different, valid strategies."""
     many = variants(kind, 100)
     assert len({repr(params) for params in many}) == 100
-    assert all(create(kind, params, "", "M1", 1e-5).warmup < 3000 for params in many)
+    others = ["OTHER"] * (KINDS[kind].n_symbols - 1)
+    made = [create(kind, params, "", "M1", 1e-5, others=others) for params in many]
+    assert all(strategy.warmup < 3000 for strategy in made)
 
 
 def test_the_manual_lists_exactly_the_parameters_there_are():

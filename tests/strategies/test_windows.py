@@ -8,37 +8,56 @@ from hypothesis import strategies as st
 
 from engine.model.bars import BAR_DTYPE
 from engine.model.errors import StrategyError
-from engine.model.resample import resample
+from engine.model.resample import close_times, resample
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE, Timeframe, anchor_ns
-from strategies.base import flat_signals
+from strategies.base import as_columns, flat_signals
 from strategies.contract import check_signals
 from strategies.registry import KINDS, create
 from strategies.variants import variants
 from strategies.windows import WARMING, Window, evaluate_period, periods
-from tests.strategies.series import POINT, bars_at, columns_of, random_bars, utc
+from tests.strategies.series import (
+    POINT,
+    bars_at,
+    closed_by,
+    columns_of,
+    further,
+    made,
+    random_bars,
+    utc,
+)
 
 ALL = [(kind, params) for kind in KINDS for params in variants(kind, 20)]
 
 
-def by_period(strategy, bars):
+def by_period(strategy, bars, others=()):
     """Return the signals of all bars, as the backtest evaluates them."""
     series = columns_of(bars, strategy.timeframe)
     parts = []
     for start, stop in periods(series.time_ns, strategy.timeframe):
-        signals = evaluate_period(strategy, series, start, stop) or flat_signals(stop - start)
+        signals = evaluate_period(strategy, series, start, stop, *others)
+        signals = signals or flat_signals(stop - start)
         parts.append([np.broadcast_to(values, stop - start) for values in signals])
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
-def bar_by_bar(strategy, bars, first):
+def bar_by_bar(strategy, bars, first, others=()):
     """Return the signals of the bars from `first`, as a process started there sees them."""
     window = Window(strategy)
     series = columns_of(bars, strategy.timeframe)
-    window.append(series.part(0, first))
+    n_taken = [0] * len(others)
+
+    def take(start, stop):
+        known = closed_by(others, series.close_ns[stop - 1]) if stop else []
+        for which, other in enumerate(known):
+            window.append(other.part(n_taken[which], other.n), which + 1)
+            n_taken[which] = other.n
+        window.append(series.part(start, stop))
+
+    take(0, first)
     out = []
     for i in range(first, len(bars)):
-        window.append(series.part(i, i + 1))
+        take(i, i + 1)
         out.append(window.evaluate())
     return out
 
@@ -50,7 +69,7 @@ def assert_same(live, batch, first):
         assert mine.tobytes() == np.ascontiguousarray(batch[k][first:]).tobytes(), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     which=st.sampled_from(ALL),
     seed=st.integers(0, 10**6),
@@ -61,27 +80,33 @@ def assert_same(live, batch, first):
 def test_live_is_batch_bit_for_bit(which, seed, start, first, timeframe):
     """All kinds, across days, weekends, holes, month and year ends, at any start of the process."""
     kind, params = which
-    strategy = create(kind, params, "EURUSD", timeframe, POINT)
+    strategy = made(kind, params, timeframe)
     minutes = random_bars(np.random.default_rng(seed), utc(start), 4000)
     times = utc(start) + (minutes["time_ns"] - utc(start)) * int(timeframe)
     bars = minutes.copy()
     bars["time_ns"] = times
-    first = max(first, len(bars) - 600)
-    live = bar_by_bar(strategy, bars, first)
-    batch = by_period(strategy, bars)
+    others = further(strategy, bars, seed)
+    first = len(bars) - 1 - first % 400
+    live = bar_by_bar(strategy, bars, first, others)
+    batch = by_period(strategy, bars, others)
     assert_same(live, batch, first)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_later_start_with_enough_history_changes_nothing(kind):
     """History from the warm-up before the anchor is enough: more of it gives the same bits."""
-    strategy = create(kind, {}, "EURUSD", Timeframe.M1, POINT)
+    strategy = made(kind)
     bars = random_bars(np.random.default_rng(7), utc("2018-03-05 00:00"), 5000)
-    index = int(np.searchsorted(bars["time_ns"], anchor_ns(Timeframe.M1, bars["time_ns"][-300])))
+    anchor = anchor_ns(Timeframe.M1, bars["time_ns"][-300])
+    index = int(np.searchsorted(bars["time_ns"], anchor))
     needed = bars[index - strategy.warmup :]
+    others, needed_others = further(strategy, bars), []
+    for other, need in zip(others, strategy.inputs[1:], strict=True):
+        (before,) = closed_by([other], anchor_ns(need.timeframe, anchor))
+        needed_others.append(other.part(before.n - need.warmup, other.n))
     long, short = (
-        bar_by_bar(strategy, bars, len(bars) - 50),
-        bar_by_bar(strategy, needed, len(needed) - 50),
+        bar_by_bar(strategy, bars, len(bars) - 50, others),
+        bar_by_bar(strategy, needed, len(needed) - 50, needed_others),
     )
     assert [repr(s) for s in long] == [repr(s) for s in short]
     assert not any(signal.warming for signal in short)
@@ -175,11 +200,11 @@ def test_the_output_contract_names_what_is_wrong(change, words):
         evaluate_period(strategy, columns_of(bars_at(np.arange(5) * NS_PER_MINUTE)), 0, 5)
 
 
-def real_week(data_dir):
-    """Return 12 days of real EURUSD minutes."""
-    frame = pd.read_parquet(data_dir / "EURUSD_M1_2018_histdata.parquet")
+def real_bars(data_dir, symbol):
+    """Return three weeks of a symbol's real minutes."""
+    frame = pd.read_parquet(data_dir / f"{symbol}_M1_2018_histdata.parquet")
     times = frame["time"].to_numpy("datetime64[ns]").astype(np.int64)
-    kept = (times >= utc("2018-03-01 00:00")) & (times < utc("2018-03-13 00:00"))
+    kept = (times >= utc("2018-02-20 00:00")) & (times < utc("2018-03-13 00:00"))
     bars = np.empty(int(kept.sum()), BAR_DTYPE)
     bars["time_ns"] = times[kept]
     bars["volume"] = bars["spread"] = np.nan
@@ -188,15 +213,25 @@ def real_week(data_dir):
     return bars
 
 
-def test_live_is_batch_on_real_bars(data_dir):
-    """The same on real prices, over a weekend and the change to daylight saving, M1 and M15."""
-    minutes = real_week(data_dir)
+@pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.M15])
+@pytest.mark.parametrize("kind", KINDS)
+def test_live_is_batch_on_real_bars(data_dir, kind, timeframe):
+    """The same on real prices, over a weekend and the change to daylight saving."""
+    minutes = {"EURUSD": real_bars(data_dir, "EURUSD"), "GBPUSD": real_bars(data_dir, "AUDUSD")}
     clock = ServerClock("new_york+7")
-    for timeframe in (Timeframe.M1, Timeframe.M15):
-        bars, _ = resample(minutes, timeframe, clock)
-        for kind in KINDS:
-            for params in variants(kind, 3):
-                strategy = create(kind, params, "EURUSD", timeframe, POINT)
-                batch = by_period(strategy, bars)
-                first = len(bars) - 700
-                assert_same(bar_by_bar(strategy, bars, first), batch, first)
+    bars, _ = resample(minutes["EURUSD"], timeframe, clock)
+    said = set()
+    for params in variants(kind, 3):
+        # A month of M30 is the longest there is history for.
+        strategy = made(kind, params | ({"higher": "M30"} if "higher" in params else {}), timeframe)
+        others = []
+        for need in strategy.inputs[1:]:
+            other, _ = resample(minutes[need.symbol], need.timeframe, clock)
+            others.append(as_columns(other, close_times(other, need.timeframe, clock)))
+        batch = by_period(strategy, bars, others)
+        first = len(bars) - 700
+        live = bar_by_bar(strategy, bars, first, others)
+        assert_same(live, batch, first)
+        assert not live[-1].warming
+        said |= {signal.direction for signal in live}
+    assert {1, -1} <= said

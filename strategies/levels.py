@@ -1,0 +1,65 @@
+"""The rule of all kinds that act where an index is beyond a level: against it, or with it.
+
+Beyond a level the direction is said, between the levels it is HOLD, and FLAT at the bar at which
+the index is between the exit levels, or has passed one since the bar before.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.model.compiled import kernel
+from engine.model.signals import FLAT, HOLD
+from strategies.base import Directions, Floats
+
+
+class Levels(NamedTuple):
+    """Levels of an index: low < exit_low <= exit_high < high, all in its unit.
+
+    Confidence is 0.5 at `low` and 1 at `low` − `low_span`, and likewise above `high`.
+    """
+
+    low: float
+    exit_low: float
+    exit_high: float
+    high: float
+    low_span: float
+    high_span: float
+
+
+def around(middle: float, level: float, exit_level: float = 0.0) -> Levels:
+    """Return levels as far below a middle as above it; confidence is 1 at twice the level."""
+    inner, outer = (middle - exit_level, middle + exit_level), (middle - level, middle + level)
+    return Levels(outer[0], *inner, outer[1], level, level)
+
+
+def within(low: float, middle: float, high: float) -> Levels:
+    """Return levels of an index from 0 to 100; confidence is 1 at its ends."""
+    return Levels(low, middle, middle, high, low, 100.0 - high)
+
+
+@kernel
+def beyond(index: Floats, levels: Levels, above: int, warmup: int) -> tuple[Directions, Floats]:
+    """Return directions and confidences; `above` is LONG or SHORT, what is said above `high`.
+
+    FLAT where the index is NaN, and before bar `warmup`, which is at least 1.
+    """
+    n = len(index)
+    direction = np.empty(n, np.int8)
+    confidence = np.empty(n)
+    direction[:warmup] = FLAT
+    confidence[:warmup] = 0.0
+    low, exit_low, exit_high, high, low_span, high_span = levels
+    per_low, per_high = 0.5 / low_span, 0.5 / high_span
+    values, before = index[warmup:], index[warmup - 1 : -1]
+    said, confidences = direction[warmup:], confidence[warmup:]
+    for i in range(len(said)):  # selections rather than branches: these are unpredictable
+        value = values[i]
+        kept = (value > exit_high) & (before[i] > exit_high)
+        kept |= (value < exit_low) & (before[i] < exit_low)
+        is_above, is_below = value > high, value < low
+        said[i] = above if is_above else -above if is_below else HOLD if kept else FLAT
+        far = max((value - high) * per_high, (low - value) * per_low)
+        between = 0.5 if kept else 0.0
+        confidences[i] = 0.5 + min(far, 0.5) if is_above | is_below else between
+    return direction, confidence
