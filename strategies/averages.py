@@ -20,9 +20,10 @@ def sma(values: Floats, period: int) -> Floats:
     """Return the simple moving average of `period` values."""
     n = len(values)
     out = np.full(n, np.nan)
-    sums, _ = _offset_moments(values, period, False)
+    sums, _ = _offset_moments(values, period, np.zeros((2, 0)))
+    share = 1.0 / period
     for i in range(period - 1, n):
-        out[i] = values[i] + sums[i] / period
+        out[i] = values[i] + sums[i] * share
     return out
 
 
@@ -32,11 +33,12 @@ def mean_std(values: Floats, period: int) -> tuple[Floats, Floats]:
     n = len(values)
     mean = np.full(n, np.nan)
     std = np.full(n, np.nan)
-    sums, squares = _offset_moments(values, period, True)
+    sums, squares = _offset_moments(values, period, np.zeros((2, n)))
+    share = 1.0 / period
     for i in range(period - 1, n):
-        offset = sums[i] / period
+        offset = sums[i] * share
         mean[i] = values[i] + offset
-        std[i] = math.sqrt(max(0.0, squares[i] / period - offset * offset))
+        std[i] = math.sqrt(max(0.0, squares[i] * share - offset * offset))
     return mean, std
 
 
@@ -48,47 +50,47 @@ def z_score(values: Floats, period: int) -> Floats:
     """
     n = len(values)
     out = np.full(n, np.nan)
-    sums, squares = _offset_moments(values, period, True)
+    sums, squares = _offset_moments(values, period, np.zeros((2, n)))
     for i in range(period - 1, n):
-        offset = sums[i] / period
-        out[i] = -offset / math.sqrt(max(0.0, squares[i] / period - offset * offset))
+        out[i] = -sums[i] / math.sqrt(period * squares[i] - sums[i] * sums[i])
     return out
 
 
 @kernel
-def _offset_moments(values: Floats, period: int, with_squares: bool) -> tuple[Floats, Floats]:
+def _offset_moments(values: Floats, period: int, squares: Floats) -> tuple[Floats, Floats]:
     """Return Σ d and Σ d², d = x_j − x_i, over the `period` values that end at i; junk before.
 
-    Built from blocks of 1, 2, 4, … values after the bits of `period`, so the order of the sum is
-    the same at every bar, and a pass over all bars runs in SIMD. Where block a is followed by an
-    older block b, and step = x_{i−a} − x_i:
-    Σ d = S_a + S_b + b × step, Σ d² = Q_a + Q_b + step × (2 S_b + b × step).
+    `squares` is room for the latter, (2, n) zeros, or (2, 0) where they are not wanted.
+
+    Blocks are doubled, and take one more value where the next bit of `period` is 1: so the order
+    of the sum is the same at every bar, and a pass over all bars runs in SIMD. With a block of
+    size b before itself, step = x_{i−b} − x_i, and last = x_{i−2b} − x_i or 0:
+    Σ d = S_i + S_{i−b} + b × step + last,
+    Σ d² = Q_i + Q_{i−b} + step × (2 S_{i−b} + b × step) + last².
     """
     n = len(values)
-    # Rows: the sums of blocks of `size`, those of the `done` newest values, and one to write.
-    sums = np.zeros((3, n))
-    squares = np.zeros((3, n if with_squares else 0))
-    block, total, free = 0, 1, 2
-    done, size = 0, 1
-    while done < min(period, n):
-        joins = (period & size) != 0 and done < size  # this bit, not yet taken
-        newer, lag = (total, done) if joins else (block, size)
-        rest = max(n - lag, 0)
-        later, earlier = values[n - rest :], values[:rest]
-        old, new, out = sums[block, :rest], sums[newer, n - rest :], sums[free, n - rest :]
+    sums = np.zeros((2, n))
+    now, size, bit = 0, 1, 1
+    while 2 * bit <= period:
+        bit *= 2
+    while size < period:
+        bit //= 2
+        lag = 2 * size if period & bit else 0
+        start = min(max(size, lag), n)
+        rest = n - start
+        value, earlier = values[start:], values[max(start - size, 0) :]
+        last = values[max(start - lag, 0) :]
+        new, old = sums[now, start:], sums[now, max(start - size, 0) :]
+        out = sums[1 - now, start:]
         for i in range(rest):
-            out[i] = new[i] + old[i] + size * (earlier[i] - later[i])
-        if with_squares:
-            old_squares, new_squares = squares[block, :rest], squares[newer, n - rest :]
-            out_squares = squares[free, n - rest :]
+            out[i] = new[i] + old[i] + size * (earlier[i] - value[i]) + (last[i] - value[i])
+        if squares.size:
+            new_squares, old_squares = squares[now, start:], squares[now, max(start - size, 0) :]
+            out_squares = squares[1 - now, start:]
             for i in range(rest):
-                step = earlier[i] - later[i]
-                joined = new_squares[i] + old_squares[i]
+                step, far = earlier[i] - value[i], last[i] - value[i]
+                joined = new_squares[i] + old_squares[i] + far * far
                 out_squares[i] = joined + step * (2.0 * old[i] + size * step)
-        if joins:
-            total, free = free, total
-            done += size
-        else:
-            block, free = free, block
-            size *= 2
-    return sums[total], squares[total]
+        now = 1 - now
+        size = 2 * size + (1 if lag else 0)
+    return sums[now], squares[now]

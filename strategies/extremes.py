@@ -16,41 +16,38 @@ from strategies.base import Floats
 @kernel
 def highest(values: Floats, period: int) -> Floats:
     """Return the largest of the last `period` values."""
-    return -lowest(-values, period)
+    return _furthest(values, period, 1.0)
 
 
 @kernel
 def lowest(values: Floats, period: int) -> Floats:
     """Return the smallest of the last `period` values."""
-    n = len(values)
-    if n < period:
-        return np.full(n, np.nan)
-    blocks = values
-    size = 1
-    while size < period:
-        # The last pass takes blocks that overlap so far that they cover the period exactly.
-        whole = min(4 * size, period)
-        one, two, three = min(size, whole - size), min(2 * size, whole - size), whole - size
-        blocks = _cover(blocks, one, two, three)
-        size = whole
-    out = blocks.copy() if size == 1 else blocks
-    out[: period - 1] = np.nan
-    return out
+    return _furthest(values, period, -1.0)
 
 
 @kernel
-def _cover(blocks: Floats, one: int, two: int, three: int) -> Floats:
-    """Return the smallest of four blocks, at 0, `one`, `two` and `three` bars back."""
-    n = len(blocks)
-    out = np.empty(n)
-    out[:three] = 0.0
-    a, b, c = blocks[three:], blocks[three - one : n - one], blocks[three - two : n - two]
-    d, lowest_of = blocks[: n - three], out[three:]
-    for i in range(len(lowest_of)):
-        late = min(b[i], a[i])
-        early = min(d[i], c[i])
-        lowest_of[i] = min(early, late)
-    return out
+def _furthest(values: Floats, period: int, sign: float) -> Floats:
+    """Return the largest of the last `period` values for `sign` 1, the smallest for −1."""
+    n = len(values)
+    blocks = sign * values
+    size = 1
+    while size < min(period, n):
+        # The last pass takes blocks that overlap so far that they cover the period exactly.
+        covered = min(4 * size, period)
+        last = min(covered - size, n)
+        one, two = min(size, last), min(2 * size, last)
+        out = np.empty(n)
+        out[:last] = 0.0
+        a, b, c, d = blocks[last:], blocks[last - one :], blocks[last - two :], blocks
+        kept = out[last:]
+        for i in range(len(kept)):
+            late, early = max(a[i], b[i]), max(c[i], d[i])
+            kept[i] = max(late, early)
+        blocks = out
+        size = covered
+    blocks *= sign
+    blocks[: period - 1] = np.nan
+    return blocks
 
 
 @kernel
@@ -66,6 +63,7 @@ def stochastic(
     place = np.empty(len(close))
     for i in range(len(close)):
         width = top[i] - bottom[i]
-        place[i] = 50.0 if width == 0.0 else 100.0 * (close[i] - bottom[i]) / width
+        none = width == 0.0
+        place[i] = 50.0 * none + 100.0 * (close[i] - bottom[i]) / (width + none)
     k = sma(place, slowing)
     return k, sma(k, smoothing)

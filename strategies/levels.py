@@ -4,8 +4,6 @@ Beyond a level the direction is said, between the levels it is HOLD, and FLAT at
 the index is between the exit levels, or has passed one since the bar before.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from engine.model.compiled import kernel
@@ -13,29 +11,23 @@ from engine.model.signals import FLAT, HOLD
 from strategies.base import Directions, Floats
 
 
-class Levels(NamedTuple):
-    """Levels of an index: low < exit_low <= exit_high < high, all in its unit.
+# A plain tuple: a named one takes a kernel longer to unpack than a hundred bars.
+Levels = tuple[float, float, float, float, float, float]
+"""low < exit_low <= exit_high < high of an index, and its low and high span, all in its unit.
 
-    Confidence is 0.5 at `low` and 1 at `low` − `low_span`, and likewise above `high`.
-    """
-
-    low: float
-    exit_low: float
-    exit_high: float
-    high: float
-    low_span: float
-    high_span: float
+Confidence is 0.5 at `low` and 1 at `low` − `low span`, and likewise above `high`.
+"""
 
 
 def around(middle: float, level: float, exit_level: float = 0.0) -> Levels:
     """Return levels as far below a middle as above it; confidence is 1 at twice the level."""
-    inner, outer = (middle - exit_level, middle + exit_level), (middle - level, middle + level)
-    return Levels(outer[0], *inner, outer[1], level, level)
+    inner = middle - exit_level, middle + exit_level
+    return middle - level, *inner, middle + level, level, level
 
 
 def within(low: float, middle: float, high: float) -> Levels:
     """Return levels of an index from 0 to 100; confidence is 1 at its ends."""
-    return Levels(low, middle, middle, high, low, 100.0 - high)
+    return low, middle, middle, high, low, 100.0 - high
 
 
 @kernel

@@ -16,7 +16,7 @@ from msgspec import Meta
 from engine.model.compiled import kernel
 from engine.model.signals import FLAT, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
-from strategies.indicators import adx, wilder_settle_bars
+from strategies.indicators import wilder_settle_bars
 
 
 class AdxTrendParams(Params, frozen=True, kw_only=True):
@@ -41,24 +41,36 @@ class AdxTrend(Strategy):
         return 2 * period - 1 + 2 * wilder_settle_bars(period)
 
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
-        """Compare the indices at every bar."""
+        """Follow the indices from bar to bar."""
         p: AdxTrendParams = self.params
-        indices = adx(bars.high, bars.low, bars.close, p.period)
-        return self.signals(*_follow(*indices, p.threshold, self.warmup))
+        signals = _follow(bars.high, bars.low, p.period, p.threshold, self.warmup)
+        return self.signals(*signals)
 
 
 @kernel
 def _follow(
-    index: Floats, plus_di: Floats, minus_di: Floats, threshold: float, warmup: int
+    high: Floats, low: Floats, period: int, threshold: float, warmup: int
 ) -> tuple[Directions, Floats]:
-    n = len(index)
-    direction = np.full(n, FLAT, np.int8)
+    """Say what `indicators.adx` does, but without true ranges: neither ADX nor side needs them."""
+    n = len(high)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
+    new, old = 100.0 / period, 1.0 - 1.0 / period
+    plus = minus = index = 0.0
+    for i in range(1, n):
+        up, down = high[i] - high[i - 1], low[i - 1] - low[i]
+        # Products rather than branches: which one moved further is unpredictable.
+        plus = old * plus + max(up, 0.0) * (up > down)
+        minus = old * minus + max(down, 0.0) * (down > up)
+        gap, whole = plus - minus, plus + minus
+        index = old * index + new * abs(gap) / (whole + (whole == 0.0))
+        direction[i] = LONG * (gap > 0.0) + SHORT * (gap < 0.0)
+        confidence[i] = index
+    direction[:warmup] = FLAT
     per_index = 0.5 / (100.0 - threshold)
-    for i in range(warmup, n):
-        strong = (index[i] > threshold) & (plus_di[i] != minus_di[i])
-        side = LONG if plus_di[i] > minus_di[i] else SHORT
-        direction[i] = side if strong else FLAT
-        far = min((index[i] - threshold) * per_index, 0.5)  # rounding may lift ADX above 100
-        confidence[i] = 0.5 + far if strong else 0.0
+    for i in range(n):
+        far = (confidence[i] - threshold) * per_index
+        strong = (far > 0.0) & (direction[i] != FLAT)
+        direction[i] = direction[i] if strong else FLAT
+        confidence[i] = 0.5 + min(far, 0.5) if strong else 0.0  # rounding may lift ADX above 100
     return direction, confidence

@@ -67,7 +67,7 @@ def _follow(
     warmup: int,
 ) -> tuple[Directions, Floats]:
     n = len(close)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
     side = FLAT
     age = 0

@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Meta
 
 from engine.model.compiled import kernel
-from engine.model.signals import FLAT, HOLD, LONG, SHORT
+from engine.model.signals import HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import ema, ema_settle_bars, sma
 
@@ -58,14 +58,14 @@ class MaCross(Strategy):
 @kernel
 def _cross(close: Floats, fast: Floats, slow: Floats, warmup: int) -> tuple[Directions, Floats]:
     n = len(close)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    for i in range(warmup, n):
-        gap = abs(fast[i] - slow[i])
-        if gap == 0.0:
-            direction[i] = HOLD
-            confidence[i] = 0.5
-            continue
-        direction[i] = LONG if fast[i] > slow[i] else SHORT
-        confidence[i] = 0.5 + 0.5 * gap / (gap + abs(close[i] - fast[i]))
+    closes, fasts, slows = close[warmup:], fast[warmup:], slow[warmup:]
+    said, confidences = direction[warmup:], confidence[warmup:]
+    for i in range(len(said)):  # selections rather than branches: these are unpredictable
+        gap = fasts[i] - slows[i]
+        tie = gap == 0.0
+        said[i] = LONG if gap > 0.0 else HOLD if tie else SHORT
+        gap = abs(gap)
+        confidences[i] = 0.5 + 0.5 * gap / (gap + abs(closes[i] - fasts[i]) + tie)
     return direction, confidence

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 
 from engine.model.compiled import kernel
-from engine.model.signals import FLAT, HOLD, LONG, SHORT
+from engine.model.signals import HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import ema_settle_bars, macd
 
@@ -54,14 +54,14 @@ class Macd(Strategy):
 @kernel
 def _compare(line: Floats, signal_line: Floats, warmup: int) -> tuple[Directions, Floats]:
     n = len(line)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    for i in range(warmup, n):
-        gap = line[i] - signal_line[i]
-        if gap == 0.0:
-            direction[i] = HOLD
-            confidence[i] = 0.5
-            continue
-        direction[i] = LONG if gap > 0.0 else SHORT
-        confidence[i] = 0.5 + 0.5 * min(1.0, abs(gap) / (abs(line[i]) + abs(signal_line[i])))
+    lines, signals = line[warmup:], signal_line[warmup:]
+    said, confidences = direction[warmup:], confidence[warmup:]
+    for i in range(len(said)):  # selections rather than branches: these are unpredictable
+        gap = lines[i] - signals[i]
+        tie = gap == 0.0
+        said[i] = LONG if gap > 0.0 else HOLD if tie else SHORT
+        whole = abs(lines[i]) + abs(signals[i]) + tie
+        confidences[i] = 0.5 + min(0.5 * abs(gap) / whole, 0.5)
     return direction, confidence

@@ -46,7 +46,8 @@ class Momentum(Strategy):
         """Compare every change with the threshold."""
         p: MomentumParams = self.params
         close = bars.close
-        ratio = np.full(len(close), np.nan)
+        ratio = np.empty(len(close))
+        ratio[: p.period] = np.nan
         np.divide(close[p.period :], close[: -p.period], out=ratio[p.period :])
         levels = around(1.0, p.threshold_bps * _PER_BPS)
         return self.signals(*beyond(ratio, levels, LONG, self.warmup))

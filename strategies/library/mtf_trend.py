@@ -10,6 +10,7 @@ Fails at turns, which the higher averages see late, and in ranges longer than th
 Source: Alexander Elder (1993), "Trading for a Living", the triple screen.
 """
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -56,7 +57,7 @@ class MtfTrend(Strategy):
     kind = "mtf_trend"
     params_type = MtfTrendParams
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Input, ...]:
         """Return its own bars and the higher ones, as many of these as the slow average needs."""
         p: MtfTrendParams = self.params
@@ -97,19 +98,22 @@ def _agree(
     warmup: int,
 ) -> tuple[Directions, Floats]:
     n = len(close)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    n_closed = 0
-    for i in range(warmup, n):
-        while n_closed < len(higher_close_ns) and higher_close_ns[n_closed] <= close_ns[i]:
-            n_closed += 1
-        if n_closed == 0:
-            continue
-        fast_now = fast[n_closed - 1]
-        trend, own = fast_now - slow[n_closed - 1], close[i] - entry[i]
-        agreed = trend * own > 0.0
-        side = LONG if trend > 0.0 else SHORT
-        direction[i] = side if agreed else FLAT
-        gap = abs(trend)
-        confidence[i] = 0.5 + 0.5 * gap / (gap + abs(close[i] - fast_now)) if agreed else 0.0
+    start = warmup
+    for j in range(len(fast)):  # each higher bar is the last closed one from `start` to `stop`
+        while start < n and close_ns[start] < higher_close_ns[j]:
+            start += 1
+        stop = start
+        is_last = j + 1 == len(fast)
+        while stop < n and (is_last or close_ns[stop] < higher_close_ns[j + 1]):
+            stop += 1
+        trend = fast[j] - slow[j]
+        gap, side = abs(trend), LONG if trend > 0.0 else SHORT
+        for i in range(start, stop):
+            agreed = trend * (close[i] - entry[i]) > 0.0
+            direction[i] = side if agreed else FLAT
+            far = gap / (gap + abs(close[i] - fast[j]))
+            confidence[i] = 0.5 + 0.5 * far if agreed else 0.0
+        start = stop
     return direction, confidence

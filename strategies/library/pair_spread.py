@@ -13,6 +13,7 @@ Source: Gatev, Goetzmann, Rouwenhorst (2006), "Pairs trading: performance of a r
 arbitrage rule", Review of Financial Studies 19.
 """
 
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -47,7 +48,7 @@ class PairSpread(Strategy):
     params_type = PairSpreadParams
     n_symbols = 2
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Input, ...]:
         """Return both symbols' bars; twice as many of the other's, as it may trade longer hours."""
         first, other = super().inputs

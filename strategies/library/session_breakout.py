@@ -83,7 +83,7 @@ def _follow(
 ) -> tuple[Directions, Floats]:
     """Say what a session's break is; `opens_ns` are those of all days from the first bar's on."""
     n = len(close)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
     next_day_ns = open_ns = 0
     top, bottom = -np.inf, np.inf

@@ -57,14 +57,18 @@ def _turn(
     k: Floats, d: Floats, oversold: float, overbought: float, warmup: int
 ) -> tuple[Directions, Floats]:
     n = len(d)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    for i in range(warmup, n):  # selections rather than branches: these are unpredictable
-        up = (d[i] < oversold) & (k[i] > d[i])
-        down = (d[i] > overbought) & (k[i] < d[i])
-        crossed = (d[i] - _MIDDLE) * (d[i - 1] - _MIDDLE) <= 0.0
-        direction[i] = LONG if up else SHORT if down else FLAT if crossed else HOLD
-        far = max((oversold - d[i]) / oversold, (d[i] - overbought) / (100.0 - overbought))
+    per_low, per_high = 0.5 / oversold, 0.5 / (100.0 - overbought)
+    fast, slow, before = k[warmup:], d[warmup:], d[warmup - 1 : -1]
+    said, confidences = direction[warmup:], confidence[warmup:]
+    for i in range(len(said)):  # selections rather than branches: these are unpredictable
+        value = slow[i]
+        up = (value < oversold) & (fast[i] > value)
+        down = (value > overbought) & (fast[i] < value)
+        crossed = (value - _MIDDLE) * (before[i] - _MIDDLE) <= 0.0
+        said[i] = LONG if up else SHORT if down else FLAT if crossed else HOLD
+        far = max((oversold - value) * per_low, (value - overbought) * per_high)
         between = 0.0 if crossed else 0.5
-        confidence[i] = 0.5 + 0.5 * min(far, 1.0) if up | down else between
+        confidences[i] = 0.5 + min(far, 0.5) if up | down else between
     return direction, confidence

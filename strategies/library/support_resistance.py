@@ -73,20 +73,28 @@ def _reject(
     warmup: int,
 ) -> tuple[Directions, Floats]:
     n = len(close)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    for i in range(warmup, n):  # selections rather than branches: these are unpredictable
-        resistance, support = highest_high[i - 1], lowest_low[i - 1]
+    before = slice(warmup - 1, max(n - 1, 0))
+    tops, bottoms, last_close = highest_high[before], lowest_low[before], close[before]
+    opens, high, low, close = opens[warmup:], high[warmup:], low[warmup:], close[warmup:]
+    said, confidences = direction[warmup:], confidence[warmup:]
+    # Selections rather than branches, which are unpredictable, in two loops that run in SIMD.
+    for i in range(len(said)):
+        resistance, support = tops[i], bottoms[i]
         zone = zone_frac * (resistance - support)
         held = (close[i] <= resistance) & (close[i] >= support)
         up = held & (low[i] <= support + zone) & (close[i] > support) & (close[i] > opens[i])
         down = held & (high[i] >= resistance - zone) & (close[i] < resistance)
         down &= (close[i] < opens[i]) & (not up)
-        out = (not held) | _reached(high[i], low[i], close[i - 1], 0.5 * (support + resistance))
-        direction[i] = LONG if up else SHORT if down else FLAT if out else HOLD
-        won_back = close[i] - low[i] if up else high[i] - close[i]
-        kept = 0.0 if out else 0.5
-        confidence[i] = 0.5 + 0.5 * won_back / (high[i] - low[i]) if up | down else kept
+        out = (not held) | _reached(high[i], low[i], last_close[i], 0.5 * (support + resistance))
+        said[i] = LONG if up else SHORT if down else FLAT if out else HOLD
+    for i in range(len(said)):
+        length = high[i] - low[i]
+        won_back = close[i] - low[i] if said[i] == LONG else high[i] - close[i]
+        share = 0.5 * won_back / (length + (length == 0.0))
+        kept = 0.0 if said[i] == FLAT else 0.5
+        confidences[i] = 0.5 + share if (said[i] == LONG) | (said[i] == SHORT) else kept
     return direction, confidence
 
 
@@ -102,7 +110,7 @@ def _break(
     warmup: int,
 ) -> tuple[Directions, Floats]:
     n = len(close)
-    direction = np.full(n, FLAT, np.int8)
+    direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
     for i in range(warmup, n):
         resistance, support = highest_high[i - 1], lowest_low[i - 1]

@@ -26,6 +26,8 @@ from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from strategies.base import Columns, Floats, Params, Signals, Strategy, Times
 from strategies.levels import around, beyond
 
+_THIRD = 1.0 / 3.0
+
 
 class VwapReversionParams(Params, frozen=True, kw_only=True):
     """Width of the bands, and when the day's average begins to mean something."""
@@ -67,7 +69,7 @@ def _deviations(
     next_day_ns = settled_ns = 0
     base = weights = sums = squares = 0.0
     for i in range(n):
-        typical = (high[i] + low[i] + close[i]) / 3.0
+        typical = (high[i] + low[i] + close[i]) * _THIRD
         if time_ns[i] >= next_day_ns:
             midnight_ns = time_ns[i] - time_ns[i] % NS_PER_DAY
             next_day_ns, settled_ns = midnight_ns + NS_PER_DAY, midnight_ns + settle_ns
@@ -78,7 +80,6 @@ def _deviations(
         sums += weight * offset
         squares += weight * offset * offset
         if time_ns[i] >= settled_ns:
-            mean = sums / weights
-            variance = max(squares / weights - mean * mean, 0.0)
-            out[i] = (close[i] - base - mean) / math.sqrt(variance)
+            spread = math.sqrt(squares * weights - sums * sums)  # std × weights
+            out[i] = ((close[i] - base) * weights - sums) / spread
     return out
