@@ -10,7 +10,6 @@ from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD
 from strategies.base import Directions, Floats
 
-
 # A plain tuple: a named one takes a kernel longer to unpack than a hundred bars.
 Levels = tuple[float, float, float, float, float, float]
 """low < exit_low <= exit_high < high of an index, and its low and high span, all in its unit.

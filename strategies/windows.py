@@ -78,9 +78,15 @@ def window_spans(
     if others:
         anchor = anchor_ns(strategy.timeframe, int(bars.time_ns[start]))
         for need, other in zip(strategy.inputs[1:], others, strict=True):
-            end = int(np.searchsorted(other.close_ns, bars.close_ns[stop - 1], side="right"))
-            spans.append((_first_of_other(need, other.close_ns, anchor), end))
-    return None if min(first for first, _ in spans) < 0 else spans
+            first_other = _first_of_other(need, other.close_ns, anchor)
+            if first_other < 0:
+                return None
+            end = int(other.close_ns.searchsorted(bars.close_ns[stop - 1], side="right"))
+            windows.append(other.part(first_other, end))
+    signals = strategy.evaluate(*windows)
+    if fault := check_signals(signals, stop - first):
+        raise StrategyError(f"strategy {strategy.name!r}: {fault}")
+    return signals.part(strategy.warmup)
 
 
 def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:
@@ -89,7 +95,7 @@ def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:
     Counted by closes: a bar that is open at the anchor may be unknown for hours.
     """
     own_anchor = anchor_ns(need.timeframe, anchor)
-    return int(np.searchsorted(close_ns, own_anchor, side="right")) - need.warmup
+    return int(close_ns.searchsorted(own_anchor, side="right")) - need.warmup
 
 
 class Window:

@@ -49,23 +49,16 @@ class DonchianBreakout(Strategy):
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Follow the breaks of the channels."""
         p: DonchianBreakoutParams = self.params
-        high, low = bars.high, bars.low
-        entry_channel = highest(high, p.entry), lowest(low, p.entry)
-        exit_channel = highest(high, p.exit), lowest(low, p.exit)
-        close = bars.close
-        return self.signals(*_follow(close, *entry_channel, *exit_channel, p.entry, self.warmup))
+        prices = bars.high, bars.low, bars.close
+        return self.signals(*_follow(*prices, p.entry, p.exit, self.warmup))
 
 
 @kernel
 def _follow(
-    close: Floats,
-    entry_high: Floats,
-    entry_low: Floats,
-    exit_high: Floats,
-    exit_low: Floats,
-    entry: int,
-    warmup: int,
+    high: Floats, low: Floats, close: Floats, entry: int, exit_: int, warmup: int
 ) -> tuple[Directions, Floats]:
+    entry_high, entry_low = highest(high, entry), lowest(low, entry)
+    exit_high, exit_low = highest(high, exit_), lowest(low, exit_)
     n = len(close)
     direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)

@@ -49,14 +49,17 @@ class MaCross(Strategy):
 
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare the averages at every bar."""
-        close = bars.close
-        average = sma if self.params.average == "sma" else ema
-        fast, slow = average(close, self.params.fast), average(close, self.params.slow)
-        return self.signals(*_cross(close, fast, slow, self.warmup))
+        p: MaCrossParams = self.params
+        simple = p.average == "sma"
+        return self.signals(*_cross(bars.close, p.fast, p.slow, simple, self.warmup))
 
 
 @kernel
-def _cross(close: Floats, fast: Floats, slow: Floats, warmup: int) -> tuple[Directions, Floats]:
+def _cross(
+    close: Floats, fast_bars: int, slow_bars: int, simple: bool, warmup: int
+) -> tuple[Directions, Floats]:
+    fast = sma(close, fast_bars) if simple else ema(close, fast_bars)
+    slow = sma(close, slow_bars) if simple else ema(close, slow_bars)
     n = len(close)
     direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)

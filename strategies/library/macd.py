@@ -47,12 +47,14 @@ class Macd(Strategy):
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare the lines at every bar."""
         p: MacdParams = self.params
-        line, signal_line = macd(bars.close, p.fast, p.slow, p.signal)
-        return self.signals(*_compare(line, signal_line, self.warmup))
+        return self.signals(*_compare(bars.close, p.fast, p.slow, p.signal, self.warmup))
 
 
 @kernel
-def _compare(line: Floats, signal_line: Floats, warmup: int) -> tuple[Directions, Floats]:
+def _compare(
+    close: Floats, fast: int, slow: int, signal: int, warmup: int
+) -> tuple[Directions, Floats]:
+    line, signal_line = macd(close, fast, slow, signal)
     n = len(line)
     direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)

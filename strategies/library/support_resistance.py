@@ -55,10 +55,9 @@ class SupportResistance(Strategy):
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare every bar with the levels of the bars before it."""
         p: SupportResistanceParams = self.params
-        levels = highest(bars.high, p.lookback), lowest(bars.low, p.lookback)
         rule = _reject if p.mode == "reversion" else _break
         prices = bars.open, bars.high, bars.low, bars.close
-        return self.signals(*rule(*prices, *levels, p.zone_frac, self.warmup))
+        return self.signals(*rule(*prices, p.lookback, p.zone_frac))
 
 
 @kernel
@@ -67,18 +66,17 @@ def _reject(
     high: Floats,
     low: Floats,
     close: Floats,
-    highest_high: Floats,
-    lowest_low: Floats,
+    lookback: int,
     zone_frac: float,
-    warmup: int,
 ) -> tuple[Directions, Floats]:
+    highest_high, lowest_low = highest(high, lookback), lowest(low, lookback)
     n = len(close)
     direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    before = slice(warmup - 1, max(n - 1, 0))
+    before, after = slice(lookback - 1, max(n - 1, 0)), slice(lookback, n)
     tops, bottoms, last_close = highest_high[before], lowest_low[before], close[before]
-    opens, high, low, close = opens[warmup:], high[warmup:], low[warmup:], close[warmup:]
-    said, confidences = direction[warmup:], confidence[warmup:]
+    opens, high, low, close = opens[after], high[after], low[after], close[after]
+    said, confidences = direction[after], confidence[after]
     # Selections rather than branches, which are unpredictable, in two loops that run in SIMD.
     for i in range(len(said)):
         resistance, support = tops[i], bottoms[i]
@@ -104,15 +102,14 @@ def _break(
     high: Floats,
     low: Floats,
     close: Floats,
-    highest_high: Floats,
-    lowest_low: Floats,
+    lookback: int,
     zone_frac: float,
-    warmup: int,
 ) -> tuple[Directions, Floats]:
+    highest_high, lowest_low = highest(high, lookback), lowest(low, lookback)
     n = len(close)
     direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    for i in range(warmup, n):
+    for i in range(lookback, n):
         resistance, support = highest_high[i - 1], lowest_low[i - 1]
         width = resistance - support
         above = close[i] - resistance - zone_frac * width
