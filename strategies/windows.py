@@ -9,6 +9,7 @@ Where an input has fewer bars than that a strategy is WARMING for the entire per
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -94,8 +95,14 @@ def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:
 
     Counted by closes: a bar that is open at the anchor may be unknown for hours.
     """
-    own_anchor = anchor_ns(need.timeframe, anchor)
+    own_anchor = _anchor_of_day(need.timeframe, anchor // NS_PER_DAY)
     return int(close_ns.searchsorted(own_anchor, side="right")) - need.warmup
+
+
+@lru_cache(maxsize=4096)
+def _anchor_of_day(timeframe: Timeframe, day: int) -> int:
+    """Return the anchor of a UTC day's times: kept, as a backtest asks once a strategy and day."""
+    return anchor_ns(timeframe, day * NS_PER_DAY)
 
 
 class Window:

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,15 @@ def data_dir() -> Path:
 def _quiet_log() -> None:
     """Log warnings and worse only: a replay logs a line a terminal call."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
+@pytest.fixture(autouse=True)
+def _built_in_kinds_alone() -> Iterator[None]:
+    """Take out the kinds of strategies that a test's files brought into this process."""
+    yield
+    if loader := sys.modules.get("strategies.loader"):
+        loader._loaded.clear()
+    if registry := sys.modules.get("strategies.registry"):
+        for kind, cls in list(registry.KINDS.items()):
+            if not cls.__module__.startswith("strategies.library."):
+                del registry.KINDS[kind]

@@ -80,10 +80,10 @@ class MtfTrend(Strategy):
 
 
 def _needed(higher: Columns, bars: Columns, warmup: int, slow: int) -> Columns:
-    """Return the higher bars without those that no signal depends on: a quarter of them on H1."""
+    """Return the higher bars without those that no signal depends on: up to a quarter of H1."""
     if bars.n <= warmup:
         return higher
-    closed = int(np.searchsorted(higher.close_ns, bars.close_ns[warmup], side="right"))
+    closed = int(higher.close_ns.searchsorted(bars.close_ns[warmup], side="right"))
     return higher.part(max(closed - slow, 0), higher.n)
 
 
