@@ -234,7 +234,7 @@ def real(data_dir):
         out.append(line)
         if line.startswith("symbol"):
             n += 1
-            if n % 3 == 0:
+            if n % 3 == 0 and "mtf_trend" not in out[-2]:  # reads a higher timeframe itself
                 out.append(f'timeframe = "{("M5", "M15", "H1", "H4")[n // 3 % 4]}"')
     compiled = compile_portfolio(parse_portfolio("\n".join(out), "x"))
     strategies = make_strategies(compiled)
