@@ -1,7 +1,6 @@
 """The output contract of a strategy: shape, type and range of what it returned."""
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -9,7 +8,6 @@ from engine.model.compiled import core_kernel
 from engine.model.signals import HOLD, SHORT
 from strategies.base import Directions, Floats, Signals
 
-_INT8, _FLOAT64 = np.dtype(np.int8), np.dtype(np.float64)
 _DIRECTION = "direction must be LONG 1, FLAT 0, SHORT -1 or HOLD 2"
 _CONFIDENCE = "confidence must be from 0 to 1"
 _ABOVE = "must be above 0, or NaN for none"
@@ -22,8 +20,8 @@ def check_signals(signals: object, n: int) -> str:
         return f"evaluate must return Signals, not {type(signals).__name__}"
     direction, confidence, stop, target = signals
     fault = (
-        _misshapen("direction", direction, _INT8, n)
-        or _misshapen("confidence", confidence, _FLOAT64, n)
+        _misshapen("direction", direction, np.int8, n)
+        or _misshapen("confidence", confidence, np.float64, n)
         or _check_values(direction, confidence)
     )
     for name, distance in () if fault else (("stop_distance", stop), ("target_distance", target)):
@@ -31,10 +29,27 @@ def check_signals(signals: object, n: int) -> str:
     return fault
 
 
-def _misshapen(name: str, array: object, wanted: np.dtype[Any], n: int) -> str:
+def is_well_formed(signals: object, n: int) -> bool:
+    """Tell whether types and shapes are right: then only values can be wrong, see `faulty`."""
+    if not isinstance(signals, Signals):
+        return False
+    direction, confidence, stop, target = signals
+    return (
+        _is_column(direction, _INT8, n)
+        and _is_column(confidence, _FLOAT64, n)
+        and (isinstance(stop, float) or _is_column(stop, _FLOAT64, n))
+        and (isinstance(target, float) or _is_column(target, _FLOAT64, n))
+    )
+
+
+def _is_column(array: object, wanted: "np.dtype[np.generic]", n: int) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype == wanted and array.shape == (n,)
+
+
+def _misshapen(name: str, array: object, wanted: type[np.generic], n: int) -> str:
     if not isinstance(array, np.ndarray) or array.dtype != wanted:
         sort = getattr(array, "dtype", type(array).__name__)
-        return f"{name} must be an array of {wanted}, not {sort}"
+        return f"{name} must be an array of {np.dtype(wanted)}, not {sort}"
     if array.shape != (n,):
         return f"{name} must have one value a bar, shape ({n},), not {array.shape}"
     return ""
@@ -56,7 +71,7 @@ def _check_distance(name: str, distance: object, n: int) -> str:
     if isinstance(distance, float):
         one = math.isnan(distance) or 0.0 < distance < math.inf
         return "" if one else f"{name} {_ABOVE}: it is {distance:g}"
-    if fault := _misshapen(name, distance, _FLOAT64, n):
+    if fault := _misshapen(name, distance, np.float64, n):
         return fault
     assert isinstance(distance, np.ndarray)
     wrong = (distance <= 0.0) | (distance == np.inf)

@@ -79,15 +79,9 @@ def window_spans(
     if others:
         anchor = anchor_ns(strategy.timeframe, int(bars.time_ns[start]))
         for need, other in zip(strategy.inputs[1:], others, strict=True):
-            first_other = _first_of_other(need, other.close_ns, anchor)
-            if first_other < 0:
-                return None
             end = int(other.close_ns.searchsorted(bars.close_ns[stop - 1], side="right"))
-            windows.append(other.part(first_other, end))
-    signals = strategy.evaluate(*windows)
-    if fault := check_signals(signals, stop - first):
-        raise StrategyError(f"strategy {strategy.name!r}: {fault}")
-    return signals.part(strategy.warmup)
+            spans.append((_first_of_other(need, other.close_ns, anchor), end))
+    return None if min(first for first, _ in spans) < 0 else spans
 
 
 def _first_of_other(need: Input, close_ns: Times, anchor: int) -> int:
