@@ -166,93 +166,97 @@ SLOT_CONFIG = np.dtype(
 
 SLOT_STATE = np.dtype(
     [
-        ("direction", "i8"),
+        # What every batch reads stands together, in small numbers: the core lives in the cache.
+        ("direction", "i1"),
+        ("wish", "i1"),
+        ("spent", "i1"),
+        ("spent_direction", "i1"),
+        # What `combine` says may be out of date; decide at this batch though no bar closed.
+        ("dirty", "i1"),
+        ("due", "i1"),
+        # A goal, not an intent: closing is tried at every quote until the slot is flat.
+        ("close_reason", "i1"),
+        # An order of this slot has an unknown outcome: nothing is sent until it is settled.
+        ("unsettled", "i1"),
         ("lots", "f8"),
         ("entry_price", "f8"),
-        ("entry_ns", "i8"),
+        ("swap_ccy", "f8"),
+        ("net", "f8"),
         ("stop", "f8"),
         ("target", "f8"),
         ("commission_ccy", "f8"),
-        ("swap_ccy", "f8"),
+        ("entry_ns", "i8"),
         ("ticket", "i8"),
         ("intent", "i8"),
-        # A goal, not an intent: closing is tried at every quote until the slot is flat.
-        ("close_reason", "i8"),
-        # An order of this slot has an unknown outcome: nothing is sent until it is settled.
-        ("unsettled", "i8"),
-        ("spent", "i8"),
-        ("spent_direction", "i8"),
-        # Decide at this batch though no bar closed; what `combine` says may be out of date.
-        ("due", "i8"),
-        ("dirty", "i8"),
-        ("net", "f8"),
-        ("wish", "i8"),
-        ("refusal", "i8"),
-        ("pending_direction", "i8"),
+        # Multiplies lots: the book's share over the equal share.
+        ("allocation", "f8"),
         ("pending_lots", "f8"),
         ("pending_price", "f8"),
         ("pending_stop_distance", "f8"),
         ("pending_target_distance", "f8"),
-        # Multiplies lots: the book's share over the equal share.
-        ("allocation", "f8"),
+        ("pending_direction", "i1"),
+        ("refusal", "i1"),
         # A rule took its entries until a named person enables it again: the Refusal.
-        ("barred", "i8"),
-        ("orders_today", "i8"),
-        ("repeated_direction", "i8"),
-        ("repeated", "i8"),
+        ("barred", "i1"),
+        ("repeated_direction", "i1"),
+        ("orders_today", "i4"),
+        ("repeated", "i4"),
+        ("n_trades", "i4"),
         ("repeated_since_ns", "i8"),
         # Sums over its closed positions; realised is net of costs.
-        ("n_trades", "i8"),
         ("realised_ccy", "f8"),
         ("paid_commission_ccy", "f8"),
         ("paid_swap_ccy", "f8"),
-    ]
+    ],
+    align=True,
 )
 
-MEMBER_CONFIG = np.dtype([("slot", "i8"), ("symbol", "i8"), ("timeframe", "i8"), ("share", "f8")])
+MEMBER_CONFIG = np.dtype([("slot", "i4"), ("symbol", "i2"), ("timeframe", "i2"), ("share", "f8")])
 
 MEMBER_STATE = np.dtype(
     [
-        ("enabled", "i8"),
+        # As in SLOT_STATE, what every event reads stands together.
+        ("enabled", "i1"),
         # Enabled again, but not before its output changes.
-        ("waiting", "i8"),
-        ("killed", "i8"),
-        ("quarantined", "i8"),
+        ("waiting", "i1"),
         # Switched off by its shadow record, since this roll of the day.
-        ("benched", "i8"),
-        ("benched_day", "i8"),
-        ("warming", "i8"),
+        ("benched", "i1"),
+        ("killed", "i1"),
+        ("quarantined", "i1"),
+        ("warming", "i1"),
         # The raw output acted upon at the preceding bar, HOLD included; and what it stands for.
-        ("raw", "i8"),
-        ("direction", "i8"),
+        ("raw", "i1"),
+        ("direction", "i1"),
+        ("changed", "i1"),
+        ("shadow_direction", "i1"),
+        ("shadow_spent", "i1"),
+        ("shadow_pending", "i1"),
+        ("benched_day", "i4"),
         ("confidence", "f8"),
-        ("stop_distance", "f8"),
-        ("target_distance", "f8"),
-        ("changed", "i8"),
         # Its share of the book now; its share of the book's open position, fixed at entry.
         ("share", "f8"),
         ("entry_share", "f8"),
+        ("stop_distance", "f8"),
+        ("target_distance", "f8"),
+        # Its shadow record: prices per unit, results in R.
+        ("shadow_stop", "f8"),
+        ("shadow_target", "f8"),
+        ("shadow_price", "f8"),
+        ("shadow_unit", "f8"),
+        ("shadow_cost", "f8"),
+        ("shadow_swap", "f8"),
+        ("shadow_r", "f8"),
+        ("shadow_square_r", "f8"),
+        ("shadow_trades", "i8"),
+        # At the last day's end, open position included; the highest since it has its vote.
+        ("shadow_day_r", "f8"),
+        ("shadow_high_r", "f8"),
         # Its parts of closed positions; realised is net of costs.
         ("realised_ccy", "f8"),
         ("paid_commission_ccy", "f8"),
         ("paid_swap_ccy", "f8"),
-        # Its shadow record: prices per unit, results in R.
-        ("shadow_direction", "i8"),
-        ("shadow_price", "f8"),
-        ("shadow_stop", "f8"),
-        ("shadow_target", "f8"),
-        ("shadow_unit", "f8"),
-        ("shadow_cost", "f8"),
-        ("shadow_swap", "f8"),
-        ("shadow_spent", "i8"),
-        ("shadow_pending", "i8"),
-        ("shadow_trades", "i8"),
-        ("shadow_r", "f8"),
-        ("shadow_square_r", "f8"),
-        # At the last day's end, open position included; the highest since it has its vote.
-        ("shadow_day_r", "f8"),
-        ("shadow_high_r", "f8"),
-    ]
+    ],
+    align=True,
 )
 
 ACCOUNT_STATE = np.dtype(

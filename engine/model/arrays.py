@@ -6,6 +6,7 @@ An `Arrays` is a table in memory of where each array lies and how long it is; a 
 the table's address. Arrays are fixed at construction: contents change, sizes and places do not.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,8 @@ class Arrays:
             setattr(self, name, array)
         self._table = table
         self._address = table.ctypes.data
-        self._numba_type_ = ArraysType(
-            type(self).__name__,
-            tuple(
-                (name, numpy_support.from_dtype(array.dtype), array.ndim)
-                for name, array in zip(names, arrays, strict=True)
-            ),
+        self._numba_type_ = _type_of(
+            type(self), tuple((array.dtype, array.ndim) for array in arrays)
         )
 
     def replace(self, **arrays: Any) -> Any:
@@ -69,6 +66,18 @@ class ArraysType(types.Type):
     def __init__(self, name: str, fields: tuple[tuple[str, Any, int], ...]) -> None:
         self.fields = fields
         super().__init__(name=f"Arrays({name}, {fields})")
+
+
+@lru_cache(maxsize=64)
+def _type_of(cls: type[Arrays], arrays: tuple[tuple[Any, int], ...]) -> ArraysType:
+    names = cls.__annotations__
+    return ArraysType(
+        cls.__name__,
+        tuple(
+            (name, numpy_support.from_dtype(dtype), ndim)
+            for name, (dtype, ndim) in zip(names, arrays, strict=True)
+        ),
+    )
 
 
 @typeof_impl.register(Arrays)
