@@ -45,7 +45,7 @@ class SymbolOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits before an order; docs/SEMANTICS.md §5 has the rules that read them.
+    """Limits before an order; docs/SEMANTICS.md §7 has the rules that read them.
 
     Exposures are notional over equity, margin is what the broker blocks over equity.
     """
