@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from engine.execution.journal import Journal
+from engine.model.arrays import Arrays
 from engine.model.portfolio import Portfolio
 from engine.model.reasons import Refusal
 from engine.model.snapshot import Command, Snapshot, StrategyView
@@ -64,6 +65,8 @@ def field_names(thing: Any) -> set[str]:
     """Return the fields of an array's records, a struct or a named tuple."""
     if isinstance(thing, np.dtype):
         return set(thing.names or ())
+    if issubclass(thing, Arrays):
+        return set(thing.__annotations__)
     if issubclass(thing, msgspec.Struct):
         return set(thing.__struct_fields__)
     return (

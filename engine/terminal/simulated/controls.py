@@ -113,7 +113,7 @@ class Controls:
         self._catch_up()
         self.timeline.clock.jump(max(to_ns, self.timeline.now_ns))
 
-    def trace(self, *, on: bool) -> dict[str, Any]:
+    def _set_trace(self, *, on: bool) -> dict[str, Any]:
         """Begin to note when new minutes are shown and orders come, or end it; return the notes."""
         trace, self._trace = self._trace, Trace() if on else None
         if trace is not None:
@@ -132,7 +132,7 @@ class Controls:
             case {"op": "jump", "to_ns": int(to_ns)}:
                 self.jump(to_ns)
             case {"op": "trace", "on": bool(on)}:
-                return {**self.state(), "trace": self.trace(on=on)}
+                return {**self.state(), "trace": self._set_trace(on=on)}
             case {"op": "set_speed", "speed": int() | float() as speed}:
                 self.set_speed(speed)
             case {"op": "set_fault", **fields}:
