@@ -211,7 +211,7 @@ SLOT_STATE = np.dtype(
     align=True,
 )
 
-MEMBER_CONFIG = np.dtype([("slot", "i4"), ("symbol", "i2"), ("timeframe", "i2"), ("share", "f8")])
+MEMBER_CONFIG = np.dtype([("slot", "u4"), ("symbol", "u2"), ("timeframe", "u2"), ("share", "f8")])
 
 MEMBER_STATE = np.dtype(
     [
@@ -296,7 +296,7 @@ EVENT = np.dtype(
         ("confidence", "f8"),
         ("stop_distance", "f8"),
         ("target_distance", "f8"),
-        ("member", "i4"),
+        ("member", "u4"),
         ("raw", "i1"),
         ("warming", "i1"),
     ],
