@@ -182,13 +182,15 @@ def check_order(core: Core, slot: int, direction: int, lots: float) -> int:
 def nearest_level(core: Core, slot: int, direction: int, stop: float, target: float) -> float:
     """Return how far the nearer of stop and target is from the closing price, in price units."""
     quote = core.quotes[core.slots[slot]["symbol"]]
+    spec = core.symbols[core.slots[slot]["symbol"]]
     closing = quote["bid"] if direction > 0 else quote["ask"]
     nearest = math.inf
     if not math.isnan(stop):
         nearest = (closing - stop) * direction
     if not math.isnan(target):
         nearest = min(nearest, (target - closing) * direction)
-    return float(nearest)
+    # 1.17 − 1.1695 is 0.00050…017 in binary: on the symbol's grid just the least is the least.
+    return round_price(nearest, spec["digits"]) if nearest < math.inf else math.inf
 
 
 @core_kernel
@@ -212,7 +214,7 @@ def decide_entry(core: Core, slot: int) -> int:
     target = round_price(price + direction * target_distance, spec["digits"])
     needs_stop = method != FIXED_LOTS and method != VOLATILITY_TARGET
     nearest = nearest_level(core, slot, direction, stop, target)
-    least = spec["stops_level_points"] * spec["point"]
+    least = round_price(spec["stops_level_points"] * spec["point"], spec["digits"])
     lots = sized_lots(core, slot, stop_distance)
     row = core.checks[slot]
     row[_NO_STOP, 0] = 1.0 if needs_stop and not stop_distance > 0.0 else 0.0
@@ -222,7 +224,7 @@ def decide_entry(core: Core, slot: int) -> int:
     row[_VOLUME_BELOW_MIN, 0], row[_VOLUME_BELOW_MIN, 1] = lots, spec["volume_min_lots"]
     if row[_NO_STOP, 0] != 0.0:
         return _NO_STOP
-    if nearest <= least:
+    if not nearest > least:
         return _STOP_TOO_CLOSE
     if row[_NO_RECORD, 0] != 0.0:
         return _NO_RECORD

@@ -41,7 +41,7 @@ def take_output(
     target_distance: float,
     warming: int,
 ) -> None:
-    """Take one member's raw output; HOLD keeps what was latched.
+    """Take one member's raw output; HOLD keeps what was latched, FLAT carries nothing.
 
     A change is LONG or SHORT where the preceding bar's raw output was another: LONG, LONG is
     none, LONG, HOLD, LONG is one. In a vote confidence does nothing and counts as 1. Taking an
@@ -50,7 +50,7 @@ def take_output(
     output = core.outputs[member]
     slot = core.members[member]["slot"]
     output["warming"] = warming
-    if raw != HOLD:
+    if raw == LONG or raw == SHORT:
         weight = confidence if core.slots[slot]["combine"] == WEIGHTED else 1.0
         if output["confidence"] != weight:
             output["confidence"] = weight

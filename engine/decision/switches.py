@@ -25,7 +25,8 @@ def quarantine(core: Core, member: int) -> None:
 def enable(core: Core, member: int) -> None:
     """Give a member its vote back, from its next change on; its book may enter again."""
     output = core.outputs[member]
-    core.positions[int(core.members[member]["slot"])]["barred"] = 0
+    book = core.slots["book"][int(core.members[member]["slot"])]
+    core.positions["barred"][core.slots["book"] == book] = 0
     if output["enabled"] and not output["killed"] and not output["benched"]:
         return
     output["enabled"] = 1

@@ -388,7 +388,8 @@ def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
 def symbol_spec(p: Portfolio, name: str) -> SymbolSpec:
     """Return a symbol's contract: built-in facts under the file's overrides."""
     override = p.symbols.get(name, SymbolOverride())
-    values = {k: v for k, v in msgspec.structs.asdict(override).items() if v is not None}
+    facts = {k: getattr(override, k) for k in SymbolSpec.__struct_fields__ if hasattr(override, k)}
+    values = {k: v for k, v in facts.items() if v is not None}
     if name in DEFAULT_SYMBOLS:
         return msgspec.structs.replace(DEFAULT_SYMBOLS[name], **values)
     return SymbolSpec(name=name, **values)

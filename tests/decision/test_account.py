@@ -1,14 +1,22 @@
+import numpy as np
 import pytest
 
-from engine.decision.account import mark, roll_day, set_quote, update_tier
+from engine.decision.account import (
+    guard,
+    mark,
+    mark_exposure,
+    roll_day,
+    set_quote,
+    update_conversions,
+    update_tier,
+)
+from engine.decision.rules import margin
 from engine.decision.switches import resume
-from engine.model.reasons import ExitReason
-from tests.decision.conftest import strategy
+from engine.model.reasons import ExitReason, TradingState
+from engine.model.times import NS_PER_DAY
+from tests.decision.conftest import hold, strategy
 
-
-def hold(core, slot, side, lots, price):
-    position = core.positions[slot]
-    position["direction"], position["lots"], position["entry_price"] = side, lots, price
+WEDNESDAY = 17_688
 
 
 def tier_at(core, equity):
@@ -24,6 +32,7 @@ def test_drawdown_tiers_release_at_three_quarters_of_their_threshold(make_core):
     steps += [(94_000, 2), (94_001, 1), (97_000, 1), (97_001, 0), (88_000, 3), (99_999, 3)]
     assert [tier_at(core, equity) for equity, _ in steps] == [tier for _, tier in steps]
     assert core.account[0]["halted_ns"] == 7
+    assert core.account[0]["trading"] == TradingState.HALTED
 
 
 def test_a_new_high_moves_the_mark_and_open_profit_counts(make_core):
@@ -39,6 +48,18 @@ def test_a_new_high_moves_the_mark_and_open_profit_counts(make_core):
     update_tier(core, 0)
     assert core.account[0]["tier"] == 1
     assert core.account[0]["drawdown_frac"] == pytest.approx(0.0495, abs=1e-4)
+
+
+def test_what_others_lose_counts_in_the_accounts_drawdown_alone(make_core):
+    """10 000 lost by others after 10 000 won: 9.1 % of the account, nothing of ours, no tier."""
+    core = make_core(strategy("one"))
+    core.account["external_ccy"] = 10_000.0
+    tier_at(core, 100_000)
+    core.account["external_ccy"] = 0.0
+    assert tier_at(core, 100_000) == 0
+    account = core.account[0]
+    assert account["account_drawdown_frac"] == pytest.approx(1 / 11)
+    assert account["drawdown_frac"] == 0.0
 
 
 def test_tier_three_gives_every_position_the_goal_to_close(make_core):
@@ -57,9 +78,11 @@ def test_resume_lifts_the_halt_and_rebases_only_when_asked(make_core):
     core = make_core(strategy("one"))
     tier_at(core, 88_000)
     resume(core)
+    assert core.account[0]["trading"] == TradingState.ACTIVE
     assert tier_at(core, 88_001) == 2
     resume(core, rebase=True)
     assert tier_at(core, 88_001) == 0
+    assert core.account[0]["lifetime_high_ccy"] == 100_000.0
 
 
 def test_unknown_equity_never_improves_the_tier(make_core):
@@ -69,24 +92,83 @@ def test_unknown_equity_never_improves_the_tier(make_core):
     assert tier_at(core, float("nan")) == 3
 
 
+@pytest.mark.parametrize(("equity", "tier"), [(96_000, 0), (92_000, 2), (88_000, 3)])
+def test_the_guard_between_batches_only_tightens(make_core, equity, tier):
+    """It refuses at tier 2, flattens at tier 3, and neither releases nor moves the mark."""
+    core = make_core(strategy("one"))
+    core.account["balance_ccy"] = equity
+    guard(core, 9)
+    assert core.account[0]["tier"] == tier
+    core.account["balance_ccy"] = 120_000.0
+    guard(core, 9)
+    assert core.account[0]["tier"] == tier
+    assert core.account[0]["high_water_ccy"] == 100_000.0
+
+
 def test_longs_are_marked_on_the_bid_and_shorts_on_the_ask(make_core):
-    """A position is worth what closing it would give; exposure is gross, not net."""
+    """A position is worth what closing it would give; notional is gross and, netted, net."""
     core = make_core(strategy("one") + strategy("two"))
     hold(core, 0, 1, 1.0, 1.17)
-    hold(core, 1, -1, 1.0, 1.17)
+    hold(core, 1, -1, 1.5, 1.17)
     mark(core)
-    assert core.account[0]["equity_ccy"] == pytest.approx(99_990)
-    assert core.account[0]["gross_exposure_ccy"] == pytest.approx(234_000)
-    assert core.account[0]["margin_ccy"] == pytest.approx(2_340)
+    mark_exposure(core)
+    assert core.account[0]["equity_ccy"] == pytest.approx(99_985)
+    assert core.work[-1]["gross_ccy"] == pytest.approx(292_500)
+    assert core.work[-1]["net_ccy"] == pytest.approx(58_500)
+    core.account["equity_ccy"] = 100_000.0
+    assert margin(core, 0, 0.0)[0] == pytest.approx(0.02925)
+
+
+def test_what_others_hold_counts_in_exposure_and_not_in_equity(make_core):
+    """Positions of strangers use margin and exposure; their result is not ours."""
+    core = make_core(strategy("one"))
+    core.quotes["external_lots"] = -2.0
+    mark(core)
+    mark_exposure(core)
+    assert core.account[0]["equity_ccy"] == 100_000.0
+    assert core.work[0]["net_ccy"] == pytest.approx(-234_000)
+    assert core.work[-1]["gross_ccy"] == pytest.approx(234_000)
+
+
+def test_conversions_follow_their_pair_either_way_round(make_core):
+    """A yen is 1 / USDJPY dollars; a pair without a price makes it unknown."""
+    core = make_core(strategy("one", "EURJPY"))
+    assert core.quotes["conversion"].tolist() == [1 / 110.0, 1 / 110.0]
+    core.quotes["bid"] = np.nan
+    update_conversions(core)
+    assert np.isnan(core.quotes["conversion"]).all()
 
 
 def test_swaps_accrue_by_server_night_at_the_last_close(make_core):
-    """Three nights over Wednesday, none for the first day the core sees."""
+    """Three nights over Wednesday, none for the first day the core sees, once a day."""
     core = make_core(strategy("one"))
     hold(core, 0, 1, 1.0, 1.17)
-    wednesday = 17_688
-    assert roll_day(core, wednesday) == 0
+    assert roll_day(core, WEDNESDAY * NS_PER_DAY) == 0
     assert core.positions[0]["swap_ccy"] == 0.0
-    assert roll_day(core, wednesday) == 0
-    assert roll_day(core, wednesday + 1) == 1
+    assert roll_day(core, WEDNESDAY * NS_PER_DAY + 7) == 0
+    assert roll_day(core, (WEDNESDAY + 1) * NS_PER_DAY) == 1
     assert core.positions[0]["swap_ccy"] == pytest.approx(3 * -6.1)
+
+
+def test_a_new_day_begins_its_loss_and_its_counts_anew(make_core):
+    """Lost today is measured from the day's first equity; orders of the day start at none."""
+    core = make_core(strategy("one"))
+    roll_day(core, WEDNESDAY * NS_PER_DAY)
+    core.account["equity_ccy"] = 97_000.0
+    core.positions["orders_today"] = 4
+    roll_day(core, WEDNESDAY * NS_PER_DAY + 1)
+    assert core.account[0]["day_start_equity_ccy"] == 100_000.0
+    assert core.positions[0]["orders_today"] == 4
+    roll_day(core, (WEDNESDAY + 1) * NS_PER_DAY)
+    assert core.account[0]["day_start_equity_ccy"] == 97_000.0
+    assert core.positions[0]["orders_today"] == 0
+
+
+def test_a_closed_day_lasts_from_midnight_to_midnight_of_the_server(make_core):
+    """It is known by the server's date alone."""
+    core = make_core(strategy("one") + '[risk]\nclosed_days = ["2018-06-06"]\n')
+    seen = []
+    for server_ns in (WEDNESDAY * NS_PER_DAY - 1, 0, NS_PER_DAY - 1, NS_PER_DAY):
+        roll_day(core, server_ns + (WEDNESDAY * NS_PER_DAY if server_ns <= NS_PER_DAY else 0))
+        seen.append(int(core.account[0]["closed_day"]))
+    assert seen == [0, 1, 1, 0]

@@ -1,14 +1,14 @@
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.decision.exits import apply_close
-from engine.decision.signals import combine, leaves, must_combine, repeat_signal, take_signal
-from engine.decision.state import DUE, DUE_REPEATED
-from engine.decision.switches import disable, enable, kill
+from engine.decision.exits import apply_close, wants_exit
+from engine.decision.signals import combine, is_due, leaves
+from engine.decision.switches import bench, disable, enable, kill, unbench
 from engine.model.reasons import ExitReason
-from tests.decision.conftest import strategy
+from tests.decision.conftest import FLAT, HOLD, LONG, SHORT, build, say, strategy, tell
 
-LONG, FLAT, SHORT, HOLD = 1, 0, -1, 2
-NONE = float("nan")
 SOLO = strategy("one")
 BOOK = strategy("a") + strategy("b") + strategy("c")
 
@@ -17,14 +17,6 @@ def book(combine_as: str, extra: str = "", members: str = "a = 1.0, b = 1.0, c =
     return BOOK + (
         f'[[book]]\nname = "book"\ncombine = "{combine_as}"\nmembers = {{ {members} }}\n{extra}\n'
     )
-
-
-def say(core, *raws, confidence=1.0):
-    """Give each member its raw output and combine its slot."""
-    for member, raw in enumerate(raws):
-        take_signal(core, member, raw, confidence, 0.001, NONE, 0)
-    combine(core, 0)
-    return core.positions[0]
 
 
 def stopped_out(core, side):
@@ -67,12 +59,22 @@ def test_a_larger_book_rearms_when_its_net_leaves_the_entry_zone_or_turns(make_c
     assert not say(core, SHORT, SHORT, SHORT)["spent"]
 
 
+@pytest.mark.parametrize("reason", [r for r in ExitReason if r != ExitReason.NONE])
+def test_only_its_own_signal_leaves_a_slot_unspent(make_core, reason):
+    """Stop, target, kill, flatten, drawdown, stop-out, end, a hand: spent; a signal: not."""
+    core = make_core(SOLO)
+    core.positions[0]["direction"] = SHORT
+    apply_close(core, 0, int(reason), 0.0, 0.0, 0.0)
+    assert bool(core.positions[0]["spent"]) is (reason != ExitReason.SIGNAL)
+
+
 def test_hold_keeps_what_was_latched_and_starts_flat(make_core):
-    """HOLD is what it was; before anything was said it is FLAT."""
+    """HOLD is what it was, distances and confidence too; before anything was said it is FLAT."""
     core = make_core(SOLO)
     assert say(core, HOLD)["wish"] == 0
-    assert say(core, SHORT)["wish"] == -1
-    assert say(core, HOLD)["wish"] == -1
+    assert say(core, SHORT, stop=0.002)["wish"] == -1
+    assert say(core, HOLD, stop=0.009)["wish"] == -1
+    assert core.outputs[0]["stop_distance"] == 0.002
 
 
 def test_weighted_books_enter_and_exit_with_hysteresis(make_core):
@@ -83,6 +85,8 @@ def test_weighted_books_enter_and_exit_with_hysteresis(make_core):
     position["direction"] = LONG
     assert say(core, LONG, FLAT, FLAT)["wish"] == 0
     assert not leaves(core, 0)  # 0.25
+    say(core, LONG, FLAT, FLAT, confidence=0.8)
+    assert not leaves(core, 0)  # 0.2 is not below it
     say(core, LONG, FLAT, FLAT, confidence=0.5)
     assert leaves(core, 0)  # 0.125
     say(core, SHORT, SHORT, SHORT)
@@ -104,17 +108,72 @@ def test_votes_are_signs_ties_are_flat_and_the_quorum_counts_the_agreeing(make_c
     assert leaves(core, 0)
 
 
+RAWS = st.lists(st.sampled_from([LONG, FLAT, SHORT]), min_size=3, max_size=3)
+
+
+@pytest.mark.parametrize("quorum", ["1", "2", "3", '"majority"', '"unanimous"'])
+@given(raws=RAWS, off=st.sets(st.integers(0, 2), max_size=2))
+def test_a_vote_wishes_what_counting_by_hand_says(quorum, raws, off):
+    """More on one side than on the other, and at least the quorum of those who have a vote."""
+    core = build(book("vote", f"quorum = {quorum}"))
+    for member in off:
+        disable(core, member)
+    position = say(core, *raws)
+    voting = [raw for m, raw in enumerate(raws) if m not in off]
+    n_long, n_short = voting.count(LONG), voting.count(SHORT)
+    least = {'"majority"': len(voting) // 2 + 1, '"unanimous"': len(voting)}.get(quorum)
+    least = int(quorum) if least is None else least
+    wish = 0
+    if n_long > n_short and n_long >= least:
+        wish = LONG
+    elif n_short > n_long and n_short >= least:
+        wish = SHORT
+    assert (position["net"], position["wish"]) == (n_long - n_short, wish)
+
+
+@given(
+    raws=RAWS,
+    confidences=st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=3, max_size=3),
+    off=st.sets(st.integers(0, 2), max_size=2),
+)
+def test_a_weighted_net_is_the_mean_over_those_who_vote(raws, confidences, off):
+    """Σ share × confidence × direction over Σ share; those without a vote leave no hole."""
+    core = build(book("weighted", "enter = 0.5\nexit = 0.25"))
+    for member in off:
+        disable(core, member)
+    for m, (raw, confidence) in enumerate(zip(raws, confidences, strict=True)):
+        tell(core, *[None] * m, raw, confidence=confidence)
+    combine(core, 0)
+    shares = [1.0, 1.0, 2.0]
+    on = [m for m in range(3) if m not in off]
+    net = sum(shares[m] * confidences[m] * raws[m] for m in on) / sum(shares[m] for m in on)
+    assert core.positions[0]["net"] == net
+    assert core.positions[0]["wish"] == (0 if abs(net) < 0.5 else int(np.sign(net)))
+
+
 def test_disabled_members_leave_their_share_to_the_others(make_core):
-    """Shares renormalise over enabled members; nobody enabled is no wish, but the exit lives on."""
+    """Shares renormalise over enabled members."""
     core = make_core(book("weighted", "enter = 0.5\nexit = 0.2"))
     say(core, LONG, LONG, SHORT)
     disable(core, 2)
     combine(core, 0)
     assert core.positions[0]["net"] == 1.0
-    disable(core, 0)
-    disable(core, 1)
+
+
+@pytest.mark.parametrize("off", [disable, lambda core, m: bench(core, m, 7)])
+def test_with_nobody_to_vote_the_others_speak_for_the_exit_alone(make_core, off):
+    """What is held stays until its exit, killed members excepted; nothing is entered."""
+    core = make_core(book("weighted", "enter = 0.5\nexit = 0.2"))
+    say(core, LONG, LONG, SHORT)
+    core.positions[0]["direction"] = LONG
+    for member in (0, 1):
+        off(core, member)
+    kill(core, 2)
     combine(core, 0)
-    assert (core.positions[0]["net"], core.positions[0]["wish"]) == (0.0, 0)
+    assert core.positions[0]["wish"] == 0
+    assert not leaves(core, 0)
+    say(core, FLAT, FLAT)
+    assert leaves(core, 0)
 
 
 def test_an_enabled_member_votes_again_at_its_next_change(make_core):
@@ -128,6 +187,17 @@ def test_an_enabled_member_votes_again_at_its_next_change(make_core):
     assert say(core, LONG)["wish"] == 1
 
 
+def test_a_benched_member_votes_again_at_its_change_after_it_is_unbenched(make_core):
+    """Benching takes the vote, not the latch; coming back does not act on an old signal."""
+    core = make_core(SOLO)
+    say(core, LONG)
+    bench(core, 0, 7)
+    assert (say(core, HOLD)["wish"], say(core, LONG)["wish"]) == (0, 0)
+    unbench(core, 0)
+    assert say(core, LONG)["wish"] == 0
+    assert say(core, SHORT)["wish"] == -1
+
+
 def test_kill_makes_a_book_of_one_close_and_a_larger_book_decide_anew(make_core):
     """Killing sets the goal to close what the member alone holds; the book's slot becomes due."""
     core = make_core(SOLO)
@@ -138,30 +208,39 @@ def test_kill_makes_a_book_of_one_close_and_a_larger_book_decide_anew(make_core)
     core = make_core(book("weighted", "enter = 0.5\nexit = 0.2"))
     say(core, FLAT, FLAT, LONG)
     core.positions[0]["direction"] = LONG
-    core.positions[0]["due"] = 0
+    core.work["closed"] = 0
+    assert not is_due(core, 0)
     kill(core, 2)
     assert core.positions[0]["close_reason"] == 0
-    assert must_combine(core, 0)
-    combine(core, 0)
-    assert leaves(core, 0)
+    assert wants_exit(core, 0) == ExitReason.SIGNAL
 
 
-def test_repeating_a_signal_is_taking_it_again(make_core):
-    """`repeat_signal` leaves the state that `take_signal` with the same values leaves."""
-    one, other = make_core(SOLO), make_core(SOLO)
-    for core in (one, other):
-        take_signal(core, 0, LONG, 0.7, 0.001, NONE, 0)
-        core.positions[0]["due"] = 0
-    take_signal(one, 0, LONG, 0.7, 0.001, NONE, 0)
-    repeat_signal(other, 0)
-    assert one.outputs.tobytes() == other.outputs.tobytes()
-    assert (one.positions[0]["due"], other.positions[0]["due"]) == (DUE, DUE_REPEATED)
+def test_taking_an_output_again_changes_nothing(make_core):
+    """Live hands over every bar's output, a backtest its changes: the state is the same."""
+    core = make_core(book("weighted"))
+    for raw in (LONG, HOLD, FLAT, SHORT):
+        say(core, raw, raw, raw, confidence=0.7)
+        state = core.outputs.tobytes(), core.positions.tobytes(), core.work.tobytes()
+        tell(core, raw, raw, raw, confidence=0.7)
+        assert state == (core.outputs.tobytes(), core.positions.tobytes(), core.work.tobytes())
 
 
-def test_a_repeated_output_is_combined_only_where_a_slot_may_rearm(make_core):
-    """Nothing that a combination reads has changed, unless the slot was spent meanwhile."""
-    core = make_core(book("vote"))
-    core.positions[0]["due"] = DUE_REPEATED
-    assert not must_combine(core, 0)
-    core.positions[0]["spent"] = 1
-    assert must_combine(core, 0)
+def test_what_a_flat_output_carries_counts_for_nothing(make_core):
+    """FLAT has no confidence and no distances: two that differ in them leave the same state."""
+    core = make_core(book("weighted"))
+    say(core, FLAT, FLAT, FLAT, confidence=0.7)
+    state = core.outputs.tobytes(), core.positions.tobytes()
+    tell(core, FLAT, FLAT, FLAT, confidence=0.2, stop=0.005)
+    assert state == (core.outputs.tobytes(), core.positions.tobytes())
+
+
+def test_a_slot_is_due_when_a_bar_of_its_members_closes(make_core):
+    """A bar of another timeframe, or of another symbol, is nobody's business here."""
+    core = make_core(
+        strategy("m1") + strategy("m5", extra='timeframe = "M5"') + strategy("gbp", "GBPUSD")
+    )
+    tell(core, FLAT)
+    assert [is_due(core, slot) for slot in range(3)] == [True, False, False]
+    core.work["closed"] = 0
+    tell(core, None, FLAT)
+    assert [is_due(core, slot) for slot in range(3)] == [False, True, False]
