@@ -4,12 +4,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from engine.decision.account import set_quote, update_conversions
 from engine.decision.signals import combine, take_events
 from engine.decision.state import EVENT, Core
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
+
+# The first call of a kernel may compile it.
+settings.register_profile("kernels", deadline=None)
+settings.load_profile("kernels")
 
 LONG, FLAT, SHORT, HOLD = 1, 0, -1, 2
 NONE = float("nan")

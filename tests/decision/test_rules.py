@@ -219,7 +219,7 @@ def test_a_decision_records_every_rule():
 
 
 def test_the_collar_is_the_narrower_of_spreads_and_a_part_of_the_price():
-    """16 widths, or 1/256 of the last close: each binds at its very value where the other is far."""
+    """16 widths, or 1/256 of the last close: each binds at its value where the other is far."""
     for name, value in (("collar_spreads", 16.0), ("collar_frac", 2.0**-8)):
         for least, answer in ((value, 0), (np.nextafter(value, 0.0), Refusal.COLLAR)):
             core = ready()
