@@ -45,8 +45,12 @@ class Hosts(Protocol):
     def m1_bars_needed(self, now_ns: int) -> dict[str, int]:
         """Return how many closed M1 bars a symbol needs for no strategy to be warming."""
 
-    def start(self, history: Mapping[str, Bars]) -> dict[str, str]:
-        """Fill the windows with closed M1 bars; return the faults found in doing so."""
+    def start(self, history: Mapping[str, Bars], since_ns: int = 0) -> dict[str, str]:
+        """Fill the windows with closed M1 bars; return the faults found in doing so.
+
+        Higher bars that ended by `since_ns`, where batches begin, are history too, whether or not
+        their last minutes have bars.
+        """
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Return the signals of the strategies due at a batch, and the newly quarantined."""

@@ -99,11 +99,11 @@ class StrategyHosts:
         """Return how many closed M1 bars a symbol needs for no strategy to be warming."""
         return m1_bars_needed(self._inputs.values(), now_ns)
 
-    def start(self, history: Mapping[str, Bars]) -> dict[str, str]:
-        """Fill the windows with closed M1 bars; return the faults found in doing so."""
+    def start(self, history: Mapping[str, Bars], since_ns: int = 0) -> dict[str, str]:
+        """Fill the windows with closed M1 bars and the higher ones that ended by `since_ns`."""
         for symbol, bars in history.items():
             self._history.append(symbol, bars, len(bars))
-        self._batch_ns = self._history.last_close_ns()
+        self._batch_ns = max(self._history.last_close_ns(), since_ns)
         self._needed = m1_bars_kept(self._inputs.values(), self._batch_ns)
         out = Evaluations()
         for shard in self._shards:

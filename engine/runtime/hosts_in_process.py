@@ -46,11 +46,11 @@ class InProcessHosts:
         """Return how many closed M1 bars a symbol needs for no strategy to be warming."""
         return m1_bars_needed(self._inputs.values(), now_ns)
 
-    def start(self, history: Mapping[str, Bars]) -> dict[str, str]:
-        """Fill the windows with closed M1 bars; return the faults found in doing so."""
+    def start(self, history: Mapping[str, Bars], since_ns: int = 0) -> dict[str, str]:
+        """Fill the windows with closed M1 bars and the higher ones that ended by `since_ns`."""
         for symbol, bars in history.items():
             self._history.append(symbol, bars, len(bars))
-        self._batch_ns = self._history.last_close_ns()
+        self._batch_ns = max(self._history.last_close_ns(), since_ns)
         return self._note(self._evaluator.feed(self._batch_ns, history)).faults
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:

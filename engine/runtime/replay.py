@@ -52,18 +52,22 @@ def replay(
     bars: Mapping[str, Bars],
     batches_ns: Sequence[int],
     *,
+    from_ns: int | None = None,
     n_hosts: int = 1,
     deadline_s: float = 30.0,
     progress: Callable[[float], None] = lambda done_frac: None,
 ) -> ReplayResult:
     """Run the portfolio over `batches_ns`; bars before the first one are history.
 
+    The period begins at `from_ns`, by default at the first batch: higher bars that ended by then
+    are history too.
+
     Positions still open after the last batch are closed at the last closes, as in a backtest.
     """
     with tempfile.TemporaryDirectory(prefix="pmpro-replay-") as name:
         run = _Replay(compiled, bars, Path(name), n_hosts=n_hosts, deadline_s=deadline_s)
         try:
-            return run.run(batches_ns, progress)
+            return run.run(batches_ns, batches_ns[0] if from_ns is None else from_ns, progress)
         finally:
             run.close()
 
@@ -98,12 +102,14 @@ class _Replay:
         )
         self._gateway: Gateway | None = None
 
-    def run(self, batches_ns: Sequence[int], progress: Callable[[float], None]) -> ReplayResult:
+    def run(
+        self, batches_ns: Sequence[int], from_ns: int, progress: Callable[[float], None]
+    ) -> ReplayResult:
         load_strategies(self._hosts)
         gateway = self._connect(int(batches_ns[0]))
         trader = self._trader(gateway)
         names = [spec.name for spec in self._compiled.symbols]
-        self._hosts.start(self._history(int(batches_ns[0])))
+        self._hosts.start(self._history(int(batches_ns[0])), from_ns)
         gateway.watch(names, int(batches_ns[0]))
         update: MarketUpdate | None = None
         for n_done, batch_ns in enumerate(batches_ns):

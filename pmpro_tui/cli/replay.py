@@ -50,7 +50,13 @@ def run(
         portfolio, data, parse_time("--from", from_), parse_time("--to", to), source=source
     )
     with progress_bar("Replay", quiet=json) as advance:
-        done = replay(prepared.compiled, prepared.bars, batches_ns(prepared), progress=advance)
+        done = replay(
+            prepared.compiled,
+            prepared.bars,
+            batches_ns(prepared),
+            from_ns=prepared.from_ns,
+            progress=advance,
+        )
     result = as_result(prepared, done)
     if trades is not None:
         write_trades(trades, trades_table(result))

@@ -48,7 +48,7 @@ def generated(compiled: CompiledPortfolio, from_ns: int, to_ns: int) -> dict[str
 def both(compiled: CompiledPortfolio, bars: dict[str, Bars], from_ns: int, to_ns: int) -> Any:
     prepared = Prepared(compiled, bars, Path(), from_ns, to_ns)
     tested = simulate(compiled, bars, from_ns, to_ns)
-    traded = as_result(prepared, replay(compiled, bars, batches_ns(prepared)))
+    traded = as_result(prepared, replay(compiled, bars, batches_ns(prepared), from_ns=from_ns))
     return tested, traded
 
 
@@ -90,15 +90,15 @@ def pmpro(*arguments: object) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(600)
-def test_a_week_of_real_bars_trades_as_tested(data_dir: Path, tmp_path: Path) -> None:
-    """The two commands agree on a real week, in their documents and in their trade files."""
-    period = ("--portfolio", WEEK, "--data", data_dir, "--from", "2018-03-05", "--to", "2018-03-10")
+def test_the_commands_agree_on_real_bars(data_dir: Path, tmp_path: Path) -> None:
+    """The two commands agree on real days, in their documents and in their trade files."""
+    period = ("--portfolio", WEEK, "--data", data_dir, "--from", "2018-03-07", "--to", "2018-03-09")
     tested_csv, traded_csv = tmp_path / "tested.csv", tmp_path / "traded.csv"
 
     tested = pmpro("backtest", "run", *period, "--trades", tested_csv, "--no-store")
     traded = pmpro("replay", *period, "--trades", traded_csv)
 
-    assert tested["trades_count"] > 200
+    assert tested["trades_count"] > 50
     assert traded["digest"] == tested["digest"]
     assert traded["summary"] == tested["summary"]
     assert traded_csv.read_bytes() == tested_csv.read_bytes()

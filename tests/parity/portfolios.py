@@ -1,0 +1,171 @@
+"""Portfolio files drawn by hypothesis: books, sizing, allocation, risk, both account types."""
+
+from hypothesis import strategies as st
+
+from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
+from engine.portfolio.file import parse_portfolio
+
+SYMBOLS = ("EURUSD", "USDJPY", "EURJPY", "XAUUSD")
+STOP_POINTS = {"EURUSD": 120, "USDJPY": 100, "EURJPY": 140, "XAUUSD": 250}
+
+# What binds now and then on series such as these; what is not drawn has its safe default.
+_TIGHT = {
+    "daily_loss_max_frac": [0.003, 0.05],
+    "account_drawdown_max_frac": [0.004, 0.2],
+    "symbol_exposure_max_frac": [0.8, 3.0],
+    "book_exposure_max_frac": [0.6, 2.0],
+    "gross_exposure_max_frac": [1.5, 5.0],
+    "net_exposure_max_frac": [0.9, 3.0],
+    "margin_max_frac": [0.02, 0.05],
+    "correlated_exposure_max_frac": [0.7, 2.0],
+    "correlation_threshold_frac": [0.1, 0.5],
+    "diversify_above_frac": [0.3, 1.0],
+    "largest_share_max_frac": [0.5, 0.9],
+    "var_max_frac": [0.004, 0.02],
+    "order_max_lots": [0.3, 2.0],
+    "order_max_value_frac": [0.4, 1.0],
+    "collar_spreads": [3.0, 12.0],
+    "collar_frac": [0.0003, 0.002],
+    "spread_max_factor": [1.1, 3.0],
+    "orders_per_minute_max": [1.0, 2.0],
+    "symbol_orders_per_minute_max": [1.0],
+    "repeated_max": [1.0, 3.0],
+    "repeated_minutes": [5.0, 240.0],
+    "book_orders_per_day_max": [2.0, 9.0],
+    "sample_minutes": [10.0, 30.0],
+    "samples_min": [2.0, 10.0],
+    "correlation_shrink_frac": [0.5],
+}
+_TIERS = [(0.04, 0.08, 0.12), (0.002, 0.05, 0.1), (0.001, 0.003, 0.2), (0.001, 0.002, 0.004)]
+_LOOSE = {
+    "drawdown_reduce_frac": 0.3,
+    "drawdown_stop_entries_frac": 0.5,
+    "drawdown_flatten_frac": 0.9,
+    "daily_loss_max_frac": 0.9,
+    "account_drawdown_max_frac": 0.9,
+    "spread_max_factor": 1e6,
+    "collar_spreads": 1e6,
+    "var_max_frac": 1e6,
+    "repeated_max": 1e6,
+    "sample_minutes": 10.0,
+    "samples_min": 3.0,
+}
+
+
+@st.composite
+def sizings(draw) -> str:
+    """Return an inline table; sizes stay small beside 100 000."""
+    return draw(
+        st.sampled_from(
+            [
+                'method = "fixed_lots", lots = 0.29',
+                "risk_frac = 0.002",
+                'method = "volatility_target", volatility_frac = 0.001',
+                'method = "kelly", risk_frac = 0.002, kelly_min_trades = 3, kelly_max_frac = 0.004',
+            ]
+        )
+    )
+
+
+@st.composite
+def risks(draw, symbol: str) -> str:
+    """Return a [risk] table: all loose, or the defaults with some limits that bind."""
+    if draw(st.booleans()):
+        values = dict(_LOOSE)
+    else:
+        names = draw(st.sets(st.sampled_from(sorted(_TIGHT)), max_size=9))
+        values = {name: draw(st.sampled_from(_TIGHT[name])) for name in sorted(names)}
+        values |= {"sample_minutes": 10.0, "samples_min": 3.0}
+        names = ("drawdown_reduce_frac", "drawdown_stop_entries_frac", "drawdown_flatten_frac")
+        values |= dict(zip(names, draw(st.sampled_from(_TIERS)), strict=True))
+    lines = [f"{name} = {value}" for name, value in values.items()]
+    closed = [[], [], [f'close_only = ["{symbol}"]'], ['closed_days = ["2018-11-01"]']]
+    lines += draw(st.sampled_from(closed))
+    return "\n".join(["[risk]", *lines])
+
+
+@st.composite
+def allocations(draw, names: list[str]) -> str:
+    """Return an [allocation] table."""
+    kind = draw(st.sampled_from(["none", "manual", "score", "members", "inverse"]))
+    if kind == "none":
+        return ""
+    if kind == "manual":
+        shares = ", ".join(f'"{n}" = {draw(st.sampled_from([0.0, 0.5, 1.0, 3.0]))}' for n in names)
+        return f"[allocation]\nshares = {{ {shares} }}"
+    method = "inverse_volatility" if kind == "inverse" else "score"
+    level = 'level = "members"\n' if kind == "members" else ""
+    switch = draw(
+        st.sampled_from(
+            [
+                "",
+                "[allocation.switch]\nmin_days = 2\ndisable_score = 0.1\nenable_score = 0.2\n"
+                "disable_drawdown_r = 1.0\nenable_drawdown_r = 1.0\ncool_down_days = 1\n",
+            ]
+        )
+    )
+    return f'[allocation]\nmethod = "{method}"\n{level}min_days = 2\n{switch}'
+
+
+@st.composite
+def texts(draw) -> str:
+    """Return a portfolio file of one to nine noisy strategies on one to four symbols."""
+    netting = draw(st.booleans())
+    symbols = draw(st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=4, unique=True))
+    strategies, books, names = [], [], []
+    timeframes = st.sampled_from(["M1", "M1", "M1", "M5", "M15", "H1"])
+    for symbol in symbols:
+        n_books = 1 if netting else draw(st.integers(1, 2))
+        for b in range(n_books):
+            combine = draw(st.sampled_from(["solo", "vote", "weighted"]))
+            n_members = 1 if combine == "solo" else draw(st.integers(2, 3))
+            members = []
+            for m in range(n_members):
+                name = f"{symbol.lower()}-{b}{m}"
+                members.append(name)
+                own = combine == "solo"
+                declared = draw(st.sampled_from(["", "", "max_orders_per_day = 4\n"]))
+                strategies.append(
+                    f'[[strategy]]\nname = "{name}"\nkind = "noise"\nsymbol = "{symbol}"\n'
+                    f'timeframe = "{draw(timeframes)}"\n'
+                    f"params = {{ seed = {draw(st.integers(0, 10**6))}, "
+                    f"lasts = {draw(st.sampled_from([3, 7, 20, 60]))}, "
+                    f"need = {draw(st.sampled_from([1, 5, 40]))}, "
+                    f"stops = {draw(st.integers(0, 1))}, stop_points = {STOP_POINTS[symbol]} }}\n"
+                    f"enabled = {'false' if draw(st.integers(0, 9)) == 0 else 'true'}\n"
+                    + (f"sizing = {{ {draw(sizings())} }}\n{declared}" if own else "")
+                )
+            if combine == "solo":
+                names.append(members[0])
+                continue
+            names.append(f"{symbol.lower()}-{b}")
+            shares = ", ".join(
+                f'"{name}" = {draw(st.sampled_from([0.5, 1.0, 3.0]))}' for name in members
+            )
+            how = 'combine = "weighted"\nenter = 0.3\nexit = 0.1'
+            if combine == "vote":
+                quorum = draw(st.sampled_from(["1", "2", '"majority"', '"unanimous"']))
+                how = f'combine = "vote"\nquorum = {quorum}'
+            books.append(
+                f'[[book]]\nname = "{names[-1]}"\nmembers = {{ {shares} }}\n{how}\n'
+                f"sizing = {{ {draw(sizings())} }}\n"
+                + draw(st.sampled_from(["", "", "max_lots = 0.5\n"]))
+            )
+    hours = draw(st.sampled_from(["", "", '[symbols.EURUSD]\nentry_hours = "22:30-20:15"\n']))
+    least = draw(st.sampled_from(["", "", "[symbols.USDJPY]\nstops_level_points = 60\n"]))
+    mode = "netting" if netting else "hedging"
+    return "\n".join(
+        [
+            f'server_clock = "new_york+7"\n[account]\nmargin_mode = "{mode}"',
+            draw(risks(symbols[-1])),
+            hours + least,
+            *strategies,
+            *books,
+            draw(allocations(names)),
+        ]
+    )
+
+
+def compiled_of(text: str) -> CompiledPortfolio:
+    """Return a text's portfolio in the core's order."""
+    return compile_portfolio(parse_portfolio(text, "drawn.toml"))

@@ -1,0 +1,91 @@
+"""Parity on portfolio files and markets that hypothesis makes up."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+
+from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
+from strategies.loader import load_file
+from tests.backtest.worlds import market
+from tests.parity.compare import Both, assert_same, run_both
+from tests.parity.live import NOISE
+from tests.parity.portfolios import compiled_of, texts
+
+# New York leaves daylight saving time on Sunday 2018-11-04, London a week before.
+FIRST_DAY_NS = int(np.datetime64("2018-10-31", "ns").astype(np.int64))
+
+
+def drawn_times(rng, first_ns, to_ns, keep_frac):
+    """Return minutes of open markets, thinned: holes, a symbol's late start, the weekend."""
+    minutes = np.arange(first_ns // NS_PER_MINUTE, to_ns // NS_PER_MINUTE)
+    weekday = (minutes // 1440 + 3) % 7
+    hour = minutes % 1440 / 60
+    # From Friday to Sunday, 21:00 UTC.
+    late, early = (weekday == 4) & (hour >= 21), (weekday == 6) & (hour < 21)
+    minutes = minutes[~((weekday == 5) | late | early)]
+    kept = minutes[rng.random(len(minutes)) < keep_frac]
+    hole = rng.choice(kept) if len(kept) else 0
+    return kept[(kept < hole) | (kept > hole + 45)]
+
+
+@st.composite
+def worlds(draw):
+    """A portfolio file, bars of its symbols, and the period: a sparse day or three to trade."""
+    text = draw(texts())
+    seed = draw(st.integers(0, 2**32 - 1))
+    keep_frac = draw(st.sampled_from([0.9, 0.25, 0.1]))
+    hours = int(3 / keep_frac)
+    offset = draw(st.integers(0, 4 * 24 * 60))
+    return text, seed, keep_frac, hours, offset
+
+
+def make(world):
+    text, seed, keep_frac, hours, offset = world
+    compiled = compiled_of(text)
+    rng = np.random.default_rng(seed)
+    from_ns = FIRST_DAY_NS + offset * NS_PER_MINUTE
+    to_ns = from_ns + hours * NS_PER_HOUR
+    bars = {}
+    for spec in compiled.symbols:
+        history = drawn_times(rng, FIRST_DAY_NS - 4 * NS_PER_DAY, from_ns, 0.05)
+        times = drawn_times(rng, from_ns, to_ns, keep_frac)
+        bars[spec.name] = market(rng, spec.name, np.concatenate([history, times]))
+    return compiled, bars, from_ns, to_ns
+
+
+def run(world, restarts=()) -> Both:
+    load_file(NOISE)
+    compiled, bars, from_ns, to_ns = make(world)
+    assume(any(len(b) and b["time_ns"][-1] >= from_ns for b in bars.values()))
+    return run_both(compiled, bars, from_ns, to_ns, restarts=restarts)
+
+
+SLOW = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "phases": [Phase.explicit, Phase.reuse, Phase.generate],
+}
+
+
+@settings(max_examples=8, **SLOW)
+@given(worlds())
+def test_drawn_portfolios_trade_as_tested(world):
+    """Trades, shares, equity, refusals, each rule at each entry and the state left are the same."""
+    assert_same(run(world))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@settings(max_examples=400, **SLOW)
+@given(worlds())
+def test_many_drawn_portfolios_trade_as_tested(world):
+    """The same, many times over."""
+    assert_same(run(world))
+
+
+@settings(max_examples=6, **SLOW)
+@given(worlds(), st.lists(st.integers(1, 300), min_size=1, max_size=3, unique=True))
+def test_a_restart_in_the_middle_changes_nothing(world, after):
+    """Engine and terminal host stopped after any batches, state loaded, windows filled anew."""
+    assert_same(run(world, sorted(after)))
