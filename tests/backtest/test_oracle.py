@@ -4,11 +4,13 @@ import copy
 from decimal import Decimal
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from backtest.report import net_profits_ccy, trades_table
 from backtest.simulate import simulate
+from engine.model.reasons import Refusal
 from engine.model.times import NS_PER_MINUTE
 from tests.backtest import oracle
 from tests.backtest.scripted import MONDAY, Scripted, make_bars, portfolio, strategy_text
@@ -17,41 +19,172 @@ SYMBOLS = {
     "EURUSD": (5, "1.17000", "0.00008"),
     "USDJPY": (3, "110.000", "0.009"),
 }
-TEXT = (
-    """
-[account]
-balance_ccy = 10000.0
-leverage = 100
-[risk]
-drawdown_reduce_frac = 0.02
-drawdown_stop_entries_frac = 0.03
-drawdown_flatten_frac = 0.035
-symbol_exposure_max_frac = 22.0
-gross_exposure_max_frac = 30.0
-margin_max_frac = 0.28
-[symbols.EURUSD]
-swap_long_points = -61.0
-swap_short_points = 20.0
-"""
-    + strategy_text("solo", "EURUSD", "sizing = { risk_frac = 0.02 }")
-    + "".join(strategy_text(n, "EURUSD") for n in ("w1", "w2", "v1", "v2", "v3"))
-    + strategy_text("yen", "USDJPY", "sizing = { risk_frac = 0.03 }")
-    + """
-[[book]]
-name = "weighted"
-members = { w1 = 1.0, w2 = 1.0 }
-enter = 0.5
-exit = 0.25
-sizing = { risk_frac = 0.02 }
-[[book]]
-name = "vote"
-combine = "vote"
-quorum = 2
-members = { v1 = 1.0, v2 = 1.0, v3 = 1.0 }
-sizing = { risk_frac = 0.01 }
-"""
+# (book, how, members by symbol); a strategy in no book is a book of one.
+BOOKS = {
+    "hedging": [
+        ("weighted", "weighted", {"w1": "EURUSD", "w2": "EURUSD"}),
+        ("vote", "vote", {"v1": "EURUSD", "v2": "EURUSD", "v3": "EURUSD"}),
+        ("cross", "weighted", {"x1": "EURUSD", "x2": "USDJPY"}),
+        ("solo", "solo", {"solo": "EURUSD"}),
+        ("yen", "solo", {"yen": "USDJPY"}),
+    ],
+    "netting": [
+        ("weighted", "weighted", {"w1": "EURUSD", "w2": "EURUSD"}),
+        ("vote", "vote", {"y1": "USDJPY", "y2": "USDJPY", "y3": "USDJPY"}),
+    ],
+}
+SIZINGS = (
+    {"method": "fixed_fraction", "risk_frac": Decimal("0.01")},
+    {"method": "fixed_lots", "lots": Decimal("0.29")},
+    {"method": "volatility_target", "volatility_frac": Decimal("0.013")},
+    {
+        "method": "kelly",
+        "risk_frac": Decimal("0.007"),
+        "kelly_frac": Decimal("0.3"),
+        "kelly_max_frac": Decimal("0.02"),
+        "kelly_min_trades": 3,
+        "kelly_shrink_trades": 5,
+    },
 )
-ORDER = ("w1", "w2", "v1", "v2", "v3", "solo", "yen")
+# Limits that no order of these worlds reaches, and some of which each world draws a few.
+FAR = Decimal(1_000_000)
+LOOSE = {
+    "drawdown_reduce_frac": Decimal("0.5"),
+    "drawdown_stop_entries_frac": Decimal("0.8"),
+    "drawdown_flatten_frac": Decimal("0.95"),
+    "repeated_minutes": Decimal(30),
+    "sample_minutes": Decimal(10),
+    "samples_min": Decimal(3),
+    "correlation_threshold_frac": Decimal("0.31"),
+    "correlation_shrink_frac": Decimal("0.1"),
+    "diversify_above_frac": Decimal("0.77"),
+    "largest_share_max_frac": Decimal(1),
+} | dict.fromkeys(
+    (
+        "account_drawdown_max_frac",
+        "daily_loss_max_frac",
+        "symbol_exposure_max_frac",
+        "book_exposure_max_frac",
+        "gross_exposure_max_frac",
+        "net_exposure_max_frac",
+        "margin_max_frac",
+        "correlated_exposure_max_frac",
+        "var_max_frac",
+        "order_max_lots",
+        "order_max_value_frac",
+        "collar_frac",
+        "collar_spreads",
+        "spread_max_factor",
+        "orders_per_minute_max",
+        "symbol_orders_per_minute_max",
+        "repeated_max",
+        "book_orders_per_day_max",
+    ),
+    FAR,
+)
+# No value falls on them but by counting: an order at its very limit is the rules' own test.
+TIGHT = {
+    "account_drawdown_max_frac": ["0.0107", "0.031"],
+    "daily_loss_max_frac": ["0.0083", "0.023"],
+    "symbol_exposure_max_frac": ["4.013", "13.07"],
+    "book_exposure_max_frac": ["3.017", "9.03"],
+    "gross_exposure_max_frac": ["6.019", "19.07"],
+    "net_exposure_max_frac": ["3.011", "12.07"],
+    "margin_max_frac": ["0.0411", "0.17"],
+    "correlated_exposure_max_frac": ["2.503", "8.09"],
+    "correlation_threshold_frac": ["0.0503", "0.61"],
+    "largest_share_max_frac": ["0.513", "0.87"],
+    "var_max_frac": ["0.0203", "0.11"],
+    "order_max_lots": ["0.285", "0.805"],
+    "order_max_value_frac": ["2.507", "8.07"],
+    "collar_frac": ["0.000503", "0.00207"],
+    "collar_spreads": ["3.03", "11.07"],
+    "spread_max_factor": ["0.41", "1.03"],
+    "orders_per_minute_max": ["1", "2"],
+    "symbol_orders_per_minute_max": ["1"],
+    "repeated_max": ["1", "2"],
+    "repeated_minutes": ["3", "500"],
+    "book_orders_per_day_max": ["1", "2", "4"],
+    "sample_minutes": ["1", "5"],
+    "samples_min": ["1", "8"],
+}
+TIERS = [("0.02", "0.03", "0.035"), ("0.01", "0.06", "0.2"), ("0.04", "0.08", "0.12")]
+
+
+@st.composite
+def _settings(draw, mode: str, *, tight: bool) -> dict:
+    """What a world's portfolio file says beside its books."""
+    limits = dict(LOOSE)
+    if tight:
+        for name in sorted(draw(st.sets(st.sampled_from(sorted(TIGHT)), max_size=8))):
+            limits[name] = Decimal(draw(st.sampled_from(TIGHT[name])))
+        tiers = map(Decimal, draw(st.sampled_from(TIERS)))
+        limits |= zip(
+            [f"drawdown_{name}_frac" for name in ("reduce", "stop_entries", "flatten")],
+            tiers,
+            strict=True,
+        )
+    names = [name for name, _, _ in BOOKS[mode]]
+    shares = {name: draw(st.sampled_from([0, 1, 1, 5])) for name in names}
+    return {
+        "mode": mode,
+        "limits": limits,
+        "sizing": {name: draw(st.sampled_from(SIZINGS)) for name in names},
+        "quorum": draw(st.sampled_from([1, 2, "majority", "unanimous"])),
+        "shares": shares if any(shares.values()) else {},
+        "disabled": draw(st.sets(st.sampled_from(["w1", "v2", "y3", "yen"]), max_size=2)),
+        "max_orders": draw(st.sampled_from([0, 0, 2])) if tight else 0,
+        "max_lots": draw(st.sampled_from(["0", "0", "0.305"])) if tight else "0",
+        "restricted": tight and draw(st.integers(0, 5)) == 0,
+        "hours": draw(st.sampled_from([(0, 0), (0, 0), (185, 195), (1380, 200)]))
+        if tight
+        else (0, 0),
+        "closed_days": ("2018-06-05",) if tight and draw(st.booleans()) else (),
+        "stops_level": draw(st.sampled_from([0, 0, 110])),
+    }
+
+
+def _members(mode: str) -> dict[str, str]:
+    return {n: s for _, _, members in BOOKS[mode] for n, s in members.items()}
+
+
+def _text(given_: dict) -> str:
+    mode = given_["mode"]
+    risk = {name: value for name, value in given_["limits"].items() if name != "leverage"}
+    first, last = given_["hours"]
+    out = [
+        f'[account]\nbalance_ccy = 10000.0\nleverage = 100\nmargin_mode = "{mode}"\n[risk]',
+        *(f"{name} = {value}" for name, value in risk.items()),
+        f"closed_days = {list(given_['closed_days'])}",
+        'restricted = ["USDJPY"]' if given_["restricted"] else "",
+        "[symbols.EURUSD]\nswap_long_points = -61.0\nswap_short_points = 20.0",
+        f"stops_level_points = {given_['stops_level']}",
+        f'entry_hours = "{first // 60:02}:{first % 60:02}-{last // 60:02}:{last % 60:02}"',
+    ]
+    declared = f"max_orders_per_day = {given_['max_orders']}\nmax_lots = {given_['max_lots']}\n"
+    for name, how, members in BOOKS[mode]:
+        sizing = ", ".join(
+            f'{k} = "{v}"' if k == "method" else f"{k} = {v}"
+            for k, v in given_["sizing"][name].items()
+        )
+        own = f"sizing = {{ {sizing} }}\n{declared}"
+        for member, symbol in members.items():
+            enabled = f"enabled = {str(member not in given_['disabled']).lower()}\n"
+            out.append(strategy_text(member, symbol, enabled + (own if how == "solo" else "")))
+        if how == "solo":
+            continue
+        quorum = given_["quorum"]
+        quorum = f'"{quorum}"' if isinstance(quorum, str) else quorum
+        said = f"quorum = {quorum}" if how == "vote" else "enter = 0.5\nexit = 0.25"
+        shares = ", ".join(f"{m} = 1.0" for m in members)
+        out.append(
+            f'[[book]]\nname = "{name}"\ncombine = "{how}"\nmembers = {{ {shares} }}\n{said}\n{own}'
+        )
+    if given_["shares"]:
+        shares = ", ".join(f"{name} = {share}" for name, share in given_["shares"].items())
+        out.append(f"[allocation]\nshares = {{ {shares} }}")
+    return "\n".join(out)
+
 
 # Minutes between bars: mostly the next one, now and then a hole or a night (17:00 New York).
 _gap = st.sampled_from([1] * 12 + [2, 5, 400, 1500, 4300])
@@ -99,72 +232,86 @@ def _scaled(script: dict, point: Decimal) -> dict:
 
 
 @st.composite
-def _worlds(draw):
+def _worlds(draw, mode: str, *, tight: bool):
     bars = {symbol: draw(_bars(symbol)) for symbol in SYMBOLS}
     scripts = {}
-    for name in ORDER:
-        symbol = "USDJPY" if name == "yen" else "EURUSD"
+    for name, symbol in _members(mode).items():
         point = Decimal(1).scaleb(-SYMBOLS[symbol][0])
         scripts[name] = _scaled(draw(_script([row[0] for row in bars[symbol]])), point)
-    return bars, scripts
+    return bars, scripts, draw(_settings(mode, tight=tight))
 
 
-def _run_oracle(bars: dict, scripts: dict, first: int, stop: int) -> oracle.Account:
+def _run_oracle(world, first: int, stop: int) -> tuple[oracle.Account, dict]:
+    bars, scripts, given_ = world
     facts = {
         "EURUSD": oracle.Symbol(
-            5, Decimal(100_000), Decimal("3.5"), Decimal(-61), Decimal(20), 2, False, []
+            5, Decimal(100_000), Decimal("3.5"), Decimal(-61), Decimal(20), 2, False, [], Decimal(8)
         ),
         "USDJPY": oracle.Symbol(
-            3, Decimal(100_000), Decimal("3.5"), Decimal("3.5"), Decimal(-9), 2, True, []
+            3,
+            Decimal(100_000),
+            Decimal("3.5"),
+            Decimal("3.5"),
+            Decimal(-9),
+            2,
+            True,
+            [],
+            Decimal(9),
+            restricted=given_["restricted"],
         ),
     }
+    facts["EURUSD"].stops_level = Decimal(given_["stops_level"])
+    facts["EURUSD"].hours = given_["hours"]
     for name, symbol in facts.items():
         symbol.bars = [oracle.Bar(*row) for row in bars[name]]
-    members = {n: oracle.Member(Decimal(1), copy.copy(scripts[n])) for n in ORDER}
-    euro, yen = facts["EURUSD"], facts["USDJPY"]
-    slots = [
-        oracle.Slot(
-            "weighted",
-            euro,
-            [members["w1"], members["w2"]],
-            vote=False,
-            enter=Decimal("0.5"),
-            exit=Decimal("0.25"),
-            risk=Decimal("0.02"),
-        ),
-        oracle.Slot(
-            "vote",
-            euro,
-            [members[n] for n in ("v1", "v2", "v3")],
-            vote=True,
-            quorum=2,
-            risk=Decimal("0.01"),
-        ),
-        oracle.Slot("solo", euro, [members["solo"]], vote=True, risk=Decimal("0.02")),
-        oracle.Slot("yen", yen, [members["yen"]], vote=True, risk=Decimal("0.03")),
-    ]
+    members = {
+        n: oracle.Member(Decimal(1), copy.copy(scripts[n]), n not in given_["disabled"])
+        for n in scripts
+    }
+    shares = given_["shares"]
+    total = sum(shares.values())
+    slots = []
+    for name, how, own in BOOKS[given_["mode"]]:
+        allocation = Decimal(1)
+        if shares:
+            allocation = Decimal(shares[name] * len(shares)) / total
+        slots += [
+            oracle.Slot(
+                name,
+                facts[symbol],
+                [members[m] for m, s in own.items() if s == symbol],
+                vote=how != "weighted",
+                sizing=given_["sizing"][name],
+                enter=Decimal("0.5"),
+                exit=Decimal("0.25"),
+                quorum=given_["quorum"] if how == "vote" else 1,
+                allocation=allocation,
+                max_orders=given_["max_orders"],
+                max_lots=Decimal(given_["max_lots"]),
+            )
+            for symbol in dict.fromkeys(own.values())
+        ]
     account = oracle.Account(
         balance=Decimal(10_000),
-        tiers=(Decimal("0.02"), Decimal("0.03"), Decimal("0.035")),
-        leverage=Decimal(100),
-        symbol_max=Decimal(22),
-        gross_max=Decimal(30),
-        margin_max=Decimal("0.28"),
+        limits=given_["limits"] | {"leverage": Decimal(100)},
+        closed_days=given_["closed_days"],
     )
-    oracle.run(account, [euro, yen], slots, first, stop)
-    return account
+    order = list(dict.fromkeys(_members(given_["mode"]).values()))
+    oracle.run(account, [facts[name] for name in order], slots, first, stop)
+    return account, members
 
 
-def _simulate(bars: dict, scripts: dict, first: int, stop: int):
-    compiled = portfolio(TEXT)
+def _simulate(world, first: int, stop: int):
+    bars, scripts, given_ = world
+    compiled = portfolio(_text(given_))
     strategies = [Scripted(s.symbol, scripts[s.name]) for s in compiled.strategies]
-    assert tuple(s.name for s in compiled.strategies) == ORDER
     return simulate(
         compiled,
-        {symbol: make_bars(rows) for symbol, rows in bars.items()},
+        {symbol.name: make_bars(bars[symbol.name]) for symbol in compiled.symbols},
         first * NS_PER_MINUTE,
         stop * NS_PER_MINUTE,
         strategies=strategies,
+        n_checks=1000,
     )
 
 
@@ -190,20 +337,12 @@ def _trades(result) -> list[dict]:
     ]
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a world takes minutes
-)
-@given(_worlds())
-def test_every_trade_and_every_equity_value_equals_the_oracle(world):
-    """Two implementations of the semantics agree on time, side, size, price, costs and reason."""
-    bars, scripts = world
+def _compare(world) -> None:
+    bars, _, _ = world
     first, stop = MONDAY, max(rows[-1][0] for rows in bars.values()) + 1
 
-    result = _simulate(bars, scripts, first, stop)
-    expected = _run_oracle(bars, scripts, first, stop)
+    result = _simulate(world, first, stop)
+    expected, members = _run_oracle(world, first, stop)
 
     wanted = [
         {k: float(v) if isinstance(v, Decimal) else v for k, v in trade.items()}
@@ -218,3 +357,74 @@ def test_every_trade_and_every_equity_value_equals_the_oracle(world):
     np.testing.assert_array_equal(result.equity["balance_ccy"][:-1], np.array(balances[:-1], float))
     assert float(result.core.account[0]["balance_ccy"]) == float(expected.balance)
     assert round(10_000 + float(np.sum(net_profits_ccy(result))), 2) == float(expected.balance)
+
+    refused = {Refusal(i).name: int(n) for i, n in enumerate(result.refused) if n}
+    assert refused == expected.refused
+    _compare_rules(result, expected)
+    _compare_members(result, members)
+
+
+def _compare_rules(result, expected: oracle.Account) -> None:
+    """Every rule's value and limit at each accepted entry."""
+    books = [slot.book.name for slot in result.compiled.slots]
+    entries = [(t // NS_PER_MINUTE, books[slot]) for t, slot in result.checked.tolist()]
+    assert entries == [(minute, book) for minute, book, _ in expected.checked]
+    for found, (minute, book, row) in zip(result.checks, expected.checked, strict=True):
+        assert {Refusal[name] for name in row} >= set(Refusal) - {0, 4, 22}
+        for name, pair in row.items():
+            wanted = [float(x) for x in pair]
+            assert found[Refusal[name]].tolist() == pytest.approx(wanted, rel=1e-9, abs=1e-9), (
+                minute,
+                book,
+                name,
+            )
+
+
+def _compare_members(result, members: dict[str, oracle.Member]) -> None:
+    """Shadow records in R, and results to the cent."""
+    for strategy, output in zip(result.compiled.strategies, result.core.outputs, strict=True):
+        member = members[strategy.name]
+        results = [float(r) for r in member.shadow.results]
+        assert output["shadow_trades"] == len(results)
+        assert output["shadow_r"] == pytest.approx(sum(results), rel=1e-9, abs=1e-9)
+        squares = sum(r * r for r in results)
+        assert output["shadow_square_r"] == pytest.approx(squares, rel=1e-9, abs=1e-9)
+        assert output["realised_ccy"] == float(member.realised)
+
+
+def _many(n: int):
+    return settings(
+        max_examples=n,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking a world takes minutes
+    )
+
+
+@_many(40)
+@given(_worlds("hedging", tight=False))
+def test_every_trade_and_every_equity_value_equals_the_oracle(world):
+    """Two implementations of the semantics agree on time, side, size, price, costs and reason."""
+    _compare(world)
+
+
+@_many(60)
+@given(_worlds("hedging", tight=True))
+def test_every_refusal_and_every_rules_value_equals_the_oracle(world):
+    """With limits that bind: who was refused by which rule, and what each rule said."""
+    _compare(world)
+
+
+@_many(25)
+@given(_worlds("netting", tight=True))
+def test_netting_accounts_equal_the_oracle(world):
+    """One book a symbol: the same in all of it."""
+    _compare(world)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("mode", ["hedging", "netting"])
+def test_many_worlds_equal_the_oracle(mode):
+    """The same, many times over."""
+    _many(300)(given(_worlds(mode, tight=True))(_compare))()

@@ -36,6 +36,14 @@ _TIGHT = {
     "samples_min": [2.0, 10.0],
     "correlation_shrink_frac": [0.5],
 }
+_SWITCH = """[allocation.switch]
+min_days = 2
+disable_score = 0.1
+enable_score = 0.2
+disable_drawdown_r = 1.0
+enable_drawdown_r = 1.0
+cool_down_days = 1
+"""
 _TIERS = [(0.04, 0.08, 0.12), (0.002, 0.05, 0.1), (0.001, 0.003, 0.2), (0.001, 0.002, 0.004)]
 _LOOSE = {
     "drawdown_reduce_frac": 0.3,
@@ -95,15 +103,7 @@ def allocations(draw, names: list[str]) -> str:
         return f"[allocation]\nshares = {{ {shares} }}"
     method = "inverse_volatility" if kind == "inverse" else "score"
     level = 'level = "members"\n' if kind == "members" else ""
-    switch = draw(
-        st.sampled_from(
-            [
-                "",
-                "[allocation.switch]\nmin_days = 2\ndisable_score = 0.1\nenable_score = 0.2\n"
-                "disable_drawdown_r = 1.0\nenable_drawdown_r = 1.0\ncool_down_days = 1\n",
-            ]
-        )
-    )
+    switch = "" if draw(st.booleans()) else _SWITCH
     return f'[allocation]\nmethod = "{method}"\n{level}min_days = 2\n{switch}'
 
 
