@@ -195,6 +195,39 @@ def open_bars(core: Core, now_ns: int, market: Market, out: Outcome) -> None:
 
 
 @core_kernel
+def decide(
+    core: Core, market: Market, feed: SignalFeed, out: Outcome, k: int, n: int
+) -> tuple[int, int]:
+    """Take batch `k`'s quotes and signals, close what closes and decide the entries.
+
+    Trades are written from `n` on; the slots that enter stand in `chosen`.
+
+    Returns:
+        The number of trades written and of entries chosen.
+    """
+    now_ns = market.batch_ns[k]
+    core.account[0]["server_ns"] = market.server_ns[k]
+    open_bars(core, now_ns, market, out)
+    begin_batch(core, now_ns)
+    account = core.account[0]
+    row = out.equity[k]
+    row["time_ns"] = now_ns
+    row["balance_ccy"] = account["balance_ccy"]
+    row["equity_ccy"] = account["equity_ccy"]
+    row["drawdown_frac"] = account["drawdown_frac"]
+    take_due_signals(core, feed, now_ns)
+    n_exits = decide_exits(core, out.chosen)
+    for j in range(n_exits):
+        slot = out.chosen[j]
+        reason = core.positions[slot]["close_reason"]
+        close_slot(core, slot, exit_price(core, slot), reason, now_ns, out, n)
+        n += 1
+    if n_exits:
+        mark(core)  # without an exit nothing has moved since the batch began
+    return n, choose_entries(core, out.chosen, out.refused)
+
+
+@core_kernel
 def run_batches(
     core: Core, market: Market, feed: SignalFeed, out: Outcome, start: int, n_checked: int
 ) -> tuple[int, int, int]:
@@ -213,25 +246,8 @@ def run_batches(
         rolls = server_ns // NS_PER_DAY != core.account[0]["server_day"]
         if rolls or n + 2 * len(core.slots) > len(out.trades):
             return k, n, n_checked
-        core.account[0]["server_ns"] = server_ns
-        open_bars(core, now_ns, market, out)
-        begin_batch(core, now_ns)
-        account = core.account[0]
-        row = out.equity[k]
-        row["time_ns"] = now_ns
-        row["balance_ccy"] = account["balance_ccy"]
-        row["equity_ccy"] = account["equity_ccy"]
-        row["drawdown_frac"] = account["drawdown_frac"]
-        take_due_signals(core, feed, now_ns)
-        n_exits = decide_exits(core, out.chosen)
-        for j in range(n_exits):
-            slot = out.chosen[j]
-            reason = core.positions[slot]["close_reason"]
-            close_slot(core, slot, exit_price(core, slot), reason, now_ns, out, n)
-            n += 1
-        if n_exits:
-            mark(core)  # without an exit nothing has moved since the batch began
-        for j in range(choose_entries(core, out.chosen, out.refused)):
+        n, n_entries = decide(core, market, feed, out, k, n)
+        for j in range(n_entries):
             slot = out.chosen[j]
             position = core.positions[slot]
             lots = position["pending_lots"]

@@ -31,6 +31,16 @@ TRADE_COLUMNS = (
     "swap_ccy",
     "profit_ccy",
 )
+ATTRIBUTION_COLUMNS = (
+    "trade",
+    "book",
+    "strategy",
+    "share_frac",
+    "gross_profit_ccy",
+    "commission_ccy",
+    "swap_ccy",
+    "net_profit_ccy",
+)
 EQUITY_COLUMNS = ("time", "balance_ccy", "equity_ccy", "drawdown_frac")
 FORMATS = (".csv", ".parquet")
 
@@ -59,6 +69,11 @@ def write_trades(path: Path, columns: Mapping[str, Column]) -> None:
 def write_equity(path: Path, columns: Mapping[str, Column]) -> None:
     """Write EQUITY_COLUMNS; `time` as int64 ns."""
     _write(path, {name: columns[name] for name in EQUITY_COLUMNS}, ("time",))
+
+
+def write_attribution(path: Path, columns: Mapping[str, Column]) -> None:
+    """Write ATTRIBUTION_COLUMNS: one row a trade and member; `trade` counts trades from 1."""
+    _write(path, {name: columns[name] for name in ATTRIBUTION_COLUMNS}, ())
 
 
 def trade_columns(rows: Iterable[Sequence[Any]]) -> dict[str, Column]:
@@ -110,7 +125,7 @@ def _write_parquet(path: Path, columns: Mapping[str, Column], times: Sequence[st
     import pyarrow.parquet as pq
 
     words = ("book", "strategy", "symbol", "direction", "exit_reason")
-    kinds: dict[str, Any] = {name: pa.string() for name in words}
+    kinds: dict[str, Any] = {name: pa.string() for name in words} | {"trade": pa.int64()}
     kinds |= {name: pa.timestamp("ns", "UTC") for name in times}
     arrays = {
         name: pa.array(np.asarray(column, np.int64) if name in times else column).cast(

@@ -2,13 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from backtest.attribution import amounts_ccy, figures, money
 from backtest.output import Column
 from backtest.simulate import Result
 from backtest.stretches import server_times
@@ -73,11 +74,20 @@ def equity_table(result: Result) -> dict[str, Column]:
 
 
 def digest(result: Result) -> str:
-    """Return SHA-256 over the trades, their members' shares and the equity, bit for bit."""
+    """Return SHA-256 over trades, members' shares, equity and changes, bit for bit."""
     sha = hashlib.sha256()
     for array in (result.trades, result.shares, result.equity):
         sha.update(np.ascontiguousarray(array).view(np.uint8).data)
+    sha.update(msgspec.msgpack.encode(result.changes, order="sorted"))
     return sha.hexdigest()
+
+
+def changes(result: Result) -> list[dict[str, Any]]:
+    """Return what allocation and switching changed, in order, with the numbers that caused it."""
+    return [
+        {"day": str(np.datetime64(change.server_day, "D")), **msgspec.structs.asdict(change)}
+        for change in result.changes
+    ]
 
 
 def config_hash(compiled: CompiledPortfolio) -> str:
@@ -131,11 +141,12 @@ def summary(result: Result) -> dict[str, Any]:
         "win_rate_frac": metrics.win_rate_frac(profits),
         "profit_factor": metrics.profit_factor(profits),
         "exposure_frac": metrics.exposure_frac(t["entry_ns"], t["exit_ns"], span_ns),
-        "commission_ccy": _money(t["commission_ccy"]),
-        "swap_ccy": _money(t["swap_ccy"]),
+        "commission_ccy": money(t["commission_ccy"]),
+        "swap_ccy": money(t["swap_ccy"]),
         "refused": {
             r.name.lower(): int(n) for r, n in zip(Refusal, result.refused, strict=True) if r and n
         },
+        "changes_count": len(result.changes),
         **_halts(result),
     }
     return {
@@ -159,30 +170,34 @@ def _halts(result: Result) -> dict[str, Any]:
 
 def books(result: Result) -> list[dict[str, Any]]:
     """Return the figures of each book, in file order."""
-    profits = net_profits_ccy(result)
     slots = result.compiled.slots
-    owner = np.array([slot.book.name for slot in slots])[result.trades["slot"]]
-    out = []
-    for name in dict.fromkeys(slot.book.name for slot in slots):
-        own = owner == name
-        t, p = result.trades[own], profits[own]
-        rate, factor = metrics.win_rate_frac(p), metrics.profit_factor(p)
-        out.append(
-            {
-                "book": name,
-                "symbols": [slot.symbol for slot in slots if slot.book.name == name],
-                "n_members": sum(len(s.members) for s in slots if s.book.name == name),
-                "trades_count": len(t),
-                "net_profit_ccy": _money(p),
-                "win_rate_frac": None if math.isnan(rate) else rate,
-                "profit_factor": None if math.isnan(factor) else factor,
-                "commission_ccy": _money(t["commission_ccy"]),
-                "swap_ccy": _money(t["swap_ccy"]),
-            }
-        )
-    return out
+    return [
+        {
+            "book": name,
+            "symbols": [slot.symbol for slot in slots if slot.book.name == name],
+            "n_members": sum(len(s.members) for s in slots if s.book.name == name),
+            **own,
+        }
+        for name, own in _grouped(result, [slot.book.name for slot in slots])
+    ]
 
 
-def _money(values: Floats) -> float:
-    """Return a sum of cents as cents: 0.0 stays 0.0."""
-    return float(np.round(math.fsum(values.tolist()), CURRENCY_DIGITS)) + 0.0
+def symbols(result: Result) -> list[dict[str, Any]]:
+    """Return the figures of each traded symbol, over all books."""
+    slots = result.compiled.slots
+    return [
+        {
+            "symbol": name,
+            "books": list(dict.fromkeys(s.book.name for s in slots if s.symbol == name)),
+            **own,
+        }
+        for name, own in _grouped(result, [slot.symbol for slot in slots])
+    ]
+
+
+def _grouped(result: Result, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the figures of the trades of all slots of a name, which are given by slot."""
+    amounts = amounts_ccy(result.trades)
+    owner = np.array(names)[result.trades["slot"]]
+    for name in dict.fromkeys(names):
+        yield name, figures(amounts[:, owner == name])

@@ -1,13 +1,19 @@
 """Backtests in the database: stored with what is needed to make them again."""
 
 import math
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from backtest.run import Report
-from engine.model.times import to_datetime
+from backtest.report import config_hash, data_hash, digest
+from backtest.run import Prepared, Report, code_version, load
+from backtest.simulate import Result, simulate
+from engine.model.errors import UserError
+from engine.model.portfolio import Portfolio
+from engine.model.times import from_datetime, to_datetime
 from engine.store.results import NewResult, list_backtests, save_backtest, show_backtest
 
 
@@ -30,11 +36,65 @@ def store(engine: Engine, report: Report) -> int:
                 win_rate_frac=number("win_rate_frac"),
                 max_drawdown_frac=number("max_drawdown_frac"),
                 n_trades=document["trades_count"],
-                results=document,
+                results=_kept(report),
                 config_hash=document["config_hash"],
                 data_hash=document["data_hash"],
                 code_version=document["code_version"],
             ),
+        )
+
+
+def _kept(report: Report) -> dict[str, Any]:
+    """Return the document with what a run is made of; the changes are counted in the summary."""
+    prepared = report.prepared
+    document = {name: part for name, part in report.document.items() if name != "changes"}
+    return document | {
+        "made_of": {
+            "portfolio": msgspec.to_builtins(prepared.compiled.portfolio),
+            "data": str(prepared.data_dir.absolute()),
+            "source": prepared.source,
+        }
+    }
+
+
+def again(engine: Engine, result_id: int, data_dir: Path | None = None) -> tuple[Prepared, Result]:
+    """Run a stored backtest again, over `data_dir` where the data has moved.
+
+    Raises:
+        UserError: there is none, or code, portfolio, data or result is not what it was.
+    """
+    with Session(engine) as session:
+        row = show_backtest(session, result_id)
+        if row is None:
+            raise no_such(result_id)
+        stored, from_ns, to_ns = (
+            row.results,
+            from_datetime(row.start_date),
+            from_datetime(row.end_date),
+        )
+    made_of = stored.get("made_of")
+    if made_of is None:
+        raise UserError(f"backtest {result_id} was stored without its portfolio: run it again")
+    _same(result_id, "code_version", stored, code_version())
+    portfolio = msgspec.convert(made_of["portfolio"], Portfolio)
+    where = data_dir or Path(made_of["data"])
+    prepared = load(portfolio, where, from_ns, to_ns, source=made_of["source"])
+    _same(result_id, "config_hash", stored, config_hash(prepared.compiled))
+    _same(result_id, "data_hash", stored, data_hash(prepared.bars))
+    result = simulate(prepared.compiled, prepared.bars, from_ns, to_ns)
+    _same(result_id, "digest", stored, digest(result))
+    return prepared, result
+
+
+def no_such(result_id: int) -> UserError:
+    """Return the error for an id that is not there."""
+    return UserError(f"there is no backtest {result_id}: `pmpro backtest list` shows all")
+
+
+def _same(result_id: int, name: str, stored: dict[str, Any], now: str) -> None:
+    if stored[name] != now:
+        raise UserError(
+            f"backtest {result_id} cannot be made again: {name} was {stored[name]}, is {now}"
         )
 
 

@@ -6,12 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backtest.attribution import strategies as strategy_figures
 from backtest.data import coverage_notes, load_bars, skipped_note
-from backtest.report import books, config_hash, data_hash, digest, summary
+from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
 from engine.model.bars import Bars
 from engine.model.compiled import source_hash
 from engine.model.errors import StrategyError, UserError
+from engine.model.portfolio import Portfolio
 from engine.model.times import iso_utc
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
@@ -27,11 +29,13 @@ class Prepared(NamedTuple):
     data_dir: Path
     from_ns: int
     to_ns: int
+    source: str | None = None
 
 
 class Report(NamedTuple):
-    """A result and the document that `--json` prints and the database keeps."""
+    """A result, what it was made of, and the document that `--json` prints."""
 
+    prepared: Prepared
     result: Result
     document: dict[str, Any]
 
@@ -46,15 +50,22 @@ def prepare(
     """
     if from_ns >= to_ns:
         raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
-    compiled = compile_portfolio(read_portfolio(portfolio))
     try:
-        strategies = make_strategies(compiled)
+        return load(read_portfolio(portfolio), data_dir, from_ns, to_ns, source=source)
     except StrategyError as e:
         raise StrategyError(f"{portfolio}: {e}") from None
+
+
+def load(
+    portfolio: Portfolio, data_dir: Path, from_ns: int, to_ns: int, *, source: str | None = None
+) -> Prepared:
+    """Compile a portfolio and read the bars it needs for [from, to); errors as `prepare`."""
+    compiled = compile_portfolio(portfolio)
+    strategies = make_strategies(compiled)
     warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
-    symbols = [spec.name for spec in compiled.symbols]
-    bars = load_bars(data_dir, symbols, from_ns, to_ns, warmup, source)
-    return Prepared(compiled, bars, data_dir, from_ns, to_ns)
+    names = [spec.name for spec in compiled.symbols]
+    bars = load_bars(data_dir, names, from_ns, to_ns, warmup, source)
+    return Prepared(compiled, bars, data_dir, from_ns, to_ns, source)
 
 
 def document(prepared: Prepared, result: Result) -> dict[str, Any]:
@@ -63,6 +74,9 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
         "summary": summary(result),
         "trades_count": len(result.trades),
         "books": books(result),
+        "symbols": symbols(result),
+        "strategies": strategy_figures(result),
+        "changes": changes(result),
         "digest": digest(result),
         "config_hash": config_hash(prepared.compiled),
         "data_hash": data_hash(prepared.bars),
@@ -92,7 +106,7 @@ def run_backtest(
         "load_s": round(loaded_s - started_s, 3),
         "simulate_s": round(time.perf_counter() - loaded_s, 3),
     }
-    return Report(result, document(prepared, result) | times)
+    return Report(prepared, result, document(prepared, result) | times)
 
 
 def code_version() -> str:

@@ -11,7 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import EQUITY, TRADE, Outcome, close_all, run_batches, set_bar_quote
+from backtest.loop import (
+    EQUITY,
+    TRADE,
+    Outcome,
+    close_all,
+    decide,
+    run_batches,
+    set_bar_quote,
+)
 from backtest.stretches import Stretch, Stretches, fill_spread
 from engine.decision.account import roll_day
 from engine.decision.state import N_REFUSALS, Core, Records
@@ -96,6 +104,30 @@ def simulate(
     return run.finish(from_ns, to_ns)
 
 
+def decide_at(
+    compiled: CompiledPortfolio,
+    bars: Mapping[str, Bars],
+    from_ns: int,
+    to_ns: int,
+    at_ns: int,
+    *,
+    days_at_once: int = DAYS_AT_ONCE,
+) -> Core | None:
+    """Run as `simulate` up to the decisions of the batch at `at_ns`, their orders not filled.
+
+    Return the core as they left it; None where there is no batch at that time.
+    """
+    strategies = make_strategies(compiled)
+    run = _Run(compiled, bars, from_ns, 0)
+    for stretch in Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once):
+        batch_ns = stretch.market.batch_ns
+        if batch_ns[-1] >= at_ns:
+            at = int(np.searchsorted(batch_ns, at_ns))
+            return run.decide(stretch, at) if batch_ns[at] == at_ns else None
+        run.advance(stretch)
+    return None
+
+
 class _Run:
     """The core under way and what it has written so far."""
 
@@ -138,13 +170,28 @@ class _Run:
         self._n_bars += int((market.bar_stop - market.bar_next).sum())
         batch = 0
         while batch < n_batches:
-            if roll_day(self.core, int(market.server_ns[batch])):
-                self._changes += self._allocator.decide(self.core)
+            self._roll(int(market.server_ns[batch]))
             batch, n, self._n_checked = run_batches(
                 self.core, market, stretch.feed, out, batch, self._n_checked
             )
             self._keep(n)
         self._equity.append(equity)
+
+    def decide(self, stretch: Stretch, batch: int) -> Core:
+        """Run the core over the stretch's batches before `batch`, then to that one's decisions."""
+        market = stretch.market
+        before = market.replace(
+            batch_ns=market.batch_ns[:batch], server_ns=market.server_ns[:batch]
+        )
+        self.advance(stretch._replace(market=before))
+        self._roll(int(market.server_ns[batch]))
+        out = self._out.replace(equity=np.zeros(batch + 1, EQUITY))
+        decide(self.core, market, stretch.feed, out, batch, 0)
+        return self.core
+
+    def _roll(self, server_ns: int) -> None:
+        if roll_day(self.core, server_ns):
+            self._changes += self._allocator.decide(self.core)
 
     def _keep(self, n: int) -> None:
         if n:

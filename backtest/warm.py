@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from backtest.attribution import parts_ccy
 from backtest.bar_fill import fill_bars
 from backtest.simulate import simulate
 from engine.model.bars import BAR_DTYPE
@@ -24,4 +25,4 @@ def warm_backtest() -> None:
         bars[name] = 1.1
     bars["spread"] = 1e-4
     compiled = compile_portfolio(Portfolio(strategy=[strategy]))
-    simulate(compiled, {"EURUSD": bars}, 2 * NS_PER_DAY, 4 * NS_PER_DAY)
+    parts_ccy(simulate(compiled, {"EURUSD": bars}, 2 * NS_PER_DAY, 4 * NS_PER_DAY))

@@ -1,17 +1,24 @@
 """What each slot's position is made of, and the trades that came of it.
 
-Amounts are the broker's own deals. A member's part of a trade is its entry share; today's results
-and the score are kept from those parts.
+Amounts are the broker's own deals, in whole cents. A finished trade's are split over its members
+by their entry shares so that the parts sum to them exactly, as the core splits its own
+(`engine.decision.attribution`); today's results and the score are kept from those parts.
 """
 
 import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
+import numpy as np
 
+from engine.decision.attribution import split_ccy
+from engine.decision.money import round_ccy
 from engine.model.orders import Intent, Outcome
 from engine.model.reasons import ExitReason
-from engine.model.records import TradeRow
+from engine.model.records import Amounts, TradeRow
+
+# Of the account's currency.
+CURRENCY_DIGITS = 2
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +51,10 @@ class OpenTrade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished trade; `gross_ccy` is the closing deal's profit, `profit_ccy` net of all costs."""
+    """A finished trade; `gross_ccy` is the closing deals' profit, `profit_ccy` net of all costs.
+
+    `parts` are the members' of gross, commission and swap: they sum to the trade's.
+    """
 
     opened: OpenTrade
     exit_ns: int
@@ -54,10 +64,14 @@ class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
     swap_ccy: float
     gross_ccy: float
     profit_ccy: float
+    parts: dict[str, Amounts] = {}
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """One member's results: today's, and the sums its score is made of."""
+    """One member's results: today's, and the sums its score is made of.
+
+    `sum_ccy` is net; of it `commission_ccy` and `swap_ccy` are costs. All in whole cents.
+    """
 
     today_ccy: float = 0.0
     today_trades: int = 0
@@ -65,6 +79,8 @@ class Tally(msgspec.Struct, kw_only=True):
     n_wins: int = 0
     sum_ccy: float = 0.0
     sum_square: float = 0.0
+    commission_ccy: float = 0.0
+    swap_ccy: float = 0.0
 
     def score(self) -> float:
         """Return mean over standard error of the net results a trade; 0 below two trades."""
@@ -121,10 +137,10 @@ class Ledger(msgspec.Struct, kw_only=True):
     ) -> tuple[TradeRow, ClosedTrade]:
         """Take a closing deal; every member gets its share of the net result."""
         trade = self.open.pop(slot)
-        parts = trade.parts
-        commission = trade.commission_ccy + parts.commission_ccy + outcome.commission_ccy
-        swap = parts.swap_ccy + outcome.swap_ccy
-        gross = parts.gross_ccy + outcome.profit_ccy
+        before = trade.parts
+        commission = _cents(trade.commission_ccy + before.commission_ccy + outcome.commission_ccy)
+        swap = _cents(before.swap_ccy + outcome.swap_ccy)
+        gross = _cents(before.gross_ccy + outcome.profit_ccy)
         done = ClosedTrade(
             opened=trade,
             exit_ns=outcome.time_ns,
@@ -133,31 +149,36 @@ class Ledger(msgspec.Struct, kw_only=True):
             commission_ccy=commission,
             swap_ccy=swap,
             gross_ccy=gross,
-            profit_ccy=gross + commission + swap,
+            profit_ccy=_cents(gross + commission + swap),
+            parts=split(trade.shares, gross, commission, swap),
         )
-        for member, share in trade.shares.items():
-            self._count(member, share * done.profit_ccy)
+        for member, part in done.parts.items():
+            self._count(member, part)
         row = msgspec.structs.replace(
             _row(trade),
             exit_time_ns=done.exit_ns,
             exit_price=done.exit_price,
             exit_reason=reason.name,
             commission=commission,
-            swap=done.swap_ccy,
+            swap=swap,
             profit_loss=done.profit_ccy,
             close_order_ticket=outcome.order,
             close_deal_ticket=outcome.deal,
+            parts=done.parts,
         )
         return row, done
 
-    def _count(self, member: str, amount_ccy: float) -> None:
+    def _count(self, member: str, part: Amounts) -> None:
         tally = self.tallies.setdefault(member, Tally())
-        tally.today_ccy += amount_ccy
+        net_ccy = _cents(part.profit_ccy + part.commission_ccy + part.swap_ccy)
+        tally.today_ccy = _cents(tally.today_ccy + net_ccy)
         tally.today_trades += 1
         tally.n_trades += 1
-        tally.n_wins += amount_ccy > 0.0
-        tally.sum_ccy += amount_ccy
-        tally.sum_square += amount_ccy * amount_ccy
+        tally.n_wins += net_ccy > 0.0
+        tally.sum_ccy = _cents(tally.sum_ccy + net_ccy)
+        tally.sum_square += net_ccy * net_ccy
+        tally.commission_ccy = _cents(tally.commission_ccy + part.commission_ccy)
+        tally.swap_ccy = _cents(tally.swap_ccy + part.swap_ccy)
 
     def new_day(self) -> None:
         """Start today's results anew."""
@@ -178,6 +199,22 @@ class Ledger(msgspec.Struct, kw_only=True):
             for member, share in trade.shares.items():
                 out[member] = out.get(member, 0.0) + share * profits_ccy.get(slot, 0.0)
         return out
+
+
+def split(
+    shares: Mapping[str, float], profit_ccy: float, commission_ccy: float, swap_ccy: float
+) -> dict[str, Amounts]:
+    """Return each member's part of rounded amounts, in the order of `shares` (Σ 1), to the cent."""
+    given = np.array(list(shares.values()))
+    parts = np.zeros((3, len(given)))
+    for amount_ccy, row in zip((profit_ccy, commission_ccy, swap_ccy), parts, strict=True):
+        split_ccy(amount_ccy, given, CURRENCY_DIGITS, row)
+    return {name: Amounts(*part) for name, part in zip(shares, parts.T.tolist(), strict=True)}
+
+
+def _cents(amount_ccy: float) -> float:
+    rounded: float = round_ccy(amount_ccy, CURRENCY_DIGITS)
+    return rounded
 
 
 def _row(trade: OpenTrade) -> TradeRow:

@@ -4,6 +4,8 @@ import enum
 
 import msgspec
 
+from engine.model.decisions import Decision
+
 MAGIC_SEQUENCE_BITS = 32
 
 
@@ -20,7 +22,8 @@ class IntentState(enum.IntEnum):
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """One market order. `magic` = book number × 2^32 + `id`; `reason` is an ExitReason.
 
-    `action` OPEN or CLOSE; `direction` is the position's (+1 long), not the deal's.
+    `action` OPEN or CLOSE; `direction` is the position's (+1 long), not the deal's. An OPEN carries
+    the `decision` it came of.
     """
 
     id: int
@@ -39,6 +42,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     created_ns: int
     batch_ns: int
     shares: dict[str, float] = {}
+    decision: Decision | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from engine.model.decisions import Decision
+
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="row"):
     """Base of journal rows; the tag is the class name."""
@@ -35,8 +37,20 @@ class SignalRow(_Record, frozen=True, kw_only=True, tag=True):
     details: dict[str, Any] = {}
 
 
+class Amounts(msgspec.Struct, frozen=True, array_like=True):
+    """A member's part of a closed trade, in account currency; costs paid are negative."""
+
+    profit_ccy: float
+    commission_ccy: float
+    swap_ccy: float
+
+
 class TradeRow(_Record, frozen=True, kw_only=True, tag=True):
-    """A trade opened or closed; key: `trade_key` (magic and account). Closing updates the row."""
+    """A trade opened or closed; key: `trade_key` (magic and account). Closing updates the row.
+
+    `parts` are each member's profit before costs, commission and swap of a closed trade: whole
+    cents that sum to the trade's.
+    """
 
     trade_key: str
     strategy: str
@@ -59,6 +73,7 @@ class TradeRow(_Record, frozen=True, kw_only=True, tag=True):
     close_order_ticket: int = 0
     close_deal_ticket: int = 0
     shares: dict[str, float] = {}
+    parts: dict[str, Amounts] = {}
 
 
 class PositionItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +133,7 @@ class OrderRow(_Record, frozen=True, kw_only=True, tag=True):
     created_ns: int
     settled_ns: int | None
     detail: str = ""
+    decision: Decision | None = None
 
 
 class AuditRow(_Record, frozen=True, kw_only=True, tag=True):

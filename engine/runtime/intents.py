@@ -10,6 +10,7 @@ from engine.model.broker import BrokerPosition
 from engine.model.orders import Intent, magic_of
 from engine.model.reasons import ExitReason
 from engine.portfolio.compile import CompiledPortfolio
+from engine.portfolio.decided import read_decision
 from engine.runtime.positions import or_zero
 
 
@@ -46,15 +47,14 @@ class Intents:
         )
 
     def opening(self, slot: int, batch_ns: int) -> Intent:
-        """Return the entry that a slot's `pending_*` describe, with its members' shares."""
+        """Return the entry that a slot's `pending_*` describe, with what it was decided on.
+
+        Call before anything else is decided: votes and rules are those of now.
+        """
         position = self._core.positions[slot]
         price = float(position["pending_price"])
         stop, target = entry_levels(self._core, slot, price)
-        members = self._compiled.slots[slot].members
-        shares = {
-            self._compiled.strategies[m].name: float(self._core.outputs[m]["entry_share"])
-            for m in members
-        }
+        decision = read_decision(self._compiled, self._core, slot)
         return self._intent(
             slot,
             batch_ns,
@@ -64,7 +64,8 @@ class Intents:
             price=price,
             stop=or_zero(stop),
             target=or_zero(target),
-            shares={name: share for name, share in shares.items() if share > 0.0},
+            shares={v.strategy: v.entry_share for v in decision.votes if v.entry_share > 0.0},
+            decision=decision,
         )
 
     def _intent(self, slot: int, batch_ns: int, **given: Any) -> Intent:

@@ -51,6 +51,7 @@ def order_row(intent: Intent, outcome: Outcome, now_ns: int) -> OrderRow:
         created_ns=intent.created_ns,
         settled_ns=None if unknown else now_ns,
         detail=outcome.detail,
+        decision=intent.decision,
     )
 
 

@@ -17,6 +17,7 @@ from engine.model.broker import MarketUpdate
 from engine.model.errors import StateError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
+from engine.portfolio.allocator import Change
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.assembly import load_strategies, points, simulated_terminal, write_prices
 from engine.runtime.events import EventLog
@@ -38,13 +39,15 @@ class EquityPoint(msgspec.Struct, frozen=True):
 class ReplayResult(msgspec.Struct, frozen=True):
     """What the live path did.
 
-    Trades in order of exit, one equity point a batch, refusals by rule, the core as it was left.
+    Trades in order of exit, one equity point a batch, refusals by rule, the core as it was left,
+    what allocation and switching changed in order.
     """
 
     trades: list[ClosedTrade]
     equity: list[EquityPoint]
     refused: list[int]
     core: Core
+    changes: list[Change]
 
 
 def replay(
@@ -89,6 +92,7 @@ class _Replay:
         self._rule = compiled.portfolio.server_clock
         self._trades: list[ClosedTrade] = []
         self._equity: list[EquityPoint] = []
+        self._changes: list[Change] = []
         self._journal = Journal(work / "journal.sqlite", durable=False)
         self._hosts = StrategyHosts(
             compiled.strategies,
@@ -120,7 +124,9 @@ class _Replay:
         if update is not None:
             gateway.control({"op": "set_switches", "sessions": False})
             self._finish(trader, update)
-        return ReplayResult(self._trades, self._equity, trader.refused.tolist(), trader.core)
+        return ReplayResult(
+            self._trades, self._equity, trader.refused.tolist(), trader.core, self._changes
+        )
 
     def close(self) -> None:
         self._hosts.close()
@@ -163,6 +169,7 @@ class _Replay:
             record_bars=False,
         )
         trader.positions.on_closed = self._trades.append
+        trader.on_change = self._changes.append
         trader.on_mark = lambda batch_ns: self._equity.append(_point(trader, batch_ns))
         return trader
 

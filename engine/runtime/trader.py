@@ -39,7 +39,7 @@ from engine.model.orders import Intent, Outcome
 from engine.model.reasons import ExitReason, TradingState
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
-from engine.portfolio.allocator import Allocator
+from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Hosts
@@ -120,6 +120,7 @@ class Trader:
         )
         self.equity_points: list[tuple[int, float]] = []
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
+        self.on_change: Callable[[Change], None] = lambda change: None
         self.flattening: ExitReason | None = None
         self.quarantined: dict[str, str] = {}
         # Held while flags are set by member, and while the portfolio is exchanged.
@@ -228,6 +229,7 @@ class Trader:
         self.positions.ledger.new_day()
         self.recorder.prune(batch_ns)
         for change in self._allocator.decide(self.core):
+            self.on_change(change)
             self.recorder.audit("ALLOCATION", msgspec.to_builtins(change))
             text = f"{change.what} {change.before:.4g} → {change.after:.4g}"
             self._events.add("info", change.unit, text)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from engine.decision.account import guard, mark_exposure, open_profit_ccy, roll_day, set_quote
+from engine.decision.attribution import split_ccy
 from engine.decision.batch import (
     begin_batch,
     decide_entries,
@@ -31,6 +32,7 @@ from engine.model.portfolio import Portfolio, Sizing, Strategy
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY
 from engine.portfolio.compile import compile_portfolio
+from engine.portfolio.decided import read_decision
 
 
 def warm_money() -> None:
@@ -48,7 +50,8 @@ def warm_money() -> None:
 def warm_core() -> None:
     """Compile what the trader calls: one entry and one exit of a single strategy."""
     strategy = Strategy(name="a", kind="a", symbol="EURUSD", sizing=Sizing(method="fixed_lots"))
-    core = compile_portfolio(Portfolio(strategy=[strategy])).core()
+    compiled = compile_portfolio(Portfolio(strategy=[strategy]))
+    core = compiled.core()
     chosen = np.zeros(1, np.int64)
     refused = np.zeros(N_REFUSALS, np.int64)
     roll_day(core, NS_PER_DAY)
@@ -59,6 +62,7 @@ def warm_core() -> None:
     end_signals(core)
     decide_exits(core, chosen)
     decide_entries(core, chosen, refused)
+    read_decision(compiled, core, 0)
     entry_levels(core, 0, 1.10008)
     apply_open(core, 0, 1.10008, 0.01, 0, -0.04)
     cancel_entry(core, 0)
@@ -69,6 +73,7 @@ def warm_core() -> None:
     exit_price(core, 0)
     apply_close(core, 0, int(ExitReason.SIGNAL), 1.0, -0.04, 0.0)
     end_batch(core)
+    split_ccy(1.0, np.ones(1), 2, np.zeros(1))
 
 
 def warm_strategies() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from engine.model.records import (
+    Amounts,
     AuditRow,
     BarsRow,
     MetricsRow,
@@ -144,6 +145,7 @@ class RowStore:
                 "created_at": to_datetime(r.created_ns),
                 "settled_at": moment(r.settled_ns),
                 "detail": r.detail,
+                "checks": None if r.decision is None else json_value(r.decision.document()),
             }
             for r in records
         ]
@@ -158,10 +160,15 @@ class RowStore:
                 select(Trade.id).where(Trade.trade_key == r.trade_key)
             )
             shares = [
-                {"trade_id": trade_id, "strategy_id": self.strategy_id(name), "share": share}
+                {
+                    "trade_id": trade_id,
+                    "strategy_id": self.strategy_id(name),
+                    "share": share,
+                    **_part(r.parts.get(name)),
+                }
                 for name, share in r.shares.items()
             ]
-            self._connection.execute(insert(TradeShare).on_conflict_do_nothing(), shares)
+            self._upsert(TradeShare, shares, key=("trade_id", "strategy_id"), keep=("share",))
 
     def _trade(self, r: TradeRow) -> Row:
         return {
@@ -303,6 +310,12 @@ def ensure_partition(connection: Connection, table: str, at: datetime) -> None:
     connection.execute(
         text("SELECT pmpro_ensure_partition(:table, :at)"), {"table": table, "at": at}
     )
+
+
+def _part(part: Amounts | None) -> Row:
+    if part is None:
+        return {"profit": None, "commission": None, "swap": None}
+    return {"profit": part.profit_ccy, "commission": part.commission_ccy, "swap": part.swap_ccy}
 
 
 def number(value: float | None) -> float | None:

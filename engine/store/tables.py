@@ -156,13 +156,19 @@ class Trade(Base):
 
 
 class TradeShare(Base):
-    """A member's share of its book's trade, fixed at entry."""
+    """A member's share of its book's trade, fixed at entry; its parts once the trade is closed.
+
+    `profit` is before commission and swap. Parts sum to the trade's amounts exactly.
+    """
 
     __tablename__ = "trade_shares"
 
     trade_id: Mapped[int] = mapped_column(ForeignKey("trades.id"), primary_key=True)
     strategy_id: Mapped[int] = mapped_column(ForeignKey("strategies.id"), primary_key=True)
     share: Mapped[Decimal]
+    profit: Mapped[Decimal | None]
+    commission: Mapped[Decimal | None]
+    swap: Mapped[Decimal | None]
 
 
 class Position(Base):
@@ -187,12 +193,16 @@ class Position(Base):
 
 
 class Order(Base):
-    """An intent and what became of it. A new journal counts magics anew, hence the key."""
+    """An intent and what became of it. A new journal counts magics anew, hence the key.
+
+    `checks` is what an entry was decided on: rules as {name: [value, limit]}, votes, sizing, order.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
         UniqueConstraint("magic", "created_at"),
         Index(None, "strategy_id", "created_at"),
+        Index(None, "order_ticket"),
     )
 
     id: Mapped[int] = _identity()
@@ -213,6 +223,7 @@ class Order(Base):
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
     detail: Mapped[str]
+    checks: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class PortfolioMetric(Base):

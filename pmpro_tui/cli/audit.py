@@ -1,10 +1,10 @@
-"""`pmpro audit tail|verify`."""
+"""`pmpro audit tail|verify|explain`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.model.errors import StoreError
+from engine.model.errors import StoreError, UserError
 from engine.model.times import from_datetime, iso_utc
 from engine.runtime.settings import load_settings
 from pmpro_tui.cli.database import open_database
@@ -64,6 +64,42 @@ def verify(config: Config = None, mode: Mode = None, json: Json = False) -> None
             " is and compare it with a backup"
         )
     print_line(f"{n_entries} entries, unbroken; the last hash is {last_hash}")
+
+
+@app.command()
+def explain(
+    order: Annotated[
+        int, typer.Argument(metavar="ORDER", help="The terminal's order ticket, or a magic.")
+    ],
+    config: Config = None,
+    mode: Mode = None,
+    json: Json = False,
+) -> None:
+    """Say why an order was sent: its rules, votes and size, as for a backtest's trade."""
+    from sqlalchemy.orm import Session
+
+    from engine.store.orders import explained_order
+    from pmpro_tui.cli.explain_view import show_decision, show_result
+
+    with open_database(load_settings(config, mode=mode)) as engine, Session(engine) as session:
+        found = explained_order(session, order)
+    if found is None:
+        raise UserError(
+            f"the database has no order {order}: give the ticket that the terminal shows, or a"
+            " magic; what is not moved yet is there in a moment"
+        )
+    if json:
+        print_json(found)
+        return
+    title = f"order {found['order']}, {found['book']} {found['symbol']} at {found['time']}"
+    if found["decision"] is None:
+        print_line(f"{title}: {found['action']} {found['state']}; no decision is recorded for it")
+        return
+    show_decision(title, found["decision"])
+    at = "" if found["filled_price"] is None else f" at {found['filled_price']:.10g}"
+    print_line(f"{found['state']}{at} {found['detail']}".rstrip())
+    if found["result"] is not None:
+        show_result(found["result"])
 
 
 def _entry(entry: "AuditLog") -> dict[str, object]:

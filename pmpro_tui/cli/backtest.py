@@ -1,36 +1,34 @@
-"""`pmpro backtest run|list|show`."""
+"""`pmpro backtest run|list|show|compare`."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.model.errors import PmproError, StoreError, UserError
-from engine.model.times import from_datetime
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_table
+from engine.model.errors import PmproError, StoreError
+from pmpro_tui.cli import backtest_stored
+from pmpro_tui.cli.backtest_options import (
+    At,
+    DataDir,
+    Equity,
+    Explain,
+    From,
+    OfBook,
+    PortfolioFile,
+    Source,
+    To,
+    Trades,
+    check_explain,
+    parse_time,
+)
+from pmpro_tui.cli.output import Config, Json, Mode, print_json
 
 if TYPE_CHECKING:
     from backtest.run import Report
+    from backtest.simulate import Result
 
 app = typer.Typer(no_args_is_help=True)
-
-PortfolioFile = Annotated[Path, typer.Option("--portfolio", metavar="FILE", help="What trades.")]
-DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Directory of bar files.")]
-From = Annotated[
-    str, typer.Option("--from", metavar="D", help="First bar's open: date or ISO 8601 time, UTC.")
-]
-To = Annotated[str, typer.Option("--to", metavar="D", help="Bars open before this, UTC.")]
-Source = Annotated[
-    str | None, typer.Option("--source", metavar="S", help="Use only files of this source.")
-]
-Trades = Annotated[
-    Path | None, typer.Option("--trades", metavar="FILE", help="Write trades (.csv, .parquet).")
-]
-Equity = Annotated[
-    Path | None, typer.Option("--equity", metavar="FILE", help="Write equity (.csv, .parquet).")
-]
 
 
 @app.command()
@@ -42,104 +40,54 @@ def run(
     source: Source = None,
     trades: Trades = None,
     equity: Equity = None,
+    attribution: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write who earned what of each trade (.csv, .parquet)."),
+    ] = None,
+    explain: Explain = None,
+    at: At = None,
+    book: OfBook = None,
     json: Json = False,
     no_store: Annotated[bool, typer.Option("--no-store", help="Keep no result.")] = False,
     config: Config = None,
     mode: Mode = None,
 ) -> None:
     """Trade a portfolio over past one-minute bars that open in [from, to)."""
-    from backtest.output import check_path, write_equity, write_trades
-    from backtest.report import equity_table, trades_table
+    from backtest.output import check_path
     from backtest.run import run_backtest
+    from pmpro_tui.cli.backtest_explain import explained, show_explained
     from pmpro_tui.cli.backtest_view import progress_bar, show
 
     period = (parse_time("--from", from_), parse_time("--to", to))
-    for path in (trades, equity):
+    check_explain(explain, at, book)
+    for path in (trades, equity, attribution):
         check_path(path)
     with progress_bar("Backtest", quiet=json) as advance:
         report = run_backtest(portfolio, data, *period, source=source, progress=advance)
-    if trades is not None:
-        write_trades(trades, trades_table(report.result))
-    if equity is not None:
-        write_equity(equity, equity_table(report.result))
+    asked = explained(report.prepared, report.result, explain, at, book)
+    write_files(report.result, trades=trades, equity=equity, attribution=attribution)
     stored_id = None if no_store else _store(report, config, mode)
     if json:
-        print_json({**report.document, "stored_id": stored_id})
+        print_json({**report.document, **asked, "stored_id": stored_id})
     else:
         show(report.document, report.result.equity["equity_ccy"].tolist())
+        show_explained(asked)
 
 
-@app.command("list")
-def list_(
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
-    json: Json = False,
-    config: Config = None,
-    mode: Mode = None,
+def write_files(
+    result: "Result", *, trades: Path | None, equity: Path | None, attribution: Path | None = None
 ) -> None:
-    """List stored backtests."""
-    from backtest.results import listed
-    from engine.runtime.settings import load_settings
-    from pmpro_tui.cli.database import open_database
+    """Write the tables that were asked for."""
+    from backtest.attribution import attribution_table
+    from backtest.output import write_attribution, write_equity, write_trades
+    from backtest.report import equity_table, trades_table
 
-    with open_database(load_settings(config, mode=mode)) as engine:
-        rows = listed(engine, limit)
-    if json:
-        print_json({"backtests": rows})
-        return
-    print_table(
-        "Backtests",
-        ("id", "from", "to", "return", "Sharpe", "max drawdown", "trades"),
-        [
-            (
-                row["id"],
-                row["from"][:10],
-                row["to"][:10],
-                f"{row['total_return_frac']:.2%}",
-                "–" if row["sharpe_ratio"] is None else f"{row['sharpe_ratio']:.2f}",
-                f"{row['max_drawdown_frac']:.2%}",
-                row["trades_count"],
-            )
-            for row in rows
-        ],
-    )
-
-
-@app.command("show")
-def show_(
-    result_id: Annotated[int, typer.Argument(metavar="ID", help="As `list` shows it.")],
-    json: Json = False,
-    config: Config = None,
-    mode: Mode = None,
-) -> None:
-    """Show a stored backtest."""
-    from backtest.results import shown
-    from engine.runtime.settings import load_settings
-    from pmpro_tui.cli.backtest_view import show
-    from pmpro_tui.cli.database import open_database
-
-    with open_database(load_settings(config, mode=mode)) as engine:
-        document = shown(engine, result_id)
-    if document is None:
-        raise UserError(f"there is no backtest {result_id}: `pmpro backtest list` shows all")
-    if json:
-        print_json(document)
-    else:
-        show(document, [])
-
-
-def parse_time(option: str, text: str) -> int:
-    """Return UTC nanoseconds of a date or an ISO 8601 time on a whole minute."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError(
-            f"{option} {text!r} is no date: write 2018-06-01 or 2018-06-01T13:05"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    if moment.second or moment.microsecond:
-        raise UserError(f"{option} {text!r} must be a whole minute")
-    return from_datetime(moment)
+    if trades is not None:
+        write_trades(trades, trades_table(result))
+    if equity is not None:
+        write_equity(equity, equity_table(result))
+    if attribution is not None:
+        write_attribution(attribution, attribution_table(result))
 
 
 def _store(report: "Report", config: Path | None, mode: str | None) -> int | None:
@@ -158,3 +106,8 @@ def _store(report: "Report", config: Path | None, mode: str | None) -> int | Non
             raise
         sys.stderr.write(f"pmpro: the result is not stored: {error}\n")
         return None
+
+
+app.command("list")(backtest_stored.list_)
+app.command("show")(backtest_stored.show)
+app.command("compare")(backtest_stored.compare)

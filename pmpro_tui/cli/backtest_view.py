@@ -69,6 +69,7 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
         console.print(Text(sparkline(equity_ccy, max(20, min(console.width - 2, 100)))))
     _show_halts(console, s)
     _show_books(console, document["books"])
+    _show_strategies(console, document["strategies"])
     for note in document["notes"]:
         sys.stderr.write(f"pmpro: {note}\n")
 
@@ -90,6 +91,7 @@ def _figures(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "swap", f"{s['swap_ccy']:,.2f}"
     refused = sum(s["refused"].values())
     yield "entries refused", f"{refused:,}"
+    yield "allocation changes", f"{s['changes_count']:,}"
 
 
 def _show_halts(console: Console, s: Mapping[str, Any]) -> None:
@@ -121,6 +123,32 @@ def _show_books(console: Console, books: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
     if len(books) > len(ranked):
         console.print(Text(f"{len(books) - len(ranked)} more books: --json lists all"))
+
+
+def _show_strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) -> None:
+    """Write what each member earned of its books' trades, and alone: its shadow record."""
+    table = Table(
+        title="Strategies, beside what each would have earned alone", title_justify="left"
+    )
+    table.add_column("strategy", overflow="ellipsis", no_wrap=True)
+    table.add_column("book", overflow="ellipsis", no_wrap=True)
+    for column in ("trades", "net profit", "alone: trades", "R", "drawdown R"):
+        table.add_column(column, justify="right", no_wrap=True)
+    ranked = sorted(strategies, key=lambda s: -abs(s["net_profit_ccy"]))[:_BOOKS_SHOWN]
+    for s in ranked:
+        shadow = s["shadow"]
+        table.add_row(
+            Text(s["strategy"]),
+            Text(s["book"]),
+            f"{s['trades_count']:,}",
+            f"{s['net_profit_ccy']:,.2f}",
+            f"{shadow['trades_count']:,}",
+            f"{shadow['total_r']:+,.1f}",
+            f"{shadow['max_drawdown_r']:,.1f}",
+        )
+    console.print(table)
+    if len(strategies) > len(ranked):
+        console.print(Text(f"{len(strategies) - len(ranked)} more strategies: --json lists all"))
 
 
 def _percent(value: float | None) -> str:

@@ -126,7 +126,7 @@ def _measure(
 ) -> dict[str, float]:
     from backtest.run import prepare
     from backtest.simulate import simulate
-    from pmpro_tui.cli.backtest import parse_time
+    from pmpro_tui.cli.backtest_options import parse_time
 
     start, month, end = (f"{year}-01-01", f"{year}-02-01", f"{year + 1}-01-01")
 

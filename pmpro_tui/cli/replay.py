@@ -6,7 +6,8 @@ import numpy as np
 import typer
 
 from engine.model.times import NS_PER_MINUTE
-from pmpro_tui.cli.backtest import (
+from pmpro_tui.cli.backtest import write_files
+from pmpro_tui.cli.backtest_options import (
     DataDir,
     Equity,
     From,
@@ -38,8 +39,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Play the bars that open in [from, to) through hosts, gateway, engine, simulated account."""
-    from backtest.output import check_path, write_equity, write_trades
-    from backtest.report import equity_table, trades_table
+    from backtest.output import check_path
     from backtest.run import document, prepare
     from engine.runtime.replay import replay
     from pmpro_tui.cli.backtest_view import progress_bar, show
@@ -58,10 +58,7 @@ def run(
             progress=advance,
         )
     result = as_result(prepared, done)
-    if trades is not None:
-        write_trades(trades, trades_table(result))
-    if equity is not None:
-        write_equity(equity, equity_table(result))
+    write_files(result, trades=trades, equity=equity)
     if json:
         print_json(document(prepared, result))
     else:
@@ -115,4 +112,5 @@ def as_result(prepared: "Prepared", done: "ReplayResult") -> "Result":
         refused=np.array(done.refused, np.int64),
         core=done.core,
         n_bars=sum(int((b["time_ns"] >= prepared.from_ns).sum()) for b in prepared.bars.values()),
+        changes=tuple(done.changes),
     )

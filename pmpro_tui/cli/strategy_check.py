@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.model.errors import ConfigError, UserError
-from pmpro_tui.cli.backtest import Source, parse_time
+from pmpro_tui.cli.backtest_options import Source, parse_time
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
 from pmpro_tui.cli.strategy_options import Others, Param, parse_param
 

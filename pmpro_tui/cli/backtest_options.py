@@ -1,0 +1,60 @@
+"""What `pmpro backtest` and `pmpro replay` share: options and times."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.model.errors import UserError
+from engine.model.times import from_datetime
+
+PortfolioFile = Annotated[Path, typer.Option("--portfolio", metavar="FILE", help="What trades.")]
+DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Directory of bar files.")]
+From = Annotated[
+    str, typer.Option("--from", metavar="D", help="First bar's open: date or ISO 8601 time, UTC.")
+]
+To = Annotated[str, typer.Option("--to", metavar="D", help="Bars open before this, UTC.")]
+Source = Annotated[
+    str | None, typer.Option("--source", metavar="S", help="Use only files of this source.")
+]
+Trades = Annotated[
+    Path | None, typer.Option("--trades", metavar="FILE", help="Write trades (.csv, .parquet).")
+]
+Equity = Annotated[
+    Path | None, typer.Option("--equity", metavar="FILE", help="Write equity (.csv, .parquet).")
+]
+Explain = Annotated[
+    int | None,
+    typer.Option(metavar="TRADE", help="Say why: a row of the trades file, from 1."),
+]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Say what --book decided then, refused entries too."),
+]
+OfBook = Annotated[str | None, typer.Option("--book", metavar="BOOK", help="Whose, with --at.")]
+
+
+def parse_time(option: str, text: str) -> int:
+    """Return UTC nanoseconds of a date or an ISO 8601 time on a whole minute."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(
+            f"{option} {text!r} is no date: write 2018-06-01 or 2018-06-01T13:05"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if moment.second or moment.microsecond:
+        raise UserError(f"{option} {text!r} must be a whole minute")
+    return from_datetime(moment)
+
+
+def check_explain(explain: int | None, at: str | None, book: str | None) -> None:
+    """Refuse, before any work, what does not say which decision is meant."""
+    if (at is None) != (book is None):
+        raise UserError("--at TIME and --book BOOK go together: they name one decision")
+    if explain is not None and at is not None:
+        raise UserError("--explain TRADE or --at TIME --book BOOK, not both")
+    if at is not None:
+        parse_time("--at", at)

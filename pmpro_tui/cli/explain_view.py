@@ -1,0 +1,96 @@
+"""A decision for people: the rules, the votes, the size; of a backtest's trade or a live order."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from engine.model.decisions import judged
+from pmpro_tui.cli.output import print_line
+
+
+def show_decision(title: str, document: Mapping[str, Any]) -> None:
+    """Write a `Decision.document`."""
+    console = Console()
+    console.print(Text(title, style="bold"))
+    console.print(Text(_verdict(document)))
+    _table(
+        console,
+        ("rule", "value", "limit", "headroom", ""),
+        [
+            (r.name, number(r.value), number(r.limit), number(r.headroom), _word(r.ok))
+            for r in judged(document)
+        ],
+    )
+    _table(
+        console,
+        ("vote", "direction", "confidence", "share", "of the entry"),
+        [
+            (
+                vote["strategy"],
+                _DIRECTIONS[vote["direction"]] if vote["votes"] else "no vote",
+                f"{vote['confidence']:.3g}",
+                f"{vote['share']:.4g}",
+                f"{vote['entry_share'] * 100:.2f} %",
+            )
+            for vote in document["votes"]
+        ],
+    )
+    _table(console, ("size", ""), list(_size(document["sizing"])))
+
+
+def show_result(result: Mapping[str, Any]) -> None:
+    """Write what became of a trade, and of it each member's part."""
+    print_line(
+        f"closed by {result['exit_reason']} at {result['exit_price']:g}, {result['exit_time']}:"
+        f" {result['profit_ccy']:+,.2f} with commission {result['commission_ccy']:,.2f}"
+        f" and swap {result['swap_ccy']:,.2f}"
+    )
+    for strategy, parts in result["parts"].items():
+        print_line(f"  {strategy} {sum(parts.values()):+,.2f}")
+
+
+_DIRECTIONS = {1: "long", 0: "flat", -1: "short"}
+
+
+def _verdict(document: Mapping[str, Any]) -> str:
+    order = document["order"]
+    levels = "".join(
+        f", {name} {order[name]:.10g}" for name in ("stop", "target") if order[name] is not None
+    )
+    if document["refusal"] is not None:
+        return f"{order['direction']} refused by {document['refusal']}, at {order['price']:.10g}"
+    return f"{order['direction']} {order['lots']:g} lots at {order['price']:.10g}{levels}"
+
+
+def _size(sizing: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "method", sizing["method"]
+    yield "equity", f"{sizing['equity_ccy']:,.2f}"
+    for name in ("stop_distance", "target_distance", "wanted_lots"):
+        yield name.replace("_", " "), number(sizing[name])
+    yield "× allocation", number(sizing["allocation"])
+    yield "× drawdown tier", number(sizing["tier_factor"])
+    yield f"rounded down to {sizing['step_lots']:g}", number(sizing["lots"])
+
+
+def number(value: float | None) -> str:
+    """Return a figure in at most seven digits; – for none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.7g}"
+
+
+def _word(ok: bool) -> str:
+    return "ok" if ok else "REFUSED"
+
+
+def _table(console: Console, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table()
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
