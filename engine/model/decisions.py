@@ -67,7 +67,7 @@ class Vote(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sizing(msgspec.Struct, frozen=True, array_like=True):
-    """The steps from what a method asks for to lots; NaN for what was not reached.
+    """The steps from what a method asks for to lots; None for what is not there or not reached.
 
     Distances in price units. `lots` is `wanted_lots` × `allocation` × `tier_factor`, rounded down
     to `step_lots`, at most the symbol's largest volume.
@@ -75,13 +75,13 @@ class Sizing(msgspec.Struct, frozen=True, array_like=True):
 
     method: str
     equity_ccy: float
-    stop_distance: float
-    target_distance: float
-    wanted_lots: float
+    stop_distance: float | None
+    target_distance: float | None
+    wanted_lots: float | None
     allocation: float
     tier_factor: float
     step_lots: float
-    lots: float
+    lots: float | None
 
 
 class Rule(NamedTuple):

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from engine.decision.entries import entry_distances
 from engine.decision.money import round_price
 from engine.decision.signals import is_due, votes
@@ -54,13 +52,13 @@ def read_decision(compiled: CompiledPortfolio, core: Core, slot: int) -> Decisio
         sizing=Sizing(
             method=_method(compiled, slot),
             equity_ccy=float(core.account["equity_ccy"][0]),
-            stop_distance=stop_distance,
-            target_distance=target_distance,
-            wanted_lots=wanted,
+            stop_distance=_known(stop_distance),
+            target_distance=_known(target_distance),
+            wanted_lots=_known(wanted),
             allocation=float(position["allocation"]),
             tier_factor=TIER_1_SIZE_FRAC if core.account["tier"][0] == 1 else 1.0,
             step_lots=float(spec["volume_step_lots"]),
-            lots=lots,
+            lots=_known(lots),
         ),
     )
 
@@ -80,5 +78,9 @@ def _votes(compiled: CompiledPortfolio, core: Core, slot: int) -> tuple[Vote, ..
     )
 
 
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
 def _level(price: float, digits: int) -> float:
-    return 0.0 if np.isnan(price) else float(round_price(price, digits))
+    return 0.0 if math.isnan(price) else float(round_price(price, digits))

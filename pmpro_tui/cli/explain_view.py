@@ -63,7 +63,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
     )
     if document["refusal"] is not None:
         return f"{order['direction']} refused by {document['refusal']}, at {order['price']:.10g}"
-    return f"{order['direction']} {order['lots']:g} lots at {order['price']:.10g}{levels}"
+    return f"{order['direction']} {number(order['lots'])} lots at {order['price']:.10g}{levels}"
 
 
 def _size(sizing: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,9 @@ def test_every_trade_is_explained_by_what_decided_it(tmp_path):
     """Rules as the run recorded them, all kept; lots, price, direction and shares the trade's."""
     prepared = prepare(tmp_path, text(BOOKS))
     result = run(prepared, n_checks=10_000)
-    recorded = {(int(t), int(s)): c for (t, s), c in zip(result.checked, result.checks)}
+    recorded = {
+        (int(t), int(s)): c for (t, s), c in zip(result.checked, result.checks, strict=True)
+    }
     assert len(result.trades) > 20
     for row in range(0, len(result.trades), 5):
         trade = result.trades[row]
@@ -83,7 +85,7 @@ def test_a_refused_entry_is_explained_up_to_the_rule_that_refused(tmp_path):
     rules = judged(said)
     assert [r.name for r in rules if not r.ok] == ["spread"]
     assert len(rules) == len(STATE_RULES)
-    assert math.isnan(said["sizing"]["lots"])
+    assert said["sizing"]["lots"] is None
 
 
 def test_a_refused_size_is_shown_with_its_lots(tmp_path):

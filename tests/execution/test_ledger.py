@@ -51,7 +51,9 @@ def test_members_sum_to_the_trade_and_tallies_to_the_account(weights, paid, deal
         for n, deal in enumerate(deals[:-1]):
             ledger.reduced("b/EURUSD", outcome(*deal), [n])
         row, done = ledger.closed("b/EURUSD", ExitReason.SIGNAL, outcome(*deals[-1]))
-        profits, commissions, swaps = (sum(map(exact, c), Decimal(0)) for c in zip(*deals))
+        profits, commissions, swaps = (
+            sum(map(exact, c), Decimal(0)) for c in zip(*deals, strict=True)
+        )
         commissions += exact(paid)
         parts = done.parts.values()
         assert sum(exact(p.profit_ccy) for p in parts) == profits == exact(done.gross_ccy)

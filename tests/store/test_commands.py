@@ -47,7 +47,7 @@ def test_db(run: Run, database: Urls) -> None:
     assert run(db.app, "upgrade", "--json") == {"before": None, "after": migrate.head()}
     assert "already" in run(db.app, "init")
     found = run(db.app, "status", "--json")
-    assert (found["revision"], found["wanted"], found["n_rejected"]) == ("0001", "0001", 0)
+    assert (found["revision"], found["wanted"], found["n_rejected"]) == ("0002", "0002", 0)
     shown = run(db.app, "status")
     assert "PostgreSQL 18" in shown
     assert str(database.owner.password) not in shown
@@ -88,5 +88,5 @@ def test_the_embedded_database(
             run(db.app, command)
     server = make_server("cli")
     monkeypatch.setattr("engine.store.embedded.EmbeddedServer", lambda *_: server)
-    assert run(db.app, "init", "--json") == {"before": None, "after": "0001"}
+    assert run(db.app, "init", "--json") == {"before": None, "after": migrate.head()}
     assert server.running() is False
