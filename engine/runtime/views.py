@@ -5,6 +5,7 @@ from typing import Any, Literal
 from engine.decision.account import mark_exposure, open_profit_ccy
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
+from engine.model.reasons import Refusal
 from engine.model.snapshot import PositionView, RiskView, StrategyView
 from engine.runtime.trader import Trader
 
@@ -40,7 +41,7 @@ def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
                 pnl_today_ccy=today_ccy + open_shares.get(strategy.name, 0.0),
                 trades_today=tally.today_trades if tally else 0,
                 score=tally.score() if tally else 0.0,
-                detail=trader.quarantined.get(strategy.name, ""),
+                detail=trader.quarantined.get(strategy.name, "") or _refused(trader.core, slot),
             )
         )
     return tuple(rows)
@@ -58,6 +59,14 @@ def _state(core: Core, output: Any, slot: int) -> StrategyState:
     if output["waiting"]:
         return "WAITING"
     return "SPENT" if core.positions[slot]["spent"] else "ON"
+
+
+def _refused(core: Core, slot: int) -> str:
+    """Return which rule keeps a slot out that wants in."""
+    position = core.positions[slot]
+    if position["direction"] != 0 or position["wish"] == 0 or position["refusal"] <= 0:
+        return ""
+    return f"refused: {Refusal(int(position['refusal'])).name.lower()}"
 
 
 def _total_shares(trader: Trader) -> float:

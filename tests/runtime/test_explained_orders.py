@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine.execution.journal import Outbox
+from engine.model.reasons import Refusal
 from engine.model.records import OrderRow, TradeRow
+from engine.runtime.views import strategy_views
 from tests.faults.bench import LOTS, Bench, portfolio
 
 BOOK = f"""
@@ -73,3 +75,17 @@ def test_a_closed_trade_carries_its_members_parts(bench: Bench) -> None:
     for member, part in enumerate(parts):
         net = round(part.profit_ccy + part.commission_ccy + part.swap_ccy, 2)
         assert outputs[member]["realised_ccy"] == net
+
+
+def test_the_last_refusal_is_shown_and_counted(tmp_path: Path) -> None:
+    """Who wants in and may not shows which rule says so, until nobody wants in."""
+    bench = Bench(tmp_path, portfolio({"a": "LLFF"}, extra="[risk]\nspread_max_factor = 0.1"))
+    try:
+        bench.step(2)
+        assert [view.detail for view in strategy_views(bench.trader)] == ["refused: spread"]
+        assert bench.trader.refused[Refusal.SPREAD] > 0
+        assert bench.held == []
+        bench.step(3)
+        assert [view.detail for view in strategy_views(bench.trader)] == [""]
+    finally:
+        bench.close()
