@@ -69,7 +69,7 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
         console.print(Text(sparkline(equity_ccy, max(20, min(console.width - 2, 100)))))
     _show_halts(console, s)
     _show_books(console, document["books"])
-    _show_strategies(console, document["strategies"])
+    _show_strategies(console, document.get("strategies", ()))
     for note in document["notes"]:
         sys.stderr.write(f"pmpro: {note}\n")
 
@@ -91,7 +91,7 @@ def _figures(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "swap", f"{s['swap_ccy']:,.2f}"
     refused = sum(s["refused"].values())
     yield "entries refused", f"{refused:,}"
-    yield "allocation changes", f"{s['changes_count']:,}"
+    yield "allocation changes", f"{s.get('changes_count', 0):,}"
 
 
 def _show_halts(console: Console, s: Mapping[str, Any]) -> None:

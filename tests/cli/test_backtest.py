@@ -89,9 +89,30 @@ def test_people_get_tables_and_an_equity_line(pmpro):
     assert run.stderr == ""
 
 
+def test_a_run_explains_a_trade_and_says_who_earned_it(pmpro, world):
+    """Rules, votes, size and result for people; sections that sum to the account for machines."""
+    run = pmpro(*period(*WEEK, "--no-store", "--explain", "2", "--attribution", "a.csv"))
+    assert run.returncode == 0, run.stderr
+    for words in ("Strategies, beside", "trade 2, ", "headroom", "value_at_risk", "wanted lots"):
+        assert words in run.stdout
+    assert run.stdout.count(" ok ") == 34
+    document = json.loads(pmpro(*period(*WEEK, "--no-store", "--explain", "2", "--json")).stdout)
+    earned = document["summary"]["net_profit_ccy"]
+    for section in ("strategies", "books", "symbols"):
+        assert round(sum(row["net_profit_ccy"] for row in document[section]), 2) == earned
+    assert document["explained"][0]["trade"] == 2
+    with (world / "a.csv").open(encoding="utf-8", newline="") as lines:
+        assert round(sum(float(r["net_profit_ccy"]) for r in csv.DictReader(lines)), 2) == earned
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        ((*WEEK, "--explain", "999999"), "there is no trade 999999"),
+        ((*WEEK, "--at", "2018-03-05T10:00"), "--at TIME and --book BOOK go together"),
+        ((*WEEK, "--at", "noon", "--book", "ma"), "is no date"),
+        ((*WEEK, "--at", "2018-03-05T10:00", "--book", "x"), "books: ma, rsi"),
+        ((*WEEK, "--attribution", "t.xlsx"), ".csv or .parquet"),
         ((*WEEK, "--data", "nowhere"), "nowhere does not exist"),
         ((*WEEK, "--portfolio", "none.toml"), "none.toml"),
         (("--from", "2018-03-10", "--to", "2018-03-05"), "must be before"),
