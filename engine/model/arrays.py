@@ -47,9 +47,8 @@ class Arrays:
             setattr(self, name, array)
         self._table = table
         self._address = table.ctypes.data
-        self._numba_type_ = _type_of(
-            type(self), tuple((array.dtype, array.ndim) for array in arrays)
-        )
+        cls: Any = type(self)
+        self._numba_type_ = _type_of(cls, tuple((a.dtype, a.ndim) for a in arrays))
 
     def replace(self, **arrays: Any) -> Any:
         """Return the same with other arrays in some places."""
@@ -69,7 +68,7 @@ class ArraysType(types.Type):
 
 
 @lru_cache(maxsize=64)
-def _type_of(cls: type[Arrays], arrays: tuple[tuple[Any, int], ...]) -> ArraysType:
+def _type_of(cls: Any, arrays: tuple[tuple[Any, int], ...]) -> ArraysType:
     names = cls.__annotations__
     return ArraysType(
         cls.__name__,

@@ -16,6 +16,7 @@ from engine.model.broker import MarketUpdate
 from engine.model.orders import Intent
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
+from engine.portfolio.allocator import Change
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.assembly import points, simulated_terminal, write_prices
 from engine.runtime.events import EventLog
@@ -85,6 +86,7 @@ class Live:
         self._from_ns = from_ns
         self._update: MarketUpdate | None = None
         self.trades: list[ClosedTrade] = []
+        self.changes: list[Change] = []
         self.equity: list[EquityPoint] = []
         self.checked: list[tuple[int, int, bytes]] = []
         self.refused = 0
@@ -145,6 +147,7 @@ class Live:
         names = [spec.name for spec in compiled.symbols]
         self._gateway.watch(names, before_ns)
         trader.positions.on_closed = self.trades.append
+        trader.on_change = self.changes.append
         trader.on_mark = lambda batch_ns: self.equity.append(_point(trader, batch_ns))
         begin = trader._router._begin
 
@@ -191,7 +194,7 @@ class Live:
         high = max(float(account["high_water_ccy"]), balance)
         self.equity[-1] = EquityPoint(self._update.batch_ns, balance, balance, 1.0 - balance / high)
         refused = (self.refused + self.trader.refused).tolist()
-        return ReplayResult(self.trades, self.equity, refused, core)
+        return ReplayResult(self.trades, self.equity, refused, core, self.changes)
 
     def close(self) -> None:
         """End the parts."""
