@@ -57,7 +57,10 @@ def wanted_lots(core: Core, slot: int, stop_distance: float) -> float:
     lot_ccy = core.symbols[s]["contract_size"] * quote["conversion"]
     if config["sizing"] == VOLATILITY_TARGET:
         moves_ccy = daily_volatility_frac(core, s) * quote["bid"] * lot_ccy
-        return float(equity * config["volatility_frac"] / moves_ccy)
+        # What never moved has no record of how far it moves.
+        return (
+            float(equity * config["volatility_frac"] / moves_ccy) if moves_ccy > 0.0 else math.nan
+        )
     risk_frac = config["risk_frac"]
     if config["sizing"] == KELLY:
         risk_frac = kelly_risk_frac(core, slot)

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 CENT = Decimal("0.01")
 NEW_YORK = ZoneInfo("America/New_York")
 NAN = float("nan")
-EVER = 10**9
 
 
 @dataclass
@@ -509,11 +508,9 @@ def wanted(
     a_lot = Fraction(s.contract) * (1 / Fraction(s.bid) if s.inverse else 1)
     if method == "volatility_target":
         variance = covariance(account, s, s)
-        if math.isnan(variance):
+        if not variance > 0.0:
             return None
         a_day = math.sqrt(variance * 1440 / float(account.limits["sample_minutes"]))
-        if a_day == 0.0:
-            return Fraction(EVER)
         moves = a_day * float(s.bid) * float(a_lot)
         return Fraction(float(account.equity * sizing["volatility_frac"]) / moves)
     risk = Fraction(sizing["risk_frac"])

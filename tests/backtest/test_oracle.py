@@ -1,6 +1,7 @@
 """The compiled simulator against a second implementation in exact decimals."""
 
 import copy
+import random
 from decimal import Decimal
 
 import numpy as np
@@ -88,9 +89,9 @@ TIGHT = {
     "daily_loss_max_frac": ["0.0083", "0.023"],
     "symbol_exposure_max_frac": ["4.013", "13.07"],
     "book_exposure_max_frac": ["3.017", "9.03"],
-    "gross_exposure_max_frac": ["6.019", "19.07"],
+    "gross_exposure_max_frac": ["4.019", "7.07"],
     "net_exposure_max_frac": ["3.011", "12.07"],
-    "margin_max_frac": ["0.0411", "0.17"],
+    "margin_max_frac": ["0.0311", "0.061"],
     "correlated_exposure_max_frac": ["2.503", "8.09"],
     "correlation_threshold_frac": ["0.0503", "0.61"],
     "largest_share_max_frac": ["0.513", "0.87"],
@@ -102,45 +103,46 @@ TIGHT = {
     "spread_max_factor": ["0.41", "1.03"],
     "orders_per_minute_max": ["1", "2"],
     "symbol_orders_per_minute_max": ["1"],
-    "repeated_max": ["1", "2"],
-    "repeated_minutes": ["3", "500"],
+    "repeated_max": ["1", "1", "2"],
+    "repeated_minutes": ["3", "500", "9000"],
     "book_orders_per_day_max": ["1", "2", "4"],
     "sample_minutes": ["1", "5"],
     "samples_min": ["1", "8"],
 }
-TIERS = [("0.02", "0.03", "0.035"), ("0.01", "0.06", "0.2"), ("0.04", "0.08", "0.12")]
+TIERS = [("0.5", "0.8", "0.95"), ("0.02", "0.03", "0.035"), ("0.01", "0.06", "0.2")]
 
 
-@st.composite
-def _settings(draw, mode: str, *, tight: bool) -> dict:
+def _settings(seed: int, mode: str, *, tight: bool) -> dict:
     """What a world's portfolio file says beside its books."""
+    rng = random.Random(seed)  # even choices: hypothesis likes the first ones better
     limits = dict(LOOSE)
     if tight:
-        for name in sorted(draw(st.sets(st.sampled_from(sorted(TIGHT)), max_size=8))):
-            limits[name] = Decimal(draw(st.sampled_from(TIGHT[name])))
-        tiers = map(Decimal, draw(st.sampled_from(TIERS)))
+        # A few at a time: the first rules leave nothing to the last ones.
+        for name in rng.sample(sorted(TIGHT), rng.choice([1, 2, 4, 8])):
+            limits[name] = Decimal(rng.choice(TIGHT[name]))
+        tiers = map(Decimal, rng.choice(TIERS))
         limits |= zip(
             [f"drawdown_{name}_frac" for name in ("reduce", "stop_entries", "flatten")],
             tiers,
             strict=True,
         )
     names = [name for name, _, _ in BOOKS[mode]]
-    shares = {name: draw(st.sampled_from([0, 1, 1, 5])) for name in names}
+    shares = {name: rng.choice([0, 1, 1, 5]) for name in names} if rng.random() < 0.5 else {}
+    declared = tight and rng.random() < 0.2
+    shut = rng.random() < 0.15
     return {
         "mode": mode,
         "limits": limits,
-        "sizing": {name: draw(st.sampled_from(SIZINGS)) for name in names},
-        "quorum": draw(st.sampled_from([1, 2, "majority", "unanimous"])),
+        "sizing": {name: rng.choice(SIZINGS) for name in names},
+        "quorum": rng.choice([1, 2, "majority", "unanimous"]),
         "shares": shares if any(shares.values()) else {},
-        "disabled": draw(st.sets(st.sampled_from(["w1", "v2", "y3", "yen"]), max_size=2)),
-        "max_orders": draw(st.sampled_from([0, 0, 2])) if tight else 0,
-        "max_lots": draw(st.sampled_from(["0", "0", "0.305"])) if tight else "0",
-        "restricted": tight and draw(st.integers(0, 5)) == 0,
-        "hours": draw(st.sampled_from([(0, 0), (0, 0), (185, 195), (1380, 200)]))
-        if tight
-        else (0, 0),
-        "closed_days": ("2018-06-05",) if tight and draw(st.booleans()) else (),
-        "stops_level": draw(st.sampled_from([0, 0, 110])),
+        "disabled": set(rng.sample(["w1", "v2", "y3", "yen"], rng.choice([0, 0, 1, 2]))),
+        "max_orders": rng.choice([0, 2]) if declared else 0,
+        "max_lots": rng.choice(["0", "0.305"]) if declared else "0",
+        "restricted": tight and rng.random() < 0.05,
+        "hours": rng.choice([(185, 195), (1380, 200)]) if tight and shut else (0, 0),
+        "closed_days": ("2018-06-05",) if tight and rng.random() < 0.15 else (),
+        "stops_level": rng.choice([0, 0, 110]),
     }
 
 
@@ -238,7 +240,7 @@ def _worlds(draw, mode: str, *, tight: bool):
     for name, symbol in _members(mode).items():
         point = Decimal(1).scaleb(-SYMBOLS[symbol][0])
         scripts[name] = _scaled(draw(_script([row[0] for row in bars[symbol]])), point)
-    return bars, scripts, draw(_settings(mode, tight=tight))
+    return bars, scripts, _settings(draw(st.integers(0, 2**64 - 1)), mode, tight=tight)
 
 
 def _run_oracle(world, first: int, stop: int) -> tuple[oracle.Account, dict]:
@@ -359,7 +361,7 @@ def _compare(world) -> None:
     assert round(10_000 + float(np.sum(net_profits_ccy(result))), 2) == float(expected.balance)
 
     refused = {Refusal(i).name: int(n) for i, n in enumerate(result.refused) if n}
-    assert refused == expected.refused
+    assert refused == expected.refused, (refused, expected.refused)
     _compare_rules(result, expected)
     _compare_members(result, members)
 

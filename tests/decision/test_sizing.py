@@ -114,8 +114,7 @@ def test_without_a_record_a_volatility_target_is_refused():
     assert entries(core) == ([], {Refusal.NO_RECORD: 1})
     core.covariance[:] = 0.0
     assert core.slots[0]["sizing"] == VOLATILITY_TARGET
-    lots = sized_lots(core, 0, math.nan)
-    assert lots == 100.0  # what never moved has no largest size but the symbol's
+    assert math.isnan(sized_lots(core, 0, math.nan))  # what never moved is no record
 
 
 def record(core, *members):
