@@ -403,6 +403,7 @@ def _many(n: int):
     )
 
 
+@pytest.mark.timeout(600)
 @_many(40)
 @given(_worlds("hedging", tight=False))
 def test_every_trade_and_every_equity_value_equals_the_oracle(world):
@@ -410,6 +411,7 @@ def test_every_trade_and_every_equity_value_equals_the_oracle(world):
     _compare(world)
 
 
+@pytest.mark.timeout(600)
 @_many(60)
 @given(_worlds("hedging", tight=True))
 def test_every_refusal_and_every_rules_value_equals_the_oracle(world):
@@ -417,6 +419,7 @@ def test_every_refusal_and_every_rules_value_equals_the_oracle(world):
     _compare(world)
 
 
+@pytest.mark.timeout(600)
 @_many(25)
 @given(_worlds("netting", tight=True))
 def test_netting_accounts_equal_the_oracle(world):

@@ -89,6 +89,7 @@ class Live:
         self.changes: list[Change] = []
         self.equity: list[EquityPoint] = []
         self.checked: list[tuple[int, int, bytes]] = []
+        self.changes: list[Change] = []
         self.refused = 0
         self._prices = write_prices(bars, work / "prices")
         self._open_gateway()

@@ -68,6 +68,7 @@ SLOW = {
 }
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=8, **SLOW)
 @given(worlds())
 def test_drawn_portfolios_trade_as_tested(world):
@@ -84,6 +85,7 @@ def test_many_drawn_portfolios_trade_as_tested(world):
     assert_same(run(world))
 
 
+@pytest.mark.timeout(600)
 @settings(max_examples=6, **SLOW)
 @given(worlds(), st.lists(st.integers(1, 300), min_size=1, max_size=3, unique=True))
 def test_a_restart_in_the_middle_changes_nothing(world, after):
