@@ -86,7 +86,6 @@ class Live:
         self._from_ns = from_ns
         self._update: MarketUpdate | None = None
         self.trades: list[ClosedTrade] = []
-        self.changes: list[Change] = []
         self.equity: list[EquityPoint] = []
         self.checked: list[tuple[int, int, bytes]] = []
         self.changes: list[Change] = []
