@@ -77,6 +77,12 @@ def _renamed(names: Names, moved: Mapping[str, str]) -> Names:
     return msgspec.structs.replace(names, slots=slots)
 
 
+def _members_by_slot(compiled: CompiledPortfolio) -> dict[str, list[str]]:
+    return {
+        slot.name: [compiled.strategies[m].name for m in slot.members] for slot in compiled.slots
+    }
+
+
 def events_of(signals: Sequence[tuple[int, StrategySignal]]) -> Any:
     """Return members' signals as the core takes them, (n,) EVENT."""
     rows = [
@@ -136,6 +142,8 @@ class Trader:
         self.terminal = terminal
         self._record_bars = record_bars
         self.refused = np.zeros(N_REFUSALS, np.int64)
+        # What members last said of themselves; the core knows a vote's as 1.
+        self.confidences: dict[str, float] = {}
         # Every member's number, the same as long as the engine lives.
         self.ids: dict[str, int] = {}
         self._take_portfolio(compiled, core)
@@ -174,11 +182,16 @@ class Trader:
             core.limits[:] = self.core.limits
             if lost := load_core(core, names, dump_core(self.core, _renamed(self.names, moved))):
                 raise Refused(f"{', '.join(lost)}: holds a position")
+            before = _members_by_slot(self.compiled)
+            for slot, members in enumerate(_members_by_slot(compiled).items()):
+                if members not in before.items() or members[0] in moved.values():
+                    core.positions[slot]["dirty"] = 1  # others speak for what it holds
             self._book_numbers = dict(book_numbers)
             self.positions.reconfigure(compiled, core, moved)
             self._take_portfolio(compiled, core)
-        for name in self.quarantined.keys() - set(self.names.members):
-            del self.quarantined[name]
+        for known in (self.quarantined, self.confidences):
+            for name in known.keys() - set(self.names.members):
+                del known[name]
 
     # ---- batches
 
@@ -265,6 +278,8 @@ class Trader:
         take_events(self.core, events_of(taken))
         end_signals(self.core)
         for index, signal in taken:
+            if signal.direction != HOLD:
+                self.confidences[self.names.members[index]] = signal.confidence
             if signal.direction not in (HOLD, before[index]):
                 before[index] = signal.direction
                 strategy = self.compiled.strategies[index]

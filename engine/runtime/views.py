@@ -36,7 +36,7 @@ def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
                 book=trader.compiled.slots[slot].book.name,
                 state=_state(trader.core, output, slot),
                 signal=_SIGNALS[int(output["direction"])],
-                confidence=float(output["confidence"]),
+                confidence=trader.confidences.get(strategy.name, float(output["confidence"])),
                 weight_frac=_weight(trader, index, slot, total),
                 pnl_today_ccy=today_ccy + open_shares.get(strategy.name, 0.0),
                 trades_today=tally.today_trades if tally else 0,

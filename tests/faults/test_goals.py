@@ -155,7 +155,7 @@ def test_flatten_is_renewed_until_flat_over_refusals_and_crashes(make_bench: Mak
     bench.step(2)
     assert bench.held == []
     order(bench, "resume")
-    assert not bench.trader.core.account[0]["entries_halted"]
+    assert not bench.trader.core.account[0]["trading"]
     bench.check_balance()
 
 

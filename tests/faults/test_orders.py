@@ -229,7 +229,7 @@ def test_algo_trading_switched_off_halts_entries(make_bench: Make) -> None:
     bench.step(3)
 
     assert bench.said("CLIENT_DISABLES_AT", "critical")
-    assert bench.trader.core.account[0]["entries_halted"]
+    assert bench.trader.core.account[0]["trading"]
     assert bench.journal.last_intent_id() == 2
 
 

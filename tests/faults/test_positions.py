@@ -55,7 +55,7 @@ def test_a_part_closed_by_hand_is_booked(make_bench: Make) -> None:
     assert closed[0].profit_ccy == pytest.approx(
         sum(d.profit_ccy + d.commission_ccy for d in deals)
     )
-    assert not bench.trader.core.account[0]["entries_halted"]
+    assert not bench.trader.core.account[0]["trading"]
 
 
 def test_volume_that_no_deal_explains_halts_entries(make_bench: Make) -> None:
@@ -65,10 +65,10 @@ def test_volume_that_no_deal_explains_halts_entries(make_bench: Make) -> None:
     bench.by_hand(1, 0.2)
 
     bench.look()
-    assert not bench.trader.core.account[0]["entries_halted"]
+    assert not bench.trader.core.account[0]["trading"]
     bench.look_for_s(60)
 
-    assert bench.trader.core.account[0]["entries_halted"]
+    assert bench.trader.core.account[0]["trading"]
     assert sum("no deal says why" in e.text for e in bench.events.newest()) == 1
     assert [p.lots for p in bench.held] == [pytest.approx(LOTS + 0.2)]
     assert [c for c in bench.crash() if "at the terminal" in c]

@@ -44,7 +44,8 @@ class Mine(Strategy):
     warmup = 2
 
     def evaluate(self, bars):
-        return self.signals(np.ones(bars.n, np.int8), np.full(bars.n, CONFIDENCE))
+        signals = self.signals(np.ones(bars.n, np.int8), np.full(bars.n, CONFIDENCE))
+        return signals._replace(stop_distance=np.full(bars.n, 0.25))  # never reached
 """
 
 
