@@ -9,6 +9,7 @@ from engine.model.broker import (
     BrokerPosition,
     OrderRequest,
     OrderResult,
+    Quote,
 )
 
 
@@ -20,6 +21,9 @@ class Terminal(Protocol):
 
     def account(self) -> AccountState:
         """Return the account now."""
+
+    def quotes(self, names: list[str] | None = None) -> list[Quote]:
+        """Return the last ticks of these symbols."""
 
     def positions(self) -> list[BrokerPosition]:
         """Return every open position of the account; a failure raises, it is never empty."""

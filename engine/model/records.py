@@ -111,6 +111,9 @@ class MetricsRow(_Record, frozen=True, kw_only=True, tag=True):
     sharpe_ratio: float | None
     leverage: float
     time_ns: int
+    volatility: float | None = None
+    value_at_risk: float | None = None
+    correlations: dict[str, dict[str, float | None]] | None = None
 
 
 class OrderRow(_Record, frozen=True, kw_only=True, tag=True):

@@ -21,11 +21,16 @@ CommandName = Literal[
     "stop",
     "add",
     "remove",
+    "limit",
 ]
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the strategy table. `id` is stable over the engine's life."""
+    """One row of the strategy table. `id` is stable over the engine's life.
+
+    `realised_ccy` and `open_ccy` are its parts of all closed positions, net of costs, and of what
+    is open. `shadow_*`: what it would have made alone, in R, also while it has no vote.
+    """
 
     id: int
     name: str
@@ -40,6 +45,21 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     pnl_today_ccy: float
     trades_today: int
     score: float
+    detail: str = ""
+    realised_ccy: float = 0.0
+    open_ccy: float = 0.0
+    shadow_trades: int = 0
+    shadow_r: float = 0.0
+    shadow_mean_r: float = 0.0
+
+
+class ResultView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a book or a symbol has made: closed positions net of costs, and what is open."""
+
+    name: str
+    n_trades: int
+    realised_ccy: float
+    open_ccy: float
     detail: str = ""
 
 
@@ -61,7 +81,13 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RiskView(msgspec.Struct, frozen=True, kw_only=True):
-    """Gauges against their limits. Exposures and margin are fractions of equity."""
+    """Gauges against their limits. Exposures, margin and VaR are fractions of equity.
+
+    `net_exposure_frac` is Σ |net of a symbol|, `var_frac` a day's loss at 99 %, `volatility_frac` a
+    day's, `correlation_max` the largest |correlation| between two symbols that are held.
+    `account_drawdown_frac` counts what others on the account made, `external_ccy`.
+    `limits` are those in force by name, `limits_of_file` the portfolio file's.
+    """
 
     balance_ccy: float
     equity_ccy: float
@@ -74,6 +100,15 @@ class RiskView(msgspec.Struct, frozen=True, kw_only=True):
     gross_exposure_max_frac: float
     margin_frac: float
     margin_level_frac: float
+    daily_loss_frac: float = 0.0
+    account_drawdown_frac: float = 0.0
+    external_ccy: float = 0.0
+    net_exposure_frac: float = 0.0
+    var_frac: float = 0.0
+    volatility_frac: float = 0.0
+    correlation_max: float = 0.0
+    limits: dict[str, float] = {}
+    limits_of_file: dict[str, float] = {}
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,13 +144,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     risk: RiskView
     equity_points: tuple[tuple[int, float], ...]
     events: tuple[EventView, ...]
+    books: tuple[ResultView, ...] = ()
+    symbols: tuple[ResultView, ...] = ()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """One operator command. `target`: a strategy or book name; `seen_version`: what was on screen.
+    """One operator command.
 
-    `value` carries the speed of `speed`; `text` what `add` adds (a portfolio's tables as JSON), and
-    what becomes of the position at `remove` ("", "flatten", "keep", "to BOOK").
+    `target`: a strategy, book, symbol or limit; `seen_version`: what was on screen.
+    `value` carries the speed of `speed` and the new value of a `limit`; `text` what `add` adds (a
+    portfolio's tables as JSON), and what becomes of the position at `remove` ("", "flatten",
+    "keep", "to BOOK").
     `sent_ns` is the sender's wall clock: a command older than 5 s is refused, except kill and halt.
     `id` makes a resend run once.
     """

@@ -3,11 +3,17 @@
 import math
 
 import msgspec
+import numpy as np
 
+from engine.metrics.performance import sharpe_ratio
+from engine.metrics.risk import correlation
 from engine.model.records import MetricsRow, PositionItem, PositionsRow, StrategyRow
 from engine.model.times import NS_PER_DAY, iso_utc
+from engine.runtime.gauges import var_frac, volatility_frac
 from engine.runtime.trader import Trader
 from engine.runtime.views import gross_exposure_ccy, position_views
+
+SHARPE_DAYS_MIN = 20
 
 
 def add_portfolio_rows(trader: Trader) -> None:
@@ -64,6 +70,7 @@ def add_batch_rows(trader: Trader) -> None:
         if view.owner != "EXTERNAL"
     ]
     trader.recorder.add(PositionsRow(time_ns=now_ns, positions=items))
+    gross_ccy = gross_exposure_ccy(trader.core)
     trader.recorder.add(
         MetricsRow(
             date=iso_utc(int(account["server_day"]) * NS_PER_DAY)[:10],
@@ -72,11 +79,31 @@ def add_batch_rows(trader: Trader) -> None:
             drawdown_pct=100.0 * float(account["drawdown_frac"]),
             daily_pl=equity - float(account["day_start_equity_ccy"]),
             win_rate=trader.positions.ledger.win_rate(),
-            sharpe_ratio=None,
-            leverage=gross_exposure_ccy(trader.core) / equity if equity > 0 else 0.0,
+            sharpe_ratio=_sharpe(trader.day_returns),
+            leverage=gross_ccy / equity if equity > 0 else 0.0,
             time_ns=now_ns,
+            volatility=_finite(volatility_frac(trader.core)),
+            value_at_risk=_finite(var_frac(trader.core)) if equity > 0 else None,
+            correlations=_correlations(trader),
         )
     )
+
+
+def _sharpe(day_returns: list[float]) -> float | None:
+    """Return the Sharpe ratio of the days that ended; None for too few to mean anything."""
+    if len(day_returns) < SHARPE_DAYS_MIN:
+        return None
+    return _finite(sharpe_ratio(np.array(day_returns)))
+
+
+def _correlations(trader: Trader) -> dict[str, dict[str, float | None]]:
+    """Return the shrunk correlations of the symbols, None where unknown."""
+    names = trader.names.symbols
+    matrix = correlation(trader.core.covariance).tolist()
+    return {
+        name: {other: _finite(value) for other, value in zip(names, row, strict=True)}
+        for name, row in zip(names, matrix, strict=True)
+    }
 
 
 def _finite(value: float) -> float | None:

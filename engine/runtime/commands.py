@@ -51,7 +51,7 @@ class Commands:
             raise Refused("the engine is still starting; try again in a moment")
         try:
             with trader.exchange:
-                text = self._flag_now(trader, command)
+                text = self._flag_now(trader, command, actor.user)
             change = self._prepare(trader, command)
         except Refused as e:
             self.refused(command, actor, str(e))
@@ -69,22 +69,23 @@ class Commands:
                 )
             )
 
-    def _flag_now(self, trader: "Trader", command: Command) -> str:
+    def _flag_now(self, trader: "Trader", command: Command, user: str) -> str:
         """Set what only reduces risk, on the caller's thread, whatever the engine thread does."""
         if command.name == "kill":
-            members = _members(trader, command.target)
-            slots = {switches.kill(trader.core, m) for m in members}
+            slots = _kill(trader, command.target)
             n_open = sum(int(trader.core.positions[s]["direction"] != 0) for s in slots)
             trader.urgent.set()
             return f"killed {command.target}; {n_open} open position(s) concerned"
         if command.name == "halt":
             switches.halt_entries(trader.core)
+            trader.reason = f"entries halted by {user}"
             return "entries halted"
         if command.name == "remove" and command.text == "flatten":
             return close_for_removal(trader, command.target)
         if command.name == "flatten":
             trader.flattening = ExitReason.FLATTEN
             switches.flatten(trader.core)
+            trader.reason = f"flattened by {user}"
             n_open = int((trader.core.positions["direction"] != 0).sum())
             trader.urgent.set()
             return f"flattening {n_open} position(s), entries halted"
@@ -96,6 +97,8 @@ class Commands:
         if command.name == "add" and changes is not None:
             return changes.prepare(trader, command.text)
         if command.name != "enable" or hosts is None:
+            return None
+        if _symbol(trader, command.target) is not None:
             return None
         names = {trader.names.members[m] for m in _members(trader, command.target)}
         again = sorted(names & trader.quarantined.keys())
@@ -119,6 +122,8 @@ class Commands:
         """Journal and pursue, on the engine thread."""
         if command.name in ("add", "remove"):
             text = self._change(trader, command, change)
+        if command.name == "limit":
+            text = self._limit(trader, command, actor)
         text = text or self._switch(trader, command, change)
         trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
         trader.recorder.flag(flattening=trader.flattening is not None)
@@ -148,6 +153,10 @@ class Commands:
         if command.name == "enable":
             if isinstance(change, Prepared):
                 self._bring_back(trader, change)
+            symbol = _symbol(trader, command.target)
+            if symbol is not None:
+                switches.enable_symbol(core, symbol)
+                return f"enabled {command.target}; its books may enter again"
             for m in _members(trader, command.target):
                 switches.enable(core, m)
             return f"enabled {command.target}; it enters at its next change"
@@ -158,6 +167,21 @@ class Commands:
             return f"speed {command.value:g}×"
         raise Refused(f"unknown command {command.name!r}")
 
+    def _limit(self, trader: "Trader", command: Command, actor: Actor) -> str:
+        name, value = command.target, command.value
+        try:
+            before = trader.limits.change(trader.core, trader.compiled.portfolio, name, value)
+        except Refused as e:
+            details = _details(command, actor, str(e))
+            trader.recorder.audit("COMMAND", details, actor=actor.user, status="FAILED")
+            trader.save()
+            raise
+        numbers = {"limit": name, "before": before, "after": value}
+        trader.recorder.audit("RISK_CHECK", numbers, actor=actor.user)
+        text = f"{name} is {value:g}; it was {before:g}"
+        trader.events.add("warning", "limit", f"{text}, by {actor.user}")
+        return text
+
     def _resume(self, trader: "Trader", *, rebase: bool) -> str:
         account, limits = trader.core.account[0], trader.core.limits[0]
         if trader.flattening is not None:
@@ -166,6 +190,7 @@ class Commands:
         if not rebase and drawdown >= limits["drawdown_flatten_frac"]:
             raise Refused(f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase")
         switches.resume(trader.core, rebase=rebase)
+        trader.reason = ""
         return "entries resumed"
 
     def _bring_back(self, trader: "Trader", change: Prepared) -> None:
@@ -189,12 +214,36 @@ class Commands:
 
 def _members(trader: "Trader", target: str) -> list[int]:
     """Return the members a name stands for: a strategy, or a book and all in it."""
-    if target in trader.names.members:
-        return [trader.names.members.index(target)]
-    members = [m for s in trader.compiled.slots if s.book.name == target for m in s.members]
+    members = _members_or_none(trader, target)
     if not members:
         raise Refused(f"no strategy or book is named {target!r}")
     return members
+
+
+def _members_or_none(trader: "Trader", target: str) -> list[int]:
+    if target in trader.names.members:
+        return [trader.names.members.index(target)]
+    return [m for s in trader.compiled.slots if s.book.name == target for m in s.members]
+
+
+def _symbol(trader: "Trader", target: str) -> int | None:
+    """Return the traded symbol a name stands for, None where it is a strategy's or a book's."""
+    if _members_or_none(trader, target) or target not in trader.names.symbols:
+        return None
+    return trader.names.symbols.index(target)
+
+
+def _kill(trader: "Trader", target: str) -> set[int]:
+    """Kill a strategy, a book or a symbol; return the slots concerned."""
+    core, symbol = trader.core, _symbol(trader, target)
+    if symbol is not None:
+        return set(switches.kill_symbol(core, symbol))
+    members = _members_or_none(trader, target)
+    if not members:
+        raise Refused(f"no strategy, book or symbol is named {target!r}")
+    slots = {switches.kill(core, m) for m in members}
+    switches.kill_held(core)  # a book whose members are all out closes now
+    return slots
 
 
 def _details(command: Command, actor: Actor, text: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any
 import structlog
 
 from engine.control.server import ControlServer
-from engine.decision.switches import halt_entries
 from engine.execution.journal import Journal
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
@@ -42,7 +41,7 @@ from engine.runtime.inbox import Inbox
 from engine.runtime.missed import split_missed, unpack
 from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import Reloads
-from engine.runtime.restart import book_numbers, reconcile, restore
+from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
 from engine.runtime.running_portfolio import read_running, write_running
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
@@ -280,11 +279,7 @@ class Engine:
             trader.quarantine_member(name, fault)
         trader.flattening = ExitReason.FLATTEN if self._journal.flags().get("flattening") else None
         complaints = lost + reconcile(trader, self._journal)
-        for complaint in complaints:
-            self.events.add("critical", "reconcile", complaint)
-        if complaints:
-            halt_entries(trader.core)
-            self._publisher.reason = "does not balance with the terminal: see events, then resume"
+        doubt_unless_balanced(trader, complaints)
         batch_rows.add_portfolio_rows(trader)
         trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})
         trader.save()

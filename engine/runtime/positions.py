@@ -8,11 +8,11 @@ import msgspec
 import numpy as np
 
 from engine.decision.account import open_profit_ccy
+from engine.decision.attribution import book_result
 from engine.decision.entries import apply_open, cancel_entry
 from engine.decision.exits import apply_close
 from engine.decision.money import round_ccy
 from engine.decision.state import Core
-from engine.decision.switches import halt_entries
 from engine.execution.ledger import ClosedTrade, Ledger
 from engine.execution.outcomes import CLOSING, deals_of, done
 from engine.execution.reconcile import Reconciler
@@ -24,6 +24,7 @@ from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
+from engine.runtime.others import Others
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import order_row
 
@@ -57,6 +58,9 @@ class Positions:
         self.ledger = Ledger(account=account)
         self.external: tuple[BrokerPosition, ...] = ()
         self.on_closed: Callable[[ClosedTrade], None] = lambda trade: None
+        self.on_doubt: Callable[[str], None] = lambda reason: None
+        self._symbols = compiled.symbol_index
+        self._others = Others(terminal)
         self._terminal = terminal
         self._recorder = recorder
         self._events = events
@@ -82,7 +86,7 @@ class Positions:
             for key, intent in self._unknown.items()
         }
         self.ledger.open = {moved.get(s, s): trade for s, trade in self.ledger.open.items()}
-        self.core, self.slots = core, slots
+        self.core, self.slots, self._symbols = core, slots, compiled.symbol_index
 
     def apply(self, intent: Intent, outcome: Outcome) -> None:
         """Take an intent's outcome into core, ledger and records."""
@@ -181,20 +185,26 @@ class Positions:
             account["balance_ccy"] + outcome.profit_ccy + outcome.commission_ccy + outcome.swap_ccy,
             self.core.limits[0]["currency_digits"],
         )
+        book_result(self.core, slot, outcome.profit_ccy, outcome.commission_ccy, outcome.swap_ccy)
         self.ledger.reduced(self.slots[slot], outcome, orders)
         text = f"{outcome.lots:g} lots closed at {outcome.price:g}, {left_lots:g} left"
         self._events.add("error", self.slots[slot], text)
         self._recorder.audit("POSITION", {"slot": self.slots[slot], "reduced": text})
 
-    def book_broker_closes(self) -> None:
+    def book_broker_closes(self, *, look: bool = True) -> None:
         """Take what the terminal did by itself: stops, targets, a hand; whole or in part.
 
-        What its deals do not explain for `DIFFERENCE_S` halts entries until an operator resumes.
+        What its deals do not explain for `DIFFERENCE_S` is a doubt: no entries until an operator
+        resumes. What others hold is counted in the risk; a `look` reads their money anew.
 
         Raises:
             BrokerError: the terminal could not be read; nothing was concluded.
         """
-        found = {p.identifier: p for p in self.read()}
+        self._book_closes({p.identifier: p for p in self.read()})
+        settled = not (self._unknown or self.late or self._differing)
+        self._others.count(self.core, self._symbols, self.external, settled=settled, look=look)
+
+    def _book_closes(self, found: dict[int, BrokerPosition]) -> None:
         held = (self.core.positions["direction"] != 0) & (self.core.positions["unsettled"] == 0)
         left = {int(s): self._lots_left(int(s), found) for s in np.flatnonzero(held)}
         changed = {
@@ -256,10 +266,10 @@ class Positions:
         if now_s - since_s < DIFFERENCE_S:
             return
         self._differing[slot] = math.inf  # said once
-        halt_entries(self.core)
         lots = float(self.core.positions[slot]["lots"])
-        text = f"{lots:g} lots here, {left_lots:g} at the terminal, no deal says why; halted"
-        self._events.add("critical", self.slots[slot], text)
+        text = f"{lots:g} lots here, {left_lots:g} at the terminal, no deal says why"
+        self._events.add("critical", self.slots[slot], f"{text}; no new entries")
+        self.on_doubt(f"{self.slots[slot]}: {text}")
         self._recorder.audit("POSITION", {"slot": self.slots[slot], "difference": text})
 
     def settle_unknown(self) -> list[Outcome]:

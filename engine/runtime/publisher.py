@@ -6,12 +6,12 @@ from typing import Literal
 import msgspec
 
 from engine.model.broker import AccountState
-from engine.model.reasons import TradingState
 from engine.model.snapshot import RiskView, Snapshot
 from engine.runtime.events import EventLog
 from engine.runtime.settings import Settings
+from engine.runtime.standing import standing
 from engine.runtime.trader import EQUITY_POINTS_KEPT, Trader
-from engine.runtime.views import position_views, risk_view, strategy_views
+from engine.runtime.views import book_views, position_views, risk_view, strategy_views, symbol_views
 
 EVERY_S = 0.2
 
@@ -67,9 +67,7 @@ class Publisher:
     def ready(self, account: AccountState, trader: Trader) -> None:
         """Trading is about to start."""
         self._account = account
-        self.state = "ACTIVE"
-        if trader.core.account[0]["trading"] == TradingState.ACTIVE:
-            self.reason = ""
+        self._judge(trader)
 
     def keep_equity(self, trader: Trader) -> None:
         """Add the batch's equity to the curve."""
@@ -87,21 +85,15 @@ class Publisher:
         self._snapshot = self._make(trader, view)
 
     def _judge(self, trader: Trader) -> None:
-        account = trader.core.account[0]
         if self.state == "STOPPING":
             return
-        if account["tier"] >= 3:
-            self.state, self.reason = "HALTED", "drawdown tier 3: flattened; resume by an operator"
-        elif trader.flattening is not None:
-            self.state, self.reason = "HALTED", "flattening"
-        elif account["trading"] == TradingState.HALTED:
-            self.state, self.reason = "HALTED", self.reason or "entries halted by an operator"
-        elif account["trading"] == TradingState.REDUCING:
-            self.state, self.reason = "REDUCING", self.reason or "in doubt: no new entries"
-        elif account["tier"] == 2:
-            self.state, self.reason = "REDUCING", "drawdown tier 2: no new entries"
-        else:
-            self.state, self.reason = "ACTIVE", ""
+        before = self.state, self.reason
+        self.state, self.reason = standing(
+            trader.core, flattening=trader.flattening is not None, reason=trader.reason
+        )
+        if before[0] != self.state or (before[1] != self.reason and self.state != "ACTIVE"):
+            level = "info" if self.state == "ACTIVE" else "warning"
+            self._events.add(level, "risk", f"{self.state} {self.reason}".strip())
 
     def _make(self, trader: Trader | None, view: View | None) -> Snapshot:
         self._version += 1
@@ -124,6 +116,8 @@ class Publisher:
             database="starting" if view is None else view.database,
             strategies=() if trader is None else strategy_views(trader),
             positions=() if trader is None else position_views(trader),
+            books=() if trader is None else book_views(trader),
+            symbols=() if trader is None else symbol_views(trader),
             risk=_NOTHING if trader is None else risk_view(trader),
             equity_points=() if trader is None else tuple(trader.equity_points),
             events=self._events.newest(),

@@ -1,6 +1,6 @@
 """After a start: what was saved, what the terminal says, and whether the two agree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -56,6 +56,14 @@ def reconcile(trader: Trader, journal: Journal) -> list[str]:
     trader.positions.book_broker_closes()
     found = trader.positions.read()
     return orphans + _slot_complaints(trader, found) + _owner_complaints(trader)
+
+
+def doubt_unless_balanced(trader: Trader, complaints: Sequence[str]) -> None:
+    """Refuse entries where start-up does not balance: nothing is traded "as if"."""
+    for complaint in complaints:
+        trader.events.add("critical", "reconcile", complaint)
+    if complaints:
+        trader.doubt("does not balance with the terminal: see events, then resume")
 
 
 def _highest_id(trader: Trader) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.decision.account import guard, roll_day, set_quote
+from engine.decision.account import guard, mark, roll_day, set_quote, update_conversions
 from engine.decision.batch import (
     begin_batch,
     decide_entries,
@@ -23,11 +23,12 @@ from engine.decision.batch import (
     end_signals,
     take_bar,
 )
+from engine.decision.covariance import sample_returns
 from engine.decision.exits import wants_exit
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT, N_REFUSALS, Core
-from engine.decision.switches import flatten, halt_entries, kill_held, quarantine
+from engine.decision.switches import flatten, halt_entries, kill_held, quarantine, reduce_only
 from engine.execution.journal import CoreState, Journal
 from engine.execution.ledger import Ledger
 from engine.execution.router import Router
@@ -45,11 +46,13 @@ from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Hosts
 from engine.runtime.host_protocol import Evaluations
 from engine.runtime.intents import Intents
+from engine.runtime.limits import Limits, SetLimit
 from engine.runtime.positions import Positions
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import bars_row, signal_row
 
 EQUITY_POINTS_KEPT = 2000
+DAY_RETURNS_KEPT = 260
 # How soon a kill is obeyed while strategies are being evaluated.
 _URGENT_LOOK_S = 0.05
 
@@ -59,6 +62,9 @@ class Saved(msgspec.Struct):
 
     ledger: Ledger
     equity_points: list[tuple[int, float]] = []
+    day_returns: list[float] = []
+    reason: str = ""
+    limits: dict[str, SetLimit] = {}
 
 
 def names_of(compiled: CompiledPortfolio) -> Names:
@@ -75,6 +81,17 @@ def _renamed(names: Names, moved: Mapping[str, str]) -> Names:
     taken = set(moved.values())
     slots = [moved.get(name, "" if name in taken else name) for name in names.slots]
     return msgspec.structs.replace(names, slots=slots)
+
+
+def _take_manual_shares(compiled: CompiledPortfolio, core: Core) -> None:
+    """Set the file's shares where they are manual: saved ones are of an older file."""
+    if compiled.portfolio.allocation.method != "manual":
+        return
+    of_file = compiled.core(0.0)
+    changed = core.outputs["share"] != of_file.outputs["share"]
+    core.positions["dirty"][core.members["slot"][changed]] = 1
+    core.outputs["share"] = of_file.outputs["share"]
+    core.positions["allocation"] = of_file.positions["allocation"]
 
 
 def _members_by_slot(compiled: CompiledPortfolio) -> dict[str, list[str]]:
@@ -124,7 +141,13 @@ class Trader:
             now_ns=now_ns,
             monotonic_s=monotonic_s,
         )
+        self.positions.on_doubt = self.doubt
         self.equity_points: list[tuple[int, float]] = []
+        # The equity's return of each of the server's days that ended.
+        self.day_returns: list[float] = []
+        # Why entries are halted or refused; an operator's resume clears it.
+        self.reason = ""
+        self.limits = Limits()
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.on_change: Callable[[Change], None] = lambda change: None
         self.flattening: ExitReason | None = None
@@ -137,7 +160,7 @@ class Trader:
         self._evaluator = futures.ThreadPoolExecutor(1, thread_name_prefix="strategies")
         self._router = Router(terminal, self.recorder.begin, journal.last_intent_id())
         self._clock = clock
-        self._events = events
+        self.events = events
         self.now_ns = now_ns
         self.terminal = terminal
         self._record_bars = record_bars
@@ -182,6 +205,7 @@ class Trader:
             core.limits[:] = self.core.limits
             if lost := load_core(core, names, dump_core(self.core, _renamed(self.names, moved))):
                 raise Refused(f"{', '.join(lost)}: holds a position")
+            _take_manual_shares(compiled, core)
             before = _members_by_slot(self.compiled)
             for slot, members in enumerate(_members_by_slot(compiled).items()):
                 if members not in before.items() or members[0] in moved.values():
@@ -203,9 +227,9 @@ class Trader:
         answer = self._evaluate(batch_ns, closed)
         try:
             if self.positions.any_open():
-                self.positions.book_broker_closes()
+                self.positions.book_broker_closes(look=False)
         except BrokerError as e:
-            self._events.add("error", "terminal", f"no orders at this batch: {e}")
+            self.events.add("error", "terminal", f"no orders at this batch: {e}")
             self._take_missed(batch_ns, closed, answer)
             return
         self._take_bars(closed)
@@ -237,15 +261,21 @@ class Trader:
 
     def _roll_day(self, batch_ns: int) -> None:
         """Charge swaps at the closes and decide allocation if the server's day has changed."""
+        began_ccy = float(self.core.account[0]["day_start_equity_ccy"])
+        ended_ccy = float(self.core.account[0]["equity_ccy"])
+        n_rolls = int(self.core.account[0]["n_rolls"])
         if not roll_day(self.core, self._clock.to_server_ns(batch_ns)):
             return
+        if self.core.account[0]["n_rolls"] != n_rolls:
+            self.day_returns.append(ended_ccy / began_ccy - 1.0 if began_ccy > 0.0 else np.nan)
+            del self.day_returns[:-DAY_RETURNS_KEPT]
         self.positions.ledger.new_day()
         self.recorder.prune(batch_ns)
         for change in self._allocator.decide(self.core):
             self.on_change(change)
             self.recorder.audit("ALLOCATION", msgspec.to_builtins(change))
             text = f"{change.what} {change.before:.4g} → {change.after:.4g}"
-            self._events.add("info", change.unit, text)
+            self.events.add("info", change.unit, text)
 
     def take_quotes(self, update: MarketUpdate, *, fresh_from_ns: int) -> None:
         """Take quotes; those older than `fresh_from_ns` are good for marking only."""
@@ -290,8 +320,15 @@ class Trader:
         index = self._member_index[name]
         quarantine(self.core, index)
         self.quarantined[name] = fault
-        self._events.add("error", name, f"quarantined: {fault}")
+        self.events.add("error", name, f"quarantined: {fault}")
         self.recorder.audit("STRATEGY", {"strategy": name, "quarantined": fault}, status="FAILED")
+
+    def doubt(self, reason: str) -> None:
+        """Refuse entries until an operator resumes: what is here and there does not agree."""
+        reduce_only(self.core)
+        if self.core.account[0]["trading"] == TradingState.REDUCING:
+            self.reason = self.reason or reason
+        self.recorder.audit("RISK_CHECK", {"state": "REDUCING", "reason": reason}, status="FAILED")
 
     # ---- orders
 
@@ -306,11 +343,23 @@ class Trader:
         tickets = self.core.positions["ticket"]
         self._execute(
             [
-                self._intents.closing(slot, batch_ns)
+                self._priced(self._intents.closing(slot, batch_ns))
                 for slot in slots
                 if self.positions.may_retry(int(tickets[slot]))
             ]
         )
+
+    def _priced(self, intent: Intent) -> Intent:
+        """Give a close the terminal's own price where the engine has none: it must go out."""
+        if 0.0 < intent.price < np.inf:
+            return intent
+        price = self.positions.ledger.open[self.names.slots[intent.slot]].entry_price
+        try:
+            for quote in self.terminal.quotes([intent.symbol]):
+                price = quote.bid if intent.direction > 0 else quote.ask
+        except BrokerError as e:
+            self.events.add("error", intent.symbol, f"no price for a close: {e}")
+        return msgspec.structs.replace(intent, price=price)
 
     def _allowed(self, intent: Intent) -> bool:
         """Tell whether an entry may still go out: kill, halt and flatten may have come since."""
@@ -319,6 +368,8 @@ class Trader:
         if self.core.account[0]["trading"] != TradingState.ACTIVE or self.flattening is not None:
             return False
         if self.positions.unknown_in(intent.symbol):
+            return False
+        if self.core.quotes[self._symbol_index[intent.symbol]]["killed"]:
             return False
         voters = [self._member_index[name] for name in intent.shares]
         return bool(voters) and all(self.core.outputs[m]["enabled"] for m in voters)
@@ -337,7 +388,8 @@ class Trader:
             raise
         if self._router.barred:
             halt_entries(self.core)
-            self._events.add("critical", "terminal", f"entries halted: {self._router.barred}")
+            self.reason = f"the terminal forbids trading: {self._router.barred}"
+            self.events.add("critical", "terminal", f"entries halted: {self._router.barred}")
             self._router.barred = ""
         self.save(outcomes)
 
@@ -365,7 +417,7 @@ class Trader:
         if self.flattening is not None and not self.positions.any_open():
             self.flattening = None
             self.recorder.flag(flattening=False)
-            self._events.add("warning", "engine", "flat")
+            self.events.add("warning", "engine", "flat")
 
     def _close_late(self) -> None:
         """Close what was executed after it had been declared not executed."""
@@ -395,7 +447,13 @@ class Trader:
     def save(self, outcomes: Sequence[Outcome] = ()) -> None:
         """Commit outcomes, records and the core's state in one transaction."""
         extra = msgspec.msgpack.encode(
-            Saved(self.positions.ledger, self.equity_points[-EQUITY_POINTS_KEPT:])
+            Saved(
+                self.positions.ledger,
+                self.equity_points[-EQUITY_POINTS_KEPT:],
+                self.day_returns,
+                self.reason,
+                self.limits.set,
+            )
         )
         self.recorder.save(dump_core(self.core, self.names), extra, outcomes)
 
@@ -407,6 +465,10 @@ class Trader:
         extra.ledger.account = self.positions.ledger.account
         self.positions.ledger = extra.ledger
         self.equity_points = extra.equity_points
+        self.day_returns, self.reason = extra.day_returns, extra.reason
+        for remark in self.limits.load(self.core, self.compiled.portfolio, extra.limits):
+            self.events.add("warning", "limit", remark)
+        _take_manual_shares(self.compiled, self.core)
         return lost
 
     def skip_ids(self, used_id: int) -> None:
@@ -423,6 +485,10 @@ class Trader:
 
     def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
         self._take_bars(closed)
+        update_conversions(self.core)
+        mark(self.core)
+        self._roll_day(batch_ns)
+        sample_returns(self.core, batch_ns)
         self._take_answer(batch_ns, answer)
         decide_exits(self.core, self._chosen)
         end_batch(self.core)
@@ -437,7 +503,7 @@ class Trader:
         drawdown = float(self.core.account[0]["drawdown_frac"])
         level = ("info", "warning", "critical", "critical")[tier]
         words = ("released", "sizes halved", "no new entries", "flattening, halted")[tier]
-        self._events.add(level, "risk", f"drawdown {drawdown:.2%}: tier {tier}, {words}")
+        self.events.add(level, "risk", f"drawdown {drawdown:.2%}: tier {tier}, {words}")
         self.recorder.audit(
             "RISK_CHECK", {"tier": tier, "before": before, "drawdown_frac": drawdown}
         )

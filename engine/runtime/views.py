@@ -6,7 +6,9 @@ from engine.decision.account import mark_exposure, open_profit_ccy
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import Refusal
-from engine.model.snapshot import PositionView, RiskView, StrategyView
+from engine.model.snapshot import PositionView, ResultView, RiskView, StrategyView
+from engine.runtime.gauges import correlation_max, var_frac, volatility_frac
+from engine.runtime.limits import file_limits, limits_now
 from engine.runtime.trader import Trader
 
 StrategyState = Literal["ON", "OFF", "KILLED", "WARMING", "QUARANTINED", "SPENT", "WAITING"]
@@ -34,25 +36,49 @@ def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
                 symbol=strategy.symbol,
                 timeframe=strategy.timeframe,
                 book=trader.compiled.slots[slot].book.name,
-                state=_state(trader.core, output, slot),
+                state=_state(trader.core, output, slot, symbol_killed=_killed(trader, slot)),
                 signal=_SIGNALS[int(output["direction"])],
                 confidence=trader.confidences.get(strategy.name, float(output["confidence"])),
                 weight_frac=_weight(trader, index, slot, total),
                 pnl_today_ccy=today_ccy + open_shares.get(strategy.name, 0.0),
                 trades_today=tally.today_trades if tally else 0,
                 score=tally.score() if tally else 0.0,
-                detail=trader.quarantined.get(strategy.name, "") or _refused(trader.core, slot),
+                detail=_detail(trader, index, slot),
+                realised_ccy=float(output["realised_ccy"]),
+                open_ccy=open_shares.get(strategy.name, 0.0),
+                shadow_trades=int(output["shadow_trades"]),
+                shadow_r=float(output["shadow_r"]),
+                shadow_mean_r=float(output["shadow_r"]) / max(int(output["shadow_trades"]), 1),
             )
         )
     return tuple(rows)
 
 
-def _state(core: Core, output: Any, slot: int) -> StrategyState:
-    if output["killed"]:
+def _killed(trader: Trader, slot: int) -> bool:
+    return bool(trader.core.quotes[int(trader.core.slots[slot]["symbol"])]["killed"])
+
+
+def _detail(trader: Trader, member: int, slot: int) -> str:
+    """Return why a strategy does not trade, "" where it does or its state says it."""
+    name = trader.compiled.strategies[member].name
+    if name in trader.quarantined:
+        return trader.quarantined[name]
+    which = trader.compiled.slots[slot]
+    if _killed(trader, slot):
+        return f"symbol {which.symbol} is killed: enable {which.symbol}"
+    if barred := int(trader.core.positions[slot]["barred"]):
+        return f"book barred by {Refusal(barred).name}: enable {which.book.name}"
+    if trader.core.outputs[member]["benched"]:
+        return f"benched by its shadow record: enable {name}, or wait"
+    return _refused(trader.core, slot)
+
+
+def _state(core: Core, output: Any, slot: int, *, symbol_killed: bool) -> StrategyState:
+    if output["killed"] or symbol_killed:
         return "KILLED"
     if output["quarantined"]:
         return "QUARANTINED"
-    if not output["enabled"]:
+    if not output["enabled"] or output["benched"] or core.positions[slot]["barred"]:
         return "OFF"
     if output["warming"]:
         return "WARMING"
@@ -131,6 +157,31 @@ def _external(position: BrokerPosition) -> PositionView:
     )
 
 
+def book_views(trader: Trader) -> tuple[ResultView, ...]:
+    """Return what each book has made, in file order."""
+    return _results(trader, [slot.book.name for slot in trader.compiled.slots])
+
+
+def symbol_views(trader: Trader) -> tuple[ResultView, ...]:
+    """Return what each traded symbol has made."""
+    return _results(trader, [slot.symbol for slot in trader.compiled.slots])
+
+
+def _results(trader: Trader, names: list[str]) -> tuple[ResultView, ...]:
+    """Add the slots up by name; sums of whole cents are whole cents."""
+    profits = trader.positions.open_profits_ccy()
+    sums: dict[str, list[float]] = {name: [0, 0.0, 0.0] for name in names}
+    for slot, name in enumerate(names):
+        position, row = trader.core.positions[slot], sums[name]
+        row[0] += int(position["n_trades"])
+        row[1] += float(position["realised_ccy"])
+        row[2] += profits.get(trader.names.slots[slot], 0.0)
+    return tuple(
+        ResultView(name=name, n_trades=int(n), realised_ccy=round(realised, 2), open_ccy=open_ccy)
+        for name, (n, realised, open_ccy) in sums.items()
+    )
+
+
 def gross_exposure_ccy(core: Core) -> float:
     """Return all notional at the last quotes, long and short added."""
     mark_exposure(core)
@@ -144,6 +195,8 @@ def risk_view(trader: Trader) -> RiskView:
     equity = float(account["equity_ccy"])
     gross = gross_exposure_ccy(trader.core)
     margin = gross / float(limits["leverage"])
+    day_start = float(account["day_start_equity_ccy"])
+    of_file = file_limits(trader.compiled.portfolio)
     return RiskView(
         balance_ccy=float(account["balance_ccy"]),
         equity_ccy=equity,
@@ -160,4 +213,13 @@ def risk_view(trader: Trader) -> RiskView:
         gross_exposure_max_frac=float(limits["gross_exposure_max_frac"]),
         margin_frac=margin / equity if equity > 0 else 0.0,
         margin_level_frac=equity / margin if margin > 0 else float("inf"),
+        daily_loss_frac=max(1.0 - equity / day_start, 0.0) if day_start > 0 else 0.0,
+        account_drawdown_frac=float(account["account_drawdown_frac"]),
+        external_ccy=float(account["external_ccy"]),
+        net_exposure_frac=float(trader.core.work[-1]["net_ccy"]) / equity if equity > 0 else 0.0,
+        var_frac=var_frac(trader.core) if equity > 0 else float("nan"),
+        volatility_frac=volatility_frac(trader.core),
+        correlation_max=correlation_max(trader.core),
+        limits=limits_now(trader.core, of_file),
+        limits_of_file=of_file,
     )

@@ -238,6 +238,9 @@ class RowStore:
                 "win_rate": number(r.win_rate),
                 "sharpe_ratio": number(r.sharpe_ratio),
                 "leverage": number(r.leverage),
+                "volatility": number(r.volatility),
+                "var": number(r.value_at_risk),
+                "correlation_matrix": json_value(r.correlations),
                 "updated_at": to_datetime(r.time_ns),
             }
             for r in records

@@ -22,6 +22,9 @@ STOP_WAIT_S = 60.0
 ANSWER_WAIT_S = 6.0
 
 Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
+Killable = Annotated[str, typer.Argument(help="A strategy's, a book's or a symbol's name.")]
+LimitName = Annotated[str, typer.Argument(help="A limit of [risk]; none lists them all.")]
+LimitValue = Annotated[float | None, typer.Argument(help="Its new value.")]
 Rebase = Annotated[
     bool, typer.Option("--rebase", help="Measure drawdown from today's equity: after tier 3.")
 ]
@@ -29,7 +32,7 @@ Rebase = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (status, stop, kill, enable, disable, halt, resume, flatten):
+    for command in (status, stop, kill, enable, disable, halt, resume, flatten, limit):
         app.command(command.__name__)(command)
 
 
@@ -61,13 +64,13 @@ def status(config: Config = None, mode: Mode = None, json: Json = False) -> None
         )
 
 
-def kill(target: Target, config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Stop a strategy's or book's entries and close what it holds."""
+def kill(target: Killable, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Stop a strategy's, book's or symbol's entries and close what it holds."""
     _order("kill", target, config=config, mode=mode, json=json)
 
 
-def enable(target: Target, config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Let a strategy or book trade again from its next change."""
+def enable(target: Killable, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Let a strategy, book or symbol trade again: from its next change."""
     _order("enable", target, config=config, mode=mode, json=json)
 
 
@@ -109,6 +112,75 @@ def flatten(config: Config = None, mode: Mode = None, yes: Yes = False, json: Js
         send(client, "flatten", seen_version=snapshot.version, json=json)
 
 
+def limit(
+    name: LimitName = "",
+    value: LimitValue = None,
+    config: Config = None,
+    mode: Mode = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Show the risk limits, or set one from the next decision on."""
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
+        if not name or value is None:
+            _show_limits(snapshot, name, json=json)
+            return
+        before = snapshot.risk.limits.get(name)
+        now = "" if before is None else f" It is {before:g}."
+        ask(f"Set {name} to {value:g} on {_account(snapshot)}?{now}", "limit", yes)
+        send(client, "limit", name, value=value, seen_version=snapshot.version, json=json)
+
+
+def _show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
+    risk = snapshot.risk
+    if name and name not in risk.limits:
+        raise UserError(f"no limit is named {name!r}; `pmpro limit` lists them")
+    names = [name] if name else list(risk.limits)
+    measured = _measured(snapshot)
+    rows = [
+        {
+            "name": n,
+            "limit": risk.limits[n],
+            "of_file": risk.limits_of_file.get(n),
+            "now": measured.get(n),
+        }
+        for n in names
+    ]
+    if json:
+        print_json({"limits": rows})
+        return
+    print_table(
+        f"Limits of {_account(snapshot)}",
+        ("limit", "value", "in the file", "now"),
+        [
+            (
+                row["name"],
+                f"{row['limit']:g}",
+                "" if row["limit"] == row["of_file"] else f"{row['of_file']:g}",
+                "" if row["now"] is None else f"{row['now']:.4g}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _measured(snapshot: "Snapshot") -> dict[str, float]:
+    """Return what the account-wide limits are compared with, by the limit's name."""
+    risk = snapshot.risk
+    return {
+        "drawdown_reduce_frac": risk.drawdown_frac,
+        "drawdown_stop_entries_frac": risk.drawdown_frac,
+        "drawdown_flatten_frac": risk.drawdown_frac,
+        "account_drawdown_max_frac": risk.account_drawdown_frac,
+        "daily_loss_max_frac": risk.daily_loss_frac,
+        "gross_exposure_max_frac": risk.gross_exposure_frac,
+        "net_exposure_max_frac": risk.net_exposure_frac,
+        "margin_max_frac": risk.margin_frac,
+        "var_max_frac": risk.var_frac,
+    }
+
+
 def stop(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
     """Stop the engine and wait until it has ended; positions stay as they are."""
     settings = _settings(config, mode)
@@ -136,6 +208,7 @@ def send(
     target: str = "",
     *,
     text: str = "",
+    value: float = 0.0,
     seen_version: int = 0,
     json: bool = False,
 ) -> None:
@@ -150,6 +223,7 @@ def send(
         name,  # type: ignore[arg-type]  # the engine refuses other names
         target,
         text=text,
+        value=value,
         seen_version=seen_version,
         now_ns=time.time_ns,
     )
@@ -258,7 +332,15 @@ def _facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
             "exposure",
             f"{risk.gross_exposure_frac:.2f} of {risk.gross_exposure_max_frac:g} × equity",
         ),
+        ("net exposure", f"{risk.net_exposure_frac:.2f} × equity"),
         ("margin", f"{risk.margin_frac:.1%} of equity"),
+        ("value at risk", f"{risk.var_frac:.2%} of equity a day, at 99 %"),
+        ("correlation", f"{risk.correlation_max:.2f} at most between two held"),
+        ("lost today", f"{risk.daily_loss_frac:.2%} of equity"),
+        (
+            "whole account",
+            f"drawdown {risk.account_drawdown_frac:.2%}, others' {risk.external_ccy:+,.2f}",
+        ),
         ("strategies", f"{len(states)}, {states.count('ON')} on"),
         ("positions", str(len(snapshot.positions))),
         ("database", f"{snapshot.database}, {snapshot.journal_backlog} rows waiting"),

@@ -1,0 +1,24 @@
+"""What the account may do now, and why: ACTIVE, REDUCING or HALTED, from the core's own flags."""
+
+from typing import Literal
+
+from engine.decision.state import Core
+from engine.model.reasons import TradingState
+
+Standing = Literal["ACTIVE", "REDUCING", "HALTED"]
+
+
+def standing(core: Core, *, flattening: bool, reason: str) -> tuple[Standing, str]:
+    """Return the trading state with its reason; `reason` is who halted or what is in doubt."""
+    account = core.account[0]
+    if account["tier"] >= 3:
+        return "HALTED", "drawdown tier 3: flattened; resume by an operator"
+    if flattening:
+        return "HALTED", "flattening"
+    if account["trading"] == TradingState.HALTED:
+        return "HALTED", reason or "entries halted by an operator"
+    if account["trading"] == TradingState.REDUCING:
+        return "REDUCING", reason or "in doubt: no new entries"
+    if account["tier"] == 2:
+        return "REDUCING", "drawdown tier 2: no new entries"
+    return "ACTIVE", ""
