@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.control.messages import Actor
@@ -86,6 +87,40 @@ def test_a_target_reaches_the_engine(name: str, engine: ScriptedEngine, pmpro: P
     done = pmpro(name, "eur-ma", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "text": "done"})
     assert sent(engine) == [(name, "eur-ma")]
+
+
+def test_limits_are_listed_with_what_they_are_compared_with(
+    engine: ScriptedEngine, pmpro: Pmpro
+) -> None:
+    """Every limit, its value in force, the file's where it differs, and what is measured now."""
+    risk = engine.current.risk
+    limits = {"daily_loss_max_frac": 0.03, "order_max_lots": 50.0}
+    of_file = {"daily_loss_max_frac": 0.05, "order_max_lots": 50.0}
+    seen = msgspec.structs.replace(
+        risk, limits=limits, limits_of_file=of_file, daily_loss_frac=0.0125
+    )
+    engine.current = make_snapshot(2, risk=seen)
+    document = json.loads(pmpro("limit", "--json").stdout)
+    assert document["limits"] == [
+        {"name": "daily_loss_max_frac", "limit": 0.03, "of_file": 0.05, "now": 0.0125},
+        {"name": "order_max_lots", "limit": 50.0, "of_file": 50.0, "now": None},
+    ]
+    text = pmpro("limit", "daily_loss_max_frac").stdout
+    for part in ("0.03", "0.05", "0.0125"):
+        assert part in text
+    assert pmpro("limit", "daily_loss").returncode == 2
+    assert sent(engine) == []
+
+
+def test_a_limit_is_set_only_when_confirmed(engine: ScriptedEngine, pmpro: Pmpro) -> None:
+    """It may add risk: the account is named, and a script needs --yes."""
+    done = pmpro("limit", "order_max_lots", "2")
+    assert done.returncode == 2
+    assert "demo account 1001 at Sim" in done.stderr
+    assert sent(engine) == []
+    assert pmpro("limit", "order_max_lots", "2.5", "--yes").returncode == 0
+    assert sent(engine) == [("limit", "order_max_lots")]
+    assert engine.executed[0][0].value == 2.5
 
 
 def test_halt_asks_nothing(engine: ScriptedEngine, pmpro: Pmpro) -> None:

@@ -3,51 +3,20 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from engine.control.messages import Actor
 from engine.decision import switches
+from engine.execution.journal import Outbox
 from engine.model.errors import Refused
 from engine.model.reasons import ExitReason
-from engine.model.snapshot import Command, Reply
-from engine.runtime.commands import Commands
-from engine.runtime.inbox import Inbox
+from engine.model.records import AuditRow
+from engine.runtime.views import strategy_views
 from tests.faults.bench import BID, LOTS, POINT, SIZING, Bench, level_bars
+from tests.faults.commanding import order
 from tests.faults.scripted import HANG
 
 Make = Callable[..., Bench]
-ACTOR = Actor(uid=0, user="root", role="admin")
-
-
-def order(bench: Bench, name: Any, target: str = "") -> Reply:
-    """Give a command from a client's thread while this one is the engine's."""
-    inbox = Inbox()
-    commands = Commands(
-        inbox,
-        trader=lambda: bench.trader,
-        hosts=lambda: None,
-        set_speed=lambda speed: None,
-        stop=lambda reason: None,
-    )
-    replies: list[Reply | Refused] = []
-
-    def ask() -> None:
-        command = Command(id="1", name=name, target=target, value=0.0, seen_version=0, sent_ns=0)
-        try:
-            replies.append(commands.execute(command, ACTOR))
-        except Refused as e:
-            replies.append(e)
-
-    client = threading.Thread(target=ask)
-    client.start()
-    while client.is_alive():
-        for job in inbox.take(0.01).jobs:
-            job()
-    if isinstance(replies[0], Refused):
-        raise replies[0]
-    return replies[0]
 
 
 def test_a_kill_closes_before_the_next_batch_and_stays(make_bench: Make) -> None:
@@ -211,10 +180,21 @@ def test_tier_three_flattens_and_needs_a_rebase(make_bench: Make) -> None:
 
 
 def test_a_quarantine_leaves_the_position_protected(make_bench: Make) -> None:
-    """A failed member opens nothing more; what it holds keeps its stop at the broker."""
+    """A failed member opens nothing more; what it holds keeps its stop at the broker.
+
+    The reason is in the console, the events and the audit.
+    """
     bench = make_bench({"a": "LLLL"})
     bench.step(2)
     bench.trader.quarantine_member("a", "broken")
     bench.step(2)
+    (view,) = strategy_views(bench.trader)
+    assert (view.state, view.detail) == ("QUARANTINED", "broken")
+    assert bench.said("quarantined: broken", "error")
+    outbox = Outbox(bench.journal.path)
+    rows = [entry.record for entry in outbox.entries(0, 100_000)]
+    outbox.close()
+    details = {"strategy": "a", "quarantined": "broken"}
+    assert any(isinstance(r, AuditRow) and r.details == details for r in rows)
     assert [p.stop > 0.0 for p in bench.held] == [True]
     assert bench.slot("a")["close_reason"] == int(ExitReason.NONE)
