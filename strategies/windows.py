@@ -60,12 +60,21 @@ def evaluate_window(
     if first < 0:
         return None
     if not others:
-        return strategy.evaluate(bars.part(first, stop))
+        return _evaluated(strategy, bars.part(first, stop))
     spans = window_spans(strategy, bars, start, stop, *others)
     if spans is None:
         return None
     windows = [series.part(*span) for series, span in zip((bars, *others), spans, strict=True)]
-    return strategy.evaluate(*windows)
+    return _evaluated(strategy, *windows)
+
+
+def _evaluated(strategy: Strategy, *windows: Columns) -> Signals:
+    """Return what a strategy says; nothing at all must not be taken for WARMING."""
+    signals: object = strategy.evaluate(*windows)
+    if not isinstance(signals, Signals):
+        fault = check_signals(signals, windows[0].n)
+        raise StrategyError(f"strategy {strategy.name!r}: {fault}")
+    return signals
 
 
 def window_spans(

@@ -233,6 +233,10 @@ HARD = {
 }
 FAULTS = SOFT | HARD
 WITHIN_S = 1.0
+# Long enough that a busy machine alone misses none; what follows a missed one is timed from it.
+PATIENT_S = 3.0
+DEADLINE_S = 0.5
+HANGS = ("hangs", "hangs_in_c", "sleeps")
 
 
 def wait_for_spares(hosts):
@@ -268,7 +272,7 @@ def test_every_fault_is_quarantined_alone_within_a_second(hosts_of):
     bars = market()
     batches = START + np.arange(1, len(FAULTS) + 3) * NS_PER_MINUTE
     bad = [faulty(kind, batches[i + 1]) for i, kind in enumerate(FAULTS)]
-    hosts = hosts_of([GOOD[0], *bad, GOOD[1]], n_hosts=1, deadline_s=0.5, memory_max_mb=400)
+    hosts = hosts_of([GOOD[0], *bad, GOOD[1]], n_hosts=1, deadline_s=PATIENT_S, memory_max_mb=400)
     assert begin(hosts, bars) == {}
 
     evaluations, took_s = [], []
@@ -286,18 +290,24 @@ def test_every_fault_is_quarantined_alone_within_a_second(hosts_of):
     assert [signals_of(e, ("before", "after")) for e in evaluations] == expected_of_good(
         bars, batches
     )
-    late = [kind for kind, s in zip(FAULTS, took_s[1:-1], strict=True) if s >= WITHIN_S]
-    # Others may have had the processor: once alone in three tries is the hosts' own doing.
+    timed = zip(FAULTS, took_s[1:-1], strict=True)
+    late = [kind for kind, s in timed if with_deadline_s(kind, s) >= WITHIN_S]
+    # Others may have had the processor: in time once of three more is the hosts' own doing.
     for kind in late:
-        tries_s = [alone_s(hosts_of, kind, bars) for _ in range(3)]
+        tries_s = [with_deadline_s(kind, alone_s(hosts_of, kind, bars)) for _ in range(3)]
         assert min(tries_s) < WITHIN_S, (kind, tries_s)
+
+
+def with_deadline_s(kind, took_s):
+    """Return what a batch would have taken with an engine's own deadline."""
+    return took_s - PATIENT_S + DEADLINE_S if kind in HANGS else took_s
 
 
 def alone_s(hosts_of, kind, bars):
     """Return how long the batch takes at which a strategy goes wrong, others beside it."""
     batch = int(START + NS_PER_MINUTE)
     specs = [GOOD[0], faulty(kind, batch), GOOD[1]]
-    hosts = hosts_of(specs, n_hosts=1, deadline_s=0.5, memory_max_mb=400)
+    hosts = hosts_of(specs, n_hosts=1, deadline_s=PATIENT_S, memory_max_mb=400)
     assert begin(hosts, bars) == {}
     wait_for_spares(hosts)
     began_s = time.monotonic()
