@@ -47,6 +47,8 @@ def cache_dir(root: Path = _ROOT) -> Path:
 
 
 os.environ["NUMBA_CACHE_DIR"] = str(cache_dir())
+# What this process runs, whatever happens to its files meanwhile.
+CODE_HASH = Path(os.environ["NUMBA_CACHE_DIR"]).name
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 
 from numba import njit  # noqa: E402  (only after the cache directory is set)

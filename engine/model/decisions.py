@@ -98,7 +98,8 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     """An entry's decision. `refusal` names the rule that refused, 0 for none.
 
     `checks` are float64 (n rules, 2), little-endian: value and limit by Refusal; those beyond the
-    refusing rule's group were not asked. Prices are 0 for none.
+    refusing rule's group were not asked. Prices are 0 for none. `code` is the hash of the sources
+    that decided.
     """
 
     refusal: int
@@ -109,6 +110,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     checks: bytes
     votes: tuple[Vote, ...]
     sizing: Sizing
+    code: str = ""
 
     def rules(self) -> Iterator[Rule]:
         """Yield what the rules said that were asked, in the order they were asked."""
@@ -127,6 +129,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
             "rules": {rule.name: [rule.value, rule.limit] for rule in self.rules()},
             "votes": [msgspec.structs.asdict(vote) for vote in self.votes],
             "sizing": msgspec.structs.asdict(self.sizing),
+            "code": self.code,
             "order": {
                 "direction": "BUY" if self.direction > 0 else "SELL",
                 "lots": self.sizing.lots,

@@ -7,6 +7,7 @@ from engine.decision.money import round_price
 from engine.decision.signals import is_due, votes
 from engine.decision.sizing import TIER_1_SIZE_FRAC, wanted_lots
 from engine.decision.state import Core
+from engine.model.compiled import CODE_HASH
 from engine.model.decisions import ORDER_RULES, STATE_RULES, Decision, Sizing, Vote
 from engine.portfolio.compile import CompiledPortfolio
 
@@ -60,6 +61,7 @@ def read_decision(compiled: CompiledPortfolio, core: Core, slot: int) -> Decisio
             step_lots=float(spec["volume_step_lots"]),
             lots=_known(lots),
         ),
+        code=CODE_HASH,
     )
 
 
