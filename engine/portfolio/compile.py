@@ -28,7 +28,7 @@ from engine.model.errors import ConfigError
 from engine.model.portfolio import Book, Portfolio, Sizing, Strategy, SymbolOverride
 from engine.model.symbols import SymbolSpec
 from engine.model.times import Timeframe
-from engine.portfolio.file import entry_minutes, memberships, symbol_spec
+from engine.portfolio.contents import entry_minutes, memberships, symbol_spec
 
 CURRENCY_DIGITS = 2
 TIMEFRAMES = {timeframe.name: i for i, timeframe in enumerate(Timeframe)}

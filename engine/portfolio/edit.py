@@ -5,7 +5,8 @@ from typing import Any
 
 from engine.model.errors import ConfigError
 from engine.model.portfolio import Portfolio
-from engine.portfolio.file import memberships, parse_portfolio
+from engine.portfolio.contents import memberships
+from engine.portfolio.file import parse_portfolio
 from engine.portfolio.text import plain, toml_text
 
 _ADDABLE = ("strategy", "book", "symbols", "allocation")

@@ -185,7 +185,7 @@ def _job(
     deadline_s: float,
 ) -> "Job":
     from engine.model.symbols import DEFAULT_SYMBOLS
-    from engine.portfolio.file import symbol_spec
+    from engine.portfolio.contents import symbol_spec
     from pmpro_tui.checking.records import Job
 
     portfolio = _portfolio(settings, needed=False)

@@ -1,0 +1,273 @@
+"""What a portfolio file may not say: every complaint is one line naming key, value and remedy."""
+
+import math
+import re
+from datetime import date
+
+import msgspec
+
+from engine.decision.hierarchical import skfolio_fault
+from engine.model.errors import ConfigError
+from engine.model.portfolio import RECORD_DAYS, Allocation, Portfolio, Sizing, Switch
+from engine.model.server_clock import ServerClock
+from engine.model.symbols import DEFAULT_SYMBOLS
+from engine.model.times import Timeframe
+from engine.portfolio.contents import entry_minutes, memberships
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}$")
+
+
+def complaints(p: Portfolio) -> list[str]:
+    return [
+        *_account_complaints(p),
+        *_risk_complaints(p),
+        *_strategy_complaints(p),
+        *_book_complaints(p),
+        *_symbol_complaints(p),
+        *_allocation_complaints(p),
+    ]
+
+
+def _account_complaints(p: Portfolio) -> list[str]:
+    out = []
+    if not 0.0 < p.account.balance_ccy < math.inf:
+        out.append(f"account.balance_ccy is {p.account.balance_ccy}; it must be above 0")
+    if p.account.leverage < 1:
+        out.append(f"account.leverage is {p.account.leverage}; it must be at least 1")
+    if not re.fullmatch(r"[A-Z]{3}", p.account.currency):
+        out.append(f"account.currency is {p.account.currency!r}; use three capital letters")
+    try:
+        ServerClock(p.server_clock)
+    except ConfigError as e:
+        out.append(f"server_clock: {e}")
+    return out
+
+
+def _risk_complaints(p: Portfolio) -> list[str]:
+    risk = p.risk
+    out = [
+        f"risk.{name} is {value}; it must be above 0"
+        for name, value in msgspec.structs.asdict(risk).items()
+        if not isinstance(value, list) and not 0.0 < value < math.inf
+    ]
+    tiers = (
+        risk.drawdown_reduce_frac,
+        risk.drawdown_stop_entries_frac,
+        risk.drawdown_flatten_frac,
+    )
+    if not tiers[0] < tiers[1] < tiers[2] < 1.0:
+        out.append(
+            "risk: drawdown_reduce_frac < drawdown_stop_entries_frac < drawdown_flatten_frac < 1 "
+            f"does not hold: {tiers[0]}, {tiers[1]}, {tiers[2]}"
+        )
+    if not 1 <= risk.sample_minutes <= 1440 or 1440 % risk.sample_minutes:
+        out.append(f"risk.sample_minutes is {risk.sample_minutes:g}; it must divide a day of 1440")
+    for text in risk.closed_days:
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            out.append(f"risk.closed_days: {text!r} is no day; write YYYY-MM-DD")
+    known = {s.symbol for s in p.strategy} | {o for s in p.strategy for o in s.others}
+    for key in ("restricted", "close_only"):
+        out += [
+            f"risk.{key}: {name!r} is no symbol of this file"
+            for name in getattr(risk, key)
+            if name not in known and name not in p.symbols
+        ]
+    return out
+
+
+# The most that each number of a sizing may be; all must be above 0.
+_SIZING_MOST = {
+    "risk_frac": 0.1,
+    "lots": 1e6,
+    "volatility_frac": 0.1,
+    "kelly_frac": 1.0,
+    "kelly_max_frac": 0.1,
+    "kelly_min_trades": 1e6,
+    "kelly_shrink_trades": 1e6,
+}
+
+
+def _sizing_complaints(where: str, sizing: Sizing | None) -> list[str]:
+    if sizing is None:
+        return []
+    return [
+        f"{where}.sizing.{name} is {value}; allowed: above 0, at most {most:g}"
+        for name, most in _SIZING_MOST.items()
+        if not 0.0 < (value := getattr(sizing, name)) <= most
+    ]
+
+
+def _strategy_complaints(p: Portfolio) -> list[str]:
+    out: list[str] = []
+    if not p.strategy:
+        out.append("no [[strategy]]: a portfolio needs at least one")
+    seen: set[str] = set()
+    for s in p.strategy:
+        where = f"strategy {s.name!r}"
+        if not _NAME.match(s.name):
+            out.append(f"{where}: a name is 1 to 63 letters, digits, and _ . + -")
+        if s.name in seen:
+            out.append(f"{where} is there twice; names must be unique")
+        seen.add(s.name)
+        if s.timeframe not in Timeframe.__members__:
+            allowed = ", ".join(Timeframe.__members__)
+            out.append(f"{where}: timeframe {s.timeframe!r} is unknown; allowed: {allowed}")
+        if s.symbol not in DEFAULT_SYMBOLS and s.symbol not in p.symbols:
+            out.append(f"{where}: symbol {s.symbol!r} is unknown; describe it in [symbols]")
+        out += [
+            f"{where}: symbol {other!r} in others is unknown; describe it in [symbols]"
+            for other in s.others
+            if other not in DEFAULT_SYMBOLS and other not in p.symbols
+        ]
+        for key, declared in (
+            ("max_orders_per_day", s.max_orders_per_day),
+            ("max_lots", s.max_lots),
+        ):
+            if not 0 <= declared < math.inf:
+                out.append(f"{where}: {key} is {declared}; 0 declares nothing, else above 0")
+        out += _sizing_complaints(where, s.sizing)
+    return out
+
+
+def _book_complaints(p: Portfolio) -> list[str]:
+    out: list[str] = []
+    strategies = {s.name: s for s in p.strategy}
+    owner: dict[str, str] = {}
+    for b in p.book:
+        where = f"book {b.name!r}"
+        if not _NAME.match(b.name):
+            out.append(f"{where}: a name is 1 to 63 letters, digits, and _ . + -")
+        if b.name in strategies or sum(o.name == b.name for o in p.book) > 1:
+            out.append(f"{where}: the name is already a strategy's or another book's")
+        if not b.members:
+            out.append(f"{where} has no members")
+        for name, share in b.members.items():
+            if name not in strategies:
+                out.append(f"{where}: member {name!r} is no [[strategy]] of this file")
+            elif name in owner:
+                out.append(f"{where}: member {name!r} is already in book {owner[name]!r}")
+            elif strategies[name].sizing is not None:
+                out.append(f"{where}: member {name!r} has its own sizing; the book sizes")
+            owner[name] = b.name
+            if not 0.0 < share < math.inf:
+                out.append(f"{where}: the share of {name!r} is {share}; it must be above 0")
+        if not 0.0 <= b.exit <= b.enter <= 1.0:
+            out.append(f"{where}: 0 <= exit <= enter <= 1 does not hold: {b.exit}, {b.enter}")
+        if isinstance(b.quorum, int) and not 1 <= b.quorum <= max(1, len(b.members)):
+            out.append(f"{where}: quorum is {b.quorum}; allowed: 1 to {len(b.members)}")
+        out += _sizing_complaints(where, b.sizing)
+    names = {b.name for b in p.book} | {s.name for s in p.strategy if s.name not in owner}
+    for name, share in p.allocation.shares.items():
+        if name not in names:
+            out.append(f"allocation.shares: {name!r} is no book; books: {', '.join(sorted(names))}")
+        elif not 0.0 <= share < math.inf:
+            out.append(f"allocation.shares: {name!r} is {share}; it must be 0 or more")
+    return out + _netting_complaints(p)
+
+
+def _netting_complaints(p: Portfolio) -> list[str]:
+    if p.account.margin_mode == "hedging":
+        return []
+    out = []
+    owners: dict[str, str] = {}
+    for book, _, symbol in ((b.name, m, s) for b, m, s in memberships(p)):
+        if owners.setdefault(symbol, book) != book:
+            out.append(
+                f"netting account: symbol {symbol} belongs to books {owners[symbol]!r} and "
+                f"{book!r}; merge them into one book"
+            )
+    return out
+
+
+def _symbol_complaints(p: Portfolio) -> list[str]:
+    out: list[str] = []
+    for name, override in p.symbols.items():
+        values = {k: v for k, v in msgspec.structs.asdict(override).items() if v is not None}
+        for key, value in values.items():
+            signed = key in ("swap_long_points", "swap_short_points")
+            zero = key in (
+                "digits",
+                "commission_per_lot_ccy",
+                "spread_points",
+                "stops_level_points",
+                "swap_triple_weekday",
+            )
+            if key == "entry_hours":
+                out += _hours_complaints(name, value)
+            if isinstance(value, str) or signed:
+                continue
+            if not (value >= 0 if zero else value > 0) or not math.isfinite(value):
+                least = "0 or more" if zero else "above 0"
+                out.append(f"symbols.{name}.{key} is {value}; it must be {least}")
+        if name not in DEFAULT_SYMBOLS:
+            needed = ("digits", "contract_size", "base", "profit_currency")
+            missing = [k for k in needed if k not in values]
+            if missing:
+                out.append(f"symbols.{name} is not built in and lacks {', '.join(missing)}")
+    return out
+
+
+def _hours_complaints(symbol: str, hours: str) -> list[str]:
+    try:
+        entry_minutes(hours)
+    except ConfigError as e:
+        return [f"symbols.{symbol}.{e}"]
+    return []
+
+
+def _allocation_complaints(p: Portfolio) -> list[str]:
+    a = p.allocation
+    ranges: dict[str, tuple[float, float]] = {
+        "half_life_days": (1.0, 10_000),
+        "shrink_days": (0.0, 10_000),
+        "min_days": (2, RECORD_DAYS),
+        "floor_ratio": (0.0, 1.0),
+        "cap_ratio": (1.0, 10_000),
+        "turnover_max_frac": (0.001, 1.0),
+    }
+    out = _range_complaints("allocation", a, ranges)
+    if a.method == "manual" and a.level == "members":
+        out.append(
+            "allocation.level is 'members', but method is 'manual': members' manual shares stand "
+            "in their [[book]]; drop level or choose another method"
+        )
+    if a.method == "hrp" and (fault := skfolio_fault()):
+        out.append(f"allocation.method: {fault}")
+    return out + (_switch_complaints(a.switch) if a.switch is not None else [])
+
+
+def _switch_complaints(switch: Switch) -> list[str]:
+    where = "allocation.switch"
+    ranges: dict[str, tuple[float, float]] = {
+        "disable_score": (-100, 100),
+        "enable_score": (-100, 100),
+        "disable_drawdown_r": (0.001, 10_000),
+        "enable_drawdown_r": (0.0, 10_000),
+        "cool_down_days": (1, 10_000),
+        "min_days": (2, RECORD_DAYS),
+    }
+    out = _range_complaints(where, switch, ranges)
+    if switch.enable_score < switch.disable_score:
+        out.append(
+            f"{where}.enable_score is {switch.enable_score}; it must be at least disable_score, "
+            f"{switch.disable_score}, or who comes back goes at once"
+        )
+    if switch.enable_drawdown_r > switch.disable_drawdown_r:
+        out.append(
+            f"{where}.enable_drawdown_r is {switch.enable_drawdown_r}; it must be at most "
+            f"disable_drawdown_r, {switch.disable_drawdown_r}"
+        )
+    return out
+
+
+def _range_complaints(
+    where: str, settings: Allocation | Switch, ranges: dict[str, tuple[float, float]]
+) -> list[str]:
+    values = msgspec.structs.asdict(settings)
+    return [
+        f"{where}.{key} is {values[key]}; allowed: {low:,g} to {high:,g}"
+        for key, (low, high) in ranges.items()
+        if not low <= values[key] <= high
+    ]
