@@ -18,6 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}$")
 
 
 def complaints(p: Portfolio) -> list[str]:
+    """Return what is wrong with a portfolio that was read, in the order of its tables."""
     return [
         *_account_complaints(p),
         *_risk_complaints(p),
