@@ -97,7 +97,12 @@ def simulate(
             # The kernel runs without the GIL: the next stretch's signals are made meanwhile.
             if done is not None:
                 done.result()
+            begins = done is None
             done = worker.submit(run.advance, stretch)
+            if begins:
+                # Its kernels are loaded now, alone: two threads that load kernels at once may each
+                # hold the lock, of numba and of LLVM, that the other one waits for.
+                done.result()
             progress((int(stretch.market.batch_ns[-1]) - from_ns) / (to_ns - from_ns))
         if done is not None:
             done.result()
