@@ -229,6 +229,8 @@ def _allocation_complaints(p: Portfolio) -> list[str]:
         "turnover_max_frac": (0.001, 1.0),
     }
     out = _range_complaints("allocation", a, ranges)
+    if a.shares and not sum(a.shares.values()) > 0.0:
+        out.append("allocation.shares are all 0; give at least one book a share, or name none")
     if a.method == "manual" and a.level == "members":
         out.append(
             "allocation.level is 'members', but method is 'manual': members' manual shares stand "

@@ -19,6 +19,7 @@ ONE = '[[strategy]]\nname = "a"\nkind = "ma_cross"\nsymbol = "EURUSD"\n'
         ("cap_ratio = 0.9", "allocation.cap_ratio is 0.9; allowed: 1 to"),
         ("turnover_max_frac = 0", "allocation.turnover_max_frac is 0.0"),
         ('method = "best"', "allowed: manual, score, inverse_volatility, hrp"),
+        ("shares.a = 0", "allocation.shares are all 0; give at least one book a share"),
         ('level = "members"', "their [[book]]; drop level or choose another method"),
         ("switch.min_days = 65", "allocation.switch.min_days is 65; allowed: 2 to 64"),
         ("switch.cool_down_days = 0", "allocation.switch.cool_down_days is 0"),
