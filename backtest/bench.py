@@ -2,6 +2,7 @@
 
 from itertools import cycle
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -10,47 +11,77 @@ from engine.model.times import NS_PER_MINUTE
 from strategies.registry import KINDS
 from strategies.variants import others_line, variants
 
-SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD", "XAUUSD")
-STRATEGIES_PER_SYMBOL = 20
-# Members of each symbol's books; the rest of its strategies are books of one.
-_BOOKS = (("trend", "weighted", 8), ("mixed", "weighted", 6), ("vote", "vote", 5))
+SYMBOLS: Final = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD", "XAUUSD")
+PORTFOLIO: Final = Path(__file__).with_name("bench_portfolio.toml")
+"""What `portfolio_text` returns for 100 strategies, as a file of its own."""
+# A symbol's books divide its strategies among them.
+_BOOKS = (
+    ("blend", 'combine = "weighted"'),
+    ("core", 'combine = "weighted"\nenter = 0.25'),
+    ("panel", 'combine = "vote"\nquorum = "majority"'),
+    ("scouts", 'combine = "vote"\nquorum = 2'),
+)
+# Small sizes, and costs as low as they come: it trades the whole year, whatever it loses, and
+# scores are good and bad by turns, so that shares move and members come and go.
+_HEAD = """\
+# The portfolio of `pmpro bench backtest`: written by backtest/bench.py, not by hand.
+
+[account]
+balance_ccy = 100_000_000.0
+margin_mode = "hedging"
+
+[allocation]
+method = "score"
+half_life_days = 10.0
+shrink_days = 5.0
+min_days = 10
+
+[allocation.switch]
+disable_score = -0.6
+enable_score = 0.0
+disable_drawdown_r = 200.0
+enable_drawdown_r = 50.0
+cool_down_days = 5
+"""
+_COSTS = "[symbols.{symbol}]\nspread_points = {spread}\ncommission_per_lot_ccy = 0.2\n"
+_SPREADS_POINTS = {"XAUUSD": 5.0}
 _SOURCE = "generated"
 _FIRST_PRICES = {"USDJPY": 110.0, "XAUUSD": 1300.0}
 
 
-def portfolio_text() -> str:
-    """Return a portfolio file: 100 strategies of all kinds on five symbols in 20 books.
+def portfolio_text(n_strategies: int = 100) -> str:
+    """Return a portfolio file: strategies of all kinds on five symbols, in 20 books.
 
-    Sizes are small, so that it trades the whole year whatever it loses.
+    `n_strategies` is a multiple of 20 from 40 on; more of them make the books larger.
     """
-    kinds = list(KINDS)
-    n = len(SYMBOLS) * STRATEGIES_PER_SYMBOL
-    pools = {kind: iter(variants(kind, -(-n // len(kinds)))) for kind in kinds}
-    out = ["[account]\nbalance_ccy = 100_000_000.0\n"]
-    turns = cycle(kinds)
+    per_book = n_strategies // (len(SYMBOLS) * len(_BOOKS))
+    pools = {kind: iter(variants(kind, -(-n_strategies // len(KINDS)))) for kind in KINDS}
+    kinds = cycle(KINDS)
+    out = [_HEAD]
+    out.extend(
+        _COSTS.format(symbol=symbol, spread=_SPREADS_POINTS.get(symbol, 1.0)) for symbol in SYMBOLS
+    )
     for symbol in SYMBOLS:
-        names = [f"{symbol.lower()}-{i:02}" for i in range(STRATEGIES_PER_SYMBOL)]
-        for name in names:
-            kind = next(turns)
-            params = ", ".join(f"{k} = {_toml(v)}" for k, v in next(pools[kind]).items())
+        for title, how in _BOOKS:
+            book = f"{symbol.lower()}-{title}"
+            names = [f"{book}-{number:02}" for number in range(per_book)]
+            for name in names:
+                kind = next(kinds)
+                out.append(_strategy(name, kind, symbol, next(pools[kind])))
+            members = ", ".join(f'"{name}" = 1.0' for name in names)
             out.append(
-                f'[[strategy]]\nname = "{name}"\nkind = "{kind}"\nsymbol = "{symbol}"\n'
-                f"{others_line(kind, symbol, SYMBOLS)}params = {{ {params} }}\n"
+                f'[[book]]\nname = "{book}"\n{how}\nmembers = {{ {members} }}\n'
+                "sizing = { risk_frac = 0.000001 }\n"
             )
-        first = 0
-        for title, combine, size in _BOOKS:
-            members = ", ".join(f'"{n}" = 1.0' for n in names[first : first + size])
-            first += size
-            out.append(
-                f'[[book]]\nname = "{symbol.lower()}-{title}"\ncombine = "{combine}"\n'
-                f"members = {{ {members} }}\nsizing = {{ risk_frac = 0.000001 }}\n"
-            )
-        out.extend(
-            f'[[book]]\nname = "{name}-alone"\ncombine = "vote"\n'
-            f'members = {{ "{name}" = 1.0 }}\nsizing = {{ risk_frac = 0.000001 }}\n'
-            for name in names[first:]
-        )
     return "\n".join(out)
+
+
+def _strategy(name: str, kind: str, symbol: str, params: dict[str, object]) -> str:
+    values = ", ".join(f"{key} = {_toml(value)}" for key, value in params.items())
+    return (
+        f'[[strategy]]\nname = "{name}"\nkind = "{kind}"\nsymbol = "{symbol}"\n'
+        f"{others_line(kind, symbol, SYMBOLS)}params = {{ {values} }}\n"
+    )
 
 
 def _toml(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`pmpro backtest run` and `pmpro bench backtest` as processes."""
+"""`pmpro backtest run` as a process."""
 
 import csv
 import json
@@ -132,16 +132,6 @@ def test_mistakes_are_one_line_and_exit_code_two(pmpro, world, arguments, words)
     assert words in run.stderr
     assert run.stderr.count("\n") == 1
     assert sorted(p.name for p in world.iterdir()) == before
-
-
-@pytest.mark.long
-def test_the_benchmark_reports_its_figures(pmpro):
-    """The document has every figure with a limit and says what it was measured on."""
-    run = pmpro("bench", "backtest", "--runs", "1", "--json")
-    document = json.loads(run.stdout)
-    assert document["bench"] == "backtest"
-    assert set(document["limits"]) <= set(document["figures"])
-    assert document["machine"]["cpus"] > 0
 
 
 def test_the_line_shows_the_lowest_value_of_each_stretch():
