@@ -1,7 +1,5 @@
 """A symbol's closed bars of one timeframe, as the columns that strategies read."""
 
-from functools import cached_property
-
 import numpy as np
 
 from engine.model.bars import Bars
@@ -9,14 +7,14 @@ from engine.model.compiled import core_kernel
 from engine.model.resample import resample
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE, Timeframe
-from strategies.base import Columns, Floats, Times, as_columns
+from strategies.base import Columns, Floats, Times
 from strategies.windows import periods
 
 
 class Series:
     """Closed bars, their closings and their anchor periods.
 
-    Columns are made of the bars that are asked for: a year of them takes as much as the bars.
+    Columns are made of the bars that are asked for: a year of them would take as much as the bars.
     """
 
     def __init__(self, bars: Bars, time_ns: Times, close_ns: Times, timeframe: Timeframe) -> None:
@@ -26,16 +24,9 @@ class Series:
 
     def part(self, start: int, stop: int) -> Columns:
         """Return bars `start` to `stop`."""
-        if "columns" in self.__dict__:
-            return self.columns.part(start, stop)
         times, values = np.empty(stop - start, np.int64), np.empty((6, stop - start))
         _split(self._bars[start:stop], times, values)
         return Columns(times, self.close_ns[start:stop], *values)
-
-    @cached_property
-    def columns(self) -> Columns:
-        """All bars at once: a further input is read from any bar on."""
-        return as_columns(self._bars, self.close_ns)
 
 
 @core_kernel

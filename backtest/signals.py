@@ -12,7 +12,7 @@ from engine.model.arrays import Arrays
 from engine.model.compiled import core_kernel
 from engine.model.errors import StrategyError
 from engine.model.signals import FLAT, HOLD
-from strategies.base import Columns, Directions, Floats, Signals, Strategy, flat_signals
+from strategies.base import Directions, Floats, Signals, Strategy, flat_signals
 from strategies.contract import check_signals, faulty, faulty_distance, is_well_formed
 from strategies.windows import evaluate_window
 
@@ -67,7 +67,7 @@ class Member(NamedTuple):
 
     number: int
     strategy: Strategy
-    others: Sequence[Columns]
+    others: Sequence[Series]
     votes: bool
 
 

@@ -94,7 +94,7 @@ class Stretches:
         voting = {m for s in compiled.slots if s.book.combine == "vote" for m in s.members}
         grouped: dict[tuple[str, Timeframe], list[Member]] = {}
         for m, strategy in enumerate(strategies):
-            others = [series[i.symbol, i.timeframe].columns for i in strategy.inputs[1:]]
+            others = [series[i.symbol, i.timeframe] for i in strategy.inputs[1:]]
             grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(
                 Member(m, strategy, others, m in voting)
             )

@@ -10,6 +10,7 @@ Where an input has fewer bars than that a strategy is WARMING for the entire per
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,18 @@ from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns
 from strategies.base import Columns, Floats, Input, Signals, Strategy, Times
 from strategies.contract import check_signals
+
+
+class Closed(Protocol):
+    """The whole series of a further input: `Columns`, or what makes them of the bars asked for."""
+
+    @property
+    def close_ns(self) -> Times:
+        """When each bar counts as closed, UTC."""
+
+    def part(self, start: int, stop: int, /) -> Columns:
+        """Return bars `start` to `stop`."""
+
 
 WARMING = StrategySignal(0, 0.0, float("nan"), float("nan"), warming=True)
 
@@ -37,7 +50,7 @@ def periods(time_ns: Times, timeframe: Timeframe) -> Iterator[tuple[int, int]]:
 
 
 def evaluate_period(
-    strategy: Strategy, bars: Columns, start: int, stop: int, *others: Columns
+    strategy: Strategy, bars: Columns, start: int, stop: int, *others: Closed
 ) -> Signals | None:
     """Return the checked signals of bars `start` to `stop`, an anchor period or its beginning.
 
@@ -53,7 +66,7 @@ def evaluate_period(
 
 
 def evaluate_window(
-    strategy: Strategy, warmup: int, bars: Columns, start: int, stop: int, *others: Columns
+    strategy: Strategy, warmup: int, bars: Columns, start: int, stop: int, *others: Closed
 ) -> Signals | None:
     """Return what `evaluate_period` does, unchecked, and the `warmup` bars before it as well."""
     first = start - warmup
@@ -64,8 +77,9 @@ def evaluate_window(
     spans = window_spans(strategy, bars, start, stop, *others)
     if spans is None:
         return None
-    windows = [series.part(*span) for series, span in zip((bars, *others), spans, strict=True)]
-    return _evaluated(strategy, *windows)
+    own, *further = spans
+    windows = (series.part(*span) for series, span in zip(others, further, strict=True))
+    return _evaluated(strategy, bars.part(*own), *windows)
 
 
 def _evaluated(strategy: Strategy, *windows: Columns) -> Signals:
@@ -78,7 +92,7 @@ def _evaluated(strategy: Strategy, *windows: Columns) -> Signals:
 
 
 def window_spans(
-    strategy: Strategy, bars: Columns, start: int, stop: int, *others: Columns
+    strategy: Strategy, bars: Columns, start: int, stop: int, *others: Closed
 ) -> list[tuple[int, int]] | None:
     """Return where in each input the window of bars `start` to `stop` begins and ends.
 

@@ -53,11 +53,10 @@ def series_for(
     else:
         minutes, from_ns = generated(wanted, [specs[name] for name in symbols], needs)
     times = {name: np.ascontiguousarray(bars["time_ns"]) for name, bars in minutes.items()}
-    columns = [
-        make_series(minutes[n.symbol], times[n.symbol], n.timeframe, clock).columns
-        for n in strategy.inputs
+    series = [
+        make_series(minutes[n.symbol], times[n.symbol], n.timeframe, clock) for n in strategy.inputs
     ]
-    return columns, from_ns
+    return [one.part(0, len(one.close_ns)) for one in series], from_ns
 
 
 def _recorded(

@@ -76,17 +76,18 @@ def _tables(data: "Data", start: str, end: str) -> list[tuple[Any, Any]]:
     for symbol in dict.fromkeys(strategy.symbol for strategy in strategies):
         own = [strategy for strategy in strategies if strategy.symbol == symbol]
         bars = series[symbol, own[0].timeframe]
-        sides = np.zeros((bars.columns.n, len(own)), np.int8)
+        columns = bars.part(0, len(bars.close_ns))
+        sides = np.zeros((columns.n, len(own)), np.int8)
         for column, strategy in enumerate(own):
-            others = [series[n.symbol, n.timeframe].columns for n in strategy.inputs[1:]]
+            others = [series[n.symbol, n.timeframe] for n in strategy.inputs[1:]]
             for first, last in bars.periods:
-                signals = evaluate_period(strategy, bars.columns, first, last, *others)
+                signals = evaluate_period(strategy, columns, first, last, *others)
                 if signals is not None:
                     sides[first:last, column] = signals.direction
         held = np.where(sides == HOLD, 0, np.arange(len(sides))[:, None])
         known = np.maximum.accumulate(held, axis=0)
         sides = np.take_along_axis(np.where(sides == HOLD, np.int8(0), sides), known, axis=0)
-        tables.append((bars.columns.close[:, None], sides))
+        tables.append((columns.close[:, None], sides))
     return tables
 
 

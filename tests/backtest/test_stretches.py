@@ -129,7 +129,7 @@ def rows(world):
 def whole_columns(bars, timeframe, to_ns=TO_NS):
     bars = bars[bars["time_ns"] < to_ns]
     series = make_series(bars, np.ascontiguousarray(bars["time_ns"]), timeframe, CLOCK)
-    return series.columns
+    return series.part(0, len(series.close_ns))
 
 
 def plain_rows(compiled, strategies, bars):
