@@ -1,7 +1,6 @@
 """A backtest's period in stretches of days: batches, bars and signals of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -187,24 +186,8 @@ def _mark_minutes(opens_ns: Integers, first_ns: int, is_batch: npt.NDArray[np.bo
 
 
 def server_times(clock: ServerClock, times_ns: Integers) -> Integers:
-    """Return the server's wall clock at each time, (n,) int64; it is asked twice a UTC day.
-
-    The times must not decrease.
-    """
-    if not len(times_ns):
-        return np.zeros(0, np.int64)
-    utc_days = times_ns // NS_PER_DAY
-    first = np.concatenate([[0], np.flatnonzero(np.diff(utc_days)) + 1, [len(utc_days)]])
-    out = np.empty(len(times_ns), np.int64)
-    for start, stop in pairwise(first.tolist()):
-        times = times_ns[start:stop]
-        midnight_ns = int(utc_days[start]) * NS_PER_DAY
-        offset_ns = clock.offset_ns(midnight_ns)
-        if offset_ns == clock.offset_ns(midnight_ns + NS_PER_DAY - 1):
-            out[start:stop] = times + offset_ns
-        else:
-            out[start:stop] = times + clock.offsets_ns(times)
-    return out
+    """Return the server's wall clock at each time, (n,) int64."""
+    return times_ns + clock.offsets_ns(times_ns)
 
 
 def _ranges(counts: Integers) -> tuple[Integers, Integers]:

@@ -8,6 +8,7 @@ All take contiguous (n,) float64 and return arrays of the same length, NaN befor
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -155,5 +156,6 @@ def wilder_settle_bars(period: int) -> int:
     return _settle_bars(1.0 / period)
 
 
+@lru_cache(maxsize=4096)  # a strategy is asked for its warm-up at every window
 def _settle_bars(alpha: float) -> int:
     return math.ceil(math.log(_SEED_WEIGHT) / math.log1p(-alpha)) if alpha < 1 else 1

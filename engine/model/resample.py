@@ -7,19 +7,15 @@ at or after its cell's end, whether or not its last minutes have bars. Volumes a
 time; NaN counts as none unless all are NaN. The spread is the last known one.
 """
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.compiled import kernel
+from engine.model.compiled import core_kernel
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 
 Times = npt.NDArray[np.int64]
-
-_FIELDS: Final = ("open", "high", "low", "close", "volume", "spread")
 
 
 def resample(
@@ -43,9 +39,7 @@ def resample(
     n_closed = int(np.searchsorted(closed_at, len(batches_ns)))
     out = np.empty(len(first), BAR_DTYPE)
     out["time_ns"] = starts[first]
-    merged = _merge(np.stack([bars[name] for name in _FIELDS]), first)
-    for row, name in zip(merged, _FIELDS, strict=True):
-        out[name] = row
+    _merge(bars, first, out)
     return out[:n_closed], batches_ns[closed_at[:n_closed]]
 
 
@@ -92,7 +86,7 @@ class Resampler:
 def _cells(times: Times, timeframe: Timeframe, clock: ServerClock) -> tuple[Times, Times]:
     """Return start and end, UTC, of the cell of every time."""
     server = times + clock.offsets_ns(times)
-    wall_starts = server - server % timeframe.ns
+    wall_starts = server // timeframe.ns * timeframe.ns  # NumPy's % takes ten times as long
     if timeframe <= Timeframe.H1:
         starts = times - (server - wall_starts)
         return starts, starts + timeframe.ns
@@ -116,24 +110,24 @@ def _first_instant(clock: ServerClock, wall_ns: int) -> int:
     return wall_ns - before
 
 
-@kernel
-def _merge(
-    values: npt.NDArray[np.float64], first: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Return (6, k) of (6, n): the `_FIELDS` of the bars that begin at the indices `first`."""
-    opens, high, low, close, volume, spread = values
-    out = np.full((6, len(first)), np.nan)
+@core_kernel
+def _merge(bars: Bars, first: npt.NDArray[np.int64], out: Bars) -> None:
+    """Fill the values of the higher bars `out`, which begin at the indices `first` of `bars`."""
     for k in range(len(first)):
-        stop = first[k + 1] if k + 1 < len(first) else len(opens)
-        out[0, k] = opens[first[k]]
-        out[1, k] = high[first[k]]
-        out[2, k] = low[first[k]]
-        out[3, k] = close[stop - 1]
-        for i in range(first[k], stop):
-            out[1, k] = max(out[1, k], high[i])
-            out[2, k] = min(out[2, k], low[i])
-            if not np.isnan(volume[i]):
-                out[4, k] = volume[i] + (0.0 if np.isnan(out[4, k]) else out[4, k])
-            if not np.isnan(spread[i]):
-                out[5, k] = spread[i]
-    return out
+        start = first[k]
+        stop = first[k + 1] if k + 1 < len(first) else len(bars)
+        high, low = bars[start]["high"], bars[start]["low"]
+        volume = spread = np.nan
+        for i in range(start, stop):
+            bar = bars[i]
+            high, low = max(high, bar["high"]), min(low, bar["low"])
+            if not np.isnan(bar["volume"]):
+                volume = bar["volume"] + (0.0 if np.isnan(volume) else volume)
+            if not np.isnan(bar["spread"]):
+                spread = bar["spread"]
+        out[k]["open"] = bars[start]["open"]
+        out[k]["high"] = high
+        out[k]["low"] = low
+        out[k]["close"] = bars[stop - 1]["close"]
+        out[k]["volume"] = volume
+        out[k]["spread"] = spread

@@ -8,6 +8,7 @@ brokers, so that the trading day ends at 17:00 New York), an IANA zone such as
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -52,10 +53,21 @@ class ServerClock:
         return int(offset.total_seconds()) * NS_PER_S + self._shift_ns
 
     def offsets_ns(self, utc_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the offset of each time, (n,) int64."""
-        keys, inverse = np.unique(utc_ns // (NS_PER_HOUR // 2), return_inverse=True)
-        table = np.array([self._offset_of_hour(int(k)) for k in keys], np.int64)
-        return table[inverse] if len(table) else np.zeros(len(utc_ns), np.int64)
+        """Return the offset of each time, (n,) int64; quick where times of a day are together."""
+        days = utc_ns // NS_PER_DAY
+        starts = np.flatnonzero(np.diff(days)) + 1
+        out = np.empty(len(utc_ns), np.int64)
+        for start, stop in pairwise([0, *starts.tolist(), len(days)]):
+            if start == stop:
+                break  # there are no times
+            midnight_ns = int(days[start]) * NS_PER_DAY
+            offset_ns = self.offset_ns(midnight_ns)
+            if offset_ns == self.offset_ns(midnight_ns + NS_PER_DAY - 1):
+                out[start:stop] = offset_ns
+            else:
+                half_hours = (utc_ns[start:stop] // (NS_PER_HOUR // 2)).tolist()
+                out[start:stop] = [self._offset_of_hour(half_hour) for half_hour in half_hours]
+        return out
 
     def to_server_ns(self, utc_ns: int) -> int:
         """Return the server's wall clock, as if it were an epoch."""
