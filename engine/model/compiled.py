@@ -58,6 +58,7 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "fastmath": False,
     "error_model": "numpy",
+    "no_cfunc_wrapper": True,
 }
 
 _UNCOUNTED: dict[str, Any] = {"_nrt": False}

@@ -35,9 +35,9 @@ from engine.runtime.host_protocol import (
     file_index,
     unpack_bars,
 )
-from strategies.base import Columns, as_columns
+from strategies.base import Columns, Strategy, as_columns
 from strategies.loader import load_file
-from strategies.registry import KINDS, create
+from strategies.registry import KINDS, create, parameters
 from strategies.windows import Window
 
 _Input = tuple[str, Timeframe]
@@ -211,7 +211,7 @@ def _describe(error: BaseException) -> str:
 
 
 def warm() -> None:
-    """Run every built-in kind once, so that its kernels are compiled and in memory."""
+    """Run every built-in kind in each of its modes: its kernels are compiled and in memory."""
     bars = np.zeros(4096, BAR_DTYPE)
     bars["time_ns"] = 3 * NS_PER_DAY + np.arange(len(bars)) * NS_PER_MINUTE
     for name in ("open", "high", "low", "close"):
@@ -219,9 +219,16 @@ def warm() -> None:
     columns = as_columns(bars, bars["time_ns"] + NS_PER_MINUTE)
     for kind, cls in KINDS.items():
         others = [str(i) for i in range(cls.n_symbols - 1)]
-        strategy = create(kind, {}, "", Timeframe.M1, 1e-5, others=others)
-        strategy.evaluate(*[columns for _ in strategy.inputs])
+        for params in _modes(cls):
+            strategy = create(kind, params, "", Timeframe.M1, 1e-5, others=others)
+            strategy.evaluate(*[columns for _ in strategy.inputs])
     Resampler(Timeframe.M5, ServerClock("UTC")).update(int(bars["time_ns"][-1]), bars)
+
+
+def _modes(cls: type[Strategy]) -> list[dict[str, str]]:
+    """Return parameters that choose each of a kind's choices once."""
+    choices = [(p.name, choice) for p in parameters(cls.params_type) for choice in p.choices]
+    return [{name: choice} for name, choice in choices] or [{}]
 
 
 def _answer(evaluator: Evaluator, request: Request) -> Evaluations:
