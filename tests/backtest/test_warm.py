@@ -37,7 +37,7 @@ from pathlib import Path
 from backtest.bench import PORTFOLIO, write_bars
 from backtest.run import document, prepare
 from backtest.simulate import simulate
-from pmpro_tui.cli.backtest import parse_time
+from pmpro_tui.cli.backtest_options import parse_time
 
 here = Path(sys.argv[1])
 source = write_bars(here, 2018)
