@@ -6,7 +6,7 @@ each symbol its last price, nothing else. The order of events is docs/SEMANTICS.
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from strategies.base import Strategy
 from strategies.registry import create
 
 Integers = npt.NDArray[np.int64]
+_Rows = TypeVar("_Rows", bound=npt.NDArray[Any])
 _TRADES_AT_ONCE = 4096
 # Few enough for the signals to stay small, enough for two threads to meet seldom.
 DAYS_AT_ONCE = 2
@@ -155,8 +156,8 @@ class _Run:
             np.zeros(len(compiled.symbols), np.int64),
         )
         self._n_checked = 0
-        self._done: list[tuple[Records, npt.NDArray[np.float64]]] = []
-        self._equity: list[Records] = []
+        self._trades, self._shares = self._out.trades[:0].copy(), self._out.shares[:0].copy()
+        self._equity = np.zeros(0, EQUITY)
         self._changes: list[Change] = []
         self._n_bars = 0
         for s, spec in enumerate(compiled.symbols):
@@ -180,7 +181,7 @@ class _Run:
                 self.core, market, stretch.feed, out, batch, self._n_checked
             )
             self._keep(n)
-        self._equity.append(equity)
+        self._equity = _appended(self._equity, equity)
 
     def decide(self, stretch: Stretch, batch: int) -> Core:
         """Run the core over the stretch's batches before `batch`, then to that one's decisions."""
@@ -200,11 +201,12 @@ class _Run:
 
     def _keep(self, n: int) -> None:
         if n:
-            self._done.append((self._out.trades[:n].copy(), self._out.shares[:n].copy()))
+            self._trades = _appended(self._trades, self._out.trades[:n])
+            self._shares = _appended(self._shares, self._out.shares[:n])
 
     def finish(self, from_ns: int, to_ns: int) -> Result:
         """Close what is open at the last closes and return everything."""
-        equity = np.concatenate([np.zeros(0, EQUITY), *self._equity])
+        equity = self._equity
         if len(equity):
             end_ns = int(equity["time_ns"][-1])
             self._keep(close_all(self.core, end_ns, self._out))
@@ -216,8 +218,8 @@ class _Run:
             compiled=self.compiled,
             from_ns=from_ns,
             to_ns=to_ns,
-            trades=np.concatenate([self._out.trades[:0], *(t for t, _ in self._done)]),
-            shares=np.concatenate([self._out.shares[:0], *(s for _, s in self._done)]),
+            trades=self._trades,
+            shares=self._shares,
             equity=equity,
             refused=self._out.refused,
             core=self.core,
@@ -226,3 +228,11 @@ class _Run:
             checks=self._out.checks[: self._n_checked],
             checked=self._out.checked[: self._n_checked],
         )
+
+
+def _appended(rows: _Rows, more: _Rows) -> _Rows:
+    """Return `rows` with `more` at their end: the same memory, longer, so never twice as much."""
+    n = len(rows)
+    rows.resize((n + len(more), *rows.shape[1:]), refcheck=False)
+    rows[n:] = more
+    return rows
