@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from backtest.attribution import strategies as strategy_figures
 from backtest.data import coverage_notes, load_bars, skipped_note
+from backtest.memory import return_large_blocks
 from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
 from engine.model.bars import Bars
@@ -48,6 +49,7 @@ def prepare(
     Raises:
         UserError: the file, the data or the period is wrong.
     """
+    return_large_blocks()
     if from_ns >= to_ns:
         raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
     try:
