@@ -29,7 +29,7 @@ from engine.decision.shadow import bound_levels, match_shadows
 from engine.decision.signals import take_event
 from engine.decision.state import N_REFUSALS, Core, Floats, Integers, Records
 from engine.model.arrays import Arrays
-from engine.model.compiled import core_kernel
+from engine.model.compiled import core_kernel, part_kernel
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY
 
@@ -104,7 +104,7 @@ def close_slot(
     apply_close(core, slot, reason, profit, commission, swap)
 
 
-@core_kernel
+@part_kernel
 def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int) -> None:
     """Quote a symbol from a bar's price: ask is bid + spread on the symbol's digits."""
     ask = round_price(bid + spread, core.symbols[symbol]["digits"])

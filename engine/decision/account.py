@@ -5,7 +5,7 @@ from typing import Final
 from engine.decision.money import profit_ccy, swap_night_ccy, swap_nights
 from engine.decision.shadow import roll_shadows
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel
+from engine.model.compiled import core_kernel, part_kernel
 from engine.model.reasons import ExitReason, TradingState
 from engine.model.times import NS_PER_DAY
 
@@ -16,7 +16,7 @@ _DRAWDOWN: Final = int(ExitReason.DRAWDOWN)
 _HALTED: Final = int(TradingState.HALTED)
 
 
-@core_kernel
+@part_kernel
 def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> None:
     """Take a symbol's quote; `fresh` 0 is a last close, good for marking only."""
     quote = core.quotes[symbol]
@@ -106,7 +106,7 @@ def open_profit_ccy(core: Core, slot: int) -> float:
     )
 
 
-@core_kernel
+@part_kernel
 def notional_ccy(core: Core, symbol: int, lots: float) -> float:
     """Return what `lots` are worth in account currency at the last bid."""
     quote = core.quotes[symbol]
@@ -146,7 +146,7 @@ def mark_exposure(core: Core) -> None:
         total["net_ccy"] += abs(core.work[s]["net_ccy"])
 
 
-@core_kernel
+@part_kernel
 def add_exposure(core: Core, symbol: int, signed_lots: float) -> None:
     """Add signed lots to a symbol's exposure."""
     worth_ccy = notional_ccy(core, symbol, signed_lots)

@@ -18,7 +18,7 @@ from engine.decision.money import round_price
 from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
 from engine.decision.signals import is_due
 from engine.decision.state import Core, Integers
-from engine.model.compiled import core_kernel
+from engine.model.compiled import core_kernel, part_kernel
 
 
 @core_kernel
@@ -120,7 +120,7 @@ def touches_level(core: Core, symbol: int, high_bid: float, low_bid: float, spre
     )
 
 
-@core_kernel
+@part_kernel
 def end_signals(core: Core) -> None:
     """Carry out what waits for a quote beside the slots: call when all signals are taken."""
     pursue_shadows(core)

@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.decision.shadow import step_shadow
 from engine.decision.state import MAJORITY, UNANIMOUS, WEIGHTED, Core, Records
-from engine.model.compiled import core_kernel
+from engine.model.compiled import core_kernel, part_kernel
 from engine.model.signals import HOLD, LONG, SHORT
 
 
@@ -17,7 +17,7 @@ def take_events(core: Core, events: Records) -> None:
         take_event(core, events[i])
 
 
-@core_kernel
+@part_kernel
 def take_event(core: Core, event: Any) -> None:
     """Take one row of a feed whose closing is already known."""
     take_output(
@@ -72,14 +72,14 @@ def take_output(
         step_shadow(core, member, 1)
 
 
-@core_kernel
+@part_kernel
 def votes(core: Core, member: int) -> bool:
     """Tell whether a member has a vote for entries."""
     output = core.outputs[member]
     return bool(output["enabled"] and not output["waiting"] and not output["benched"])
 
 
-@core_kernel
+@part_kernel
 def is_due(core: Core, slot: int) -> bool:
     """Tell whether a bar of one of the slot's members closed, or somebody asks for a decision."""
     if core.positions[slot]["due"]:
@@ -148,7 +148,7 @@ def combine(core: Core, slot: int) -> None:
         core.outputs[m]["changed"] = 0
 
 
-@core_kernel
+@part_kernel
 def quorum(said: int, n_voting: int) -> int:
     """Return how many must agree: a number, more than half of those who vote, or all of them."""
     if said == MAJORITY:
@@ -158,7 +158,7 @@ def quorum(said: int, n_voting: int) -> int:
     return said
 
 
-@core_kernel
+@part_kernel
 def leaves(core: Core, slot: int) -> bool:
     """Tell whether the net signal no longer carries the slot's open position."""
     direction = core.positions[slot]["direction"]

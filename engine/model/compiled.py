@@ -78,3 +78,11 @@ def core_kernel(function: F) -> F:
     loop. A kernel that allocates all the same fails to compile.
     """
     return cast(F, njit(**_OPTIONS, **_UNCOUNTED)(function))
+
+
+def part_kernel(function: F) -> F:
+    """Compile a small core kernel as a part of its callers, not on its own.
+
+    A function of its own costs a sixth of a second to compile, however short it is.
+    """
+    return cast(F, njit(**_OPTIONS, **_UNCOUNTED, inline="always")(function))
