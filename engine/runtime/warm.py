@@ -86,5 +86,4 @@ def warm_strategies() -> None:
 STEPS: list[tuple[str, Callable[[], None]]] = [
     ("money and matching", warm_money),
     ("decision core", warm_core),
-    ("strategies", warm_strategies),
 ]

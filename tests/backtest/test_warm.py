@@ -14,7 +14,7 @@ _WARM = """
 import gc, json
 from numba.core.dispatcher import Dispatcher
 from backtest.warm import warm_backtest
-from engine.runtime.warm import STEPS
+from engine.runtime.warm import STEPS, warm_strategies
 
 def versions():
     return {
@@ -24,7 +24,7 @@ def versions():
             ("engine.", "strategies.", "backtest."))
     }
 
-for _, step in [*STEPS, ("backtest", warm_backtest)]:
+for _, step in [*STEPS, ("strategies", warm_strategies), ("backtest", warm_backtest)]:
     step()
 before = versions()
 """
