@@ -16,6 +16,27 @@ _INT8, _FLOAT64 = np.dtype(np.int8), np.dtype(np.float64)
 
 def check_signals(signals: object, n: int) -> str:
     """Return what is wrong with the signals of `n` bars in words; "" for nothing."""
+    return "" if _is_right(signals, n) else _fault_of(signals, n)
+
+
+def _is_right(signals: object, n: int) -> bool:
+    """Tell whether `_fault_of` finds nothing, in a tenth of its time."""
+    if not is_well_formed(signals, n):
+        return False
+    assert isinstance(signals, Signals)
+    direction, confidence, stop, target = signals
+    if not (direction.flags.c_contiguous and confidence.flags.c_contiguous):
+        return False
+    return not faulty(direction, confidence) and _are_distances(stop) and _are_distances(target)
+
+
+def _are_distances(distance: Floats | float) -> bool:
+    if isinstance(distance, float):
+        return distance != distance or 0.0 < distance < math.inf  # noqa: PLR0124 (NaN)
+    return not ((distance <= 0.0) | (distance == np.inf)).any()
+
+
+def _fault_of(signals: object, n: int) -> str:
     if not isinstance(signals, Signals):
         return f"evaluate must return Signals, not {type(signals).__name__}"
     direction, confidence, stop, target = signals

@@ -8,7 +8,7 @@ that closes after that anchor, and ends with the last one closed by the first in
 Where an input has fewer bars than that a strategy is WARMING for the entire period.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns
 from strategies.base import Columns, Floats, Input, Signals, Strategy, Times
 from strategies.contract import check_signals
+from strategies.growing import Series
 
 
 class Closed(Protocol):
@@ -57,12 +58,18 @@ def evaluate_period(
     None where the strategy is WARMING. `others` are the whole series of its further inputs.
     """
     warmup = strategy.warmup
+    signals = _checked(strategy, warmup, bars, start, stop, *others)
+    return None if signals is None else signals.part(warmup)
+
+
+def _checked(
+    strategy: Strategy, warmup: int, bars: Columns, start: int, stop: int, *others: Closed
+) -> Signals | None:
+    """Return what `evaluate_window` does, checked."""
     signals = evaluate_window(strategy, warmup, bars, start, stop, *others)
-    if signals is None:
-        return None
-    if fault := check_signals(signals, stop - start + warmup):
+    if signals is not None and (fault := check_signals(signals, stop - start + warmup)):
         raise StrategyError(f"strategy {strategy.name!r}: {fault}")
-    return signals.part(warmup)
+    return signals
 
 
 def evaluate_window(
@@ -125,89 +132,69 @@ def _anchor_of_day(timeframe: Timeframe, day: int) -> int:
 class Window:
     """The bars one strategy needs now: of each input its warm-up and the anchor period so far.
 
-    Memory is bounded: bars before that are dropped when the anchor moves.
+    They lie in `series`, one an input, which other windows may share. Bars before those are
+    given up when the anchor moves: memory is bounded.
     """
 
-    def __init__(self, strategy: Strategy) -> None:
+    def __init__(self, strategy: Strategy, series: Sequence[Series] = ()) -> None:
         self.strategy = strategy
         self.inputs = strategy.inputs
-        self._series = [_Series() for _ in self.inputs]
+        self._series = tuple(series) or tuple(Series() for _ in self.inputs)
+        self._holds = [each.hold() for each in self._series]
         self._anchor = -1
-        self._start = 0  # index of the first bar at or after the anchor
+        self._start = 0  # the first bar at or after the anchor
+        self._stop = self._holds[0].first  # the first bar that was not taken
 
     def __len__(self) -> int:
-        return self._series[0].n
+        return self._stop - self._holds[0].first
 
     def append(self, bars: Columns, which: int = 0) -> None:
         """Add closed bars of an input, later than all before.
 
         Those of the further inputs first: bars that close after the first input's are kept.
         """
-        if bars.n:
-            self._series[which].append(bars)
-            if which == 0:
-                self._move_anchor(int(bars.time_ns[-1]))
+        self._series[which].append(bars)
+        if which == 0:
+            self.take(bars.n)
+
+    def take(self, n: int) -> None:
+        """Move on by the next `n` bars of the first input, which its series has by now."""
+        if n:
+            self._stop += n
+            first = self._series[0]
+            self._move_anchor(int(first.columns().time_ns[self._stop - first.first - 1]))
 
     def evaluate(self) -> StrategySignal:
         """Return the checked signal of the newest bar."""
-        n = self._series[0].n
-        if n == 0:
+        if not len(self):
             return WARMING
-        bars, *others = (series.columns() for series in self._series)
-        signals = evaluate_period(self.strategy, bars, self._start, n, *others)
+        bars, *others = [series.columns() for series in self._series]
+        n_gone = self._series[0].first
+        start, stop = self._start - n_gone, self._stop - n_gone
+        signals = _checked(self.strategy, self.inputs[0].warmup, bars, start, stop, *others)
         if signals is None:
             return WARMING
-        direction, confidence, stop, target = signals
+        direction, confidence, stop_distance, target_distance = signals
         return StrategySignal(
-            int(direction[-1]), float(confidence[-1]), _newest(stop), _newest(target)
+            int(direction[-1]),
+            float(confidence[-1]),
+            _newest(stop_distance),
+            _newest(target_distance),
         )
 
     def _move_anchor(self, newest_ns: int) -> None:
-        anchor = anchor_ns(self.strategy.timeframe, newest_ns)
+        anchor = _anchor_of_day(self.strategy.timeframe, newest_ns // NS_PER_DAY)
         if anchor == self._anchor:
             return
         self._anchor = anchor
-        times = self._series[0].columns().time_ns
-        first = int(np.searchsorted(times, anchor)) - self.inputs[0].warmup
-        self._series[0].drop(first)
-        self._start = self.inputs[0].warmup + min(first, 0)
-        for need, other in zip(self.inputs[1:], self._series[1:], strict=True):
-            other.drop(_first_of_other(need, other.columns().close_ns, anchor))
-
-
-class _Series:
-    """Columns that grow."""
-
-    def __init__(self) -> None:
-        self.n = 0
-        self._times = np.empty((2, 0), np.int64)
-        self._values = np.empty((6, 0))
-
-    def columns(self) -> Columns:
-        return Columns(*self._times[:, : self.n], *self._values[:, : self.n])
-
-    def append(self, bars: Columns) -> None:
-        if self.n and bars.time_ns[0] <= self._times[0, self.n - 1]:
-            raise ValueError("bars must be appended in order of time")
-        end = self.n + bars.n
-        if end > self._times.shape[1]:
-            self._move(0, max(2 * end, 256))
-        for row, column in zip((*self._times, *self._values), bars, strict=True):
-            row[self.n : end] = column
-        self.n = end
-
-    def drop(self, n: int) -> None:
-        """Forget the oldest `n` bars."""
-        if n > 0:
-            self._move(n, self.n - n)
-
-    def _move(self, first: int, capacity: int) -> None:
-        times, values = self._times[:, first : self.n], self._values[:, first : self.n]
-        self.n -= first
-        self._times = np.empty((2, capacity), np.int64)
-        self._values = np.empty((6, capacity))
-        self._times[:, : self.n] = times
-        self._values[:, : self.n] = values
+        bars, *others = [series.columns() for series in self._series]
+        self._start = self._series[0].first + int(bars.time_ns.searchsorted(anchor))
+        firsts = [self._start - self.inputs[0].warmup]
+        for need, series, other in zip(self.inputs[1:], self._series[1:], others, strict=True):
+            firsts.append(series.first + _first_of_other(need, other.close_ns, anchor))
+        for hold, series, first in zip(self._holds, self._series, firsts, strict=True):
+            hold.first = max(hold.first, first)
+            series.trim()
 
 
 def _newest(distance: Floats | float) -> float:

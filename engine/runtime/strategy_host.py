@@ -36,6 +36,7 @@ from engine.runtime.host_protocol import (
     unpack_bars,
 )
 from strategies.base import Columns, Strategy, as_columns
+from strategies.growing import Series
 from strategies.loader import load_file
 from strategies.registry import KINDS, create, parameters
 from strategies.windows import Window
@@ -56,6 +57,10 @@ class Evaluator:
         self._n_loaded = 0
         self._fresh: list[str] = []  # loaded, not fed
         self._fed: _Closed = {}  # of the inputs of the fresh ones
+        # Strategies that were loaded together share the series of an input.
+        self._fresh_series: dict[_Input, Series] = {}
+        self._series: dict[_Input, list[Series]] = {}
+        self._first: dict[str, _Input] = {}
         self._resamplers: dict[_Input, Resampler] = {}
         self._clock = ServerClock("UTC")
         self._grown_kb: dict[str, int] = {}
@@ -85,7 +90,7 @@ class Evaluator:
         try:
             if out.file_faults and spec.kind not in KINDS:
                 raise StrategyError("; ".join(out.file_faults.values()))
-            window = _window(spec, points)
+            window = self._window(spec, points)
             out.inputs[spec.name] = [
                 InputNeed(symbol, timeframe.name, warmup)
                 for symbol, timeframe, warmup in window.inputs
@@ -94,8 +99,20 @@ class Evaluator:
             out.faults[spec.name] = _describe(error)
         else:
             self._windows[spec.name] = window
+            self._first[spec.name] = window.inputs[0][:2]
             self._fresh.append(spec.name)
         self._progress.end(index, began_s)
+
+    def _window(self, spec: StrategySpec, points: Mapping[str, float]) -> Window:
+        if spec.symbol not in points:
+            raise StrategyError(f"strategy {spec.name!r}: symbol {spec.symbol!r} is unknown")
+        point = points[spec.symbol]
+        strategy = create(
+            spec.kind, spec.params, spec.symbol, spec.timeframe, point, spec.name, spec.others
+        )
+        shared = self._fresh_series
+        keys = [(need.symbol, need.timeframe) for need in strategy.inputs]
+        return Window(strategy, [shared.setdefault(key, Series()) for key in keys])
 
     def feed(self, batch_ns: int, history: Mapping[str, Bars], *, last: bool = True) -> Evaluations:
         """Fill the windows of the strategies loaded last; after the `last` part try each once."""
@@ -109,12 +126,15 @@ class Evaluator:
             return Evaluations()
         bars, self._fed = self._fed, {}
         names, self._fresh = self._fresh, []
+        series, self._fresh_series = self._fresh_series, {}
+        for key in inputs:
+            series[key].append(bars[key])
+            self._series.setdefault(key, []).append(series[key])
         due = {}
         for name in names:
-            newest = self._take_others(name, bars)
-            n_before = max(newest.n - 1, 0)
-            self._windows[name].append(newest.part(0, n_before))
-            due[name] = newest.part(n_before, newest.n)
+            n = bars[self._first[name]].n
+            self._windows[name].take(max(n - 1, 0))
+            due[name] = min(n, 1)
         return self._evaluate(due)
 
     def adopt(self, names: Sequence[str], batch_ns: int, missed: Mapping[str, Bars]) -> Evaluations:
@@ -123,25 +143,26 @@ class Evaluator:
         inputs = {key for name in self._windows for key in self._inputs(name)}
         bars = self._resample(batch_ns, missed, inputs)
         self._resamplers = {key: self._resamplers[key] for key in inputs}
+        self._series = {key: [s for s in self._series[key] if s.held] for key in inputs}
+        self._append(bars)
         for name, window in self._windows.items():
-            window.append(self._take_others(name, bars))
+            window.take(bars[self._first[name]].n)
         return Evaluations()
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Take closed M1 bars; return the signals of the strategies whose bar has closed."""
         bars = self._resample(batch_ns, closed, self._resamplers)
-        new = {name: self._take_others(name, bars) for name in self._windows}
-        return self._evaluate({name: part for name, part in new.items() if part.n})
+        self._append(bars)
+        n_new = {key: new.n for key, new in bars.items()}
+        return self._evaluate({name: n for name in self._windows if (n := n_new[self._first[name]])})
+
+    def _append(self, bars: _Closed) -> None:
+        for key, new in bars.items():
+            for series in self._series[key]:
+                series.append(new)
 
     def _inputs(self, name: str) -> tuple[_Input, ...]:
         return tuple((need.symbol, need.timeframe) for need in self._windows[name].inputs)
-
-    def _take_others(self, name: str, bars: _Closed) -> Columns:
-        """Add the bars of the further inputs to a window; return those of the first one."""
-        first, *others = self._inputs(name)
-        for which, key in enumerate(others, 1):
-            self._windows[name].append(bars[key], which)
-        return bars[first]
 
     def _resample(
         self, batch_ns: int, closed: Mapping[str, Bars], inputs: Iterable[_Input]
@@ -154,14 +175,14 @@ class Evaluator:
             out[symbol, timeframe] = as_columns(bars, close_times(bars, timeframe, self._clock))
         return out
 
-    def _evaluate(self, due: Mapping[str, Columns]) -> Evaluations:
+    def _evaluate(self, due: Mapping[str, int]) -> Evaluations:
         out = Evaluations()
         self._progress.start_request()
-        for name, bars in due.items():
+        for name, n in due.items():
             before_kb = held_kb()
             began_s = self._progress.begin(self._index[name])
             try:
-                *earlier, out.signals[name] = _take(self._windows[name], bars)
+                *earlier, out.signals[name] = _take(self._windows[name], n)
                 if earlier:
                     out.earlier[name] = earlier
             except _RAISED as error:  # what it holds is held as long as the error is
@@ -186,21 +207,12 @@ class Evaluator:
             os._exit(MEMORY_EXIT)
 
 
-def _take(window: Window, bars: Columns) -> Iterator[StrategySignal]:
-    for i in range(bars.n):
-        window.append(bars.part(i, i + 1))
+def _take(window: Window, n: int) -> Iterator[StrategySignal]:
+    for _ in range(n):
+        window.take(1)
         yield window.evaluate()
-    if not bars.n:  # a first start without history
+    if not n:  # a first start without history
         yield window.evaluate()
-
-
-def _window(spec: StrategySpec, points: Mapping[str, float]) -> Window:
-    if spec.symbol not in points:
-        raise StrategyError(f"strategy {spec.name!r}: symbol {spec.symbol!r} is unknown")
-    point = points[spec.symbol]
-    return Window(
-        create(spec.kind, spec.params, spec.symbol, spec.timeframe, point, spec.name, spec.others)
-    )
 
 
 def _describe(error: BaseException) -> str:
