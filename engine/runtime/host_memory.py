@@ -24,8 +24,8 @@ if sys.platform == "linux":
             resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
 
     def held_kb() -> int:
-        """Return the memory that this process holds; two microseconds."""
-        return int(os.pread(_statm, 128, 0).split()[1]) * _PAGE_KB
+        """Return the memory that this process holds; a microsecond."""
+        return int(os.pread(_statm, 128, 0).split(None, 2)[1]) * _PAGE_KB
 
 else:
 

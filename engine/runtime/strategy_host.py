@@ -6,7 +6,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,6 +43,7 @@ from strategies.windows import Window
 
 _Input = tuple[str, Timeframe]
 _Closed = dict[_Input, Columns]
+_BUILT_IN = frozenset(KINDS.values())
 # What user code may raise without ending the host.
 _RAISED = (Exception, SystemExit)
 
@@ -57,8 +58,9 @@ class Evaluator:
         self._n_loaded = 0
         self._fresh: list[str] = []  # loaded, not fed
         self._fed: _Closed = {}  # of the inputs of the fresh ones
-        # Strategies that were loaded together share the series of an input.
-        self._fresh_series: dict[_Input, Series] = {}
+        # Built-in kinds loaded together share the series of an input, and so does each of a
+        # user's kinds: should it write into its bars, all others are unharmed.
+        self._fresh_series: dict[tuple[str, _Input], Series] = {}
         self._series: dict[_Input, list[Series]] = {}
         self._first: dict[str, _Input] = {}
         self._resamplers: dict[_Input, Resampler] = {}
@@ -110,8 +112,9 @@ class Evaluator:
         strategy = create(
             spec.kind, spec.params, spec.symbol, spec.timeframe, point, spec.name, spec.others
         )
+        owner = "" if type(strategy) in _BUILT_IN else spec.kind
         shared = self._fresh_series
-        keys = [(need.symbol, need.timeframe) for need in strategy.inputs]
+        keys = [(owner, (need.symbol, need.timeframe)) for need in strategy.inputs]
         return Window(strategy, [shared.setdefault(key, Series()) for key in keys])
 
     def feed(self, batch_ns: int, history: Mapping[str, Bars], *, last: bool = True) -> Evaluations:
@@ -127,9 +130,10 @@ class Evaluator:
         bars, self._fed = self._fed, {}
         names, self._fresh = self._fresh, []
         series, self._fresh_series = self._fresh_series, {}
-        for key in inputs:
-            series[key].append(bars[key])
-            self._series.setdefault(key, []).append(series[key])
+        for (_, key), one in series.items():
+            if key in inputs and one.held:
+                one.append(bars[key])
+                self._series.setdefault(key, []).append(one)
         due = {}
         for name in names:
             n = bars[self._first[name]].n
@@ -178,41 +182,48 @@ class Evaluator:
     def _evaluate(self, due: Mapping[str, int]) -> Evaluations:
         out = Evaluations()
         self._progress.start_request()
+        kb = held_kb()
         for name, n in due.items():
-            before_kb = held_kb()
             began_s = self._progress.begin(self._index[name])
             try:
                 *earlier, out.signals[name] = _take(self._windows[name], n)
                 if earlier:
                     out.earlier[name] = earlier
             except _RAISED as error:  # what it holds is held as long as the error is
-                self._grown_kb[name] = self._grown_kb.get(name, 0) + held_kb() - before_kb
+                kb = self._note_growth(name, kb)
                 if isinstance(error, MemoryError):
                     self._end_if_not_its_own(name)
                 out.faults[name] = _describe(error)
                 del self._windows[name]
             else:
-                self._grown_kb[name] = self._grown_kb.get(name, 0) + held_kb() - before_kb
+                kb = self._note_growth(name, kb)
             out.durations_s[name] = self._progress.end(self._index[name], began_s)
         return out
+
+    def _note_growth(self, name: str, before_kb: int) -> int:
+        """Note what a strategy holds more than before it; return what all hold now."""
+        kb = held_kb()
+        if kb != before_kb:
+            self._grown_kb[name] = self._grown_kb.get(name, 0) + kb - before_kb
+        return kb
 
     def _end_if_not_its_own(self, name: str) -> None:
         """End the host if another strategy holds most of the memory that this one lacks.
 
         That one may be out by now, and still hold it: then this end is nobody's fault.
         """
-        worst = max(self._grown_kb, key=self._grown_kb.__getitem__)
+        worst = max(self._grown_kb, key=self._grown_kb.__getitem__, default=name)
         if worst != name and 2 * self._grown_kb[worst] > KB_PER_MB * self.memory_max_mb:
             self._progress.blame(self._index[worst])
             os._exit(MEMORY_EXIT)
 
 
-def _take(window: Window, n: int) -> Iterator[StrategySignal]:
+def _take(window: Window, n: int) -> list[StrategySignal]:
+    out = []
     for _ in range(n):
         window.take(1)
-        yield window.evaluate()
-    if not n:  # a first start without history
-        yield window.evaluate()
+        out.append(window.evaluate())
+    return out or [window.evaluate()]  # at a first start without history
 
 
 def _describe(error: BaseException) -> str:
