@@ -43,6 +43,7 @@ from strategies.windows import Window
 
 _Input = tuple[str, Timeframe]
 _Closed = dict[_Input, Columns]
+_NO_BARS = as_columns(np.empty(0, BAR_DTYPE), np.empty(0, np.int64))
 _BUILT_IN = frozenset(KINDS.values())
 # What user code may raise without ending the host.
 _RAISED = (Exception, SystemExit)
@@ -139,7 +140,10 @@ class Evaluator:
             n = bars[self._first[name]].n
             self._windows[name].take(max(n - 1, 0))
             due[name] = min(n, 1)
-        return self._evaluate(due)
+        answer = self._evaluate(due)
+        # One kind after the other: its code, and then the bars, are still in the processor's cache.
+        self._windows = dict(sorted(self._windows.items(), key=_place))
+        return answer
 
     def adopt(self, names: Sequence[str], batch_ns: int, missed: Mapping[str, Bars]) -> Evaluations:
         """Keep these strategies alone; take bars that were missed, without evaluating."""
@@ -172,11 +176,15 @@ class Evaluator:
         self, batch_ns: int, closed: Mapping[str, Bars], inputs: Iterable[_Input]
     ) -> _Closed:
         none = np.empty(0, BAR_DTYPE)
-        out = {}
+        out: _Closed = {}
         for symbol, timeframe in inputs:
             resampler = self._resamplers[symbol, timeframe]
             bars = resampler.update(batch_ns, closed.get(symbol, none))
-            out[symbol, timeframe] = as_columns(bars, close_times(bars, timeframe, self._clock))
+            out[symbol, timeframe] = (
+                as_columns(bars, close_times(bars, timeframe, self._clock))
+                if len(bars)
+                else _NO_BARS
+            )
         return out
 
     def _evaluate(self, due: Mapping[str, int]) -> Evaluations:
@@ -224,6 +232,11 @@ def _take(window: Window, n: int) -> list[StrategySignal]:
         window.take(1)
         out.append(window.evaluate())
     return out or [window.evaluate()]  # at a first start without history
+
+
+def _place(named: tuple[str, Window]) -> tuple[str, str, Timeframe]:
+    strategy = named[1].strategy
+    return strategy.kind, strategy.symbol, strategy.timeframe
 
 
 def _describe(error: BaseException) -> str:
