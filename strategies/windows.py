@@ -141,7 +141,7 @@ class Window:
         self.inputs = strategy.inputs
         self._series = tuple(series) or tuple(Series() for _ in self.inputs)
         self._holds = [each.hold() for each in self._series]
-        self._anchor = -1
+        self._anchor = self._day = -1
         self._start = 0  # the first bar at or after the anchor
         self._stop = self._holds[0].first  # the first bar that was not taken
 
@@ -162,7 +162,10 @@ class Window:
         if n:
             self._stop += n
             first = self._series[0]
-            self._move_anchor(int(first.columns().time_ns[self._stop - first.first - 1]))
+            day = int(first.columns().time_ns[self._stop - first.first - 1]) // NS_PER_DAY
+            if day != self._day:  # every anchor is a UTC midnight
+                self._day = day
+                self._move_anchor(_anchor_of_day(self.strategy.timeframe, day))
 
     def evaluate(self) -> StrategySignal:
         """Return the checked signal of the newest bar."""
@@ -182,8 +185,7 @@ class Window:
             _newest(target_distance),
         )
 
-    def _move_anchor(self, newest_ns: int) -> None:
-        anchor = _anchor_of_day(self.strategy.timeframe, newest_ns // NS_PER_DAY)
+    def _move_anchor(self, anchor: int) -> None:
         if anchor == self._anchor:
             return
         self._anchor = anchor

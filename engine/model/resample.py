@@ -67,7 +67,10 @@ class Resampler:
         if len(bars):
             if not len(self._pending):
                 self._end_ns = self._cell_end(bars[:1])
-            self._pending = np.concatenate([self._pending, bars])
+            n = len(self._pending)
+            pending = np.empty(n + len(bars), BAR_DTYPE)  # np.concatenate takes twice as long
+            pending[:n], pending[n:] = self._pending, bars
+            self._pending = pending
         if not len(self._pending) or batch_ns < self._end_ns:
             return self._pending[:0]
         batch = np.array([batch_ns], np.int64)

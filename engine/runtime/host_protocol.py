@@ -119,6 +119,7 @@ class Progress:
     """
 
     _LAYOUT = struct.Struct("<qdqdq")
+    _ON = struct.Struct("<qd")  # its beginning: all that most strategies change
     _NOBODY = (-1, 0.0, -1, 0.0, -1)
 
     def __init__(self, path: Path | None = None, *, create: bool = False) -> None:
@@ -139,7 +140,7 @@ class Progress:
     def begin(self, index: int) -> float:
         """Note that a strategy is on; return since when."""
         now_s = time.monotonic()
-        self._write(index, now_s)
+        self._ON.pack_into(self._memory, 0, index, now_s)
         return now_s
 
     def end(self, index: int, began_s: float) -> float:
@@ -147,7 +148,9 @@ class Progress:
         duration_s = time.monotonic() - began_s
         if duration_s > self._slowest[1]:
             self._slowest = (index, duration_s)
-        self._write(-1, 0.0)
+            self._write(-1, 0.0)
+        else:
+            self._ON.pack_into(self._memory, 0, -1, 0.0)
         return duration_s
 
     def blame(self, index: int) -> None:
