@@ -20,7 +20,7 @@ def check_signals(signals: object, n: int) -> str:
 
 
 def _is_right(signals: object, n: int) -> bool:
-    """Tell whether `_fault_of` finds nothing, in a tenth of its time."""
+    """Tell whether `_fault_of` would find nothing: cheaper, as nearly all are right."""
     if not is_well_formed(signals, n):
         return False
     assert isinstance(signals, Signals)
@@ -32,7 +32,7 @@ def _is_right(signals: object, n: int) -> bool:
 
 def _are_distances(distance: Floats | float) -> bool:
     if isinstance(distance, float):
-        return distance != distance or 0.0 < distance < math.inf  # noqa: PLR0124 (NaN)
+        return math.isnan(distance) or 0.0 < distance < math.inf
     return not ((distance <= 0.0) | (distance == np.inf)).any()
 
 

@@ -159,10 +159,16 @@ class Evaluator:
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Take closed M1 bars; return the signals of the strategies whose bar has closed."""
-        bars = self._resample(batch_ns, closed, self._resamplers)
-        self._append(bars)
+        try:
+            bars = self._resample(batch_ns, closed, self._resamplers)
+            self._append(bars)
+        except MemoryError:
+            self._end_if_not_its_own("")
+            raise
         n_new = {key: new.n for key, new in bars.items()}
-        return self._evaluate({name: n for name in self._windows if (n := n_new[self._first[name]])})
+        return self._evaluate(
+            {name: n for name in self._windows if (n := n_new[self._first[name]])}
+        )
 
     def _append(self, bars: _Closed) -> None:
         for key, new in bars.items():

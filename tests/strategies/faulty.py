@@ -177,6 +177,16 @@ class Needs(Fine):
         return super().right(n) if np.ones(16_000_000).any() else None
 
 
+class Writes(Fine):
+    """Spoils the bars that it is given."""
+
+    kind = "writes"
+
+    def evaluate(self, bars):
+        bars.close[:] = 7.0
+        return self.right(bars.n)
+
+
 class NotANumber(Fine):
     """A confidence that is not a number."""
 

@@ -348,6 +348,19 @@ def test_more_faults_at_once_than_spares_still_leave_the_others_their_signals(ho
     assert [signals_of(e) for e in evaluations] == expected_of_good(bars, batches)
 
 
+def test_a_kind_that_writes_into_its_bars_harms_no_other():
+    """Built-in kinds share their bars, but with no kind of the user's."""
+    bars = market()
+    batches = START + np.arange(1, 31) * NS_PER_MINUTE
+    writes = Strategy(name="a", kind="writes", symbol="EURUSD")
+    hosts = InProcessHosts([writes, *GOOD], POINTS, CLOCK, [FAULTY])
+    begin(hosts, bars)
+    evaluations = run(hosts, bars, batches)
+    assert all("a" in e.signals for e in evaluations)
+    names = ("before", "after")
+    assert [signals_of(e, names) for e in evaluations] == expected_of_good(bars, batches)
+
+
 def test_memory_is_the_fault_of_the_one_that_holds_it(hosts_of):
     """Who finds no memory because another one has taken it all is not quarantined."""
     bars = market()

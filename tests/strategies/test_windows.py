@@ -13,6 +13,7 @@ from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE, Timeframe, anchor_ns
 from strategies.base import as_columns, flat_signals
 from strategies.contract import check_signals
+from strategies.growing import Series
 from strategies.registry import KINDS, create
 from strategies.variants import variants
 from strategies.windows import WARMING, Window, evaluate_period, periods
@@ -158,6 +159,44 @@ def test_memory_is_bounded_over_a_month():
             most = max(most, len(window))
     assert most <= strategy.warmup + 1440
     assert window._series[0]._times.shape[1] <= 4 * (strategy.warmup + 1440)
+
+
+def test_windows_on_one_series_say_what_they_say_alone():
+    """Of different lengths, begun before and after bars came; and a series keeps what is needed."""
+    strategies = [made("macd"), made("ma_cross"), made("donchian_breakout")]
+    bars = columns_of(random_bars(np.random.default_rng(3), utc("2018-03-01 00:00"), 12 * 1440))
+    series = Series()
+    together = [Window(strategy, [series]) for strategy in strategies]
+    alone = [Window(strategy) for strategy in strategies]
+    for i in range(0, bars.n, 97):
+        part = bars.part(i, i + 97)
+        series.append(part)
+        said = []
+        for shared, own in zip(together, alone, strict=True):
+            shared.take(part.n)
+            own.append(part)
+            said.append((repr(shared.evaluate()), repr(own.evaluate())))
+        assert all(mine == theirs for mine, theirs in said)
+    most = max(strategy.warmup for strategy in strategies) + 1440 + 97
+    assert series.end == bars.n
+    assert series.columns().n <= 4 * most
+    assert [len(window) for window in together] == [len(window) for window in alone]
+
+
+def test_a_series_forgets_what_no_window_needs():
+    """A window that is gone holds nothing; views that were given out stay as they were."""
+    window = Window(create("macd", {}, "EURUSD", Timeframe.M1, POINT), [series := Series()])
+    bars = columns_of(bars_at(utc("2018-03-01 00:00") + np.arange(600) * NS_PER_MINUTE))
+    series.append(bars.part(0, 500))
+    given = series.columns()
+    series.trim()
+    assert (series.first, series.held) == (0, True)
+    del window
+    series.trim()
+    assert (series.first, series.held) == (500, False)
+    series.append(bars.part(500, 600))
+    assert given.close.tobytes() == bars.close[:500].tobytes()
+    assert series.columns().time_ns.tobytes() == bars.time_ns[500:].tobytes()
 
 
 def test_bars_out_of_order_are_refused():
