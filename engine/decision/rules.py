@@ -20,8 +20,8 @@ _ACTIVE: Final = int(TradingState.ACTIVE)
 _MINUTES_PER_DAY: Final = 1440
 # One-day value at risk at 99 %: the normal quantile; RiskMetrics Technical Document, §1.
 _QUANTILE_99: Final = 2.3263478740408408
-# What a symbol with too short a record is assumed to move in a day.
-UNKNOWN_VOLATILITY_FRAC: Final = 0.01
+# What a symbol with too short a record is assumed to move in a day, in step with all others.
+UNKNOWN_VOLATILITY_FRAC: Final = 0.005
 
 
 # ---- may this slot enter at all

@@ -223,13 +223,12 @@ class Trader:
         """Run one batch: everything that closes at `update.batch_ns`."""
         batch_ns = update.batch_ns
         closed = {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in update.bars.items()}
-        # First: whatever fails later, no strategy has missed a bar.
-        answer = self._evaluate(batch_ns, closed)
-        try:
-            if self.positions.any_open():
-                self.positions.book_broker_closes(look=False)
-        except BrokerError as e:
-            self.events.add("error", "terminal", f"no orders at this batch: {e}")
+        # First, and whatever fails beside it: no strategy misses a bar.
+        evaluated = self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)
+        fault = self._book_closes()
+        answer = self._obey_until(evaluated)
+        if fault:
+            self.events.add("error", "terminal", f"no orders at this batch: {fault}")
             self._take_missed(batch_ns, closed, answer)
             return
         self._take_bars(closed)
@@ -285,14 +284,22 @@ class Trader:
                 fresh = int(quote.time_ns >= fresh_from_ns)
                 set_quote(self.core, index, quote.bid, quote.ask, fresh)
 
-    def _evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
-        """Have the due strategies evaluated; a kill meanwhile has its orders sent meanwhile."""
-        done = self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)
-        while not done.done():
-            futures.wait([done], timeout=_URGENT_LOOK_S)
+    def _book_closes(self) -> str:
+        """Take what the broker closed by itself; return why that could not be told, "" for told."""
+        try:
+            if self.positions.any_open():
+                self.positions.book_broker_closes(look=False)
+        except BrokerError as e:
+            return str(e)
+        return ""
+
+    def _obey_until(self, evaluated: futures.Future[Evaluations]) -> Evaluations:
+        """Wait for the strategies; a kill meanwhile has its orders sent meanwhile."""
+        while not evaluated.done():
+            futures.wait([evaluated], timeout=_URGENT_LOOK_S)
             if self.urgent.is_set():
                 self.pursue()
-        return done.result()
+        return evaluated.result()
 
     def _take_answer(self, batch_ns: int, answer: Evaluations) -> None:
         """Take the strategies' outputs, in file order."""
@@ -481,7 +488,11 @@ class Trader:
 
     def catch_up(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         """Take a missed batch's signals with orders off; an exit becomes a goal."""
-        self._take_missed(batch_ns, closed, self._evaluate(batch_ns, closed))
+        self._take_missed(
+            batch_ns,
+            closed,
+            self._obey_until(self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)),
+        )
 
     def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
         self._take_bars(closed)

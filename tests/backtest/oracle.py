@@ -628,7 +628,7 @@ def value_at_risk(account: Account, symbols: list[Symbol], s: Symbol, order: Dec
     known, unknown = [], 0.0
     for o, worth in zip(symbols, after, strict=True):
         if math.isnan(covariance(account, o, o)):
-            unknown += abs(worth) * 0.01
+            unknown += abs(worth) * 0.005
         elif worth:
             known.append((o, worth))
     variance = sum(a * b * covariance(account, o, p) for o, a in known for p, b in known)
