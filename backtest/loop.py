@@ -12,24 +12,22 @@ import numpy as np
 
 from backtest.signals import SignalFeed
 from backtest.stretches import Market
-from engine.decision.account import mark, set_quote, update_conversions
+from engine.decision.account import close_bar, mark, set_bar_quote, update_conversions
 from engine.decision.batch import (
     begin_batch,
     choose_entries,
     decide_exits,
     end_batch,
-    end_signals,
     touches_level,
 )
 from engine.decision.entries import apply_open, opening_commission_ccy
 from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
-from engine.decision.money import round_price
-from engine.decision.shadow import bound_levels, match_shadows
+from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
 from engine.decision.signals import take_event
 from engine.decision.state import N_REFUSALS, Core, Floats, Integers, Records
 from engine.model.arrays import Arrays
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY
 
@@ -104,13 +102,6 @@ def close_slot(
     apply_close(core, slot, reason, profit, commission, swap)
 
 
-@part_kernel
-def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int) -> None:
-    """Quote a symbol from a bar's price: ask is bid + spread on the symbol's digits."""
-    ask = round_price(bid + spread, core.symbols[symbol]["digits"])
-    set_quote(core, symbol, bid, ask, fresh)
-
-
 @core_kernel
 def take_due_signals(core: Core, feed: SignalFeed, now_ns: int) -> None:
     """Take the changes of signals of every bar that is closed by now."""
@@ -122,7 +113,7 @@ def take_due_signals(core: Core, feed: SignalFeed, now_ns: int) -> None:
                 take_event(core, feed.events[row])
             i += 1
         feed.next[q] = i
-    end_signals(core)
+    pursue_shadows(core)
 
 
 @core_kernel
@@ -173,8 +164,7 @@ def close_bars(core: Core, bars: Records, out: Outcome) -> None:
         if i >= 0:
             match_shadows(core, s, bar["open"], bar["high"], bar["low"], bar["spread"])
             bound_levels(core, s)
-        core.quotes[s]["close"] = bar["close"]
-        set_bar_quote(core, s, bar["close"], bar["spread"], 0)
+        close_bar(core, s, bar["close"], bar["spread"])
 
 
 # No bar of a symbol opened; bars that touch no level are −1 − their index.

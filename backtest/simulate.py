@@ -18,10 +18,9 @@ from backtest.loop import (
     close_all,
     decide,
     run_batches,
-    set_bar_quote,
 )
 from backtest.stretches import Stretch, Stretches, fill_spread
-from engine.decision.account import roll_day
+from engine.decision.account import close_bar, roll_day
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
 from engine.portfolio.allocator import Allocator, Change
@@ -164,8 +163,7 @@ class _Run:
             before = int(np.searchsorted(bars[spec.name]["time_ns"], from_ns))
             if before:
                 last = fill_spread(bars[spec.name][before - 1 : before], spec)[0]
-                set_bar_quote(self.core, s, last["close"], last["spread"], 0)
-                self.core.quotes[s]["close"] = last["close"]
+                close_bar(self.core, s, last["close"], last["spread"])
 
     def advance(self, stretch: Stretch) -> None:
         """Run the core over a stretch."""

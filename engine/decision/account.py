@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.decision.money import profit_ccy, swap_night_ccy, swap_nights
+from engine.decision.money import profit_ccy, round_price, swap_night_ccy, swap_nights
 from engine.decision.shadow import roll_shadows
 from engine.decision.state import Core
 from engine.model.compiled import core_kernel, part_kernel
@@ -23,6 +23,20 @@ def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> No
     quote["bid"] = bid
     quote["ask"] = ask
     quote["fresh"] = fresh
+
+
+@part_kernel
+def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int) -> None:
+    """Quote a symbol from a bar's price: ask is bid + spread on the symbol's digits."""
+    ask = round_price(bid + spread, core.symbols[symbol]["digits"])
+    set_quote(core, symbol, bid, ask, fresh)
+
+
+@part_kernel
+def close_bar(core: Core, symbol: int, close_bid: float, spread: float) -> None:
+    """Take a bar's close as the last good price."""
+    core.quotes[symbol]["close"] = close_bid
+    set_bar_quote(core, symbol, close_bid, spread, 0)
 
 
 @core_kernel
@@ -137,11 +151,19 @@ def mark_exposure(core: Core) -> None:
         position = core.positions[i]
         if position["direction"] != 0:
             add_exposure(core, core.slots[i]["symbol"], position["direction"] * position["lots"])
-    total = core.work[n]
-    total["gross_ccy"] = total["net_ccy"] = 0.0
     for s in range(n):
         if core.quotes[s]["external_lots"] != 0.0:
             add_exposure(core, s, core.quotes[s]["external_lots"])
+    sum_exposure(core)
+
+
+@core_kernel
+def sum_exposure(core: Core) -> None:
+    """Set the account's sums of the symbols' exposures."""
+    n = len(core.symbols)
+    total = core.work[n]
+    total["gross_ccy"] = total["net_ccy"] = 0.0
+    for s in range(n):
         total["gross_ccy"] += core.work[s]["gross_ccy"]
         total["net_ccy"] += abs(core.work[s]["net_ccy"])
 

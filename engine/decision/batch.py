@@ -1,13 +1,13 @@
 """The phases of a batch, in the order that backtest and live run them.
 
-roll_day → quotes → begin_batch → take_signal … → end_signals → decide_exits → decide_entries →
+roll_day → quotes → begin_batch → take_events → pursue_shadows → decide_exits → decide_entries →
 end_batch. Bars that closed are matched for shadows before all of it.
 """
 
 from engine.decision.account import (
+    close_bar,
     mark,
     mark_exposure,
-    set_quote,
     update_conversions,
     update_tier,
 )
@@ -15,10 +15,10 @@ from engine.decision.covariance import sample_returns
 from engine.decision.entries import decide_entry
 from engine.decision.exits import wants_exit
 from engine.decision.money import round_price
-from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
+from engine.decision.shadow import bound_levels, match_shadows
 from engine.decision.signals import is_due
 from engine.decision.state import Core, Integers
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 
 
 @core_kernel
@@ -102,9 +102,7 @@ def take_bar(
     if touches_level(core, symbol, high_bid, low_bid, spread):
         match_shadows(core, symbol, open_bid, high_bid, low_bid, spread)
         bound_levels(core, symbol)
-    core.quotes[symbol]["close"] = close_bid
-    ask = round_price(close_bid + spread, core.symbols[symbol]["digits"])
-    set_quote(core, symbol, close_bid, ask, 0)
+    close_bar(core, symbol, close_bid, spread)
 
 
 @core_kernel
@@ -118,9 +116,3 @@ def touches_level(core: Core, symbol: int, high_bid: float, low_bid: float, spre
         round_price(high_bid + spread, digits) >= work["short_stop"]
         or round_price(low_bid + spread, digits) <= work["short_target"]
     )
-
-
-@part_kernel
-def end_signals(core: Core) -> None:
-    """Carry out what waits for a quote beside the slots: call when all signals are taken."""
-    pursue_shadows(core)

@@ -4,16 +4,16 @@ import math
 from typing import Final
 
 from engine.decision import rules
-from engine.decision.account import add_exposure
+from engine.decision.account import add_exposure, sum_exposure
 from engine.decision.money import commission_ccy, round_ccy, round_price
 from engine.decision.shadow import narrow_levels
 from engine.decision.signals import votes
 from engine.decision.sizing import sized_lots
 from engine.decision.state import FIXED_LOTS, VOLATILITY_TARGET, WEIGHTED, Core
 from engine.model.compiled import core_kernel, part_kernel
+from engine.model.decisions import ORDER_RULES, STATE_RULES
 from engine.model.reasons import Refusal
 
-NO_WISH: Final = -1
 _ACCEPTED: Final = int(Refusal.ACCEPTED)
 _STALE_PRICE: Final = int(Refusal.STALE_PRICE)
 _HALTED: Final = int(Refusal.HALTED)
@@ -89,41 +89,9 @@ def entry_distances(core: Core, slot: int, direction: int) -> tuple[float, float
     return stop, target
 
 
-# The order in which the rules are asked, before a size is known and after.
-_STATE_RULES: Final = (
-    _HALTED,
-    _REDUCING,
-    _DRAWDOWN_TIER,
-    _UNKNOWN_EQUITY,
-    _ACCOUNT_DRAWDOWN,
-    _DAILY_LOSS,
-    _UNSETTLED,
-    _SYMBOL_KILLED,
-    _RESTRICTED,
-    _CLOSED_SESSION,
-    _BARRED,
-    _STALE_PRICE,
-    _NO_CONVERSION,
-    _SPREAD,
-    _COLLAR,
-)
-_ORDER_RULES: Final = (
-    _ORDER_LOTS,
-    _ORDER_VALUE,
-    _DECLARED_LOTS,
-    _DECLARED_ORDERS,
-    _REPEATED,
-    _THROTTLE,
-    _SYMBOL_THROTTLE,
-    _BOOK_EXPOSURE,
-    _SYMBOL_EXPOSURE,
-    _GROSS_EXPOSURE,
-    _NET_EXPOSURE,
-    _MARGIN,
-    _CORRELATION,
-    _DIVERSIFICATION,
-    _VALUE_AT_RISK,
-)
+# As plain numbers, which kernels take.
+_STATE_RULES: Final = tuple(map(int, STATE_RULES))
+_ORDER_RULES: Final = tuple(map(int, ORDER_RULES))
 
 
 @core_kernel
@@ -236,11 +204,7 @@ def decide_entry(core: Core, slot: int) -> int:
     if refusal != _ACCEPTED:
         return refusal
     add_exposure(core, s, direction * lots)
-    total = core.work[len(core.symbols)]
-    total["gross_ccy"] = total["net_ccy"] = 0.0
-    for other in range(len(core.symbols)):
-        total["gross_ccy"] += core.work[other]["gross_ccy"]
-        total["net_ccy"] += abs(core.work[other]["net_ccy"])
+    sum_exposure(core)
     count_order(core, slot, direction)
     position["pending_direction"] = direction
     position["pending_lots"] = lots

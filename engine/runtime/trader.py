@@ -20,12 +20,12 @@ from engine.decision.batch import (
     decide_entries,
     decide_exits,
     end_batch,
-    end_signals,
     take_bar,
 )
 from engine.decision.covariance import sample_returns
 from engine.decision.exits import wants_exit
 from engine.decision.saved import Names, dump_core, load_core
+from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT, N_REFUSALS, Core
 from engine.decision.switches import flatten, halt_entries, kill_held, quarantine, reduce_only
@@ -87,11 +87,10 @@ def _take_manual_shares(compiled: CompiledPortfolio, core: Core) -> None:
     """Set the file's shares where they are manual: saved ones are of an older file."""
     if compiled.portfolio.allocation.method != "manual":
         return
-    of_file = compiled.core(0.0)
-    changed = core.outputs["share"] != of_file.outputs["share"]
+    changed = core.outputs["share"] != core.members["share"]
     core.positions["dirty"][core.members["slot"][changed]] = 1
-    core.outputs["share"] = of_file.outputs["share"]
-    core.positions["allocation"] = of_file.positions["allocation"]
+    core.outputs["share"] = core.members["share"]
+    core.positions["allocation"] = compiled.allocations()
 
 
 def _members_by_slot(compiled: CompiledPortfolio) -> dict[str, list[str]]:
@@ -224,7 +223,7 @@ class Trader:
         batch_ns = update.batch_ns
         closed = {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in update.bars.items()}
         # First, and whatever fails beside it: no strategy misses a bar.
-        evaluated = self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)
+        evaluated = self._evaluate(batch_ns, closed)
         fault = self._book_closes()
         answer = self._obey_until(evaluated)
         if fault:
@@ -293,6 +292,9 @@ class Trader:
             return str(e)
         return ""
 
+    def _evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> futures.Future[Evaluations]:
+        return self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)
+
     def _obey_until(self, evaluated: futures.Future[Evaluations]) -> Evaluations:
         """Wait for the strategies; a kill meanwhile has its orders sent meanwhile."""
         while not evaluated.done():
@@ -313,7 +315,7 @@ class Trader:
                 taken.append((index, signal))
         before = self.core.outputs["direction"].tolist()
         take_events(self.core, events_of(taken))
-        end_signals(self.core)
+        pursue_shadows(self.core)
         for index, signal in taken:
             if signal.direction != HOLD:
                 self.confidences[self.names.members[index]] = signal.confidence
@@ -488,11 +490,8 @@ class Trader:
 
     def catch_up(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         """Take a missed batch's signals with orders off; an exit becomes a goal."""
-        self._take_missed(
-            batch_ns,
-            closed,
-            self._obey_until(self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)),
-        )
+        answer = self._obey_until(self._evaluate(batch_ns, closed))
+        self._take_missed(batch_ns, closed, answer)
 
     def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
         self._take_bars(closed)

@@ -11,7 +11,6 @@ from engine.decision.batch import (
     decide_entries,
     decide_exits,
     end_batch,
-    end_signals,
     take_bar,
 )
 from engine.decision.entries import apply_open, cancel_entry, entry_levels
@@ -26,6 +25,7 @@ from engine.decision.money import (
     swap_night_ccy,
     swap_nights,
 )
+from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT, N_REFUSALS
 from engine.model.portfolio import Portfolio, Sizing, Strategy
@@ -59,7 +59,7 @@ def warm_core() -> None:
     set_quote(core, 0, 1.1, 1.10008, 1)
     begin_batch(core, 0)
     take_events(core, np.array([(1.0, 0.003, 0.006, 0, 1, 0)], EVENT))
-    end_signals(core)
+    pursue_shadows(core)
     decide_exits(core, chosen)
     decide_entries(core, chosen, refused)
     read_decision(compiled, core, 0)
