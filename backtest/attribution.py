@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from backtest.simulate import Result
 from engine.decision.attribution import split_ccy
+from engine.decision.money import CURRENCY_DIGITS
 from engine.decision.state import Records
 from engine.metrics import performance as metrics
 from engine.model.compiled import core_kernel
-from engine.portfolio.compile import CURRENCY_DIGITS
 
 Floats = npt.NDArray[np.float64]
 # A trade's amounts by their names in reports: gross is before commission and swap.

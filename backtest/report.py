@@ -13,12 +13,13 @@ from backtest.attribution import amounts_ccy, figures, money
 from backtest.output import Column
 from backtest.simulate import Result
 from backtest.stretches import server_times
+from engine.decision.money import CURRENCY_DIGITS
 from engine.metrics import performance as metrics
 from engine.model.bars import Bars
 from engine.model.reasons import ExitReason, Refusal
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, iso_utc
-from engine.portfolio.compile import CURRENCY_DIGITS, CompiledPortfolio
+from engine.portfolio.compile import CompiledPortfolio
 
 Floats = npt.NDArray[np.float64]
 

@@ -51,6 +51,13 @@ def whole_cents(cents: int, shares: npt.NDArray[np.float64]) -> int:
 
 
 @core_kernel
+def in_cents(amount_ccy: float, digits: int) -> tuple[int, float]:
+    """Return a rounded amount in whole cents ≥ 0, and how many of them make 1, with its sign."""
+    scale = 10.0**digits
+    return round(abs(amount_ccy) * scale), -scale if amount_ccy < 0.0 else scale
+
+
+@core_kernel
 def split_ccy(
     amount_ccy: float,
     shares: npt.NDArray[np.float64],
@@ -58,12 +65,10 @@ def split_ccy(
     parts_ccy: npt.NDArray[np.float64],
 ) -> None:
     """Write each member's part of a rounded amount into `parts_ccy`, both (n,)."""
-    scale = 10.0**digits
-    cents = round(abs(amount_ccy) * scale)
-    sign = -1.0 if amount_ccy < 0.0 else 1.0
+    cents, per_ccy = in_cents(amount_ccy, digits)
     taken = whole_cents(cents, shares)
     for member in range(len(shares)):
-        parts_ccy[member] = sign * part_cents(cents, shares, member, taken) / scale
+        parts_ccy[member] = part_cents(cents, shares, member, taken) / per_ccy
 
 
 @core_kernel
@@ -87,16 +92,13 @@ def book_result(
         value_ccy = profit_ccy if amount == 0 else commission_ccy if amount == 1 else swap_ccy
         if value_ccy == 0.0:
             continue
-        scale = 10.0**digits
-        cents = round(abs(value_ccy) * scale)
-        sign = -1.0 if value_ccy < 0.0 else 1.0
-        taken = cents if last - first == 1 else whole_cents(cents, shares)
+        cents, per_ccy = in_cents(value_ccy, digits)
+        taken = whole_cents(cents, shares)
         for m in range(first, last):
             output = core.outputs[m]
             if output["entry_share"] <= 0.0:
                 continue
-            part = cents if last - first == 1 else part_cents(cents, shares, m - first, taken)
-            part_ccy = sign * part / scale
+            part_ccy = part_cents(cents, shares, m - first, taken) / per_ccy
             output["realised_ccy"] = round_ccy(output["realised_ccy"] + part_ccy, digits)
             if amount == 1:
                 output["paid_commission_ccy"] = round_ccy(

@@ -58,10 +58,15 @@ def update_covariance(core: Core) -> None:
 
 
 @core_kernel
+def samples_per_day(core: Core) -> float:
+    """Return how many samples a day has."""
+    return float(_MINUTES_PER_DAY / core.limits[0]["sample_minutes"])
+
+
+@core_kernel
 def daily_volatility_frac(core: Core, symbol: int) -> float:
     """Return the standard deviation of a symbol's day; NaN where unknown."""
-    samples = _MINUTES_PER_DAY / core.limits[0]["sample_minutes"]
-    return math.sqrt(core.covariance[symbol, symbol] * samples)
+    return math.sqrt(core.covariance[symbol, symbol] * samples_per_day(core))
 
 
 @core_kernel

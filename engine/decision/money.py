@@ -11,6 +11,8 @@ from engine.model.compiled import core_kernel, part_kernel
 
 # 0.29 / 0.01 is 28.999…96 in binary; without this the floor loses a step.
 _STEP_EPS = 1e-9
+# Of every account's currency.
+CURRENCY_DIGITS: Final = 2
 # Scaled cents such as 1.005 × 100 = 100.49999999999999 are halves that binary cannot hold.
 _HALF_EPS = 1e-9
 

@@ -9,7 +9,7 @@ import math
 from typing import Final
 
 from engine.decision.account import notional_ccy
-from engine.decision.covariance import correlation
+from engine.decision.covariance import correlation, samples_per_day
 from engine.decision.state import Core
 from engine.model.compiled import part_kernel
 from engine.model.reasons import Refusal, TradingState
@@ -317,7 +317,6 @@ def value_at_risk(core: Core, slot: int, direction: int, lots: float) -> tuple[f
     """
     s = core.slots[slot]["symbol"]
     order = direction * notional_ccy(core, s, lots)
-    samples = _MINUTES_PER_DAY / core.limits[0]["sample_minutes"]
     variance = 0.0
     unknown = 0.0
     for a in range(len(core.symbols)):
@@ -332,7 +331,7 @@ def value_at_risk(core: Core, slot: int, direction: int, lots: float) -> tuple[f
             worth_b = core.work[b]["net_ccy"] + (order if b == s else 0.0)
             if worth_b != 0.0 and not math.isnan(core.covariance[b, b]):
                 variance += 2.0 * worth_a * worth_b * core.covariance[a, b]
-    deviation = math.sqrt(max(variance, 0.0) * samples) + unknown
+    deviation = math.sqrt(max(variance, 0.0) * samples_per_day(core)) + unknown
     return over_equity(core, _QUANTILE_99 * deviation), core.limits[0]["var_max_frac"]
 
 

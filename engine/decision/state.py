@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.model.arrays import Arrays
+from engine.model.portfolio import RISK_LIMITS
 from engine.model.reasons import Refusal
 
 Records = npt.NDArray[np.void]
@@ -36,41 +37,7 @@ N_DAYS: Final = 64
 N_RETURNS: Final = 250
 
 LIMITS = np.dtype(
-    [
-        (name, "f8")
-        for name in (
-            "drawdown_reduce_frac",
-            "drawdown_stop_entries_frac",
-            "drawdown_flatten_frac",
-            "account_drawdown_max_frac",
-            "daily_loss_max_frac",
-            "symbol_exposure_max_frac",
-            "book_exposure_max_frac",
-            "gross_exposure_max_frac",
-            "net_exposure_max_frac",
-            "margin_max_frac",
-            "correlation_threshold_frac",
-            "correlated_exposure_max_frac",
-            "diversify_above_frac",
-            "largest_share_max_frac",
-            "var_max_frac",
-            "order_max_lots",
-            "order_max_value_frac",
-            "collar_frac",
-            "collar_spreads",
-            "spread_max_factor",
-            "orders_per_minute_max",
-            "symbol_orders_per_minute_max",
-            "repeated_max",
-            "repeated_minutes",
-            "book_orders_per_day_max",
-            "sample_minutes",
-            "samples_min",
-            "correlation_shrink_frac",
-            "leverage",
-        )
-    ]
-    + [("currency_digits", "i8")]
+    [(name, "f8") for name in (*RISK_LIMITS, "leverage")] + [("currency_digits", "i8")]
 )
 
 SYMBOL_CONFIG = np.dtype(

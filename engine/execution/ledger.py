@@ -12,13 +12,10 @@ import msgspec
 import numpy as np
 
 from engine.decision.attribution import split_ccy
-from engine.decision.money import round_ccy
+from engine.decision.money import CURRENCY_DIGITS, round_ccy
 from engine.model.orders import Intent, Outcome
 from engine.model.reasons import ExitReason
 from engine.model.records import Amounts, TradeRow
-
-# Of the account's currency.
-CURRENCY_DIGITS = 2
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

@@ -83,6 +83,12 @@ class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     closed_days: list[str] = []
 
 
+RISK_LIMITS = tuple(
+    name for name, value in msgspec.structs.asdict(Risk()).items() if isinstance(value, float)
+)
+"""The keys of `Risk` that are numbers: what the core reads and an operator may set."""
+
+
 class Sizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an entry is sized.
 

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from engine.decision.allocation import manual_shares
+from engine.decision.money import CURRENCY_DIGITS
 from engine.decision.shadow import renew_work
 from engine.decision.state import (
     FIXED_FRACTION,
@@ -25,12 +26,11 @@ from engine.decision.state import (
     new_core,
 )
 from engine.model.errors import ConfigError
-from engine.model.portfolio import Book, Portfolio, Sizing, Strategy, SymbolOverride
+from engine.model.portfolio import RISK_LIMITS, Book, Portfolio, Sizing, Strategy, SymbolOverride
 from engine.model.symbols import SymbolSpec
 from engine.model.times import Timeframe
 from engine.portfolio.contents import entry_minutes, memberships, symbol_spec
 
-CURRENCY_DIGITS = 2
 TIMEFRAMES = {timeframe.name: i for i, timeframe in enumerate(Timeframe)}
 _METHODS = {
     "fixed_fraction": FIXED_FRACTION,
@@ -98,11 +98,9 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
 
     def limits(self) -> Records:
         """Return the file's limits as the core reads them."""
-        risk = msgspec.structs.asdict(self.portfolio.risk)
         limits = np.zeros(1, LIMITS)
-        for name in LIMITS.names or ():
-            if name in risk:
-                limits[name] = risk[name]
+        for name in RISK_LIMITS:
+            limits[name] = getattr(self.portfolio.risk, name)
         limits["leverage"] = self.portfolio.account.leverage
         limits["currency_digits"] = CURRENCY_DIGITS
         return limits

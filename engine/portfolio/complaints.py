@@ -8,7 +8,7 @@ import msgspec
 
 from engine.decision.hierarchical import skfolio_fault
 from engine.model.errors import ConfigError
-from engine.model.portfolio import RECORD_DAYS, Allocation, Portfolio, Sizing, Switch
+from engine.model.portfolio import RECORD_DAYS, RISK_LIMITS, Allocation, Portfolio, Sizing, Switch
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import Timeframe
@@ -48,8 +48,8 @@ def _risk_complaints(p: Portfolio) -> list[str]:
     risk = p.risk
     out = [
         f"risk.{name} is {value}; it must be above 0"
-        for name, value in msgspec.structs.asdict(risk).items()
-        if not isinstance(value, list) and not 0.0 < value < math.inf
+        for name in RISK_LIMITS
+        if not 0.0 < (value := getattr(risk, name)) < math.inf
     ]
     tiers = (
         risk.drawdown_reduce_frac,

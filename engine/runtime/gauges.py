@@ -5,12 +5,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from engine.decision.covariance import samples_per_day
 from engine.decision.rules import value_at_risk
 from engine.decision.state import Core
 from engine.metrics.risk import correlation, portfolio_volatility_frac
 
 Floats = npt.NDArray[np.float64]
-_MINUTES_PER_DAY = 1440.0
 
 
 def var_frac(core: Core) -> float:
@@ -33,8 +33,7 @@ def volatility_frac(core: Core) -> float:
         return 0.0
     if not equity_ccy > 0.0:
         return math.nan
-    samples = _MINUTES_PER_DAY / float(core.limits[0]["sample_minutes"])
-    day = core.covariance[np.ix_(held, held)] * samples
+    day = core.covariance[np.ix_(held, held)] * samples_per_day(core)
     return portfolio_volatility_frac(core.work["net_ccy"][held] / equity_ccy, day)
 
 

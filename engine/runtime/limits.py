@@ -11,7 +11,7 @@ import msgspec
 
 from engine.decision.state import Core
 from engine.model.errors import ConfigError, Refused
-from engine.model.portfolio import Portfolio
+from engine.model.portfolio import RISK_LIMITS, Portfolio
 from engine.portfolio.file import parse_portfolio
 from engine.portfolio.text import portfolio_text
 
@@ -28,8 +28,7 @@ class SetLimit(msgspec.Struct, frozen=True):
 
 def file_limits(portfolio: Portfolio) -> dict[str, float]:
     """Return every limit of the file that is a number."""
-    values = msgspec.structs.asdict(portfolio.risk)
-    return {name: float(v) for name, v in values.items() if not isinstance(v, list)}
+    return {name: float(getattr(portfolio.risk, name)) for name in RISK_LIMITS}
 
 
 def check_limits(portfolio: Portfolio, values: Mapping[str, float]) -> None:

@@ -208,7 +208,7 @@ def risk_view(trader: Trader) -> RiskView:
             float(limits["drawdown_flatten_frac"]),
         ),
         tier=int(account["tier"]),
-        pnl_today_ccy=equity - float(account["day_start_equity_ccy"]),
+        pnl_today_ccy=equity - day_start,
         gross_exposure_frac=gross / equity if equity > 0 else 0.0,
         gross_exposure_max_frac=float(limits["gross_exposure_max_frac"]),
         margin_frac=margin / equity if equity > 0 else 0.0,

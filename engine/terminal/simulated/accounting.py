@@ -1,14 +1,10 @@
 """The account in money at the current quotes: profit, margin, equity. Nothing here changes it."""
 
-from typing import Final
-
 import msgspec
 
-from engine.decision.money import profit_ccy, round_ccy
+from engine.decision.money import CURRENCY_DIGITS, profit_ccy, round_ccy
 from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.state import AccountRecord, Position
-
-CURRENCY_DIGITS: Final = 2
 
 
 class Figures(msgspec.Struct, frozen=True):

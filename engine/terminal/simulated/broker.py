@@ -11,12 +11,18 @@ from typing import Final
 import msgspec
 
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
-from engine.decision.money import commission_ccy, round_ccy, swap_night_ccy, swap_nights
+from engine.decision.money import (
+    CURRENCY_DIGITS,
+    commission_ccy,
+    round_ccy,
+    swap_night_ccy,
+    swap_nights,
+)
 from engine.model.errors import StateError
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MS
 from engine.terminal.simulated import constants as c
-from engine.terminal.simulated.accounting import CURRENCY_DIGITS, Accounting
+from engine.terminal.simulated.accounting import Accounting
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.history import History
 from engine.terminal.simulated.ledger import Ledger

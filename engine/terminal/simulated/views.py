@@ -1,9 +1,8 @@
 """The broker's records as the module's structs."""
 
-from engine.decision.money import round_ccy
+from engine.decision.money import CURRENCY_DIGITS, round_ccy
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs
-from engine.terminal.simulated.accounting import CURRENCY_DIGITS
 from engine.terminal.simulated.broker import Broker
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.faults import Switches
