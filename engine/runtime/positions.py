@@ -191,18 +191,21 @@ class Positions:
         self._events.add("error", self.slots[slot], text)
         self._recorder.audit("POSITION", {"slot": self.slots[slot], "reduced": text})
 
-    def book_broker_closes(self, *, look: bool = True) -> None:
+    def book_broker_closes(self, *, look: bool = True) -> list[BrokerPosition]:
         """Take what the terminal did by itself: stops, targets, a hand; whole or in part.
 
+        Return the positions that this was concluded from: a later reading is of another moment.
         What its deals do not explain for `DIFFERENCE_S` is a doubt: no entries until an operator
         resumes. What others hold is counted in the risk; a `look` reads their money anew.
 
         Raises:
             BrokerError: the terminal could not be read; nothing was concluded.
         """
-        self._book_closes({p.identifier: p for p in self.read()})
+        found = self.read()
+        self._book_closes({p.identifier: p for p in found})
         settled = not (self._unknown or self.late or self._differing)
         self._others.count(self.core, self._symbols, self.external, settled=settled, look=look)
+        return found
 
     def _book_closes(self, found: dict[int, BrokerPosition]) -> None:
         held = (self.core.positions["direction"] != 0) & (self.core.positions["unsettled"] == 0)

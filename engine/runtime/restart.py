@@ -53,8 +53,7 @@ def reconcile(trader: Trader, journal: Journal) -> list[str]:
             trader.positions.mark_unknown(msgspec.structs.replace(intent, slot=slot))
     trader.skip_ids(_highest_id(trader))
     trader.settle_unknown()
-    trader.positions.book_broker_closes()
-    found = trader.positions.read()
+    found = trader.positions.book_broker_closes()
     return orphans + _slot_complaints(trader, found) + _owner_complaints(trader)
 
 

@@ -1,11 +1,15 @@
 """What the terminal does by itself or by another hand is noticed, booked, or left alone."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from engine.decision import switches
+from engine.execution.terminal import Terminal
+from engine.model.broker import BrokerPosition
 from engine.model.reasons import ExitReason
+from engine.terminal.gateway import Gateway
 from tests.faults.bench import BID, LOTS, POINT, Bench, level_bars
 
 Make = Callable[..., Bench]
@@ -29,6 +33,43 @@ def test_a_position_opened_by_hand_is_shown_and_never_touched(make_bench: Make) 
     bench.by_hand(1, 0.3, position=ticket)
     bench.look()
     assert bench.trader.positions.external == ()
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_a_start_balances_whenever_a_position_closes_beside_it(
+    make_bench: Make, after: int
+) -> None:
+    """What closes between two looks of a start is no difference: evidence is of one moment."""
+    bench = make_bench({"a": "LLLLLL"})
+    bench.step(2)
+    ticket = bench.held[0].ticket
+
+    class Moving:
+        """The terminal; right after its n-th answer of positions a hand closes ours."""
+
+        def __init__(self, gateway: Gateway) -> None:
+            self._gateway = gateway
+            self._reads = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._gateway, name)
+
+        def positions(self) -> list[BrokerPosition]:
+            found = self._gateway.positions()
+            self._reads += 1
+            if self._reads == after:
+                bench.by_hand(-1, LOTS, position=ticket)
+            return found
+
+    bench.terminal = lambda gateway: cast(Terminal, Moving(gateway))
+    assert bench.crash() == []
+    bench.look()
+    bench.look()
+    bench.look()
+
+    assert bench.held == []
+    bench.check_books()
+    assert not bench.trader.core.account[0]["trading"]
 
 
 def test_a_part_closed_by_hand_is_booked(make_bench: Make) -> None:
