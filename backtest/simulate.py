@@ -232,5 +232,6 @@ def _appended(rows: _Rows, more: _Rows) -> _Rows:
     """Return `rows` with `more` at their end: the same memory, longer, so never twice as much."""
     n = len(rows)
     rows.resize((n + len(more), *rows.shape[1:]), refcheck=False)
-    rows[n:] = more
+    # As bytes: records are copied field by field, ten times slower.
+    rows[n:].view(np.uint8)[:] = more.view(np.uint8)
     return rows

@@ -46,6 +46,9 @@ class Allocator:
         self._members = [
             [m for i in slots for m in compiled.slots[i].members] for slots in self._slots
         ]
+        self._by_book = np.array([m for members in self._members for m in members], np.int64)
+        sizes = [len(members) for members in self._members]
+        self._first_of_book = np.cumsum([0, *sizes], dtype=np.int64)[:-1]
         if self._settings.method == "hrp":
             load_skfolio()  # takes seconds: not at the first day's end
 
@@ -61,7 +64,7 @@ class Allocator:
 
     def _books_changes(self, core: Core) -> Iterator[Change]:
         n_books = len(self._books)
-        results = np.column_stack([self._book_results(core, m) for m in self._members])
+        results = self._book_results(core)
         first = [slots[0] for slots in self._slots]
         before = core.positions["allocation"][first] / n_books
         decided = allocate(self._settings, results, before, names=self._books)
@@ -69,15 +72,15 @@ class Allocator:
             core.positions["allocation"][slots] = share * n_books
         return _changes(core, "allocation", self._books, before, decided)
 
-    def _book_results(self, core: Core, members: list[int]) -> Floats:
-        results = core.days[:, members]
-        if len(members) == 1:
-            return results[:, 0]
-        known = ~np.isnan(results)
-        shares = np.where(known, core.outputs["share"][members], 0.0)
-        total = np.sum(shares, axis=1)
-        mean = np.sum(np.where(known, results, 0.0) * shares, axis=1) / np.where(total, total, 1.0)
-        return np.where(total > 0.0, mean, np.nan)
+    def _book_results(self, core: Core) -> Floats:
+        results = core.days[:, self._by_book]
+        unknown = np.isnan(results)
+        shares = core.outputs["share"][self._by_book] * ~unknown
+        results[unknown] = 0.0
+        total = np.add.reduceat(shares, self._first_of_book, axis=1)
+        sums = np.add.reduceat(results * shares, self._first_of_book, axis=1)
+        known = total > 0.0
+        return np.where(known, sums / np.where(known, total, 1.0), np.nan)
 
     def _member_changes(self, core: Core) -> Iterator[Change]:
         for members in self._members:
