@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from backtest.signals import SignalFeed
+from backtest.signals import VARIES, SignalFeed
 from backtest.stretches import Market
 from engine.decision.account import close_bar, mark, set_bar_quote, update_conversions
 from engine.decision.batch import (
@@ -24,11 +24,12 @@ from engine.decision.entries import apply_open, opening_commission_ccy
 from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
 from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
-from engine.decision.signals import take_event
+from engine.decision.signals import take_confidence, take_output
 from engine.decision.state import N_REFUSALS, Core, Floats, Integers, Records
 from engine.model.arrays import Arrays
 from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
+from engine.model.signals import SHORT
 from engine.model.times import NS_PER_DAY
 
 _STOP: Final = int(ExitReason.STOP)
@@ -104,16 +105,46 @@ def close_slot(
 
 @core_kernel
 def take_due_signals(core: Core, feed: SignalFeed, now_ns: int) -> None:
-    """Take the changes of signals of every bar that is closed by now."""
+    """Take the signals of every bar that is closed by now."""
     for q in range(len(feed.next)):
         i = feed.next[q]
         while i < feed.stop[q] and feed.close_ns[i] <= now_ns:
             core.work[feed.symbol[q]]["closed"] |= 1 << feed.timeframe[q]
-            for row in range(feed.first_event[i], feed.first_event[i + 1]):
-                take_event(core, feed.events[row])
+            take_closing(core, feed, i, feed.first_weighted[q])
             i += 1
         feed.next[q] = i
     pursue_shadows(core)
+
+
+@core_kernel
+def take_closing(core: Core, feed: SignalFeed, i: int, first_weighted: int) -> None:
+    """Take the signals of closing `i`, but for what would change nothing."""
+    block = feed.blocks[feed.block[i]]
+    n_rows = block["n_rows"]
+    first = block["raw"] + i * n_rows
+    begins = i == 0 or feed.block[i] != feed.block[i - 1]
+    cells = feed.raw[first : first + n_rows]
+    before = cells if begins else feed.raw[first - n_rows : first]
+    first = block["weights"] + i * block["n_weights"]
+    weights = feed.values[first : first + block["n_weights"]]
+    n = 0
+    for j in range(n_rows):  # without a branch: nobody can foresee which ones turn
+        feed.taken[n] = j
+        n += begins | (cells[j] != before[j]) | (cells[j] >= VARIES + SHORT)
+    for j in feed.taken[:n]:
+        row = feed.rows[block["first_row"] + j]
+        take_output(
+            core,
+            row["member"],
+            cells[j] - VARIES if cells[j] >= VARIES + SHORT else cells[j],
+            1.0 if row["weight"] < 0 else weights[row["weight"]],
+            feed.values[row["stop"] + i * row["stop_step"]],
+            feed.values[row["target"] + i * row["target_step"]],
+            row["warming"],
+        )
+    weighted = feed.weighted[first_weighted : first_weighted + len(weights)]
+    for k in range(len(weights)):
+        take_confidence(core, weighted[k], weights[k])
 
 
 @core_kernel

@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.model.bars import Bars
 from engine.model.compiled import core_kernel
-from engine.model.resample import resample
+from engine.model.resample import higher_bars
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE, Timeframe
 from strategies.base import Columns, Floats, Times
@@ -50,7 +50,5 @@ def make_series(m1: Bars, time_ns: Times, timeframe: Timeframe, clock: ServerClo
     """
     if not len(m1) or timeframe == Timeframe.M1:
         return Series(m1, time_ns, time_ns + NS_PER_MINUTE, timeframe)
-    first, last = int(time_ns[0]), int(time_ns[-1]) + NS_PER_MINUTE
-    every_minute = np.arange(first, last + timeframe.ns + 1, NS_PER_MINUTE, dtype=np.int64)
-    bars, close_ns = resample(m1, timeframe, clock, every_minute)
-    return Series(bars, np.ascontiguousarray(bars["time_ns"]), close_ns, timeframe)
+    bars, ends_ns = higher_bars(m1, time_ns, timeframe, clock)
+    return Series(bars, np.ascontiguousarray(bars["time_ns"]), ends_ns, timeframe)

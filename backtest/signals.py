@@ -1,6 +1,6 @@
-"""Strategies' signals for the core, one anchor period at a time: only their changes."""
+"""Strategies' signals for the core, one anchor period at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,55 +11,89 @@ from engine.decision.state import Records
 from engine.model.arrays import Arrays
 from engine.model.compiled import core_kernel
 from engine.model.errors import StrategyError
-from engine.model.signals import FLAT, HOLD
-from strategies.base import Directions, Floats, Signals, Strategy, flat_signals
+from engine.model.signals import FLAT
+from strategies.base import NONE, Directions, Floats, Signals, Strategy
 from strategies.contract import check_signals, faulty, faulty_distance, is_well_formed
 from strategies.windows import evaluate_window
 
 Integers = npt.NDArray[np.int64]
 
+BLOCK = np.dtype(
+    [("raw", "i8"), ("weights", "i8"), ("first_row", "i8"), ("n_rows", "i8"), ("n_weights", "i8")]
+)
+"""Where the signals of a series in one anchor period lie.
+
+Those of its closing i are directions at raw + i × n_rows, and confidences of weighted members at
+weights + i × n_weights; `first_row` is its first member's.
+"""
+
+ROW = np.dtype(
+    [
+        # Closing i's distance is at stop + i × stop_step; the step is 0 where all are the same.
+        ("stop", "i8"),
+        ("target", "i8"),
+        ("stop_step", "i4"),
+        ("target_step", "i4"),
+        ("member", "u4"),
+        # Its number among the weighted members; -1 in a book that votes.
+        ("weight", "i4"),
+        ("warming", "i8"),
+    ]
+)
+"""What else there is of one member in one anchor period."""
+
+# Added to directions of a member whose distances have a value a bar.
+VARIES: Final = 8
+
 
 class SignalFeed(Arrays):
-    """A stretch's changes of signals, in the order of memory.
+    """A stretch's signals, as the strategies gave them.
 
-    A *series* is a symbol in a timeframe with the members whose primary input it is. An event is
-    a member's signal at a closing unless it repeats the member's signal before it: same `raw` and
-    `warming`, and HOLD or FLAT or equal confidence and distances (NaN equals NaN). The confidence
-    of a member of a book that votes counts for nothing: it is 1. The first closing of a series in
-    a stretch has an event for each of its members.
+    A *series* is a symbol in a timeframe with the members whose primary input it is. `raw` are
+    directions and `values` confidences and distances, see BLOCK and ROW. The confidence of a
+    member of a book that votes counts for nothing: it is 1.
 
-    `events` (n,) EVENT: series after series, in each its closings in order, in each its members in
-    order; closing i's are events[first_event[i]:first_event[i + 1]]. `close_ns` (n_closings,) are
-    UTC, series after series. `next`, `stop`, `symbol`, `timeframe` (n_series,): the index of the
+    `close_ns` (n_closings,) are UTC, series after series, `block` (n_closings,) the index of their
+    BLOCK. `next`, `stop`, `symbol`, `timeframe`, `first_weighted` (n_series,): the index of the
     next closing, which advances, and of the end; the symbol's index; the timeframe's number in the
-    order of Timeframe, 0 = M1.
+    order of Timeframe, 0 = M1; the first of its members in `weighted` (n_weighted,), which has
+    the weighted ones, series after series. `taken` (most rows,) is scratch.
     """
 
-    events: Records
-    first_event: Integers
+    raw: Directions
+    values: Floats
+    blocks: Records
+    rows: Records
     close_ns: Integers
+    block: Integers
     next: Integers
     stop: Integers
     symbol: Integers
     timeframe: Integers
+    first_weighted: Integers
+    weighted: Integers
+    taken: Integers
 
 
-_MEMBER = np.dtype(
-    [
-        # Its latest signal, in the end of a stretch the last one.
-        ("confidence", "f8"),
-        ("stop_distance", "f8"),
-        ("target_distance", "f8"),
-        ("member", "i4"),
-        ("raw", "i1"),
-        ("warming", "i1"),
-        # Whether its confidence counts for nothing; whether distances have a value a bar.
-        ("votes", "i1"),
-        ("varies", "i1"),
-    ],
-    align=True,
-)
-_NO_EVENT: Final = 3
+class Room(Arrays):
+    """Room for the signals of a stretch: `used` (4,) of each of the others, in their order."""
+
+    raw: Directions
+    values: Floats
+    blocks: Records
+    rows: Records
+    used: Integers
+
+
+def make_room(n_signals: int, n_blocks: int, n_rows: int) -> Room:
+    """Return room for so much; what is not written takes no memory."""
+    return Room(
+        np.empty(n_signals, np.int8),
+        np.empty(3 * (n_signals + n_rows)),
+        np.empty(n_blocks, BLOCK),
+        np.empty(n_rows, ROW),
+        np.zeros(4, np.int64),
+    )
 
 
 class Member(NamedTuple):
@@ -71,20 +105,13 @@ class Member(NamedTuple):
     votes: bool
 
 
-class Scratch:
-    """Room for the signals of some closings, member after member; one for all series.
+class Period(NamedTuple):
+    """Closings `first` to `stop` of a series, which begins at bar `start` of all up to `end`."""
 
-    `raw` and `values` are read at j * n_closings and 3 * j * n_closings: see `collect`.
-    """
-
-    def __init__(self) -> None:
-        self.raw, self.values = np.empty(0, np.int8), np.empty(0)
-
-    def reserve(self, n_closings: int, n_members: int) -> None:
-        """Make room for so many closings and members."""
-        n = n_closings * n_members
-        if n > len(self.raw):
-            self.raw, self.values = np.empty(n, np.int8), np.empty(3 * n)
+    first: int
+    stop: int
+    start: int
+    end: int
 
 
 class SeriesStream:
@@ -93,117 +120,103 @@ class SeriesStream:
     Signals of bars that close at or before `from_ns` are left out: they belong to the warm-up.
     """
 
-    def __init__(
-        self, series: Series, members: Sequence[Member], from_ns: int, scratch: Scratch
-    ) -> None:
+    def __init__(self, series: Series, members: Sequence[Member], from_ns: int) -> None:
         self.members = members
         self._series = series
-        self._scratch = scratch
         self._warmups = [member.strategy.warmup for member in members]
-        self._states = np.zeros(len(members), _MEMBER)
-        self._states["member"] = [member.number for member in members]
-        self._states["votes"] = [member.votes for member in members]
         self._next = int(np.searchsorted(series.close_ns, from_ns, side="right"))
-        stops = [stop for _, stop in series.periods]
-        self._period = int(np.searchsorted(stops, self._next, side="right"))
-        # Of a period that has begun and ends in a later stretch.
-        self._kept: list[tuple[Signals, int, bool]] = []
-        self._stop, self._target = np.empty(1), np.empty(1)
+        self._stops = np.array([stop for _, stop in series.periods], np.int64)
+        weighted = np.array([not member.votes for member in members])
+        self._numbers = np.array([member.number for member in members], np.int64)
+        self._weights = np.where(weighted, np.cumsum(weighted) - 1, -1)
+        self.weighted = self._numbers[weighted]
+        # Of a period that has begun and ends in a later stretch: who is WARMING has none.
+        self._kept: list[tuple[Signals | None, int]] = []
+        self._one = np.empty(1), np.empty(1)
 
-    def closings(self, until_ns: int) -> Integers:
-        """Return the closings up to `until_ns` that were not written yet."""
-        close_ns = self._series.close_ns
-        return close_ns[self._next : np.searchsorted(close_ns, until_ns, side="right")]
+    def periods(self, until_ns: int) -> list[Period]:
+        """Return the parts of periods whose closings, up to `until_ns`, were not written yet."""
+        end = int(np.searchsorted(self._series.close_ns, until_ns, side="right"))
+        return list(self._parts(end))
 
-    def write(self, out: Records, n: int, first_event: Integers) -> int:
-        """Write the events of the next `len(first_event)` closings; return the next free row.
+    def _parts(self, end: int) -> Iterator[Period]:
+        first = self._next
+        period = int(np.searchsorted(self._stops, first, side="right"))
+        while first < end:
+            start, stop = self._series.periods[period]
+            last = min(end, stop)
+            yield Period(first, last, start, stop)
+            first, period = last, period + 1
 
-        Args:
-            out: EVENT, with room for every signal.
-            n: first row to write.
-            first_event: written: the row of each closing's first event.
+    def close_ns(self, period: Period) -> Integers:
+        """Return when a period's bars close."""
+        return self._series.close_ns[period.first : period.stop]
+
+    def write(self, period: Period, room: Room, closing: int) -> None:
+        """Write the next period of `periods`, whose first closing is number `closing`.
 
         Raises:
             StrategyError: a strategy broke its contract.
         """
-        begin, end = self._next, self._next + len(first_event)
-        begins = True
-        scratch = self._scratch
-        while self._next < end:
-            start, stop = self._series.periods[self._period]
-            last = min(end, stop)
-            scratch.reserve(last - self._next, len(self.members))
-            if self._kept:
-                for j, (signals, before, warming) in enumerate(self._kept):
-                    self._collect(j, signals, before - start, last, warming, begins, False)
-            else:
-                self._evaluate(start, stop, last, begins)
-            begins = False
-            n = merge(
-                self._states,
-                scratch.raw,
-                scratch.values,
-                first_event[self._next - begin : last - begin],
-                out,
-                n,
-            )
-            self._next = last
-            if last == stop:
-                self._period += 1
-                self._kept = []
-        return n
+        n = period.stop - period.first
+        add_block(self._numbers, self._weights, len(self.weighted), n, closing, room)
+        if self._kept:
+            for j, (signals, before) in enumerate(self._kept):
+                self._put(j, signals, period, before, closing, room, False)
+        else:
+            self._evaluate(period, closing, room)
+        self._next = period.stop
+        if period.stop == period.end:
+            self._kept = []
 
-    def _evaluate(self, start: int, stop: int, last: int, begins: bool) -> None:
-        """Evaluate a period and collect its signals up to bar `last`.
+    def _evaluate(self, period: Period, closing: int, room: Room) -> None:
+        """Evaluate a period to its end and write its part.
 
         A strategy's arrays are read at once, while they are in cache.
         """
+        start, stop = period.start, period.end
         first = max(0, start - max(self._warmups))
         window = self._series.part(first, stop)
-        n = stop - start
         for j, (_, strategy, others, _) in enumerate(self.members):
             before = self._warmups[j]
             signals = evaluate_window(
                 strategy, before, window, start - first, stop - first, *others
             )
-            warming = signals is None
-            if signals is None:
-                signals, before = flat_signals(n), 0
-            elif not is_well_formed(signals, before + n):
-                raise _breach(strategy, signals, before + n)
-            if not self._collect(j, signals, before - start, last, warming, begins, True):
-                raise _breach(strategy, signals, before + n)
-            if last < stop:
-                self._kept.append((signals, before, warming))
+            self._put(j, signals, period, before, closing, room, True)
+            if period.stop < stop:
+                self._kept.append((signals, before))
 
-    def _collect(
+    def _put(
         self,
         j: int,
-        signals: Signals,
-        shift: int,
-        last: int,
-        warming: bool,
-        begins: bool,
+        signals: Signals | None,
+        period: Period,
+        before: int,
+        closing: int,
+        room: Room,
         check: bool,
-    ) -> bool:
-        """Collect a member's signals up to bar `last`, which is at `last + shift` in them."""
-        direction, confidence, stop, target = signals
-        scratch = self._scratch
-        return collect(
-            np.ascontiguousarray(direction),
-            np.ascontiguousarray(confidence),
-            _column(stop, self._stop),
-            _column(target, self._target),
-            self._next + shift,
-            last + shift,
+    ) -> None:
+        """Copy a member's signals, which begin `before` bars before the period."""
+        if signals is None:
+            put_flat(j, period.stop - period.first, closing, room)
+            return
+        shift = before - period.start
+        n = period.end + shift
+        stops, targets = self._one
+        if (check and not is_well_formed(signals, n)) or not put(
+            np.ascontiguousarray(signals.direction),
+            np.ascontiguousarray(signals.confidence),
+            _column(signals.stop_distance, stops),
+            _column(signals.target_distance, targets),
+            period.first + shift,
+            period.stop + shift,
             check,
-            begins,
-            warming,
             j,
-            self._states,
-            scratch.raw,
-            scratch.values,
-        )
+            closing,
+            room,
+        ):
+            fault = check_signals(signals, n)
+            raise StrategyError(f"strategy {self.members[j].strategy.name!r}: {fault}")
 
 
 def _column(distance: Floats | float, one: Floats) -> Floats:
@@ -214,12 +227,29 @@ def _column(distance: Floats | float, one: Floats) -> Floats:
     return np.ascontiguousarray(distance)
 
 
-def _breach(strategy: Strategy, signals: object, n: int) -> StrategyError:
-    return StrategyError(f"strategy {strategy.name!r}: {check_signals(signals, n)}")
+@core_kernel
+def add_block(
+    members: Integers, weights: Integers, n_weights: int, n: int, closing: int, room: Room
+) -> None:
+    """Add the block and rows of a series' next `n` closings, which begin at number `closing`."""
+    n_raw, n_values, n_blocks, n_rows = room.used
+    block = room.blocks[n_blocks]
+    block["raw"] = n_raw - closing * len(members)
+    block["weights"] = n_values - closing * n_weights
+    block["first_row"] = n_rows
+    block["n_rows"] = len(members)
+    block["n_weights"] = n_weights
+    for j in range(len(members)):
+        room.rows[n_rows + j]["member"] = members[j]
+        room.rows[n_rows + j]["weight"] = weights[j]
+    room.used[0] = n_raw + n * len(members)
+    room.used[1] = n_values + n * n_weights
+    room.used[2] = n_blocks + 1
+    room.used[3] = n_rows + len(members)
 
 
 @core_kernel
-def collect(  # noqa: D417 (arrays are described in groups)
+def put(
     direction: Directions,
     confidence: Floats,
     stop_distance: Floats,
@@ -227,27 +257,23 @@ def collect(  # noqa: D417 (arrays are described in groups)
     start: int,
     stop: int,
     check: bool,
-    begins: bool,
-    warming: bool,
     j: int,
-    members: Records,
-    raw: Directions,
-    values: Floats,
+    closing: int,
+    room: Room,
 ) -> bool:
-    """Put a member's signals where `merge` reads them; tell whether all were allowed.
+    """Copy a member's signals into the newest block; tell whether all were allowed.
 
     Args:
-        direction, confidence: (n_bars,) the signals.
-        stop_distance, target_distance: (n_bars,), or (1,) for the same at every bar.
-        start, stop: the bars to take: the closings.
+        direction: (n_bars,).
+        confidence: (n_bars,).
+        stop_distance: (n_bars,), or (1,) for the same at every bar.
+        target_distance: likewise.
+        start: the first bar to take.
+        stop: the bar to end before.
         check: whether to look at all values, warm-up included.
-        begins: whether the first closing has an event in any case.
-        warming: whether the member is WARMING at these bars.
-        j: the member.
-        members: (n_members,) _MEMBER, its row is read and written.
-        raw: from j * n_closings on: the direction where there is an event, else _NO_EVENT.
-        values: from 3 * j * n_closings on: n_closings confidences, then as many stop and target
-            distances if either varies.
+        j: the member's place in its series.
+        closing: number of the closing of bar `start`.
+        room: written.
     """
     if check and (
         faulty(direction, confidence)
@@ -255,132 +281,56 @@ def collect(  # noqa: D417 (arrays are described in groups)
         or faulty_distance(target_distance)
     ):
         return False
-    n = stop - start
-    state = members[j]
-    directions, raws = direction[start:stop], raw[j * n : (j + 1) * n]
-    weights = values[3 * j * n : (3 * j + 1) * n]
-    if state["votes"]:
-        weights[:] = 1.0
-        _mark_turns(directions, raws)
-    else:
-        _copy(confidence, start, weights)
-        _mark_changes(directions, weights, raws)
-    varies = len(stop_distance) > 1 or len(target_distance) > 1
-    first_stop, first_target = stop_distance[0], target_distance[0]
-    last_stop, last_target = first_stop, first_target
-    if varies:
-        stops = values[(3 * j + 1) * n : (3 * j + 2) * n]
-        targets = values[(3 * j + 2) * n : (3 * j + 3) * n]
-        _copy(stop_distance, start, stops)
-        _copy(target_distance, start, targets)
-        _mark_moves(directions, stops, raws)
-        _mark_moves(directions, targets, raws)
-        first_stop, first_target = stops[0], targets[0]
-        last_stop, last_target = stops[n - 1], targets[n - 1]
-    repeats = directions[0] == state["raw"] and warming == (state["warming"] != 0)
-    if repeats and directions[0] != HOLD and directions[0] != FLAT:
-        repeats = (
-            weights[0] == state["confidence"]
-            and _same(first_stop, state["stop_distance"])
-            and _same(first_target, state["target_distance"])
-        )
-    raws[0] = _NO_EVENT if repeats and not begins else directions[0]
-    state["raw"] = directions[n - 1]
-    state["confidence"] = weights[n - 1]
-    state["stop_distance"] = last_stop
-    state["target_distance"] = last_target
-    state["warming"] = warming
-    state["varies"] = varies
+    block = room.blocks[room.used[2] - 1]
+    row = room.rows[block["first_row"] + j]
+    row["warming"] = 0
+    row["stop"], row["stop_step"] = _put_distance(stop_distance, start, stop, closing, room)
+    row["target"], row["target_step"] = _put_distance(target_distance, start, stop, closing, room)
+    mark = VARIES if row["stop_step"] + row["target_step"] > 0 else 0
+    n_rows = block["n_rows"]
+    cell = np.uint64(block["raw"] + closing * n_rows + j)
+    for value in direction[start:stop]:
+        room.raw[cell] = value + mark
+        cell += np.uint64(n_rows)
+    if row["weight"] >= 0:
+        n_weights = block["n_weights"]
+        cell = np.uint64(block["weights"] + closing * n_weights + row["weight"])
+        for weight in confidence[start:stop]:
+            room.values[cell] = weight
+            cell += np.uint64(n_weights)
     return True
 
 
 @core_kernel
-def _mark_turns(directions: Directions, raws: Directions) -> None:
-    """Write each direction but the first one where it is another than before."""
-    now, before, out = directions[1:], directions[:-1], raws[1:]
-    for i in range(len(now)):
-        out[i] = now[i] if now[i] != before[i] else _NO_EVENT
+def put_flat(j: int, n: int, closing: int, room: Room) -> None:
+    """Fill the newest block for a member that is WARMING: FLAT at `n` closings."""
+    block = room.blocks[room.used[2] - 1]
+    row = room.rows[block["first_row"] + j]
+    row["warming"] = 1
+    row["stop"] = row["target"] = _put_one(NONE, room)
+    row["stop_step"] = row["target_step"] = 0
+    n_rows = block["n_rows"]
+    for i in range(closing, closing + n):
+        room.raw[block["raw"] + i * n_rows + j] = FLAT
 
 
 @core_kernel
-def _mark_changes(directions: Directions, weights: Floats, raws: Directions) -> None:
-    """Write each direction but the first one where it, or its weight, is another than before."""
-    now, before, out = directions[1:], directions[:-1], raws[1:]
-    weight, weight_before = weights[1:], weights[:-1]
-    for i in range(len(now)):
-        moved = (weight[i] != weight_before[i]) & (now[i] != HOLD) & (now[i] != FLAT)
-        out[i] = now[i] if (now[i] != before[i]) | moved else _NO_EVENT
-
-
-@core_kernel
-def _mark_moves(directions: Directions, distances: Floats, raws: Directions) -> None:
-    """Write each direction but the first one where its distance is another than before."""
-    for i in range(1, len(directions)):
-        sides = (directions[i] != HOLD) & (directions[i] != FLAT)
-        if sides and not _same(distances[i], distances[i - 1]):
-            raws[i] = directions[i]
-
-
-@core_kernel
-def _copy(values: Floats, start: int, out: Floats) -> None:
-    """Fill `out` with the values from `start` on, or with the only one."""
+def _put_distance(
+    values: Floats, start: int, stop: int, closing: int, room: Room
+) -> tuple[int, int]:
+    """Copy values `start` to `stop`, or the only one; return where closing 0's is, and the step."""
     if len(values) == 1:
-        out[:] = values[0]
-        return
-    taken = values[start : start + len(out)]
-    for i in range(len(out)):
-        out[i] = taken[i]
+        return _put_one(values[0], room), 0
+    n_values = room.used[1]
+    for i in range(start, stop):
+        room.values[n_values + i - start] = values[i]
+    room.used[1] = n_values + stop - start
+    return n_values - closing, 1
 
 
 @core_kernel
-def _same(one: float, other: float) -> bool:
-    return one == other or (one != one and other != other)
-
-
-@core_kernel
-def merge(  # noqa: D417 (arrays are described in groups)
-    members: Records,
-    raw: Directions,
-    values: Floats,
-    first_event: Integers,
-    out: Records,
-    n: int,
-) -> int:
-    """Write the events that `collect` found into `out` from row `n` on; return the next row.
-
-    Row after row: rows out of order, each in a line of its own, take twice the time.
-
-    Args:
-        members: (n_members,) _MEMBER.
-        raw, values: as `collect` left them.
-        first_event: (n_closings,) written: the row of each closing's first event.
-        out: EVENT, room for them.
-        n: first row to write.
-    """
-    n_closings = len(first_event)
-    varies = False
-    for j in range(len(members)):
-        varies |= members[j]["varies"] != 0
-    row = np.uint64(n)  # what has no sign is not looked at for being counted from the end
-    for i in range(np.uint64(n_closings)):
-        first_event[i] = row
-        cell = np.uint64(i)
-        for j in range(np.uint64(len(members))):
-            direction = raw[cell]
-            if direction != _NO_EVENT:
-                member = members[j]
-                value = np.uint64(3) * (cell - i) + i
-                event = out[row]
-                event["confidence"] = values[value]
-                if varies and member["varies"]:
-                    event["stop_distance"] = values[value + np.uint64(n_closings)]
-                    event["target_distance"] = values[value + np.uint64(2 * n_closings)]
-                else:
-                    event["stop_distance"] = member["stop_distance"]
-                    event["target_distance"] = member["target_distance"]
-                event["member"] = member["member"]
-                event["raw"] = direction
-                event["warming"] = member["warming"]
-                row += np.uint64(1)
-            cell += np.uint64(n_closings)
-    return int(row)
+def _put_one(value: float, room: Room) -> int:
+    n_values = int(room.used[1])
+    room.values[n_values] = value
+    room.used[1] = n_values + 1
+    return n_values

@@ -23,6 +23,7 @@ from backtest.stretches import Stretch, Stretches, fill_spread
 from engine.decision.account import close_bar, roll_day
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
+from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
 from strategies.base import Strategy
@@ -90,7 +91,7 @@ def simulate(
     if strategies is None:
         strategies = make_strategies(compiled)
     stretches = Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once)
-    run = _Run(compiled, bars, from_ns, n_checks)
+    run = _Run(compiled, bars, from_ns, to_ns, n_checks)
     with ThreadPoolExecutor(1) as worker:
         done: Future[None] | None = None
         for stretch in stretches:
@@ -123,7 +124,7 @@ def decide_at(
     Return the core as they left it; None where there is no batch at that time.
     """
     strategies = make_strategies(compiled)
-    run = _Run(compiled, bars, from_ns, 0)
+    run = _Run(compiled, bars, from_ns, to_ns, 0)
     for stretch in Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once):
         batch_ns = stretch.market.batch_ns
         if batch_ns[-1] >= at_ns:
@@ -137,7 +138,12 @@ class _Run:
     """The core under way and what it has written so far."""
 
     def __init__(
-        self, compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int, n_checks: int
+        self,
+        compiled: CompiledPortfolio,
+        bars: Mapping[str, Bars],
+        from_ns: int,
+        to_ns: int,
+        n_checks: int,
     ) -> None:
         self.compiled = compiled
         self.core = compiled.core()
@@ -156,7 +162,9 @@ class _Run:
         )
         self._n_checked = 0
         self._trades, self._shares = self._out.trades[:0].copy(), self._out.shares[:0].copy()
-        self._equity = np.zeros(0, EQUITY)
+        # A batch a minute at most; what is not written takes no memory.
+        self._equity = np.empty((to_ns - from_ns) // NS_PER_MINUTE + 2, EQUITY)
+        self._n_batches = 0
         self._changes: list[Change] = []
         self._n_bars = 0
         for s, spec in enumerate(compiled.symbols):
@@ -169,8 +177,7 @@ class _Run:
         """Run the core over a stretch."""
         market = stretch.market
         n_batches = len(market.batch_ns)
-        equity = np.zeros(n_batches, EQUITY)
-        out = self._out.replace(equity=equity)
+        out = self._out.replace(equity=self._equity[self._n_batches :][:n_batches])
         self._n_bars += int((market.bar_stop - market.bar_next).sum())
         batch = 0
         while batch < n_batches:
@@ -179,7 +186,7 @@ class _Run:
                 self.core, market, stretch.feed, out, batch, self._n_checked
             )
             self._keep(n)
-        self._equity = _appended(self._equity, equity)
+        self._n_batches += n_batches
 
     def decide(self, stretch: Stretch, batch: int) -> Core:
         """Run the core over the stretch's batches before `batch`, then to that one's decisions."""
@@ -189,7 +196,7 @@ class _Run:
         )
         self.advance(stretch._replace(market=before))
         self._roll(int(market.server_ns[batch]))
-        out = self._out.replace(equity=np.zeros(batch + 1, EQUITY))
+        out = self._out.replace(equity=np.empty(batch + 1, EQUITY))
         decide(self.core, market, stretch.feed, out, batch, 0)
         return self.core
 
@@ -204,7 +211,7 @@ class _Run:
 
     def finish(self, from_ns: int, to_ns: int) -> Result:
         """Close what is open at the last closes and return everything."""
-        equity = self._equity
+        equity = self._equity[: self._n_batches]
         if len(equity):
             end_ns = int(equity["time_ns"][-1])
             self._keep(close_all(self.core, end_ns, self._out))

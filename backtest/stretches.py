@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.series import make_series
-from backtest.signals import Member, Scratch, SeriesStream, SignalFeed
-from engine.decision.state import EVENT
+from backtest.signals import Member, Period, Room, SeriesStream, SignalFeed, make_room
 from engine.model.arrays import Arrays
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.compiled import core_kernel
@@ -37,7 +36,7 @@ class Market(Arrays):
 
 
 class Stretch(NamedTuple):
-    """Some days of a period: their market and the changes of signals in them."""
+    """Some days of a period: their market and the signals in them."""
 
     market: Market
     feed: SignalFeed
@@ -56,7 +55,7 @@ def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
 class Stretches:
     """The period cut after UTC midnights: batches in (midnight, midnight], the first from `from`.
 
-    So a day's M1 signals, due up to the midnight after it, are one anchor period. Two buffers of
+    So a day's M1 signals, due up to the midnight after it, are one anchor period. Two rooms for
     signals take turns: one is being written while the core reads the other.
     """
 
@@ -76,8 +75,12 @@ class Stretches:
             b[: np.searchsorted(b["time_ns"], to_ns)] for b in (bars[s.name] for s in self._specs)
         ]
         self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
-        self._buffers = [np.empty(0, EVENT), np.empty(0, EVENT)]
+        self._rooms = [make_room(0, 0, 0), make_room(0, 0, 0)]
         self._streams, self._symbol, self._timeframe = self._make_streams(compiled, strategies)
+        self._weighted = np.concatenate([s.weighted for s in self._streams]).astype(np.uint32)
+        n_weighted = np.array([len(stream.weighted) for stream in self._streams], np.int64)
+        self._first_weighted, _ = _ranges(n_weighted)
+        self._taken = np.empty(max(len(stream.members) for stream in self._streams), np.int64)
 
     def _make_streams(
         self, compiled: CompiledPortfolio, strategies: Sequence[Strategy]
@@ -97,10 +100,9 @@ class Stretches:
             grouped.setdefault((strategy.symbol, strategy.timeframe), []).append(
                 Member(m, strategy, others, m in voting)
             )
-        scratch = Scratch()
         order = list(Timeframe)
         return (
-            [SeriesStream(series[k], own, self._from_ns, scratch) for k, own in grouped.items()],
+            [SeriesStream(series[k], own, self._from_ns) for k, own in grouped.items()],
             np.array([symbols[symbol] for symbol, _ in grouped], np.int64),
             np.array([order.index(timeframe) for _, timeframe in grouped], np.int64),
         )
@@ -132,28 +134,50 @@ class Stretches:
         )
 
     def _feed(self, until_ns: int) -> SignalFeed:
-        closings = [stream.closings(until_ns) for stream in self._streams]
-        counts = [len(c) for c in closings]
-        room = sum(n * len(s.members) for n, s in zip(counts, self._streams, strict=True))
-        self._buffers.reverse()
-        if len(self._buffers[0]) < room:
-            self._buffers[0] = np.empty(room, EVENT)
-        events = self._buffers[0]
-        start, stop = _ranges(np.array(counts, np.int64))
-        first_event = np.empty(sum(counts) + 1, np.int64)
-        n = 0
-        for stream, first, last in zip(self._streams, start, stop, strict=True):
-            n = stream.write(events, n, first_event[first:last])
-        first_event[-1] = n
+        parts = [(stream, stream.periods(until_ns)) for stream in self._streams]
+        close_ns = [
+            np.concatenate([stream.close_ns(p) for p in periods] or [np.empty(0, np.int64)])
+            for stream, periods in parts
+        ]
+        start, stop = _ranges(np.array([len(c) for c in close_ns], np.int64))
+        room = self._room(parts)
+        block = np.empty(stop[-1], np.int64)
+        closing = 0
+        for stream, periods in parts:
+            for period in periods:
+                after = closing + period.stop - period.first
+                block[closing:after] = room.used[2]
+                stream.write(period, room, closing)
+                closing = after
         return SignalFeed(
-            events,
-            first_event,
-            np.concatenate(closings),
+            room.raw,
+            room.values,
+            room.blocks,
+            room.rows,
+            np.concatenate(close_ns),
+            block,
             start,
             stop,
             self._symbol,
             self._timeframe,
+            self._first_weighted,
+            self._weighted,
+            self._taken,
         )
+
+    def _room(self, parts: list[tuple[SeriesStream, list[Period]]]) -> Room:
+        """Return the room whose turn it is, empty and large enough."""
+        n_blocks = sum(len(periods) for _, periods in parts)
+        n_rows = sum(len(stream.members) * len(periods) for stream, periods in parts)
+        n_signals = sum(
+            len(stream.members) * (p.stop - p.first) for stream, periods in parts for p in periods
+        )
+        self._rooms.reverse()
+        room = self._rooms[0]
+        if len(room.raw) < n_signals or len(room.rows) < n_rows or len(room.blocks) < n_blocks:
+            room = self._rooms[0] = make_room(n_signals, n_blocks, n_rows)
+        room.used[:] = 0
+        return room
 
     def _batches(self, after_ns: int, until_ns: int) -> Integers:
         """Return every minute in (after, until] at which a bar of the period opens or closes."""

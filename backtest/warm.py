@@ -25,4 +25,5 @@ def warm_backtest() -> None:
         bars[name] = 1.1
     bars["spread"] = 1e-4
     compiled = compile_portfolio(Portfolio(strategy=[strategy]))
-    parts_ccy(simulate(compiled, {"EURUSD": bars}, 2 * NS_PER_DAY, 4 * NS_PER_DAY))
+    begin_ns = NS_PER_DAY + NS_PER_MINUTE  # one bar has a last price for it, none warms it up
+    parts_ccy(simulate(compiled, {"EURUSD": bars}, begin_ns, 4 * NS_PER_DAY))

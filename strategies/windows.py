@@ -40,10 +40,11 @@ def periods(time_ns: Times, timeframe: Timeframe) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of every anchor period of bars that open at `time_ns`, in order."""
     if not len(time_ns):
         return
-    days = time_ns // NS_PER_DAY  # every anchor is a UTC midnight
-    first_of_day = np.flatnonzero(np.diff(days)) + 1
+    # Every anchor is a UTC midnight.
+    first, last = int(time_ns[0]) // NS_PER_DAY, int(time_ns[-1]) // NS_PER_DAY
+    midnights_ns = np.arange(first + 1, last + 1, dtype=np.int64) * NS_PER_DAY
     start, anchor = 0, anchor_ns(timeframe, int(time_ns[0]))
-    for index in first_of_day.tolist():
+    for index in np.unique(time_ns.searchsorted(midnights_ns)).tolist():
         if (next_anchor := anchor_ns(timeframe, int(time_ns[index]))) != anchor:
             yield start, index
             start, anchor = index, next_anchor

@@ -1,7 +1,5 @@
 """Members' outputs to a book's net signal: latching, changes, spent flags, vote and weights."""
 
-from typing import Any
-
 from engine.decision.shadow import step_shadow
 from engine.decision.state import MAJORITY, UNANIMOUS, WEIGHTED, Core, Records
 from engine.model.compiled import core_kernel, part_kernel
@@ -14,21 +12,25 @@ def take_events(core: Core, events: Records) -> None:
     for i in range(len(events)):
         config = core.members[events[i]["member"]]
         core.work[config["symbol"]]["closed"] |= 1 << config["timeframe"]
-        take_event(core, events[i])
+        take_output(
+            core,
+            events[i]["member"],
+            events[i]["raw"],
+            events[i]["confidence"],
+            events[i]["stop_distance"],
+            events[i]["target_distance"],
+            events[i]["warming"],
+        )
 
 
 @part_kernel
-def take_event(core: Core, event: Any) -> None:
-    """Take one row of a feed whose closing is already known."""
-    take_output(
-        core,
-        event["member"],
-        event["raw"],
-        event["confidence"],
-        event["stop_distance"],
-        event["target_distance"],
-        event["warming"],
-    )
+def take_confidence(core: Core, member: int, confidence: float) -> None:
+    """Take the confidence of a member of a weighted book; without a side it has none."""
+    output = core.outputs[member]
+    has_side = (output["raw"] == LONG) | (output["raw"] == SHORT)
+    # Without a branch: nobody can foresee it. To combine in vain changes nothing.
+    output["confidence"] = confidence if has_side else output["confidence"]
+    core.positions[core.members[member]["slot"]]["dirty"] = 1
 
 
 @core_kernel

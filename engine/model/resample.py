@@ -7,6 +7,8 @@ at or after its cell's end, whether or not its last minutes have bars. Volumes a
 time; NaN counts as none unless all are NaN. The spread is the last known one.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,14 +35,24 @@ def resample(
         closed_at = np.searchsorted(batches_ns, times + NS_PER_MINUTE)
         n_closed = int(np.searchsorted(closed_at, len(batches_ns)))
         return bars[:n_closed], batches_ns[closed_at[:n_closed]]
-    starts, ends = _cells(times, timeframe, clock)
-    first = np.flatnonzero(np.diff(starts, prepend=np.iinfo(np.int64).min))
-    closed_at = np.searchsorted(batches_ns, ends[first])
+    out, ends = higher_bars(bars, times, timeframe, clock)
+    closed_at = np.searchsorted(batches_ns, ends)
     n_closed = int(np.searchsorted(closed_at, len(batches_ns)))
-    out = np.empty(len(first), BAR_DTYPE)
-    out["time_ns"] = starts[first]
-    _merge(bars, first, out)
     return out[:n_closed], batches_ns[closed_at[:n_closed]]
+
+
+def higher_bars(
+    bars: Bars, times: Times, timeframe: Timeframe, clock: ServerClock
+) -> tuple[Bars, Times]:
+    """Return the higher bars of M1 `bars`, which open at `times`, and the ends of their cells.
+
+    The last one may be open still.
+    """
+    first, starts, ends = _cells(times, timeframe, clock)
+    out = np.empty(len(first), BAR_DTYPE)
+    out["time_ns"] = starts
+    _merge(bars, first, out)
+    return out, ends
 
 
 def close_times(bars: Bars, timeframe: Timeframe, clock: ServerClock) -> Times:
@@ -48,7 +60,8 @@ def close_times(bars: Bars, timeframe: Timeframe, clock: ServerClock) -> Times:
     times = np.ascontiguousarray(bars["time_ns"])
     if timeframe <= Timeframe.H1 or not len(times):
         return times + timeframe.ns
-    return _cells(times, timeframe, clock)[1]
+    first, _, ends = _cells(times, timeframe, clock)
+    return np.repeat(ends, np.diff(first, append=len(times)))
 
 
 class Resampler:
@@ -75,30 +88,70 @@ class Resampler:
             return self._pending[:0]
         batch = np.array([batch_ns], np.int64)
         closed, _ = resample(self._pending, self.timeframe, self._clock, batch)
-        _, ends = _cells(self._pending["time_ns"], self.timeframe, self._clock)
-        self._pending = self._pending[int(np.searchsorted(ends, batch_ns, side="right")) :].copy()
+        times = np.ascontiguousarray(self._pending["time_ns"])
+        first, _, ends = _cells(times, self.timeframe, self._clock)
+        n_closed = int(np.searchsorted(ends, batch_ns, side="right"))
+        self._pending = self._pending[[*first, len(times)][n_closed] :].copy()
         if len(self._pending):
             self._end_ns = self._cell_end(self._pending[:1])
         return closed
 
     def _cell_end(self, bar: Bars) -> int:
-        _, ends = _cells(bar["time_ns"], self.timeframe, self._clock)
+        _, _, ends = _cells(np.ascontiguousarray(bar["time_ns"]), self.timeframe, self._clock)
         return int(ends[0])
 
 
-def _cells(times: Times, timeframe: Timeframe, clock: ServerClock) -> tuple[Times, Times]:
-    """Return start and end, UTC, of the cell of every time."""
-    server = times + clock.offsets_ns(times)
-    wall_starts = server // timeframe.ns * timeframe.ns  # NumPy's % takes ten times as long
-    if timeframe <= Timeframe.H1:
-        starts = times - (server - wall_starts)
-        return starts, starts + timeframe.ns
-    walls, inverse = np.unique(wall_starts, return_inverse=True)
-    starts = np.array([_first_instant(clock, wall) for wall in walls.tolist()], np.int64)
-    ends = np.array([_first_instant(clock, wall + timeframe.ns) for wall in walls.tolist()])
-    return starts[inverse], ends[inverse]
+def _cells(times: Times, timeframe: Timeframe, clock: ServerClock) -> tuple[Times, Times, Times]:
+    """Return of each cell that has times, in order, the first one's index, its start and end, UTC.
+
+    `times` are contiguous and increase.
+    """
+    if not len(times):
+        return times, times, times
+    first, starts = np.empty(len(times), np.int64), np.empty(len(times), np.int64)
+    changes_ns, offsets_ns = clock.changes(int(times[0]), int(times[-1]))
+    on_wall = timeframe > Timeframe.H1
+    n = _find_cells(times, timeframe.ns, changes_ns, offsets_ns, on_wall, first, starts)
+    first, starts = first[:n].copy(), starts[:n].copy()
+    if not on_wall:
+        return first, starts, starts + timeframe.ns
+    walls = starts.tolist()
+    starts = np.array([_first_instant(clock, wall) for wall in walls], np.int64)
+    ends = np.array([_first_instant(clock, wall + timeframe.ns) for wall in walls], np.int64)
+    return first, starts, ends
 
 
+@core_kernel
+def _find_cells(
+    times: Times,
+    width_ns: int,
+    changes_ns: Times,
+    offsets_ns: Times,
+    on_wall: bool,
+    first: Times,
+    starts: Times,
+) -> int:
+    """Write each cell's first index and its start, UTC or on the wall clock; return how many."""
+    n = change = 0
+    until_ns = times[0]  # what is before it is in the newest cell
+    for i in range(len(times)):
+        changed = False
+        while change + 1 < len(changes_ns) and times[i] >= changes_ns[change + 1]:
+            change += 1
+            changed = True
+        if times[i] < until_ns and not changed:
+            continue
+        offset_ns = offsets_ns[change]
+        wall_ns = (times[i] + offset_ns) // width_ns * width_ns
+        until_ns = wall_ns + width_ns - offset_ns
+        start_ns = wall_ns if on_wall else wall_ns - offset_ns
+        if n == 0 or start_ns != starts[n - 1]:
+            first[n], starts[n] = i, start_ns
+            n += 1
+    return n
+
+
+@lru_cache(maxsize=4096)
 def _first_instant(clock: ServerClock, wall_ns: int) -> int:
     """Return the first UTC instant at which the server's clock shows `wall_ns` or has passed it.
 

@@ -8,7 +8,6 @@ brokers, so that the trading day ends at 17:00 New York), an IANA zone such as
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -53,21 +52,35 @@ class ServerClock:
         return int(offset.total_seconds()) * NS_PER_S + self._shift_ns
 
     def offsets_ns(self, utc_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the offset of each time, (n,) int64; quick where times of a day are together."""
-        days = utc_ns // NS_PER_DAY
-        starts = np.flatnonzero(np.diff(days)) + 1
-        out = np.empty(len(utc_ns), np.int64)
-        for start, stop in pairwise([0, *starts.tolist(), len(days)]):
-            if start == stop:
-                break  # there are no times
-            midnight_ns = int(days[start]) * NS_PER_DAY
-            offset_ns = self.offset_ns(midnight_ns)
-            if offset_ns == self.offset_ns(midnight_ns + NS_PER_DAY - 1):
-                out[start:stop] = offset_ns
-            else:
-                half_hours = (utc_ns[start:stop] // (NS_PER_HOUR // 2)).tolist()
-                out[start:stop] = [self._offset_of_hour(half_hour) for half_hour in half_hours]
-        return out
+        """Return the offset of each time, (n,) int64; they increase."""
+        if not len(utc_ns):
+            return np.empty(0, np.int64)
+        changes_ns, offsets_ns = self.changes(int(utc_ns[0]), int(utc_ns[-1]))
+        if len(offsets_ns) == 1:
+            return np.full(len(utc_ns), offsets_ns[0])
+        return offsets_ns[np.searchsorted(changes_ns, utc_ns, side="right") - 1]
+
+    def changes(
+        self, first_ns: int, last_ns: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return since when each offset from `first_ns` to `last_ns` is in force, and the offsets.
+
+        Both are (n,) int64, n ≥ 1; the first one begins at or before `first_ns`. No offset is in
+        force for less than a day.
+        """
+        half_hour_ns = NS_PER_HOUR // 2
+        since = [first_ns // NS_PER_DAY * NS_PER_DAY]
+        offsets = [self.offset_ns(since[0])]
+        for midnight_ns in range(since[0], last_ns + 1, NS_PER_DAY):
+            if self.offset_ns(midnight_ns + NS_PER_DAY) == offsets[-1]:
+                continue
+            for at_ns in range(
+                midnight_ns + half_hour_ns, midnight_ns + NS_PER_DAY + 1, half_hour_ns
+            ):
+                if self.offset_ns(at_ns) != offsets[-1]:
+                    since.append(at_ns)
+                    offsets.append(self.offset_ns(at_ns))
+        return np.array(since, np.int64), np.array(offsets, np.int64)
 
     def to_server_ns(self, utc_ns: int) -> int:
         """Return the server's wall clock, as if it were an epoch."""

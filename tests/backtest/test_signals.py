@@ -1,16 +1,17 @@
-"""Only changes of signals travel to the core."""
+"""What strategies say reaches the core as it is."""
+
+from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.series import Series
-from backtest.signals import Member, Scratch, SeriesStream
-from engine.decision.state import EVENT
+from backtest.signals import Member, SeriesStream, make_room
 from engine.model.bars import BAR_DTYPE
-from engine.model.signals import FLAT, HOLD
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from strategies.base import Params, Signals, Strategy
+from tests.backtest.feeds import said
 
 NAN = float("nan")
 _DISTANCE = st.sampled_from([NAN, 0.5, 1.0])
@@ -42,7 +43,7 @@ class Says(Strategy):
 
 @settings(deadline=None)
 @given(st.data(), st.integers(1, 4), st.integers(1, 12))
-def test_events_are_the_rows_that_say_something_new(data, n_members, n_closings):
+def test_every_closing_has_what_each_member_says(data, n_members, n_closings):
     """Wherever the closings are cut, and the day they belong to goes on or not."""
     table = st.lists(_ROW, min_size=n_closings, max_size=n_closings)
     says = [
@@ -55,33 +56,35 @@ def test_events_are_the_rows_that_say_something_new(data, n_members, n_closings)
     bars = np.zeros(n_closings, BAR_DTYPE)
     minutes = np.arange(n_closings)
     bars["time_ns"] = minutes * NS_PER_MINUTE + (minutes >= midnight) * NS_PER_DAY
-    series = Series(bars, bars["time_ns"].copy(), bars["time_ns"] + NS_PER_MINUTE, Timeframe.M1)
+    close_ns = bars["time_ns"] + NS_PER_MINUTE
+    series = Series(bars, bars["time_ns"].copy(), close_ns, Timeframe.M1)
     members = [Member(7 + j, s, (), votes[j]) for j, s in enumerate(says)]
-    stream = SeriesStream(series, members, 0, Scratch())
-    out = np.zeros(3 + n_members * n_closings, EVENT)
+    stream = SeriesStream(series, members, 0)
     for start, stop in zip([0, *cuts], [*cuts, n_closings], strict=True):
-        first = np.zeros(stop - start + 1, np.int64)
-        first[-1] = stream.write(out, 3 if start else 0, first[:-1])
+        room = make_room(n_closings * n_members, 2, 2 * n_members)
+        others = data.draw(st.integers(0, 5))  # closings of other series before these
+        block, closing = [], others
+        for period in stream.periods(int(close_ns[stop - 1])):
+            stream.write(period, room, closing)
+            block += [int(room.used[2]) - 1] * (period.stop - period.first)
+            closing += period.stop - period.first
+        assert len(block) == stop - start
+        feed = SimpleNamespace(
+            raw=room.raw,
+            values=room.values,
+            blocks=room.blocks,
+            rows=room.rows,
+            block=[0] * others + block,
+        )
         for i in range(start, stop):
-            expected = [
-                _event(says[j], members[j], i)
-                for j in range(n_members)
-                if i == start
-                or _carried(says[j], members[j], i - 1) != _carried(says[j], members[j], i)
-            ]
-            got = out[first[i - start] : first[i - start + 1]]
-            assert repr([e.item() for e in got]) == repr(expected)
+            expected = [_row(s, member, i) for s, member in zip(says, members, strict=True)]
+            assert repr(said(feed, others + i - start)) == repr(expected)
 
 
-def _event(says, member, i):
+def _row(says, member, i):
     raw, confidence, *distances = says.rows[i].tolist()
     stop, target = (
         d if varies else says.rows[0, k].item()
         for k, (d, varies) in enumerate(zip(distances, says.varies, strict=True), 2)
     )
-    return (1.0 if member.votes else confidence, stop, target, member.number, int(raw), 0)
-
-
-def _carried(says, member, i):
-    event = _event(says, member, i)
-    return repr(event[3:] if event[4] in (HOLD, FLAT) else event)
+    return member.number, (int(raw), False, 1.0 if member.votes else confidence, stop, target)

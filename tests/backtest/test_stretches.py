@@ -5,15 +5,20 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from backtest.loop import take_due_signals
 from backtest.series import make_series
 from backtest.stretches import Stretches, fill_spread
+from engine.decision.shadow import pursue_shadows
+from engine.decision.signals import take_events
+from engine.decision.state import EVENT
 from engine.model.bars import BAR_DTYPE
 from engine.model.errors import StrategyError
 from engine.model.server_clock import ServerClock
-from engine.model.signals import FLAT, HOLD
+from engine.model.signals import FLAT
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from strategies.base import Columns, Input, Params, Signals, Strategy, as_columns, last_closed
 from strategies.windows import evaluate_period, periods
+from tests.backtest.feeds import said
 from tests.backtest.scripted import portfolio
 
 CLOCK = ServerClock("new_york+7")
@@ -141,7 +146,7 @@ def plain_rows(compiled, strategies, bars):
             signals = evaluate_period(strategy, own, start, stop, *others)
             for i in range(start, stop):
                 if signals is None:
-                    row = (FLAT, True, 0.0, np.nan, np.nan)
+                    row = (FLAT, True, 1.0, np.nan, np.nan)
                 else:
                     values = (np.broadcast_to(v, stop - start)[i - start] for v in signals)
                     raw, *distances = values
@@ -152,35 +157,13 @@ def plain_rows(compiled, strategies, bars):
     return rows
 
 
-def carried(row):
-    """What a row says: HOLD and FLAT have no confidence or distances of their own."""
-    return repr(row[:2] if row[0] in (HOLD, FLAT) else row)
-
-
 def read(stretch, symbols):
-    """Yield (series, close, events as rows by member in order) of a stretch."""
+    """Yield (series, close, what its members say) of a stretch."""
     feed = stretch.feed
     for q in range(len(feed.next)):
         key = (symbols[feed.symbol[q]], list(Timeframe)[feed.timeframe[q]])
         for i in range(feed.next[q], feed.stop[q]):
-            events = feed.events[feed.first_event[i] : feed.first_event[i + 1]]
-            yield (
-                key,
-                int(feed.close_ns[i]),
-                [
-                    (
-                        int(e["member"]),
-                        (
-                            int(e["raw"]),
-                            bool(e["warming"]),
-                            float(e["confidence"]),
-                            float(e["stop_distance"]),
-                            float(e["target_distance"]),
-                        ),
-                    )
-                    for e in events
-                ],
-            )
+            yield key, int(feed.close_ns[i]), said(feed, i)
 
 
 def cut(world, days, from_ns=FROM_NS, to_ns=TO_NS):
@@ -188,28 +171,19 @@ def cut(world, days, from_ns=FROM_NS, to_ns=TO_NS):
 
 
 @pytest.mark.parametrize("days", [1, 3, 5, 50])
-def test_the_feed_has_every_change_and_nothing_else(world, rows, days):
-    """Each closing's events are the members' own rows that say something new, to the bit; a
-    stretch begins with a row of everybody, and no closing is missing."""
+def test_the_feed_has_every_closing_and_what_each_member_says(world, rows, days):
+    """Each closing's rows are the members' own to the bit, and no closing is missing."""
     compiled, strategies, _ = world
     symbols = [s.name for s in compiled.symbols]
     members = defaultdict(list)
     for m, s in enumerate(strategies):
         members[s.symbol, s.timeframe].append(m)
-    said, closings = {}, []
+    closings = []
     for stretch in cut(world, days):
-        begun = set()
-        for key, close_ns, events in read(stretch, symbols):
+        for key, close_ns, got in read(stretch, symbols):
             assert close_ns <= stretch.market.batch_ns[-1]
             closings.append((*key, close_ns))
-            expected = []
-            for m in members[key]:
-                row = rows[*key, close_ns, m]
-                if key not in begun or said[m] != carried(row):
-                    expected.append((m, row))
-                said[m] = carried(row)
-            begun.add(key)
-            assert repr(events) == repr(expected)
+            assert repr(got) == repr([(m, rows[*key, close_ns, m]) for m in members[key]])
         last_ns = int(stretch.market.batch_ns[-1])
     wanted = {k[:3] for k in rows if FROM_NS < k[2] <= last_ns}
     assert len(closings) == len(wanted)
@@ -217,40 +191,48 @@ def test_the_feed_has_every_change_and_nothing_else(world, rows, days):
     assert {row[1] for row in rows.values()} == {False, True}
 
 
-def test_what_is_latched_is_what_rows_leave(world, rows):
-    """A reader that takes events only knows at every closing what one of all rows knows."""
+@pytest.mark.parametrize("days", [1, 4])
+def test_the_core_passes_over_nothing_new(world, rows, days):
+    """After every batch members' outputs are what all rows, taken one by one, make of them."""
     compiled, strategies, _ = world
-    symbols = [s.name for s in compiled.symbols]
-
-    def take(held, row):
-        return held if row[0] == HOLD else (row if row[0] != FLAT else row[:1])
-
-    fed, replayed = {}, {}
+    fed, plain = compiled.core(), compiled.core()
     members = defaultdict(list)
     for m, s in enumerate(strategies):
         members[s.symbol, s.timeframe].append(m)
-    for stretch in cut(world, 2):
-        for key, close_ns, events in read(stretch, symbols):
-            for m in members[key]:
-                row = rows[*key, close_ns, m]
-                fed[m] = (row[:2], take(fed.get(m, (0, ()))[1], row))
-            for m, row in events:
-                replayed[m] = (row[:2], take(replayed.get(m, (0, ()))[1], row))
-            assert repr([replayed[m] for m in members[key]]) == repr([fed[m] for m in members[key]])
+    for stretch in cut(world, days):
+        due = sorted(
+            (close_ns, key)
+            for key, close_ns, _ in read(stretch, [s.name for s in compiled.symbols])
+        )
+        for now_ns in stretch.market.batch_ns.tolist():
+            take_due_signals(fed, stretch.feed, now_ns)
+            while due and due[0][0] <= now_ns:
+                close_ns, key = due.pop(0)
+                for m in members[key]:
+                    raw, warming, confidence, *distances = rows[*key, close_ns, m]
+                    event = (confidence, *distances, m, raw, warming)
+                    take_events(plain, np.array([event], EVENT))
+            pursue_shadows(plain)
+            assert fed.outputs.tobytes() == plain.outputs.tobytes()
 
 
-def test_votes_weigh_one(world):
-    """A member of a voting book, and one on its own, has confidence 1 in every event."""
+def test_the_weighted_members_of_a_series_stand_in_the_order_of_their_weights(world):
+    """So the core knows whose confidence is whose."""
     compiled, *_ = world
     weighted = {m for s in compiled.slots if s.book.combine == "weighted" for m in s.members}
-    symbols = [s.name for s in compiled.symbols]
-    seen = defaultdict(set)
+    seen = set()
     for stretch in cut(world, 3):
-        for _, _, events in read(stretch, symbols):
-            for m, row in events:
-                seen[m in weighted].add(row[2])
-    assert seen[False] == {1.0}
-    assert seen[True] == {0.0, 0.25, 0.5, 1.0}
+        feed = stretch.feed
+        for q in range(len(feed.next)):
+            for i in range(feed.next[q], feed.stop[q]):
+                block = feed.blocks[feed.block[i]]
+                for row in feed.rows[block["first_row"] :][: block["n_rows"]]:
+                    assert (row["member"] in weighted) == (row["weight"] >= 0)
+                    if row["weight"] >= 0:
+                        at = feed.first_weighted[q] + row["weight"]
+                        assert feed.weighted[at] == row["member"]
+                        seen.add(int(row["member"]))
+    assert seen == weighted
 
 
 def test_a_stretch_stays_as_it_is_while_the_next_one_is_made(world):
@@ -260,13 +242,7 @@ def test_a_stretch_stays_as_it_is_while_the_next_one_is_made(world):
         if before is not None:
             kept, copies = before
             assert [a.tobytes() for a in kept] == copies
-        n = stretch.feed.first_event[-1]
-        parts = (
-            stretch.market.batch_ns,
-            stretch.market.bars,
-            stretch.feed.events[:n],
-            *list(stretch.feed)[1:],
-        )
+        parts = (stretch.market.batch_ns, stretch.market.bars, *list(stretch.feed)[:-1])
         before = parts, [a.tobytes() for a in parts]
 
 

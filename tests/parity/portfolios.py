@@ -99,7 +99,9 @@ def allocations(draw, names: list[str]) -> str:
     if kind == "none":
         return ""
     if kind == "manual":
-        shares = ", ".join(f'"{n}" = {draw(st.sampled_from([0.0, 0.5, 1.0, 3.0]))}' for n in names)
+        drawn = [draw(st.sampled_from([0.0, 0.5, 1.0, 3.0])) for _ in names]
+        drawn[0] = drawn[0] if any(drawn) else 1.0  # all at 0 is refused
+        shares = ", ".join(f'"{n}" = {share}' for n, share in zip(names, drawn, strict=True))
         return f"[allocation]\nshares = {{ {shares} }}"
     method = "inverse_volatility" if kind == "inverse" else "score"
     level = 'level = "members"\n' if kind == "members" else ""
