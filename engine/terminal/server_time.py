@@ -6,6 +6,7 @@ readings: the later one, unless that lies in the future of `now_ns`.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -13,9 +14,11 @@ import numpy.typing as npt
 
 from engine.model.errors import BrokerError
 from engine.model.server_clock import ServerClock
-from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 
 _HALF_HOUR_NS: Final = NS_PER_HOUR // 2
+# Clocks change at least weeks apart: times closer than this with one offset at both ends have one.
+_SETTLED_NS: Final = 7 * NS_PER_DAY
 # Ticks may be stamped a little ahead of this box's clock.
 _AHEAD_NS: Final = 5 * NS_PER_MINUTE
 # A tick older than this measures the market's silence, not the server's offset.
@@ -28,6 +31,7 @@ class ServerTime:
 
     def __init__(self, rule: str) -> None:
         self.clock = ServerClock(rule)
+        self._readings = lru_cache(maxsize=4096)(self._compute_readings)
 
     def from_ms(self, time_msc: int, now_ns: int = _NEVER_NS) -> int:
         """Return UTC ns of a `time_msc`; 0 (never) stays 0."""
@@ -46,6 +50,8 @@ class ServerTime:
     ) -> npt.NDArray[np.int64]:
         """Return UTC ns of bar times, (n,) oldest first; where they step back, an hour repeats."""
         server_ns = time_s.astype(np.int64) * NS_PER_S
+        if (offset_ns := self._only_offset(server_ns)) is not None:
+            return server_ns - offset_ns
         keys, inverse = np.unique(server_ns // _HALF_HOUR_NS, return_inverse=True)
         later, earlier = self._offsets(keys)
         utc_ns = server_ns - later[inverse]
@@ -57,6 +63,14 @@ class ServerTime:
             utc_ns[:until] = first_ns[:until]
         return utc_ns
 
+    def _only_offset(self, server_ns: npt.NDArray[np.int64]) -> int | None:
+        """Return the offset of all these times, None where there may be more than one."""
+        if not len(server_ns) or server_ns[-1] - server_ns[0] >= _SETTLED_NS:
+            return None
+        ends = (self._readings(int(at_ns) // _HALF_HOUR_NS) for at_ns in server_ns[[0, -1]])
+        offsets_ns = {offset_ns for pair in ends for offset_ns in pair}
+        return offsets_ns.pop() if len(offsets_ns) == 1 else None
+
     def _offsets(
         self, keys: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -64,11 +78,13 @@ class ServerTime:
         later = np.empty(len(keys), np.int64)
         earlier = np.empty(len(keys), np.int64)
         for i, key in enumerate(keys.tolist()):
-            server_ns = key * _HALF_HOUR_NS
-            utc_ns = self.clock.to_utc_ns(server_ns)
-            later[i] = server_ns - utc_ns
-            earlier[i] = server_ns - self._earlier(server_ns, utc_ns)
+            later[i], earlier[i] = self._readings(key)
         return later, earlier
+
+    def _compute_readings(self, half_hour: int) -> tuple[int, int]:
+        server_ns = half_hour * _HALF_HOUR_NS
+        utc_ns = self.clock.to_utc_ns(server_ns)
+        return server_ns - utc_ns, server_ns - self._earlier(server_ns, utc_ns)
 
     def _earlier(self, server_ns: int, later_ns: int) -> int:
         """Return the other reading of a repeated hour, else the same one."""

@@ -50,6 +50,18 @@ def test_bars_over_a_change_stay_in_order(change_ns: int, minutes_after: int) ->
     assert np.array_equal(time.bars_from_seconds(server_s, now_ns), utc_ns)
 
 
+@pytest.mark.parametrize("change_ns", [FALL, SPRING])
+@pytest.mark.parametrize("hours_before", [0, 1, 2, 3, 24, 100, 165, 166, 167, 168])
+def test_a_week_of_bars_has_the_change_where_it_is(change_ns: int, hours_before: int) -> None:
+    """Wherever in it the clock changes, no bar of a week is read with another one's offset."""
+    time = ServerTime("new_york+7")
+    first_ns = change_ns - hours_before * NS_PER_HOUR
+    utc_ns = first_ns + NS_PER_HOUR * np.arange(7 * 24 + 1, dtype=np.int64)
+    server_s = np.array([time.to_seconds(int(t)) for t in utc_ns], np.int64)
+    for n in (1, 2, 7 * 24 - 1, 7 * 24, 7 * 24 + 1):
+        assert np.array_equal(time.bars_from_seconds(server_s[:n], int(utc_ns[n - 1])), utc_ns[:n])
+
+
 def test_zero_is_never() -> None:
     """An order that is not done has done-time 0, not 1969."""
     assert ServerTime("new_york+7").from_ms(0) == 0

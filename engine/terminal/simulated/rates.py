@@ -99,7 +99,9 @@ class RateHistory:
         minute_ns = now_ns - now_ns % NS_PER_MINUTE
         bars = self._market.source.bars(symbol, from_ns, min(to_ns, minute_ns))
         if from_ns <= minute_ns < to_ns and (forming := self._timeline.forming(symbol)):
-            bars = np.append(bars, np.array([tuple(forming)], BAR_DTYPE))
+            known = np.empty(len(bars) + 1, BAR_DTYPE)  # np.append takes ten times as long
+            known[:-1], known[-1] = bars, tuple(forming)
+            return known
         return bars
 
     def _aggregate(self, symbol: str, timeframe: int, from_ns: int, to_ns: int) -> Rates:
@@ -111,7 +113,7 @@ class RateHistory:
         for name in ("open", "high", "low", "close"):
             rates[name] = bars[name]
         rates["time"] = server_s
-        rates["tick_volume"] = np.nan_to_num(bars["volume"], nan=1.0)
+        rates["tick_volume"] = np.where(np.isnan(bars["volume"]), 1.0, bars["volume"])
         rates["spread"] = np.rint(bars["spread"] / self._market.specs[symbol].point)
         if timeframe == c.TIMEFRAME_M1:
             return rates

@@ -220,13 +220,21 @@ SymbolInfo = _struct(
 ALL: dict[str, type[StructSequence]] = {made.__name__: made for made in FIELD_TYPES}
 
 
+_ZEROS: dict[type[StructSequence], dict[str, Any]] = {
+    made: {name: None if issubclass(kind, StructSequence) else kind() for name, kind in run.items()}
+    for made, run in FIELD_TYPES.items()
+}
+
+
 def build(struct: type[StructSequence], **fields: Any) -> StructSequence:
     """Make a record from some of its fields; the others are 0, "" or False."""
-    types = FIELD_TYPES[struct]
-    if unknown := fields.keys() - types.keys():
-        raise TypeError(f"{struct.__name__} has no field {', '.join(sorted(unknown))}")
+    types, values = FIELD_TYPES[struct], _ZEROS[struct] | fields
+    if len(values) != len(types):
+        unknown = ", ".join(sorted(fields.keys() - types.keys()))
+        raise TypeError(f"{struct.__name__} has no field {unknown}")
     return struct(
-        fields[name] if isinstance(fields.get(name), kind) else kind(fields.get(name, kind()))
-        for name, kind in types.items()
-        if not issubclass(kind, StructSequence) or name in fields
+        [
+            value if isinstance(value, kind) else kind(value)
+            for kind, value in zip(types.values(), values.values(), strict=True)
+        ]
     )
