@@ -169,9 +169,8 @@ def flat_signals(n: int) -> Signals:
 
 def as_columns(bars: Bars, close_ns: Times) -> Columns:
     """Return bars and the times they count as closed as columns: made once a series."""
-    values = np.empty((6, len(bars)))
-    for row, name in zip(values, Columns._fields[2:], strict=True):
-        row[:] = bars[name]
+    # A bar is eight bytes a field, the time first and then as in Columns: one copy for them all.
+    values = np.ascontiguousarray(bars).view(np.float64).reshape(-1, 7).T[1:].copy()
     return Columns(np.ascontiguousarray(bars["time_ns"]), close_ns, *values)
 
 

@@ -27,6 +27,7 @@ class Series:
         self.end = 0
         self._times = np.empty((2, 0), np.int64)
         self._values = np.empty((6, 0))
+        self._rows = (*self._times, *self._values)
         self._columns: Columns | None = None
         self._holds: weakref.WeakSet[Hold] = weakref.WeakSet()
 
@@ -60,7 +61,7 @@ class Series:
             self._move(first, max(2 * (self.end - first + bars.n), 256))
             n = self.end - self.first
         stop = n + bars.n
-        for row, column in zip((*self._times, *self._values), bars, strict=True):
+        for row, column in zip(self._rows, bars, strict=True):
             row[n:stop] = column
         self.end += bars.n
         self._columns = None
@@ -82,5 +83,6 @@ class Series:
         self._values = np.empty((6, capacity))
         self._times[:, : self.end - first] = times
         self._values[:, : self.end - first] = values
+        self._rows = (*self._times, *self._values)
         self.first = first
         self._columns = None

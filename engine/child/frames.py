@@ -26,6 +26,11 @@ class FrameReader:
         self._fd = fd
         self._buffer = bytearray()
 
+    @property
+    def buffered(self) -> bool:
+        """Tell whether a part of a frame, or more, has been read ahead."""
+        return bool(self._buffer)
+
     def read(self) -> tuple[int, bytes] | None:
         """Return the next frame's kind and body, or None at the end of the stream.
 

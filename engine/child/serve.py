@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import queue
+import select
 import signal
 import sys
 import threading
@@ -36,10 +37,7 @@ def serve(handler: Handler, *, idle: Idle | None = None, idle_s: float = 0.01) -
     """
     _prepare_process()
     requests_fd, replies_fd = _claim_pipes()
-    inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    threading.Thread(
-        target=_read_requests, args=(requests_fd, inbox), name="child-requests", daemon=True
-    ).start()
+    inbox = _inbox(requests_fd)
     next_idle_s = time.monotonic() + idle_s
     # A parent that is gone ends the stream of requests as well; writing to it is no error.
     with contextlib.suppress(BrokenPipeError):
@@ -86,15 +84,62 @@ def _event_frames(idle: Idle) -> Iterator[bytes]:
         traceback.print_exc()
 
 
-def _read_requests(fd: int, inbox: "queue.SimpleQueue[bytes | None]") -> None:
-    """Read frames until the pipe ends, then give the main thread a moment to end by itself."""
-    reader = FrameReader(fd)
+class _Pipe:
+    """The parent's requests, read by the thread that answers them: no other one is waited for."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._reader = FrameReader(fd)
+
+    def get(self, *, timeout: float | None) -> bytes | None:
+        """Return the next request, None at the end; queue.Empty when none comes in time."""
+        if timeout is not None and not self._reader.buffered:
+            ready, _, _ = select.select([self._fd], [], [], timeout)
+            if not ready:
+                raise queue.Empty
+        return _next_request(self._reader)
+
+
+def _inbox(fd: int) -> "_Pipe | queue.SimpleQueue[bytes | None]":
+    """Return where requests come from; from now on the end of the pipe is the end of us."""
+    inbox: _Pipe | queue.SimpleQueue[bytes | None]
+    if hasattr(select, "poll"):
+        inbox = _Pipe(fd)
+        watcher = threading.Thread(target=_wait_for_end, args=(fd,), daemon=True)
+    else:
+        inbox = queue.SimpleQueue()
+        watcher = threading.Thread(target=_read_requests, args=(fd, inbox), daemon=True)
+    watcher.start()
+    return inbox
+
+
+def _next_request(reader: FrameReader) -> bytes | None:
     try:
-        while (frame := reader.read()) is not None:
-            inbox.put(frame[1])
+        frame = reader.read()
     except ValueError:
         traceback.print_exc()
+        return None
+    return None if frame is None else frame[1]
+
+
+def _wait_for_end(fd: int) -> None:
+    poll = select.poll()
+    poll.register(fd, 0)  # for nothing but the closing of the other end
+    poll.poll()
+    _end_soon()
+
+
+def _read_requests(fd: int, inbox: "queue.SimpleQueue[bytes | None]") -> None:
+    """Where the end of a pipe cannot be waited for (Windows): read it to its end."""
+    reader = FrameReader(fd)
+    while (body := _next_request(reader)) is not None:
+        inbox.put(body)
     inbox.put(None)
+    _end_soon()
+
+
+def _end_soon() -> None:
+    """Give the main thread a moment to end by itself."""
     time.sleep(EOF_GRACE_S)
     os._exit(EXIT_STUCK)
 

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +29,8 @@ BUSY_S = 10.0
 # A week without PostgreSQL of 5 symbols, 100 strategies and a metrics row a minute.
 OUTBOX_MAX_ROWS = 500_000
 TRIM_ROWS = 2_000
+# SQLite itself tidies the log up at 4 MB, in the midst of a commit.
+TIDY_BYTES = 1_000_000
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -117,6 +119,7 @@ class Journal:
     ) -> None:
         self.path = path
         self.n_dropped = 0
+        self._n_logged_bytes = 0
         self._outbox_max_rows = outbox_max_rows
         self._mutex = threading.RLock()
         self._held = _hold(path)
@@ -152,6 +155,7 @@ class Journal:
                 self._settle(outcome)
             self._append(records)
             if core is not None:
+                self._n_logged_bytes += len(core.blob) + len(core.extra)
                 self._db.execute(
                     "REPLACE INTO core (one, seq, blob, extra, hash) VALUES (1, ?, ?, ?, ?)",
                     (*core, _digest(core)),
@@ -160,6 +164,17 @@ class Journal:
                 self._db.execute(
                     "REPLACE INTO flags (key, value) VALUES (?, ?)", (key, json.dumps(value))
                 )
+
+    def tidy(self) -> None:
+        """Move a long log into the file, and so have the next commit write it anew.
+
+        It takes some flushes: for moments at which no order waits.
+        """
+        if self._n_logged_bytes < TIDY_BYTES:
+            return
+        self._n_logged_bytes = 0
+        with self._mutex, suppress(sqlite3.Error):  # then it stays in the log
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def unsettled(self) -> list[Intent]:
         """Return intents that may be live at the broker: CREATED or UNKNOWN, oldest first."""

@@ -70,31 +70,41 @@ class Resampler:
     def __init__(self, timeframe: Timeframe, clock: ServerClock) -> None:
         self.timeframe = timeframe
         self._clock = clock
-        self._pending = np.empty(0, BAR_DTYPE)
-        self._end_ns = 0  # of the first pending bar's cell
+        self._buffer = np.empty(64, BAR_DTYPE)
+        self._n = 0  # of bars in it
+        self._end_ns = 0  # of the first one's cell
 
     def update(self, batch_ns: int, bars: Bars) -> Bars:
         """Add M1 bars closed by `batch_ns`; return the higher bars that closed at it."""
         if self.timeframe == Timeframe.M1:
             return bars
         if len(bars):
-            if not len(self._pending):
+            if not self._n:
                 self._end_ns = self._cell_end(bars[:1])
-            n = len(self._pending)
-            pending = np.empty(n + len(bars), BAR_DTYPE)  # np.concatenate takes twice as long
-            pending[:n], pending[n:] = self._pending, bars
-            self._pending = pending
-        if not len(self._pending) or batch_ns < self._end_ns:
-            return self._pending[:0]
+            self._add(bars)
+        pending = self._buffer[: self._n]
+        if not self._n or batch_ns < self._end_ns:
+            return pending[:0]
         batch = np.array([batch_ns], np.int64)
-        closed, _ = resample(self._pending, self.timeframe, self._clock, batch)
-        times = np.ascontiguousarray(self._pending["time_ns"])
+        closed, _ = resample(pending, self.timeframe, self._clock, batch)
+        times = np.ascontiguousarray(pending["time_ns"])
         first, _, ends = _cells(times, self.timeframe, self._clock)
         n_closed = int(np.searchsorted(ends, batch_ns, side="right"))
-        self._pending = self._pending[[*first, len(times)][n_closed] :].copy()
-        if len(self._pending):
-            self._end_ns = self._cell_end(self._pending[:1])
+        left = pending[[*first, len(times)][n_closed] :].copy()
+        self._n = 0
+        if len(left):
+            self._add(left)
+            self._end_ns = self._cell_end(left[:1])
         return closed
+
+    def _add(self, bars: Bars) -> None:
+        n = self._n + len(bars)
+        if n > len(self._buffer):
+            buffer = np.empty(2 * n, BAR_DTYPE)
+            buffer[: self._n] = self._buffer[: self._n]
+            self._buffer = buffer
+        self._buffer[self._n : n] = bars
+        self._n = n
 
     def _cell_end(self, bar: Bars) -> int:
         _, _, ends = _cells(np.ascontiguousarray(bar["time_ns"]), self.timeframe, self._clock)

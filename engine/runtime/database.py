@@ -45,6 +45,16 @@ class DatabaseKeeper:
         """Start in the background."""
         self._thread.start()
 
+    def rest(self) -> None:
+        """Leave the processor to the engine until `wake`: a batch is due."""
+        if self._writer is not None:
+            self._writer.rest()
+
+    def wake(self) -> None:
+        """Move what a batch has left."""
+        if self._writer is not None:
+            self._writer.wake()
+
     def stop(self) -> None:
         """Flush what the journal holds, then stop the server."""
         self._stopping.set()

@@ -4,7 +4,9 @@ Threads: the engine thread (`run`), the gateway's reader, control clients, the d
 its writer. Nothing but the engine thread touches the trader, except flags that reduce risk.
 """
 
+import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +55,9 @@ from engine.terminal.gateway import Deadlines, Gateway
 log = structlog.get_logger(__name__)
 
 TICK_S = 0.25
+# How long a thread that runs Python may let another one wait: the writer's long stretches must
+# not hold orders up. Python's own 5 ms would be met several times on the way to an order.
+SWITCH_S = 0.0002
 BROKER_LOOK_S = 1.0
 UNKNOWN_LOOK_S = 5.0
 HOSTS_MAX = 4
@@ -109,6 +114,7 @@ class Engine:
             raise
 
     def _start(self) -> None:
+        sys.setswitchinterval(SWITCH_S)
         settings = self.settings
         portfolio, remark = read_running(settings.portfolio_path, settings.state_path)
         verify_clock(settings, portfolio)
@@ -159,6 +165,7 @@ class Engine:
         self._watch_files(self._hosts)
         self._trader = trader
         self._publisher.ready(account, trader)
+        gc.freeze()  # what lives as long as the engine need not be looked through again
         self._step("trading")
 
     def run(self) -> None:
@@ -309,8 +316,8 @@ class Engine:
             return
         for job in work.jobs:
             job()
-        for update in work.batches:
-            self._take_batch(trader, update, late=update is not work.batches[-1])
+        if work.batches:
+            self._take_batches(trader, work.batches)
         if work.update is not None:
             self._see(work.update)
             trader.watch(work.update)
@@ -327,6 +334,17 @@ class Engine:
             self.events.add("info" if update.connected else "error", "terminal", word)
         self._market_ns = max(self._market_ns, update.market_ns)
         self._market_seen_s = time.monotonic()
+
+    def _take_batches(self, trader: Trader, batches: Sequence[MarketUpdate]) -> None:
+        database = self._database
+        if database is not None:
+            database.rest()
+        try:
+            for update in batches:
+                self._take_batch(trader, update, late=update is not batches[-1])
+        finally:
+            if database is not None:
+                database.wake()
 
     def _take_batch(self, trader: Trader, update: MarketUpdate, *, late: bool) -> None:
         began_s = time.monotonic()

@@ -55,6 +55,12 @@ class Hosts(Protocol):
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Return the signals of the strategies due at a batch, and the newly quarantined."""
 
+    def begin(self, batch_ns: int, closed: Mapping[str, Bars]) -> Callable[[], Evaluations]:
+        """Have the strategies due at a batch evaluated; return what waits for their signals.
+
+        That is for any thread, once, and before anything else is asked.
+        """
+
     def prepare(
         self,
         strategies: Sequence[Strategy] | None = None,

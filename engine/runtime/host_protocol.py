@@ -90,7 +90,6 @@ class Evaluations(msgspec.Struct):
     signals: dict[str, StrategySignal] = {}
     earlier: dict[str, list[StrategySignal]] = {}
     faults: dict[str, str] = {}
-    durations_s: dict[str, float] = {}
     inputs: dict[str, list[InputNeed]] = {}
     kinds: dict[str, list[str]] = {}
     file_faults: dict[str, str] = {}
@@ -143,15 +142,14 @@ class Progress:
         self._ON.pack_into(self._memory, 0, index, now_s)
         return now_s
 
-    def end(self, index: int, began_s: float) -> float:
-        """Note that it is done; return how long it took."""
+    def end(self, index: int, began_s: float) -> None:
+        """Note that it is done."""
         duration_s = time.monotonic() - began_s
         if duration_s > self._slowest[1]:
             self._slowest = (index, duration_s)
             self._write(-1, 0.0)
         else:
             self._ON.pack_into(self._memory, 0, -1, 0.0)
-        return duration_s
 
     def blame(self, index: int) -> None:
         """Note whose fault the coming end of this host is."""

@@ -9,7 +9,7 @@ lost.
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -145,18 +145,26 @@ class StrategyHosts:
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Return the signals of the strategies due at a batch, and the newly quarantined."""
+        return self.begin(batch_ns, closed)()
+
+    def begin(self, batch_ns: int, closed: Mapping[str, Bars]) -> Callable[[], Evaluations]:
+        """Have the strategies due at a batch evaluated; return what waits for their signals."""
         out = Evaluations()
         request = encoded(Evaluate(batch_ns, pack_bars(closed)))
         deadline_s = time.monotonic() + self._deadline_s
         shards = [shard for shard in self._shards if shard.names]
         waiting = [shard for shard in shards if self._send(shard, request, out)]
-        done = [shard for shard in waiting if self._collect(shard, deadline_s, out)]
-        for shard in shards:
-            if shard not in done:
-                self._recover(shard, request, out)
-            shard.n_deaths = 0
-        self._keep(batch_ns, closed)
-        return out
+
+        def finish() -> Evaluations:
+            done = [shard for shard in waiting if self._collect(shard, deadline_s, out)]
+            for shard in shards:
+                if shard not in done:
+                    self._recover(shard, request, out)
+                shard.n_deaths = 0
+            self._keep(batch_ns, closed)
+            return out
+
+        return finish
 
     def _send(self, shard: _Shard, request: bytes, out: Evaluations) -> bool:
         if shard.worker is None:
@@ -179,7 +187,6 @@ class StrategyHosts:
             self._quarantine(shard, name, reason, out)
         out.signals.update(reply.signals)
         out.earlier.update(reply.earlier)
-        out.durations_s.update(reply.durations_s)
         return True
 
     def _keep(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:

@@ -1,6 +1,7 @@
 """Strategies in the caller's own process, for debugging and tests: a hang or a crash is its own."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -60,6 +61,10 @@ class InProcessHosts:
             self._history.append(symbol, bars, needed.get(symbol, 0))
         self._batch_ns = batch_ns
         return self._note(self._evaluator.evaluate(batch_ns, closed))
+
+    def begin(self, batch_ns: int, closed: Mapping[str, Bars]) -> Callable[[], Evaluations]:
+        """Return what evaluates the strategies due at a batch."""
+        return partial(self.evaluate, batch_ns, closed)
 
     def prepare(
         self,

@@ -16,6 +16,9 @@ def split_missed(update: MarketUpdate) -> tuple[list[tuple[int, dict[str, Bars]]
     A bar belongs to the batch at its close; those that closed before `batch_ns` were missed.
     """
     bars = unpack(update)
+    first_open_ns = update.batch_ns - NS_PER_MINUTE
+    if all(records["time_ns"][0] >= first_open_ns for records in bars.values() if len(records)):
+        return [], update  # as nearly always
     missed = list(_by_close(bars, update.batch_ns))
     now = {
         name: records[records["time_ns"] + NS_PER_MINUTE >= update.batch_ns].tobytes()

@@ -102,6 +102,10 @@ class Recorder:
         except JournalError as e:
             self._events.add("critical", "journal", str(e))
 
+    def tidy(self) -> None:
+        """Have the journal do what would hold up an order."""
+        self._journal.tidy()
+
     def save(self, blob: bytes, extra: bytes, outcomes: Sequence[Outcome] = ()) -> None:
         """Commit everything collected with the core's state."""
         self._seq += 1

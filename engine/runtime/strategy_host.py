@@ -211,7 +211,7 @@ class Evaluator:
                 del self._windows[name]
             else:
                 kb = self._note_growth(name, kb)
-            out.durations_s[name] = self._progress.end(self._index[name], began_s)
+            self._progress.end(self._index[name], began_s)
         return out
 
     def _note_growth(self, name: str, before_kb: int) -> int:

@@ -4,6 +4,7 @@ One thread owns a Trader. Other threads may set kill, halt and flatten flags dir
 (`engine.decision.switches`): they are plain stores that the next decision reads.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -242,6 +243,7 @@ class Trader:
         self._enter(batch_ns)
         end_batch(self.core)
         self._record_closed(closed)
+        self.recorder.tidy()
         self.save()
 
     def _record_closed(self, closed: Mapping[str, Bars]) -> None:
@@ -293,12 +295,13 @@ class Trader:
         return ""
 
     def _evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> futures.Future[Evaluations]:
-        return self._evaluator.submit(self._hosts.evaluate, batch_ns, closed)
+        return self._evaluator.submit(self._hosts.begin(batch_ns, closed))
 
     def _obey_until(self, evaluated: futures.Future[Evaluations]) -> Evaluations:
         """Wait for the strategies; a kill meanwhile has its orders sent meanwhile."""
         while not evaluated.done():
-            futures.wait([evaluated], timeout=_URGENT_LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                evaluated.result(_URGENT_LOOK_S)
             if self.urgent.is_set():
                 self.pursue()
         return evaluated.result()

@@ -29,6 +29,8 @@ BATCH_ROWS = 500
 BACKOFF_MIN_S = 0.25
 BACKOFF_MAX_S = 15.0
 STATEMENT_S = 60
+# The longest that a `rest` lasts: whoever asked for it may have been lost.
+REST_MOST_S = 2.0
 
 # SQLSTATE classes that say the row is at fault, not the database: 21 cardinality (a key twice in
 # one statement), 22 data, 23 integrity. https://www.postgresql.org/docs/current/errcodes-appendix
@@ -82,6 +84,8 @@ class Writer:
         self._stopping = threading.Event()
         self._stop_at: float | None = None
         self._wake = threading.Event()
+        self._may_move = threading.Event()
+        self._may_move.set()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._journal_id = uuid.UUID(outbox.journal_id)
         self._seen = Seen()
@@ -98,8 +102,13 @@ class Writer:
         """Begin moving."""
         self._thread.start()
 
+    def rest(self) -> None:
+        """Begin no move until `wake`: the processor is needed for something urgent."""
+        self._may_move.clear()
+
     def wake(self) -> None:
         """Look at the outbox now rather than at the next poll."""
+        self._may_move.set()
         self._wake.set()
 
     def stop(self, flush_s: float = 5.0) -> bool:
@@ -109,7 +118,7 @@ class Writer:
         """
         self._stop_at = time.monotonic() + flush_s
         self._stopping.set()
-        self._wake.set()
+        self.wake()
         if self._thread.ident is not None:
             # One statement may outlast the deadline; the thread is a daemon.
             self._thread.join(flush_s + 1.0)
@@ -118,6 +127,7 @@ class Writer:
     def _run(self) -> None:
         backoff_s = BACKOFF_MIN_S
         while True:
+            self._may_move.wait(REST_MOST_S)
             try:
                 moved = self._move_batch()
             except Exception as e:
