@@ -28,12 +28,19 @@ Handler = Callable[[bytes], bytes | Iterator[bytes]]
 Idle = Callable[[], Iterable[bytes]]
 
 
-def serve(handler: Handler, *, idle: Idle | None = None, idle_s: float = 0.01) -> None:
+def serve(
+    handler: Handler,
+    *,
+    idle: Idle | None = None,
+    idle_s: float = 0.01,
+    after: Callable[[], None] = lambda: None,
+) -> None:
     """Answer frames with `handler` until the parent closes the pipe.
 
     `handler` returns the reply, or an iterator whose items go out one by one as they are made.
     What it raises becomes the caller's ChildFailed; the child lives on. `idle` is called between
     requests, at most every `idle_s`, however busy the parent is; what it yields are events.
+    `after` is called when a reply is out.
     """
     _prepare_process()
     requests_fd, replies_fd = _claim_pipes()
@@ -51,6 +58,7 @@ def serve(handler: Handler, *, idle: Idle | None = None, idle_s: float = 0.01) -
                 if body is None:
                     return
                 _answer(replies_fd, handler, body)
+                after()
             if idle is not None and time.monotonic() >= next_idle_s:
                 for event in _event_frames(idle):
                     write_frame(replies_fd, EVENT, event)

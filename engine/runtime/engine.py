@@ -336,13 +336,16 @@ class Engine:
         self._market_seen_s = time.monotonic()
 
     def _take_batches(self, trader: Trader, batches: Sequence[MarketUpdate]) -> None:
+        """Take batches; what can wait, rows for the database and garbage, waits for the orders."""
         database = self._database
         if database is not None:
             database.rest()
+        gc.disable()
         try:
             for update in batches:
                 self._take_batch(trader, update, late=update is not batches[-1])
         finally:
+            gc.enable()
             if database is not None:
                 database.wake()
 
