@@ -9,6 +9,7 @@ them over its own connection (`Outbox`), which never makes the engine wait for a
 """
 
 import json
+import os
 import sqlite3
 import threading
 import uuid
@@ -31,6 +32,8 @@ OUTBOX_MAX_ROWS = 500_000
 TRIM_ROWS = 2_000
 # SQLite itself tidies the log up at 4 MB, in the midst of a commit.
 TIDY_BYTES = 1_000_000
+# Flushing a file that grows takes several times as long: the log has its length from the start.
+_LOG_BYTES = 4 * TIDY_BYTES
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -327,6 +330,8 @@ def _open(path: Path, *, durable: bool) -> sqlite3.Connection:
         if found != "ok":
             raise sqlite3.DatabaseError(found)
         db.executescript(_SCHEMA)
+        if durable:
+            _lengthen(path.with_name(path.name + "-wal"))
         db.execute("INSERT OR IGNORE INTO meta VALUES ('journal_id', ?)", (str(uuid.uuid4()),))
         db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
         written = _meta(db, "format", path)
@@ -340,6 +345,14 @@ def _open(path: Path, *, durable: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _lengthen(log: Path) -> None:
+    """Add zeros to the log; SQLite reads up to its last commit and writes over what follows."""
+    with suppress(OSError), log.open("ab") as file:  # a full disk: it grows as it is written
+        file.write(bytes(max(0, _LOG_BYTES - file.tell())))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _meta(db: sqlite3.Connection, key: str, path: Path) -> str:

@@ -3,7 +3,6 @@
 `Evaluator` is the same code without the process, for debugging and tests.
 """
 
-import gc
 import os
 import sys
 import traceback
@@ -21,6 +20,7 @@ from engine.model.resample import Resampler, close_times
 from engine.model.server_clock import ServerClock
 from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
+from engine.runtime.host_garbage import Garbage
 from engine.runtime.host_memory import KB_PER_MB, held_kb, limit_memory
 from engine.runtime.host_protocol import (
     MEMORY_EXIT,
@@ -46,8 +46,6 @@ _Input = tuple[str, Timeframe]
 _Closed = dict[_Input, Columns]
 _NO_BARS = as_columns(np.empty(0, BAR_DTYPE), np.empty(0, np.int64))
 _BUILT_IN = frozenset(KINDS.values())
-# After so many batches garbage is looked for among what has lived long, too.
-_OLD_GARBAGE_BATCHES = 60
 # What user code may raise without ending the host.
 _RAISED = (Exception, SystemExit)
 
@@ -294,38 +292,21 @@ def _answer(evaluator: Evaluator, request: Request) -> Evaluations:
             return evaluator.evaluate(request.batch_ns, unpack_bars(request.closed))
 
 
-class _Garbage:
-    """Collects garbage between requests: on the way to an order there is no time for it."""
-
-    def __init__(self) -> None:
-        gc.disable()
-        self._n_batches = 0
-
-    def collect(self, request: Request) -> None:
-        """Collect what answering a request has left."""
-        if isinstance(request, Evaluate):
-            self._n_batches += 1
-            gc.collect(1 if self._n_batches % _OLD_GARBAGE_BATCHES else 2)
-            return
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()  # strategies and what they import stay
-
-
 def main(progress_path: str) -> None:
     """Serve one engine until its pipe closes."""
     evaluator = Evaluator(Progress(Path(progress_path)))
     decoder = msgspec.msgpack.Decoder(Request)
     encoder = msgspec.msgpack.Encoder()
-    garbage = _Garbage()
-    request: Request = Warm()
+    garbage = Garbage()
+    of_a_batch = False
 
     def handle(body: bytes) -> bytes:
-        nonlocal request
+        nonlocal of_a_batch
         request = decoder.decode(body)
+        of_a_batch = isinstance(request, Evaluate)
         return encoder.encode(_answer(evaluator, request))
 
-    serve(handle, after=lambda: garbage.collect(request))
+    serve(handle, after=lambda: garbage.collect(of_a_batch=of_a_batch))
 
 
 if __name__ == "__main__":

@@ -46,8 +46,14 @@ def idle() -> list[bytes]:
     return [b"tick"]
 
 
+def dawdle() -> None:
+    time.sleep(60)
+
+
 if __name__ == "__main__":
-    if "events" in sys.argv:
+    if "dawdles" in sys.argv:
+        serve(handle, after=dawdle)
+    elif "events" in sys.argv:
         serve(handle, idle=idle, idle_s=0.005)
     else:
         serve(handle)

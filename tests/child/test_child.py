@@ -54,6 +54,13 @@ def wait_until(condition: Callable[[], bool], deadline_s: float) -> bool:
     return True
 
 
+def test_what_comes_after_a_reply_does_not_hold_it_up(make_child: MakeChild) -> None:
+    """A child that tidies up for a minute has answered before; and it ends with its parent."""
+    child = make_child("dawdles")
+    child.close(grace_s=5.0)
+    assert child.exit_code == 70
+
+
 @pytest.mark.parametrize("size", [0, 1, 4_000, 70_000, 3_000_000])
 def test_a_body_comes_back_as_it_went(make_child: MakeChild, size: int) -> None:
     """Frames of any size cross the pipes unchanged."""

@@ -165,6 +165,23 @@ def test_kill_9_loses_nothing_acknowledged(path: Path) -> None:
     outbox.close()
 
 
+def test_the_log_neither_grows_on_an_order_nor_without_end(path: Path) -> None:
+    """A commit's flush never waits for a longer file, however many there have been; nothing of
+    what was moved out of the log is lost."""
+    journal = Journal(path)
+    log = path.with_name(path.name + "-wal")
+    length = log.stat().st_size
+    for seq in range(1, 61):
+        journal.commit(intents=[intent(seq)], core=CoreState(seq, bytes(100_000)))
+        journal.tidy()
+        assert log.stat().st_size == length
+    assert journal.last_intent_id() == 60
+    journal.close()
+    again = Journal(path)
+    assert again.load_core() == CoreState(60, bytes(100_000))
+    again.close()
+
+
 def test_a_commit_is_whole_or_absent(path: Path) -> None:
     """A refused part takes the rest with it: no record tells of an intent that is not there."""
     journal = Journal(path, durable=False)
@@ -191,7 +208,7 @@ def test_a_full_disk_refuses_and_recovers(path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (wal_bytes + 4096, hard))
     try:
         with pytest.raises(JournalError):
-            journal.commit(core=CoreState(1, bytes(1_000_000)), flags={"halt": True})
+            journal.commit(core=CoreState(1, bytes(wal_bytes)), flags={"halt": True})
         assert journal.flags() == {"halt": False}
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -207,6 +207,57 @@ def test_moved_twice_changes_nothing(
     assert contents(operator) == before
 
 
+class WatchedOutbox:
+    """An outbox that tells that it is read."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.journal_id = outbox.journal_id
+        self.read = threading.Event()
+        self._outbox = outbox
+
+    def entries(self, after_seq: int, limit: int) -> list[JournalEntry]:
+        self.read.set()
+        return self._outbox.entries(after_seq, limit)
+
+    def trim(self, up_to_seq: int) -> None:
+        self._outbox.trim(up_to_seq)
+
+    def backlog(self) -> int:
+        return self._outbox.backlog()
+
+
+def test_a_resting_writer_leaves_the_processor_alone(
+    journal: Journal, outbox: Outbox, database: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is moved while the engine is busy; all of it once it has time, or when it stops."""
+    monkeypatch.setattr("engine.store.writer.REST_MOST_S", 60.0)
+    journal.commit(records=[audit(1)])
+    watched = WatchedOutbox(outbox)
+    writer = Writer(watched, database.operator, poll_s=0.001)
+    writer.rest()
+    writer.start()
+    assert not watched.read.wait(0.2)
+    writer.wake()
+    assert watched.read.wait(10)
+    writer.rest()
+    journal.commit(records=[audit(2)])
+    assert writer.stop(10)
+    assert journal.backlog() == 0
+
+
+def test_a_rest_ends_without_the_one_who_asked_for_it(
+    journal: Journal, outbox: Outbox, database: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine thread that is lost in a batch does not keep rows from the database."""
+    monkeypatch.setattr("engine.store.writer.REST_MOST_S", 0.05)
+    watched = WatchedOutbox(outbox)
+    writer = Writer(watched, database.operator)
+    writer.rest()
+    writer.start()
+    assert watched.read.wait(10)
+    assert writer.stop(10)
+
+
 def test_a_new_journal_starts_anew(
     journal: Journal, database: Urls, move: Move, session: Session, tmp_path: Any
 ) -> None:
