@@ -6,6 +6,7 @@ An `Arrays` is a table in memory of where each array lies and how long it is; a 
 the table's address. Arrays are fixed at construction: contents change, sizes and places do not.
 """
 
+import hashlib
 from functools import lru_cache
 from typing import Any
 
@@ -64,7 +65,9 @@ class ArraysType(types.Type):
 
     def __init__(self, name: str, fields: tuple[tuple[str, Any, int], ...]) -> None:
         self.fields = fields
-        super().__init__(name=f"Arrays({name}, {fields})")
+        # A digest for the fields: the name is a part of every symbol.
+        digest = hashlib.sha256(repr(fields).encode()).hexdigest()[:16]
+        super().__init__(name=f"{name}_{digest}")
 
 
 @lru_cache(maxsize=64)

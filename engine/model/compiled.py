@@ -51,10 +51,12 @@ os.environ["NUMBA_CACHE_DIR"] = str(cache_dir())
 CODE_HASH = Path(os.environ["NUMBA_CACHE_DIR"]).name
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 
-from numba import njit  # noqa: E402  (only after the cache directory is set)
+# Only after the cache directory is set.
+from engine.model.dispatcher import KernelDispatcher  # noqa: E402
 
 _OPTIONS: dict[str, Any] = {
-    "cache": True,
+    "nopython": True,
+    "boundscheck": None,
     "nogil": True,
     "fastmath": False,
     "error_model": "numpy",
@@ -68,7 +70,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Compile `function`: cached, without the GIL, no fastmath (sums keep their order)."""
-    return cast(F, njit(**_OPTIONS)(function))
+    return _compiled(function)
 
 
 def core_kernel(function: F) -> F:
@@ -77,7 +79,7 @@ def core_kernel(function: F) -> F:
     Counting references of the core's arrays at every call took three quarters of the backtest
     loop. A kernel that allocates all the same fails to compile.
     """
-    return cast(F, njit(**_OPTIONS, **_UNCOUNTED)(function))
+    return _compiled(function, **_UNCOUNTED)
 
 
 def part_kernel(function: F) -> F:
@@ -85,4 +87,10 @@ def part_kernel(function: F) -> F:
 
     A function of its own costs a sixth of a second to compile, however short it is.
     """
-    return cast(F, njit(**_OPTIONS, **_UNCOUNTED, inline="always")(function))
+    return _compiled(function, **_UNCOUNTED)
+
+
+def _compiled(function: F, **options: Any) -> F:
+    dispatcher = KernelDispatcher(function, targetoptions=_OPTIONS | options)
+    dispatcher.enable_caching()
+    return cast(F, dispatcher)

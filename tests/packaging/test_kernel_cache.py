@@ -26,7 +26,8 @@ def tree(root: Path) -> None:
     for package in ("engine", "engine/model", "engine/decision"):
         (root / package).mkdir(parents=True)
         (root / package / "__init__.py").touch()
-    shutil.copy(REPO / "engine/model/compiled.py", root / "engine/model/compiled.py")
+    for module in ("compiled.py", "dispatcher.py"):
+        shutil.copy(REPO / "engine/model" / module, root / "engine/model" / module)
     (root / "engine/decision/caller.py").write_text(CALLER)
     (root / "engine/decision/callee.py").write_text(CALLEE.format(factor=2))
 

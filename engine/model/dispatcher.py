@@ -1,0 +1,151 @@
+"""How kernels are compiled: once in numba's front end, optimised once for each that Python calls.
+
+numba optimises every function as it is compiled, links it into each of its callers and optimises
+it there again, and makes each callable from Python. Here a kernel that only kernels call stays
+unoptimised code; one that Python calls is linked with all that it calls, optimised and cached.
+Whole numbers and constants are passed as int64, so that a kernel is compiled once.
+"""
+
+from copy import copy
+from typing import Any
+
+from numba.core import compiler, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.dispatcher import _FunctionCompiler
+from numba.core.environment import Environment
+from numba.core.registry import CPUDispatcher
+from numba.core.sigutils import normalize_signature
+from numba.core.typing import make_concrete_template
+
+
+def plain(argument: Any) -> Any:
+    """Return the type an argument is passed as: int64 for every whole number and constant."""
+    argument = types.unliteral(argument)
+    return types.int64 if isinstance(argument, types.Integer) else argument
+
+
+class PartLibrary(JITCodeLibrary):
+    """A kernel's own code, as it came from the front end, and what it calls."""
+
+    def add_linking_library(self, library: Any) -> None:
+        """Remember what this code calls; a part is not made executable for it."""
+        if not isinstance(library, PartLibrary):
+            library._ensure_finalized()
+        self._linking_libraries.append(library)
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _get_module_for_linking(self) -> Any:
+        if self._shared_module is None:
+            module = self._final_module.clone()
+            for function in module.functions:
+                if not function.is_declaration and function.linkage.name == "external":
+                    function.linkage = "linkonce_odr"
+            self._shared_module = module
+        return self._shared_module
+
+
+class EntryLibrary(JITCodeLibrary):
+    """What Python calls: a wrapper, linked with a part and all that the part calls."""
+
+    def add_linking_library(self, library: Any) -> None:
+        """Link a library and those it needs."""
+        if library in self._linking_libraries:
+            return
+        if not isinstance(library, PartLibrary):
+            library._ensure_finalized()
+        self._linking_libraries.append(library)
+        if isinstance(library, PartLibrary):
+            for needed in library._linking_libraries:
+                self.add_linking_library(needed)
+
+
+class _KernelCompiler(_FunctionCompiler):
+    """Makes parts, and entries of parts."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.parts: dict[tuple[Any, ...], Any] = {}
+
+    def part(self, args: tuple[Any, ...]) -> Any:
+        """Return the kernel's code for argument types."""
+        if args not in self.parts:
+            flags = compiler.Flags()
+            self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
+            flags.no_compile = flags.no_cpython_wrapper = True
+            context = self.targetdescr.target_context
+            made = compiler.compile_extra(
+                self.targetdescr.typing_context,
+                context,
+                self.py_func,
+                args=args,
+                return_type=None,
+                flags=flags,
+                locals=self.locals,
+                library=PartLibrary(context.codegen(), self.py_func.__qualname__),
+            )
+            part = made._replace(entry_point=object())  # by which callers find it
+            context.insert_user_function(part.entry_point, part.fndesc, [part.library])
+            self.parts[args] = part
+        return self.parts[args]
+
+    def _compile_core(self, args: tuple[Any, ...], _return_type: Any) -> Any:
+        """Return what Python calls."""
+        part = self.part(args)
+        context = part.target_context
+        library = EntryLibrary(context.codegen(), part.library.name)
+        library.enable_object_caching()
+        library.add_linking_library(part.library)
+        # Python's objects for the wrapper are its own: entries of others have this part as well.
+        fndesc = copy(part.fndesc)
+        fndesc.env_name += "_entry"
+        environment = Environment.from_fndesc(fndesc)
+        context.create_cpython_wrapper(
+            library,
+            fndesc,
+            environment,
+            part.call_helper,
+            release_gil=self.targetoptions["nogil"],
+        )
+        entry = part._replace(
+            library=library,
+            fndesc=fndesc,
+            environment=environment,
+            entry_point=context.get_executable(library, fndesc, environment),
+        )
+        for used in entry._find_referenced_environments():
+            library.codegen.set_env(used.env_name, used)
+        return entry
+
+
+class KernelDispatcher(CPUDispatcher):
+    """Compiles a function when Python calls it or a kernel that calls it is compiled."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        made = self._compiler
+        self._compiler = _KernelCompiler(
+            made.py_func, made.targetdescr, made.targetoptions, made.locals, made.pipeline_class
+        )
+
+    def compile(self, sig: Any) -> Any:
+        """Return what Python calls with arguments of these types."""
+        args, _ = normalize_signature(sig)
+        passed = tuple(map(plain, args))
+        entry = super().compile(passed)
+        if passed != args:
+            self._insert([a._code for a in args], entry, False)
+        return entry
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return how a kernel calls this one with arguments of these types."""
+        signature, args = self._compiler.fold_argument_types(args, kws)
+        part = self._compiler.part(tuple(map(plain, args)))
+        name = self.py_func.__name__
+        return make_concrete_template(name, name, [part.signature]), signature, args, {}
+
+    def get_overload(self, sig: Any) -> Any:
+        """Return by what a caller finds the code for a signature."""
+        args, _ = normalize_signature(sig)
+        return self._compiler.part(tuple(map(plain, args))).entry_point
