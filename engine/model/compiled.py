@@ -52,7 +52,7 @@ CODE_HASH = Path(os.environ["NUMBA_CACHE_DIR"]).name
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 
 # Only after the cache directory is set.
-from engine.model.dispatcher import KernelDispatcher  # noqa: E402
+from engine.model.dispatcher import CoreCompiler, KernelDispatcher  # noqa: E402
 
 _OPTIONS: dict[str, Any] = {
     "nopython": True,
@@ -63,14 +63,12 @@ _OPTIONS: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 
-_UNCOUNTED: dict[str, Any] = {"_nrt": False}
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
     """Compile `function`: cached, without the GIL, no fastmath (sums keep their order)."""
-    return _compiled(function)
+    return _cached(KernelDispatcher(function, targetoptions=_OPTIONS), function)
 
 
 def core_kernel(function: F) -> F:
@@ -79,18 +77,14 @@ def core_kernel(function: F) -> F:
     Counting references of the core's arrays at every call took three quarters of the backtest
     loop. A kernel that allocates all the same fails to compile.
     """
-    return _compiled(function, **_UNCOUNTED)
+    options = {**_OPTIONS, "_nrt": False}
+    made = KernelDispatcher(function, targetoptions=options, pipeline_class=CoreCompiler)
+    return _cached(made, function)
 
 
-def part_kernel(function: F) -> F:
-    """Compile a small core kernel as a part of its callers, not on its own.
-
-    A function of its own costs a sixth of a second to compile, however short it is.
-    """
-    return _compiled(function, **_UNCOUNTED)
+part_kernel = core_kernel
 
 
-def _compiled(function: F, **options: Any) -> F:
-    dispatcher = KernelDispatcher(function, targetoptions=_OPTIONS | options)
+def _cached(dispatcher: KernelDispatcher, _function: F) -> F:
     dispatcher.enable_caching()
     return cast(F, dispatcher)

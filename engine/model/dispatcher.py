@@ -2,20 +2,36 @@
 
 numba optimises every function as it is compiled, links it into each of its callers and optimises
 it there again, and makes each callable from Python. Here a kernel that only kernels call stays
-unoptimised code; one that Python calls is linked with all that it calls, optimised and cached.
-Whole numbers and constants are passed as int64, so that a kernel is compiled once.
+unoptimised code, a *part*; one that Python calls is an *entry*: linked with all parts that it
+calls, optimised and cached. Whole numbers and constants are passed as int64, so that a kernel is
+compiled once.
 """
 
 from copy import copy
+from functools import lru_cache
 from typing import Any
 
 from numba.core import compiler, types
 from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_machinery import PassManager
 from numba.core.dispatcher import _FunctionCompiler
 from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
+from numba.core.typed_passes import (
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
 from numba.core.typing import make_concrete_template
+from numba.core.untyped_passes import (
+    FixupArgs,
+    GenericRewrites,
+    IRProcessing,
+    ReconstructSSA,
+    TranslateByteCode,
+)
 
 
 def plain(argument: Any) -> Any:
@@ -24,7 +40,14 @@ def plain(argument: Any) -> Any:
     return types.int64 if isinstance(argument, types.Integer) else argument
 
 
-class PartLibrary(JITCodeLibrary):
+class _Library(JITCodeLibrary):
+    """Code that is optimised as a whole or not at all."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class PartLibrary(_Library):
     """A kernel's own code, as it came from the front end, and what it calls."""
 
     def add_linking_library(self, library: Any) -> None:
@@ -32,9 +55,6 @@ class PartLibrary(JITCodeLibrary):
         if not isinstance(library, PartLibrary):
             library._ensure_finalized()
         self._linking_libraries.append(library)
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
 
     def _get_module_for_linking(self) -> Any:
         if self._shared_module is None:
@@ -46,7 +66,7 @@ class PartLibrary(JITCodeLibrary):
         return self._shared_module
 
 
-class EntryLibrary(JITCodeLibrary):
+class EntryLibrary(_Library):
     """What Python calls: a wrapper, linked with a part and all that the part calls."""
 
     def add_linking_library(self, library: Any) -> None:
@@ -61,6 +81,60 @@ class EntryLibrary(JITCodeLibrary):
                 self.add_linking_library(needed)
 
 
+class _Flags(compiler.Flags):
+    """Options that nothing changes: equal only to themselves, which is found out at once.
+
+    The compiler looks up every operator by the options, and would compare them one by one.
+    """
+
+    def copy(self) -> "_Flags":
+        """Return the same, as it never changes."""
+        return self
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@lru_cache
+def _flags(options: tuple[tuple[str, Any], ...]) -> _Flags:
+    flags = _Flags()
+    CPUDispatcher.targetdescr.options.parse_as_flags(flags, dict(options))
+    flags.no_compile = flags.no_cpython_wrapper = True
+    return flags
+
+
+class _Passes(PassManager):
+    # What makes a function's analysis anew after every pass, though none of these needs it.
+    _ENFORCING = False
+
+
+class CoreCompiler(compiler.CompilerBase):
+    """The passes that plain loops need: no closures, array expressions or counted references."""
+
+    PASSES = (
+        TranslateByteCode,
+        FixupArgs,
+        IRProcessing,
+        GenericRewrites,
+        ReconstructSSA,
+        NopythonTypeInference,
+        PreLowerStripPhis,
+        NativeLowering,
+        NoPythonBackend,
+    )
+
+    def define_pipelines(self) -> list[PassManager]:
+        """Return the one pipeline."""
+        passes = _Passes("core kernel")
+        for each in self.PASSES:
+            passes.add_pass(each, each.__name__)
+        passes.finalize()
+        return [passes]
+
+
 class _KernelCompiler(_FunctionCompiler):
     """Makes parts, and entries of parts."""
 
@@ -71,9 +145,6 @@ class _KernelCompiler(_FunctionCompiler):
     def part(self, args: tuple[Any, ...]) -> Any:
         """Return the kernel's code for argument types."""
         if args not in self.parts:
-            flags = compiler.Flags()
-            self.targetdescr.options.parse_as_flags(flags, self.targetoptions)
-            flags.no_compile = flags.no_cpython_wrapper = True
             context = self.targetdescr.target_context
             made = compiler.compile_extra(
                 self.targetdescr.typing_context,
@@ -81,9 +152,10 @@ class _KernelCompiler(_FunctionCompiler):
                 self.py_func,
                 args=args,
                 return_type=None,
-                flags=flags,
+                flags=_flags(tuple(self.targetoptions.items())),
                 locals=self.locals,
                 library=PartLibrary(context.codegen(), self.py_func.__qualname__),
+                pipeline_class=self.pipeline_class,
             )
             part = made._replace(entry_point=object())  # by which callers find it
             context.insert_user_function(part.entry_point, part.fndesc, [part.library])
