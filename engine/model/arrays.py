@@ -131,7 +131,7 @@ def _getattr(context: Any, builder: Any, typ: Any, value: Any, attr: str) -> Any
         return loaded
 
     array = make_array(array_type)(context, builder)
-    itemsize = cgutils.intp_t(context.get_abi_sizeof(context.get_data_type(dtype)))
+    itemsize = cgutils.intp_t(numpy_support.as_dtype(dtype).itemsize)
     shape = [word(1 + axis) for axis in range(ndim)]
     strides = [itemsize]
     for length in reversed(shape[1:]):

@@ -69,6 +69,8 @@ class PartLibrary(_Library):
 class EntryLibrary(_Library):
     """What Python calls: a wrapper, linked with a part and all that the part calls."""
 
+    counts = True  # references
+
     def add_linking_library(self, library: Any) -> None:
         """Link a library and those it needs."""
         if library in self._linking_libraries:
@@ -79,6 +81,14 @@ class EntryLibrary(_Library):
         if isinstance(library, PartLibrary):
             for needed in library._linking_libraries:
                 self.add_linking_library(needed)
+
+    def _optimize_final_module(self) -> None:
+        """Optimise, without the pass that is there to count references less."""
+        if self.counts:
+            super()._optimize_final_module()
+        else:
+            passes, builder = self._codegen._module_pass_manager()
+            passes.run(self._final_module, builder)
 
 
 class _Flags(compiler.Flags):
@@ -168,6 +178,7 @@ class _KernelCompiler(_FunctionCompiler):
         context = part.target_context
         library = EntryLibrary(context.codegen(), part.library.name)
         library.enable_object_caching()
+        library.counts = self.targetoptions.get("_nrt", True)
         library.add_linking_library(part.library)
         # Python's objects for the wrapper are its own: entries of others have this part as well.
         fndesc = copy(part.fndesc)
