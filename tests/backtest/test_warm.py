@@ -13,7 +13,7 @@ REPO = Path(__file__).resolve().parents[2]
 _WARM = """
 import gc, json
 from numba.core.dispatcher import Dispatcher
-from backtest.warm import warm_backtest
+from backtest.warm import warm_backtest, warm_signals
 from engine.runtime.warm import STEPS, warm_strategies
 
 def versions():
@@ -24,7 +24,12 @@ def versions():
             ("engine.", "strategies.", "backtest."))
     }
 
-for _, step in [*STEPS, ("strategies", warm_strategies), ("backtest", warm_backtest)]:
+for _, step in [
+    *STEPS,
+    ("signals", warm_signals),
+    ("strategies", warm_strategies),
+    ("backtest", warm_backtest),
+]:
     step()
 before = versions()
 """
