@@ -17,7 +17,15 @@ class Series:
     Columns are made of the bars that are asked for: a year of them would take as much as the bars.
     """
 
-    def __init__(self, bars: Bars, time_ns: Times, close_ns: Times, timeframe: Timeframe) -> None:
+    def __init__(
+        self,
+        bars: Bars,
+        time_ns: Times,
+        close_ns: Times,
+        timeframe: Timeframe,
+        unknown_spread: float = np.nan,
+    ) -> None:
+        self._unknown_spread = unknown_spread
         self.close_ns = close_ns
         self.periods = list(periods(time_ns, timeframe))
         self._bars = bars
@@ -25,12 +33,12 @@ class Series:
     def part(self, start: int, stop: int) -> Columns:
         """Return bars `start` to `stop`."""
         times, values = np.empty(stop - start, np.int64), np.empty((6, stop - start))
-        _split(self._bars[start:stop], times, values)
+        _split(self._bars[start:stop], self._unknown_spread, times, values)
         return Columns(times, self.close_ns[start:stop], *values)
 
 
 @core_kernel
-def _split(bars: Bars, times: Times, values: Floats) -> None:
+def _split(bars: Bars, unknown_spread: float, times: Times, values: Floats) -> None:
     """Write each bar's fields into the columns: one pass, bars of a year are not in cache."""
     for i in range(len(bars)):
         bar = bars[i]
@@ -40,15 +48,23 @@ def _split(bars: Bars, times: Times, values: Floats) -> None:
         values[2, i] = bar["low"]
         values[3, i] = bar["close"]
         values[4, i] = bar["volume"]
-        values[5, i] = bar["spread"]
+        values[5, i] = unknown_spread if np.isnan(bar["spread"]) else bar["spread"]
 
 
-def make_series(m1: Bars, time_ns: Times, timeframe: Timeframe, clock: ServerClock) -> Series:
+def make_series(
+    m1: Bars,
+    time_ns: Times,
+    timeframe: Timeframe,
+    clock: ServerClock,
+    unknown_spread: float = np.nan,
+) -> Series:
     """Return the closed bars of a timeframe made from M1 bars, which open at `time_ns`.
 
+    `unknown_spread`, a price, is what a spread of NaN stands for: a terminal's bars have one.
     A higher bar is closed at the end of its cell: the core takes it at the first batch from then.
     """
     if not len(m1) or timeframe == Timeframe.M1:
-        return Series(m1, time_ns, time_ns + NS_PER_MINUTE, timeframe)
-    bars, ends_ns = higher_bars(m1, time_ns, timeframe, clock)
-    return Series(bars, np.ascontiguousarray(bars["time_ns"]), ends_ns, timeframe)
+        return Series(m1, time_ns, time_ns + NS_PER_MINUTE, timeframe, unknown_spread)
+    bars, ends_ns = higher_bars(m1, time_ns, timeframe, clock, unknown_spread)
+    opens_ns = np.ascontiguousarray(bars["time_ns"])
+    return Series(bars, opens_ns, ends_ns, timeframe, unknown_spread)

@@ -87,12 +87,11 @@ class Stretches:
     ) -> tuple[list[SeriesStream], Integers, Integers]:
         """Return the series' streams, in the order of their first members, and what they are."""
         symbols = compiled.symbol_index
-        series = {
-            key: make_series(
-                self._bars[symbols[key[0]]], self._opens[symbols[key[0]]], key[1], self._clock
-            )
-            for key in {(i.symbol, i.timeframe) for s in strategies for i in s.inputs}
-        }
+        series = {}
+        for key in {(i.symbol, i.timeframe) for s in strategies for i in s.inputs}:
+            at = symbols[key[0]]
+            spread = self._specs[at].spread_points * self._specs[at].point
+            series[key] = make_series(self._bars[at], self._opens[at], key[1], self._clock, spread)
         voting = {m for s in compiled.slots if s.book.combine == "vote" for m in s.members}
         grouped: dict[tuple[str, Timeframe], list[Member]] = {}
         for m, strategy in enumerate(strategies):

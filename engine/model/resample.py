@@ -4,7 +4,8 @@ A cell of the grid is [start, end) in UTC. Up to H1 the grid is laid on the offs
 time; above, on the server's wall clock, so that a cell may be an hour shorter or longer when
 daylight saving changes. A higher bar's time is its cell's start. It is closed at the first batch
 at or after its cell's end, whether or not its last minutes have bars. Volumes add up in order of
-time; NaN counts as none unless all are NaN. The spread is the last known one.
+time; NaN counts as none unless all are NaN. The spread is the last known one, or the last one if
+it is said what an unknown one stands for.
 """
 
 from functools import lru_cache
@@ -42,16 +43,20 @@ def resample(
 
 
 def higher_bars(
-    bars: Bars, times: Times, timeframe: Timeframe, clock: ServerClock
+    bars: Bars,
+    times: Times,
+    timeframe: Timeframe,
+    clock: ServerClock,
+    unknown_spread: float = np.nan,
 ) -> tuple[Bars, Times]:
     """Return the higher bars of M1 `bars`, which open at `times`, and the ends of their cells.
 
-    The last one may be open still.
+    The last one may be open still. `unknown_spread` is what a spread of NaN stands for.
     """
     first, starts, ends = _cells(times, timeframe, clock)
     out = np.empty(len(first), BAR_DTYPE)
     out["time_ns"] = starts
-    _merge(bars, first, out)
+    _merge(bars, first, unknown_spread, out)
     return out, ends
 
 
@@ -177,7 +182,7 @@ def _first_instant(clock: ServerClock, wall_ns: int) -> int:
 
 
 @core_kernel
-def _merge(bars: Bars, first: npt.NDArray[np.int64], out: Bars) -> None:
+def _merge(bars: Bars, first: npt.NDArray[np.int64], unknown_spread: float, out: Bars) -> None:
     """Fill the values of the higher bars `out`, which begin at the indices `first` of `bars`."""
     for k in range(len(first)):
         start = first[k]
@@ -191,6 +196,8 @@ def _merge(bars: Bars, first: npt.NDArray[np.int64], out: Bars) -> None:
                 volume = bar["volume"] + (0.0 if np.isnan(volume) else volume)
             if not np.isnan(bar["spread"]):
                 spread = bar["spread"]
+            elif not np.isnan(unknown_spread):
+                spread = unknown_spread
         out[k]["open"] = bars[start]["open"]
         out[k]["high"] = high
         out[k]["low"] = low

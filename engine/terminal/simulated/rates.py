@@ -113,7 +113,8 @@ class RateHistory:
         for name in ("open", "high", "low", "close"):
             rates[name] = bars[name]
         rates["time"] = server_s
-        rates["tick_volume"] = np.where(np.isnan(bars["volume"]), 1.0, bars["volume"])
+        # 0 where it is unknown: 1 would add up, in a higher bar, to how many minutes there were.
+        rates["tick_volume"] = np.nan_to_num(bars["volume"])
         rates["spread"] = np.rint(bars["spread"] / self._market.specs[symbol].point)
         if timeframe == c.TIMEFRAME_M1:
             return rates
