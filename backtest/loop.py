@@ -23,6 +23,7 @@ from engine.decision.batch import (
 from engine.decision.entries import apply_open, opening_commission_ccy
 from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
+from engine.decision.moving_stops import choose_stops, follow_bar, move_stop
 from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
 from engine.decision.signals import take_confidence, take_output
 from engine.decision.state import N_REFUSALS, Core, Floats, Integers, Records
@@ -64,7 +65,8 @@ class Outcome(Arrays):
     `trades` (≥ 2 n_slots,) TRADE from 0; `shares` (len(trades), most members of a slot) entry
     shares; `equity` (n_batches,) EQUITY; `refused` (N_REFUSALS,) counts, added to; `checks`
     (n, N_REFUSALS, 2) the rules of entries whose time and slot `checked` (n, 2) names, from 0, as
-    far as there is room; `chosen` (n_slots,) and `opened` (n_symbols,) are scratch.
+    far as there is room; `chosen` (n_slots,), `stops` (n_slots,) and `opened` (n_symbols,) are
+    scratch.
     """
 
     trades: Records
@@ -74,6 +76,7 @@ class Outcome(Arrays):
     checks: Floats
     checked: Integers
     chosen: Integers
+    stops: Floats
     opened: Integers
 
 
@@ -195,6 +198,7 @@ def close_bars(core: Core, bars: Records, out: Outcome) -> None:
         if i >= 0:
             match_shadows(core, s, bar["open"], bar["high"], bar["low"], bar["spread"])
             bound_levels(core, s)
+        follow_bar(core, s, bar["high"], bar["low"], bar["spread"])
         close_bar(core, s, bar["close"], bar["spread"])
 
 
@@ -287,6 +291,8 @@ def run_batches(
                 now_ns,
                 opening_commission_ccy(core, slot, lots),
             )
+        for j in range(choose_stops(core, out.chosen, out.stops)):
+            move_stop(core, out.chosen[j], out.stops[j])
         n = match_bars(core, now_ns, market.bars, out, n)
         close_bars(core, market.bars, out)
         end_batch(core)

@@ -158,6 +158,7 @@ class _Run:
             np.zeros((n_checks, N_REFUSALS, 2)),
             np.zeros((n_checks, 2), np.int64),
             np.zeros(len(compiled.slots), np.int64),
+            np.zeros(len(compiled.slots)),
             np.zeros(len(compiled.symbols), np.int64),
         )
         self._n_checked = 0

@@ -1,7 +1,7 @@
 """The phases of a batch, in the order that backtest and live run them.
 
 roll_day → quotes → begin_batch → take_events → pursue_shadows → decide_exits → decide_entries →
-end_batch. Bars that closed are matched for shadows before all of it.
+choose_stops → end_batch. Bars that closed are matched for shadows before all of it.
 """
 
 from engine.decision.account import (
@@ -15,6 +15,7 @@ from engine.decision.covariance import sample_returns
 from engine.decision.entries import decide_entry
 from engine.decision.exits import wants_exit
 from engine.decision.money import round_price
+from engine.decision.moving_stops import follow_bar
 from engine.decision.shadow import bound_levels, match_shadows
 from engine.decision.signals import is_due
 from engine.decision.state import Core, Integers
@@ -102,6 +103,7 @@ def take_bar(
     if touches_level(core, symbol, high_bid, low_bid, spread):
         match_shadows(core, symbol, open_bid, high_bid, low_bid, spread)
         bound_levels(core, symbol)
+    follow_bar(core, symbol, high_bid, low_bid, spread)
     close_bar(core, symbol, close_bid, spread)
 
 

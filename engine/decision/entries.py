@@ -271,7 +271,7 @@ def apply_open(
     stop, target = entry_levels(core, slot, price)
     position["direction"] = position["pending_direction"]
     position["lots"] = lots
-    position["entry_price"] = price
+    position["entry_price"] = position["best_price"] = price
     position["entry_ns"] = time_ns
     position["stop"] = stop
     position["target"] = target

@@ -97,6 +97,8 @@ SYMBOL_WORK = np.dtype(
         # Members stand by symbol in `by_symbol`, those of this one from `first` to `stop`.
         ("first", "i8"),
         ("stop", "i8"),
+        # Slots whose stop may move.
+        ("moving", "i8"),
         # No level of a held position lies beyond these, bid for long and ask for short ones.
         ("long_stop", "f8"),
         ("long_target", "f8"),
@@ -128,6 +130,12 @@ SLOT_CONFIG = np.dtype(
         # What the book declares of itself; 0 declares nothing.
         ("max_orders_per_day", "f8"),
         ("max_lots", "f8"),
+        # How its stops move; 0 for not at all.
+        ("trail_points", "f8"),
+        ("trail_from_points", "f8"),
+        ("break_even_points", "f8"),
+        ("break_even_plus_points", "f8"),
+        ("step_points", "f8"),
     ]
 )
 
@@ -152,6 +160,8 @@ SLOT_STATE = np.dtype(
         ("stop", "f8"),
         ("target", "f8"),
         ("commission_ccy", "f8"),
+        # The best price on its closing side since the entry, where its stop moves.
+        ("best_price", "f8"),
         ("entry_ns", "i8"),
         ("ticket", "i8"),
         ("intent", "i8"),
@@ -335,6 +345,9 @@ def new_core(
     work["stop"][:-1] = np.searchsorted(
         members["symbol"][by_symbol], np.arange(len(symbols)), side="right"
     )
+    moves = (slots["trail_points"] > 0.0) | (slots["break_even_points"] > 0.0)
+    np.add.at(work["moving"], slots["symbol"][moves], 1)
+    work["moving"][-1] = np.count_nonzero(moves)
     return Core(
         limits,
         account,

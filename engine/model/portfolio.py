@@ -108,6 +108,21 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kelly_shrink_trades: int = 50
 
 
+class Stops(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the stop of an open position moves, in points; 0 does not move it.
+
+    From `trail_from_points` beyond the entry on it stays `trail_points` behind the best price; at
+    `break_even_points` beyond the entry it goes to the entry and `break_even_plus_points` more. It
+    moves toward profit alone, by `step_points` or more at a time.
+    """
+
+    trail_points: float = 0.0
+    trail_from_points: float = 0.0
+    break_even_points: float = 0.0
+    break_even_plus_points: float = 0.0
+    step_points: float = 10.0
+
+
 class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One strategy: a registered kind with parameters on a symbol and timeframe.
 
@@ -123,6 +138,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     params: dict[str, bool | int | float | str] = {}
     enabled: bool = True
     sizing: Sizing | None = None
+    stops: Stops | None = None
     max_orders_per_day: int = 0
     max_lots: float = 0.0
 
@@ -141,6 +157,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     exit: float = 0.10
     quorum: int | Literal["majority", "unanimous"] = 1
     sizing: Sizing | None = None
+    stops: Stops | None = None
     max_orders_per_day: int = 0
     max_lots: float = 0.0
 

@@ -26,7 +26,15 @@ from engine.decision.state import (
     new_core,
 )
 from engine.model.errors import ConfigError
-from engine.model.portfolio import RISK_LIMITS, Book, Portfolio, Sizing, Strategy, SymbolOverride
+from engine.model.portfolio import (
+    RISK_LIMITS,
+    Book,
+    Portfolio,
+    Sizing,
+    Stops,
+    Strategy,
+    SymbolOverride,
+)
 from engine.model.symbols import SymbolSpec
 from engine.model.times import Timeframe
 from engine.portfolio.contents import entry_minutes, memberships, symbol_spec
@@ -121,6 +129,7 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
         numbers: dict[str, int] = {}
         for i, slot in enumerate(self.slots):
             book, sizing = slot.book, slot.book.sizing or Sizing()
+            stops = slot.book.stops or Stops()
             frames = {TIMEFRAMES[self.strategies[m].timeframe] for m in slot.members}
             row = out[i]
             row["book"] = numbers.setdefault(book.name, len(numbers) + 1)
@@ -132,6 +141,8 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
             row["sizing"] = _METHODS[sizing.method]
             for name in ("enter", "exit", "max_orders_per_day", "max_lots"):
                 row[name] = getattr(book, name)
+            for name in Stops.__struct_fields__:
+                row[name] = getattr(stops, name)
             for name in Sizing.__struct_fields__:
                 if name in (SLOT_CONFIG.names or ()):
                     row[name] = getattr(sizing, name)

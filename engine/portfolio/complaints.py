@@ -8,7 +8,15 @@ import msgspec
 
 from engine.decision.hierarchical import skfolio_fault
 from engine.model.errors import ConfigError
-from engine.model.portfolio import RECORD_DAYS, RISK_LIMITS, Allocation, Portfolio, Sizing, Switch
+from engine.model.portfolio import (
+    RECORD_DAYS,
+    RISK_LIMITS,
+    Allocation,
+    Portfolio,
+    Sizing,
+    Stops,
+    Switch,
+)
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import Timeframe
@@ -100,6 +108,21 @@ def _sizing_complaints(where: str, sizing: Sizing | None) -> list[str]:
     ]
 
 
+def _stops_complaints(where: str, stops: Stops | None) -> list[str]:
+    if stops is None:
+        return []
+    out = [
+        f"{where}.stops.{name} is {value}; allowed: 0 to 1e7"
+        for name in Stops.__struct_fields__
+        if not 0.0 <= (value := getattr(stops, name)) <= 1e7
+    ]
+    if not (stops.trail_points or stops.break_even_points):
+        out.append(f"{where}.stops moves nothing: set trail_points or break_even_points")
+    if stops.break_even_points and stops.break_even_plus_points >= stops.break_even_points:
+        out.append(f"{where}.stops: break_even_plus_points must be below break_even_points")
+    return out
+
+
 def _strategy_complaints(p: Portfolio) -> list[str]:
     out: list[str] = []
     if not p.strategy:
@@ -129,6 +152,7 @@ def _strategy_complaints(p: Portfolio) -> list[str]:
             if not 0 <= declared < math.inf:
                 out.append(f"{where}: {key} is {declared}; 0 declares nothing, else above 0")
         out += _sizing_complaints(where, s.sizing)
+        out += _stops_complaints(where, s.stops)
     return out
 
 
@@ -151,6 +175,8 @@ def _book_complaints(p: Portfolio) -> list[str]:
                 out.append(f"{where}: member {name!r} is already in book {owner[name]!r}")
             elif strategies[name].sizing is not None:
                 out.append(f"{where}: member {name!r} has its own sizing; the book sizes")
+            elif strategies[name].stops is not None:
+                out.append(f"{where}: member {name!r} has its own stops; the book moves them")
             owner[name] = b.name
             if not 0.0 < share < math.inf:
                 out.append(f"{where}: the share of {name!r} is {share}; it must be above 0")
@@ -159,6 +185,7 @@ def _book_complaints(p: Portfolio) -> list[str]:
         if isinstance(b.quorum, int) and not 1 <= b.quorum <= max(1, len(b.members)):
             out.append(f"{where}: quorum is {b.quorum}; allowed: 1 to {len(b.members)}")
         out += _sizing_complaints(where, b.sizing)
+        out += _stops_complaints(where, b.stops)
     names = {b.name for b in p.book} | {s.name for s in p.strategy if s.name not in owner}
     for name, share in p.allocation.shares.items():
         if name not in names:

@@ -42,6 +42,7 @@ def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
                 members={s.name: 1.0},
                 combine="vote",
                 sizing=s.sizing,
+                stops=s.stops,
                 max_orders_per_day=s.max_orders_per_day,
                 max_lots=s.max_lots,
             )

@@ -11,7 +11,7 @@ from engine.model.orders import Intent, magic_of
 from engine.model.reasons import ExitReason
 from engine.portfolio.compile import CompiledPortfolio
 from engine.portfolio.decided import read_decision
-from engine.runtime.positions import or_zero
+from engine.runtime.levels import or_zero
 
 
 class Intents:

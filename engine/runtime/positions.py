@@ -24,6 +24,7 @@ from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.events import EventLog
+from engine.runtime.levels import Levels, or_zero
 from engine.runtime.others import Others
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import order_row
@@ -61,6 +62,9 @@ class Positions:
         self.on_doubt: Callable[[str], None] = lambda reason: None
         self._symbols = compiled.symbol_index
         self._others = Others(terminal)
+        self.levels = Levels(
+            core, self.slots, terminal=terminal, recorder=recorder, events=events, now_ns=now_ns
+        )
         self._terminal = terminal
         self._recorder = recorder
         self._events = events
@@ -87,6 +91,7 @@ class Positions:
         }
         self.ledger.open = {moved.get(s, s): trade for s, trade in self.ledger.open.items()}
         self.core, self.slots, self._symbols = core, slots, compiled.symbol_index
+        self.levels.reconfigure(core, slots)
 
     def apply(self, intent: Intent, outcome: Outcome) -> None:
         """Take an intent's outcome into core, ledger and records."""
@@ -134,19 +139,8 @@ class Positions:
         row = self.ledger.opened(self.slots[slot], intent, outcome, stop, target)
         self._recorder.add(row)
         if (or_zero(stop), or_zero(target)) != (intent.stop, intent.target):
-            self._move_levels(slot)
+            self.levels.to_fill(slot)
         self._say("info", intent, f"{row.direction} {outcome.lots:g} at {outcome.price:g}")
-
-    def _move_levels(self, slot: int) -> None:
-        """Set stop and target anew from a fill that was not at the expected price."""
-        position = self.core.positions[slot]
-        stop, target = or_zero(position["stop"]), or_zero(position["target"])
-        try:
-            for held in self._terminal.positions():
-                if held.identifier == position["ticket"]:
-                    self._terminal.modify(held, stop, target)
-        except BrokerError as e:
-            self._events.add("error", self.slots[slot], f"levels not moved to the fill: {e}")
 
     def _close_slot(
         self, slot: int, reason: ExitReason, outcome: Outcome, orders: list[int]
@@ -196,13 +190,16 @@ class Positions:
 
         Return the positions that this was concluded from: a later reading is of another moment.
         What its deals do not explain for `DIFFERENCE_S` is a doubt: no entries until an operator
-        resumes. What others hold is counted in the risk; a `look` reads their money anew.
+        resumes. What others hold is counted in the risk; a `look` reads their money anew, and sets
+        levels again that the terminal has lost.
 
         Raises:
             BrokerError: the terminal could not be read; nothing was concluded.
         """
         found = self.read()
         self._book_closes({p.identifier: p for p in found})
+        if look:
+            self.levels.mend(found)
         settled = not (self._unknown or self.late or self._differing)
         self._others.count(self.core, self._symbols, self.external, settled=settled, look=look)
         return found
@@ -370,11 +367,6 @@ class Positions:
 
     def _say(self, level: str, intent: Intent, text: str) -> None:
         self._events.add(level, intent.book, f"{intent.symbol} {text}")
-
-
-def or_zero(level: float) -> float:
-    """Return a level as MetaTrader writes it: 0.0 for none."""
-    return 0.0 if math.isnan(level) else float(level)
 
 
 def _distance(price: float, level: float) -> float:

@@ -25,6 +25,7 @@ from engine.decision.batch import (
 )
 from engine.decision.covariance import sample_returns
 from engine.decision.exits import wants_exit
+from engine.decision.moving_stops import choose_stops
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
@@ -184,6 +185,7 @@ class Trader:
         self._member_index = {name: i for i, name in enumerate(self.names.members)}
         self._allocator = Allocator(compiled)
         self._chosen = np.zeros(len(compiled.slots), np.int64)
+        self._stops = np.zeros(len(compiled.slots))
         for name in self.names.members:
             self.ids.setdefault(name, len(self.ids))
 
@@ -241,6 +243,7 @@ class Trader:
         self._take_answer(batch_ns, answer)
         self._exit(batch_ns, decide_exits(self.core, self._chosen))
         self._enter(batch_ns)
+        self._move_stops()
         end_batch(self.core)
         self._record_closed(closed)
         self.recorder.tidy()
@@ -350,6 +353,14 @@ class Trader:
     def _enter(self, batch_ns: int) -> None:
         n_chosen = decide_entries(self.core, self._chosen, self.refused)
         self._execute([self._intents.opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
+
+    def _move_stops(self) -> None:
+        n_moved = choose_stops(self.core, self._chosen, self._stops)
+        if n_moved:
+            moved = zip(
+                self._chosen[:n_moved].tolist(), self._stops[:n_moved].tolist(), strict=True
+            )
+            self.positions.levels.move(dict(moved))
 
     def _close(self, slots: list[int], batch_ns: int) -> None:
         tickets = self.core.positions["ticket"]

@@ -25,6 +25,7 @@ from engine.decision.money import (
     swap_night_ccy,
     swap_nights,
 )
+from engine.decision.moving_stops import choose_stops, move_stop
 from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT, N_REFUSALS
@@ -67,6 +68,8 @@ def warm_core() -> None:
     apply_open(core, 0, 1.10008, 0.01, 0, -0.04)
     cancel_entry(core, 0)
     open_profit_ccy(core, 0)
+    choose_stops(core, chosen, np.zeros(1))
+    move_stop(core, 0, 1.0)
     guard(core, 0)
     mark_exposure(core)
     wants_exit(core, 0)

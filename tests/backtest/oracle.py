@@ -121,6 +121,7 @@ class Slot:
     wish: int = 0
     barred: bool = False
     orders_today: int = 0
+    stops: dict = field(default_factory=dict)
     same: tuple[int, int, int] = (0, 0, 0)  # direction, count, minute of the first
 
 
@@ -183,6 +184,8 @@ def run(account: Account, symbols: list[Symbol], slots: list[Slot], first: int, 
         for slot in slots:
             enter_if_due(account, symbols, slots, slot, now)
         for slot in slots:
+            move_stop(slot, now)
+        for slot in slots:
             bar = opening[index_of(symbols, slot.symbol)].get(now)
             if bar is not None and slot.position:
                 match(account, slot, bar, now)
@@ -191,6 +194,7 @@ def run(account: Account, symbols: list[Symbol], slots: list[Slot], first: int, 
                 for slot in slots:
                     if slot.symbol is symbol:
                         match_shadows(slot, bars[now])
+                        follow(slot, bars[now])
                 symbol.last_close = bars[now].close
                 quote(symbol, bars[now].close, bars[now].spread)
     for slot in slots:
@@ -695,6 +699,37 @@ def match(account: Account, slot: Slot, bar: Bar, now: int) -> None:
     hit = level_hit(slot.symbol, p["direction"], p["stop"], p["target"], bar)
     if hit is not None:
         close(account, slot, hit[1], hit[0], now)
+
+
+def follow(slot: Slot, bar: Bar) -> None:
+    p = slot.position
+    if p:
+        seen = bar.high if p["direction"] > 0 else slot.symbol.price(bar.low + bar.spread)
+        p["best"] = max(p.get("best", p["price"]) * p["direction"], seen * p["direction"])
+        p["best"] *= p["direction"]
+
+
+def move_stop(slot: Slot, now: int) -> None:
+    """Trail behind the best price, or go to the entry: toward profit alone."""
+    p, s, how = slot.position, slot.symbol, slot.stops
+    if not p or not how or slot.goal or not s.fresh or p["minute"] == now:
+        return
+    side, best = p["direction"], p.get("best", p["price"])
+    gain = (best - p["price"]) * side / s.point
+    wanted = []
+    if how["trail_points"] and gain >= how["trail_from_points"]:
+        wanted.append(best - side * how["trail_points"] * s.point)
+    if how["break_even_points"] and gain >= how["break_even_points"]:
+        wanted.append(p["price"] + side * how["break_even_plus_points"] * s.point)
+    if not wanted:
+        return
+    stop = max(wanted) if side > 0 else min(wanted)
+    near = s.bid if side > 0 else s.ask
+    if p["stop"] is not None and (stop - p["stop"]) * side < max(how["step_points"], 1) * s.point:
+        return
+    if (near - stop) * side < max(s.stops_level, 1) * s.point:
+        return
+    p["stop"] = stop
 
 
 def close(account: Account, slot: Slot, price: Decimal, reason: str, now: int) -> None:

@@ -109,6 +109,14 @@ TIGHT = {
     "sample_minutes": ["1", "5"],
     "samples_min": ["1", "8"],
 }
+STOPS = (
+    "trail_points",
+    "trail_from_points",
+    "break_even_points",
+    "break_even_plus_points",
+    "step_points",
+)
+MOVES = [(90, 0, 0, 0, 10), (200, 120, 100, 5, 1), (0, 0, 150, 0, 0), (40, 300, 60, 20, 50)]
 TIERS = [("0.5", "0.8", "0.95"), ("0.02", "0.03", "0.035"), ("0.01", "0.06", "0.2")]
 
 
@@ -130,8 +138,13 @@ def _settings(seed: int, mode: str, *, tight: bool) -> dict:
     shares = {name: rng.choice([0, 1, 1, 5]) for name in names} if rng.random() < 0.5 else {}
     declared = tight and rng.random() < 0.2
     shut = rng.random() < 0.15
+    moving = [
+        {},
+        dict(zip(STOPS, map(Decimal, rng.choice(MOVES)), strict=True)),
+    ]
     return {
         "mode": mode,
+        "stops": {name: rng.choice(moving) for name in names},
         "limits": limits,
         "sizing": {name: rng.choice(SIZINGS) for name in names},
         "quorum": rng.choice([1, 2, "majority", "unanimous"]),
@@ -170,6 +183,9 @@ def _text(given_: dict) -> str:
             for k, v in given_["sizing"][name].items()
         )
         own = f"sizing = {{ {sizing} }}\n{declared}"
+        if given_["stops"][name]:
+            moves = ", ".join(f"{k} = {v}" for k, v in given_["stops"][name].items())
+            own += f"stops = {{ {moves} }}\n"
         for member, symbol in members.items():
             enabled = f"enabled = {str(member not in given_['disabled']).lower()}\n"
             out.append(strategy_text(member, symbol, enabled + (own if how == "solo" else "")))
@@ -289,6 +305,7 @@ def _run_oracle(world, first: int, stop: int) -> tuple[oracle.Account, dict]:
                 quorum=given_["quorum"] if how == "vote" else 1,
                 allocation=allocation,
                 max_orders=given_["max_orders"],
+                stops=given_["stops"][name],
                 max_lots=Decimal(given_["max_lots"]),
             )
             for symbol in dict.fromkeys(own.values())

@@ -61,6 +61,21 @@ _LOOSE = {
 
 
 @st.composite
+def stops(draw) -> str:
+    """Return how a book's stops move, or nothing."""
+    return draw(
+        st.sampled_from(
+            [
+                "",
+                "",
+                "stops = { trail_points = 60, step_points = 1 }\n",
+                "stops = { trail_points = 150, trail_from_points = 100, break_even_points = 80 }\n",
+            ]
+        )
+    )
+
+
+@st.composite
 def sizings(draw) -> str:
     """Return an inline table; sizes stay small beside 100 000."""
     return draw(
@@ -135,7 +150,11 @@ def texts(draw) -> str:
                     f"need = {draw(st.sampled_from([1, 5, 40]))}, "
                     f"stops = {draw(st.integers(0, 1))}, stop_points = {STOP_POINTS[symbol]} }}\n"
                     f"enabled = {'false' if draw(st.integers(0, 9)) == 0 else 'true'}\n"
-                    + (f"sizing = {{ {draw(sizings())} }}\n{declared}" if own else "")
+                    + (
+                        f"sizing = {{ {draw(sizings())} }}\n{draw(stops())}{declared}"
+                        if own
+                        else ""
+                    )
                 )
             if combine == "solo":
                 names.append(members[0])
@@ -150,7 +169,7 @@ def texts(draw) -> str:
                 how = f'combine = "vote"\nquorum = {quorum}'
             books.append(
                 f'[[book]]\nname = "{names[-1]}"\nmembers = {{ {shares} }}\n{how}\n'
-                f"sizing = {{ {draw(sizings())} }}\n"
+                f"sizing = {{ {draw(sizings())} }}\n{draw(stops())}"
                 + draw(st.sampled_from(["", "", "max_lots = 0.5\n"]))
             )
     hours = draw(st.sampled_from(["", "", '[symbols.EURUSD]\nentry_hours = "22:30-20:15"\n']))

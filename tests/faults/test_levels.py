@@ -1,0 +1,113 @@
+"""Stops and targets at the broker are the core's: moved, lost, refused, without an answer."""
+
+from collections.abc import Callable
+
+import pytest
+
+from engine.model.bars import Bars
+from engine.runtime.levels import or_zero
+from tests.faults.bench import BID, HISTORY, POINT, Bench, level_bars
+
+Make = Callable[..., Bench]
+TRAIL = "stops = { trail_points = 100, step_points = 10 }"
+
+
+def rising(at: int, by_points: int) -> Bars:
+    """Return bars that stand still but for one high."""
+    bars = level_bars()
+    bars["high"][HISTORY + at] = BID + by_points * POINT
+    return bars
+
+
+def trailing(make_bench: Make, by_points: int = 60) -> Bench:
+    """Return a bench that holds a long position whose stop may move at the next batch."""
+    book = f'[[book]]\nname = "trail"\nmembers = {{ a = 1 }}\nenter = 0.3\n{TRAIL}\n'
+    book += 'sizing = { method = "fixed_lots", lots = 0.1 }'
+    bench = make_bench({"a": "LLLLLLLLLL"}, rising(2, by_points), extra=book)
+    bench.step(2)
+    return bench
+
+
+def levels_of(bench: Bench) -> tuple[float, float]:
+    """Return the core's stop and target of the only slot."""
+    position = bench.trader.core.positions[0]
+    return or_zero(position["stop"]), or_zero(position["target"])
+
+
+def there(bench: Bench) -> tuple[float, float]:
+    held = bench.held[0]
+    return held.stop, held.target
+
+
+def test_a_stop_follows_the_price_at_the_broker(make_bench: Make) -> None:
+    """The batch after the bar that went up has it moved there and here."""
+    bench = trailing(make_bench)
+    before = there(bench)
+    assert levels_of(bench) == before
+    bench.step(2)
+    assert there(bench)[0] == pytest.approx(BID - 40 * POINT)
+    assert levels_of(bench) == there(bench)
+    assert bench.said("stop moved from")
+    bench.step(3)
+    assert there(bench)[0] == pytest.approx(BID - 40 * POINT)
+
+
+def test_a_move_that_was_refused_is_decided_anew(make_bench: Make) -> None:
+    """The core has what the broker has; the next batch tries again."""
+    bench = trailing(make_bench)
+    before = levels_of(bench)
+    bench.fault(call="order_send", kind="retcode", retcode=10016)
+    bench.step(1)
+    assert levels_of(bench) == before == there(bench)
+    assert bench.said("levels not set: INVALID_STOPS", "error")
+    bench.step(1)
+    assert levels_of(bench) == there(bench) != before
+
+
+def test_a_move_whose_answer_is_lost_is_found(make_bench: Make) -> None:
+    """It was done: the next look takes the better stop instead of taking it back."""
+    bench = trailing(make_bench)
+    before = levels_of(bench)
+    bench.fault(call="order_send", kind="error", when="after")
+    bench.step(1)
+    assert levels_of(bench) == before
+    bench.wait_connected()
+    assert there(bench)[0] > before[0]
+    bench.look()
+    assert levels_of(bench) == there(bench)
+
+
+@pytest.mark.parametrize("levels", [(0.0, 0.0), (BID - 900 * POINT, BID + 900 * POINT)])
+def test_levels_that_the_terminal_lost_or_a_hand_moved_are_set_again(
+    make_bench: Make, levels: tuple[float, float]
+) -> None:
+    """Within a look, said and written down; nothing is sent where all is right."""
+    bench = make_bench({"a": "LLLL"})
+    bench.step(2)
+    wanted = there(bench)
+    assert wanted[0] > 0.0
+    bench.gateway.modify(bench.held[0], *levels)
+    bench.look()
+    assert there(bench) == wanted
+    assert bench.said("at the terminal: set to", "warning")
+    sent = len(bench.events.newest())
+    bench.look()
+    assert len(bench.events.newest()) == sent
+
+
+def test_what_cannot_be_set_is_tried_less_and_less(make_bench: Make) -> None:
+    """A broker that refuses is asked after 1, 2, 4 s … by the engine's clock."""
+    bench = make_bench({"a": "LLLL"})
+    bench.step(2)
+    wanted = there(bench)
+    bench.gateway.modify(bench.held[0], 0.0, 0.0)
+    bench.fault(call="order_send", kind="retcode", retcode=10029, count=2)
+    for _ in range(3):  # the engine's clock stands still
+        bench.look()
+    refused = [e for e in bench.events.newest() if "levels not set: FROZEN" in e.text]
+    assert len(refused) == 1
+    bench.step(1)
+    bench.look()
+    bench.step(1)
+    bench.look()
+    assert there(bench) == wanted
