@@ -12,11 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 from numba.core import compiler, types
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import PassManager
 from numba.core.dispatcher import _FunctionCompiler
 from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime import rtsys
 from numba.core.sigutils import normalize_signature
 from numba.core.typed_passes import (
     NativeLowering,
@@ -202,6 +204,15 @@ class _KernelCompiler(_FunctionCompiler):
         return entry
 
 
+class _Cache(FunctionCache):
+    """Entries on disk: to load one takes none of what the compiler knows of Python and NumPy."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return an entry, None if it is not there."""
+        rtsys.initialize(target_context)
+        return self._load_overload(sig, target_context)
+
+
 class KernelDispatcher(CPUDispatcher):
     """Compiles a function when Python calls it or a kernel that calls it is compiled."""
 
@@ -211,6 +222,10 @@ class KernelDispatcher(CPUDispatcher):
         self._compiler = _KernelCompiler(
             made.py_func, made.targetdescr, made.targetoptions, made.locals, made.pipeline_class
         )
+
+    def enable_caching(self) -> None:
+        """Keep entries on disk."""
+        self._cache = _Cache(self.py_func)
 
     def compile(self, sig: Any) -> Any:
         """Return what Python calls with arguments of these types."""
