@@ -17,6 +17,7 @@ from engine.metrics import performance as metrics
 from engine.model.compiled import core_kernel
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 # A trade's amounts by their names in reports: gross is before commission and swap.
 AMOUNTS = {
     "gross_profit_ccy": "profit_ccy",
@@ -48,7 +49,14 @@ def amounts_ccy(trades: Records) -> Floats:
 
 def money(values: Floats) -> float:
     """Return a sum of cents as cents: 0.0 stays 0.0."""
-    return float(np.round(math.fsum(np.ravel(values).tolist()), CURRENCY_DIGITS)) + 0.0
+    scale = 10.0**CURRENCY_DIGITS
+    return float(np.rint(values * scale).sum() / scale) + 0.0  # whole numbers add up exactly
+
+
+def rows_by(owners: Integers, n_owners: int) -> list[Integers]:
+    """Return each owner's rows, in order; `owners` (n,) numbers them from 0."""
+    order = np.argsort(owners, kind="stable")
+    return np.split(order, np.searchsorted(owners[order], np.arange(1, n_owners)))
 
 
 def figures(parts: Floats) -> dict[str, Any]:
@@ -74,11 +82,11 @@ def strategies(result: Result) -> list[dict[str, Any]]:
     and mean, and the deepest fall of its daily results (of the last 64 days).
     """
     parts = parts_ccy(result)
-    slot_of = result.trades["slot"]
+    slots = result.compiled.slots
     out = []
-    for slot_number, slot in enumerate(result.compiled.slots):
+    for slot, rows in zip(slots, rows_by(result.trades["slot"], len(slots)), strict=True):
         for column, member in enumerate(slot.members):
-            own = (slot_of == slot_number) & (result.shares[:, column] > 0.0)
+            own = rows[result.shares[rows, column] > 0.0]
             out.append(
                 {
                     "strategy": result.compiled.strategies[member].name,

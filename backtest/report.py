@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from backtest.attribution import amounts_ccy, figures, money
+from backtest.attribution import amounts_ccy, figures, money, rows_by
 from backtest.output import Column
 from backtest.simulate import Result
 from backtest.stretches import server_times
@@ -199,6 +199,7 @@ def symbols(result: Result) -> list[dict[str, Any]]:
 def _grouped(result: Result, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the figures of the trades of all slots of a name, which are given by slot."""
     amounts = amounts_ccy(result.trades)
-    owner = np.array(names)[result.trades["slot"]]
-    for name in dict.fromkeys(names):
-        yield name, figures(amounts[:, owner == name])
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    owners = np.array([numbers[name] for name in names], np.int64)[result.trades["slot"]]
+    for name, rows in zip(numbers, rows_by(owners, len(numbers)), strict=True):
+        yield name, figures(amounts[:, rows])
