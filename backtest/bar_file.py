@@ -94,13 +94,6 @@ class BarFile:
             first += len(batch)
 
 
-def release_memory() -> None:
-    """Give back what decoding needed: Arrow keeps it for the next file."""
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
-
-
 def _open_parquet(path: Path) -> tuple[Any, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.bar_file import BarFile, release_memory
+from backtest.bar_file import BarFile
 from backtest.market_files import PATTERN, choose_files, list_files
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import DataError
@@ -44,9 +44,7 @@ def load_bars(
         return _load_symbol(symbol, opened, from_ns, to_ns, warmup)
 
     with ThreadPoolExecutor(LOADERS) as pool:  # decoding leaves Python
-        loaded = dict(zip(chosen, pool.map(load, chosen), strict=True))
-    release_memory()
-    return loaded
+        return dict(zip(chosen, pool.map(load, chosen), strict=True))
 
 
 def common_start(data_dir: Path, symbols: Iterable[str]) -> int:
