@@ -8,9 +8,10 @@ compiled once.
 """
 
 from copy import copy
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
+from llvmlite.binding import add_symbol
 from numba.core import compiler, types
 from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
@@ -18,7 +19,7 @@ from numba.core.compiler_machinery import PassManager
 from numba.core.dispatcher import _FunctionCompiler
 from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher
-from numba.core.runtime import rtsys
+from numba.core.runtime import _nrt_python
 from numba.core.sigutils import normalize_signature
 from numba.core.typed_passes import (
     NativeLowering,
@@ -205,12 +206,19 @@ class _KernelCompiler(_FunctionCompiler):
 
 
 class _Cache(FunctionCache):
-    """Entries on disk: to load one takes none of what the compiler knows of Python and NumPy."""
+    """Entries on disk: loading one takes nothing of the compiler, neither time nor memory."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return an entry, None if it is not there."""
-        rtsys.initialize(target_context)
+        _name_helpers()
         return self._load_overload(sig, target_context)
+
+
+@cache
+def _name_helpers() -> None:
+    """Tell where the functions are that count references, as numba does before it compiles."""
+    for name, address in _nrt_python.c_helpers.items():
+        add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
 
 
 class KernelDispatcher(CPUDispatcher):
