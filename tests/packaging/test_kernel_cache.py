@@ -16,6 +16,16 @@ CALLER = (
     "from engine.model.compiled import kernel\n\n"
     "@kernel\ndef decide(x):\n    return limit(x) + 1\n"
 )
+ARRAYS = (
+    "import numpy as np\n"
+    "from engine.model.compiled import kernel\n\n"
+    "@kernel\ndef inner(n):\n    return np.full(n, 2.5)\n\n"
+    "@kernel\ndef outer(n):\n    return inner(n) * 2.0\n"
+)
+RUN_ARRAYS = (
+    "from engine.decision.arrays import inner, outer\n"
+    "print(outer(2).sum() + inner(1).sum(), sum(outer.stats.cache_hits.values()), 0)"
+)
 RUN = (
     "import os\nfrom engine.decision.caller import decide\n"
     "print(decide(10), sum(decide.stats.cache_hits.values()), os.environ['NUMBA_CACHE_DIR'])"
@@ -32,11 +42,11 @@ def tree(root: Path) -> None:
     (root / "engine/decision/callee.py").write_text(CALLEE.format(factor=2))
 
 
-def decide(root: Path) -> tuple[int, int, str]:
+def decide(root: Path, program: str = RUN) -> tuple[float, int, str]:
     """Return the kernel's answer for 10, its cache hits and its cache, in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(root), "PMPRO_CACHE_DIR": str(root / "cache")}
     done = subprocess.run(
-        [sys.executable, "-P", "-c", RUN],
+        [sys.executable, "-P", "-c", program],
         cwd=root,
         env=environment,
         capture_output=True,
@@ -45,7 +55,7 @@ def decide(root: Path) -> tuple[int, int, str]:
         timeout=60,
     )
     answer, hits, cache = done.stdout.split()
-    return int(answer), int(hits), cache
+    return float(answer), int(hits), cache
 
 
 def test_an_edited_callee_in_another_file_is_noticed(tmp_path: Path) -> None:
@@ -60,3 +70,11 @@ def test_an_edited_callee_in_another_file_is_noticed(tmp_path: Path) -> None:
     assert (first, again, edited) == (21, 21, 31)
     assert hits == 1
     assert first_cache != edited_cache
+
+
+def test_what_is_loaded_returns_arrays_as_what_was_compiled(tmp_path: Path) -> None:
+    """A kernel that others call has its own way to Python's arrays, whoever was loaded first."""
+    root = tmp_path / "tree"
+    tree(root)
+    (root / "engine/decision/arrays.py").write_text(ARRAYS)
+    assert [decide(root, RUN_ARRAYS)[:2] for _ in range(2)] == [(12.5, 0), (12.5, 1)]
