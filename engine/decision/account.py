@@ -5,7 +5,7 @@ from typing import Final
 from engine.decision.money import profit_ccy, round_price, swap_night_ccy, swap_nights
 from engine.decision.shadow import roll_shadows
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason, TradingState
 from engine.model.times import NS_PER_DAY
 
@@ -16,7 +16,7 @@ _DRAWDOWN: Final = int(ExitReason.DRAWDOWN)
 _HALTED: Final = int(TradingState.HALTED)
 
 
-@part_kernel
+@core_kernel
 def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> None:
     """Take a symbol's quote; `fresh` 0 is a last close, good for marking only."""
     quote = core.quotes[symbol]
@@ -25,14 +25,14 @@ def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> No
     quote["fresh"] = fresh
 
 
-@part_kernel
+@core_kernel
 def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int) -> None:
     """Quote a symbol from a bar's price: ask is bid + spread on the symbol's digits."""
     ask = round_price(bid + spread, core.symbols[symbol]["digits"])
     set_quote(core, symbol, bid, ask, fresh)
 
 
-@part_kernel
+@core_kernel
 def close_bar(core: Core, symbol: int, close_bid: float, spread: float) -> None:
     """Take a bar's close as the last good price."""
     core.quotes[symbol]["close"] = close_bid
@@ -120,7 +120,7 @@ def open_profit_ccy(core: Core, slot: int) -> float:
     )
 
 
-@part_kernel
+@core_kernel
 def notional_ccy(core: Core, symbol: int, lots: float) -> float:
     """Return what `lots` are worth in account currency at the last bid."""
     quote = core.quotes[symbol]
@@ -168,7 +168,7 @@ def sum_exposure(core: Core) -> None:
         total["net_ccy"] += abs(core.work[s]["net_ccy"])
 
 
-@part_kernel
+@core_kernel
 def add_exposure(core: Core, symbol: int, signed_lots: float) -> None:
     """Add signed lots to a symbol's exposure."""
     worth_ccy = notional_ccy(core, symbol, signed_lots)

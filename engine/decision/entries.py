@@ -10,7 +10,7 @@ from engine.decision.shadow import narrow_levels
 from engine.decision.signals import votes
 from engine.decision.sizing import sized_lots
 from engine.decision.state import FIXED_LOTS, VOLATILITY_TARGET, WEIGHTED, Core
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 from engine.model.decisions import ORDER_RULES, STATE_RULES
 from engine.model.reasons import Refusal
 
@@ -146,7 +146,7 @@ def check_order(core: Core, slot: int, direction: int, lots: float) -> int:
     return _ACCEPTED
 
 
-@part_kernel
+@core_kernel
 def nearest_level(core: Core, slot: int, direction: int, stop: float, target: float) -> float:
     """Return how far the nearer of stop and target is from the closing price, in price units."""
     quote = core.quotes[core.slots[slot]["symbol"]]
@@ -244,7 +244,7 @@ def count_order(core: Core, slot: int, direction: int) -> None:
     account["tokens_ns"] = quote["tokens_ns"] = now_ns
 
 
-@part_kernel
+@core_kernel
 def opening_commission_ccy(core: Core, slot: int, lots: float) -> float:
     """Return the entry deal's commission, rounded; ≤ 0."""
     spec = core.symbols[core.slots[slot]["symbol"]]

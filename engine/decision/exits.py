@@ -6,7 +6,7 @@ from engine.decision.attribution import book_result
 from engine.decision.money import commission_ccy, profit_ccy, round_ccy
 from engine.decision.signals import combine, is_due, leaves
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
 
 _SIGNAL: Final = int(ExitReason.SIGNAL)
@@ -30,7 +30,7 @@ def wants_exit(core: Core, slot: int) -> int:
     return int(position["close_reason"])
 
 
-@part_kernel
+@core_kernel
 def exit_price(core: Core, slot: int) -> float:
     """Return the quote a slot closes at: long on bid, short on ask."""
     quote = core.quotes[core.slots[slot]["symbol"]]

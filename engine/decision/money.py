@@ -7,7 +7,7 @@ the backtest and the live ledger agree to the last bit.
 import math
 from typing import Final
 
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 
 # 0.29 / 0.01 is 28.999…96 in binary; without this the floor loses a step.
 _STEP_EPS = 1e-9
@@ -47,7 +47,7 @@ def floor_lots(lots: float, step_lots: float) -> float:
     return float(round(whole * step_lots * 1e8) / 1e8)
 
 
-@part_kernel
+@core_kernel
 def profit_ccy(
     direction: int,
     lots: float,
@@ -60,7 +60,7 @@ def profit_ccy(
     return (close_price - open_price) * direction * contract_size * lots * conversion
 
 
-@part_kernel
+@core_kernel
 def commission_ccy(lots: float, per_lot_ccy: float, digits: int) -> float:
     """Return one side's commission, rounded; ≤ 0."""
     return -round_ccy(lots * per_lot_ccy, digits)

@@ -11,7 +11,7 @@ from typing import Final
 from engine.decision.account import notional_ccy
 from engine.decision.covariance import correlation, samples_per_day
 from engine.decision.state import Core
-from engine.model.compiled import part_kernel
+from engine.model.compiled import core_kernel
 from engine.model.reasons import Refusal, TradingState
 from engine.model.times import NS_PER_MINUTE
 
@@ -27,32 +27,32 @@ UNKNOWN_VOLATILITY_FRAC: Final = 0.005
 # ---- may this slot enter at all
 
 
-@part_kernel
+@core_kernel
 def halted(core: Core) -> tuple[float, float]:
     """Entries were halted by an operator, by a doubt of the engine's, or at tier 3."""
     account = core.account[0]
     return 1.0 if account["trading"] == _HALTED or account["tier"] >= 3 else 0.0, 0.0
 
 
-@part_kernel
+@core_kernel
 def reducing(core: Core) -> tuple[float, float]:
     """Only what shrinks exposure: an entry never does."""
     return 0.0 if core.account[0]["trading"] == _ACTIVE else 1.0, 0.0
 
 
-@part_kernel
+@core_kernel
 def drawdown_tier(core: Core) -> tuple[float, float]:
     """Return the drawdown tier: from 2 on no entries."""
     return float(core.account[0]["tier"]), 1.0
 
 
-@part_kernel
+@core_kernel
 def account_drawdown(core: Core) -> tuple[float, float]:
     """Return the drawdown of the whole account, others' results included."""
     return core.account[0]["account_drawdown_frac"], core.limits[0]["account_drawdown_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def daily_loss(core: Core) -> tuple[float, float]:
     """Return the part of equity lost since the server's day began."""
     account = core.account[0]
@@ -60,31 +60,31 @@ def daily_loss(core: Core) -> tuple[float, float]:
     return lost_frac, core.limits[0]["daily_loss_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def unknown_equity(core: Core) -> tuple[float, float]:
     """Equity is no number above 0."""
     return 0.0 if 0.0 < core.account[0]["equity_ccy"] < math.inf else 1.0, 0.0
 
 
-@part_kernel
+@core_kernel
 def unsettled(core: Core, slot: int) -> tuple[float, float]:
     """An order of this slot has an unknown outcome."""
     return float(core.positions[slot]["unsettled"]), 0.0
 
 
-@part_kernel
+@core_kernel
 def symbol_killed(core: Core, slot: int) -> tuple[float, float]:
     """An operator killed the symbol."""
     return float(core.quotes[core.slots[slot]["symbol"]]["killed"]), 0.0
 
 
-@part_kernel
+@core_kernel
 def restricted(core: Core, slot: int) -> tuple[float, float]:
     """The symbol is on the restricted or the close-only list."""
     return float(core.symbols[core.slots[slot]["symbol"]]["restricted"]), 0.0
 
 
-@part_kernel
+@core_kernel
 def closed_session(core: Core, slot: int) -> tuple[float, float]:
     """A closed day, or outside the symbol's entry hours, on the server's clock."""
     spec = core.symbols[core.slots[slot]["symbol"]]
@@ -98,33 +98,33 @@ def closed_session(core: Core, slot: int) -> tuple[float, float]:
     return 0.0 if inside else 1.0, 0.0
 
 
-@part_kernel
+@core_kernel
 def barred(core: Core, slot: int) -> tuple[float, float]:
     """The book did the same too often, or more than it declared, and nobody enabled it again."""
     return float(core.positions[slot]["barred"]), 0.0
 
 
-@part_kernel
+@core_kernel
 def stale_price(core: Core, slot: int) -> tuple[float, float]:
     """The quote is not the batch's own."""
     return 0.0 if core.quotes[core.slots[slot]["symbol"]]["fresh"] else 1.0, 0.0
 
 
-@part_kernel
+@core_kernel
 def no_conversion(core: Core, slot: int) -> tuple[float, float]:
     """The profit currency has no price in the account's."""
     conversion = core.quotes[core.slots[slot]["symbol"]]["conversion"]
     return 0.0 if conversion > 0.0 else 1.0, 0.0
 
 
-@part_kernel
+@core_kernel
 def usual_spread(core: Core, symbol: int) -> float:
     """Return the contract's spread, at least a point, as a price."""
     spec = core.symbols[symbol]
     return float(max(spec["spread_points"], 1.0) * spec["point"])
 
 
-@part_kernel
+@core_kernel
 def spread(core: Core, slot: int) -> tuple[float, float]:
     """Return the spread in usual spreads."""
     s = core.slots[slot]["symbol"]
@@ -133,7 +133,7 @@ def spread(core: Core, slot: int) -> tuple[float, float]:
     return factor, core.limits[0]["spread_max_factor"]
 
 
-@part_kernel
+@core_kernel
 def collar(core: Core, slot: int) -> tuple[float, float]:
     """Return how far the quote is from the last close, and how far it may be, as prices."""
     s = core.slots[slot]["symbol"]
@@ -147,28 +147,28 @@ def collar(core: Core, slot: int) -> tuple[float, float]:
 # ---- may it send this order
 
 
-@part_kernel
+@core_kernel
 def order_lots(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return the order's lots and their ceiling, whatever sized them."""
     own = core.symbols[core.slots[slot]["symbol"]]["order_max_lots"]
     return lots, own if own > 0.0 else core.limits[0]["order_max_lots"]
 
 
-@part_kernel
+@core_kernel
 def order_value(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return the order's notional over equity."""
     worth = notional_ccy(core, core.slots[slot]["symbol"], lots)
     return over_equity(core, worth), core.limits[0]["order_max_value_frac"]
 
 
-@part_kernel
+@core_kernel
 def declared_lots(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return the order's lots and the most the book declared; exceeding bars the book."""
     declared = core.slots[slot]["max_lots"]
     return lots, declared if declared > 0.0 else math.inf
 
 
-@part_kernel
+@core_kernel
 def declared_orders(core: Core, slot: int) -> tuple[float, float]:
     """Return the book's entries of the day with this one, and the most declared; bars the book."""
     config = core.slots[slot]
@@ -181,13 +181,13 @@ def declared_orders(core: Core, slot: int) -> tuple[float, float]:
     return count, most
 
 
-@part_kernel
+@core_kernel
 def repeated(core: Core, slot: int, direction: int) -> tuple[float, float]:
     """Return how often the slot entered this way within the window, with this; bars the book."""
     return float(repeats(core, slot, direction) + 1), core.limits[0]["repeated_max"]
 
 
-@part_kernel
+@core_kernel
 def repeats(core: Core, slot: int, direction: int) -> int:
     """Return the entries this way since the window began; 0 where it is over."""
     position = core.positions[slot]
@@ -198,14 +198,14 @@ def repeats(core: Core, slot: int, direction: int) -> int:
     return int(position["repeated"])
 
 
-@part_kernel
+@core_kernel
 def tokens_left(tokens: float, tokens_ns: int, now_ns: int, per_minute: float) -> float:
     """Return a token bucket's content: it holds a minute's orders and fills within a minute."""
     filled = tokens + per_minute * (now_ns - tokens_ns) / NS_PER_MINUTE
     return min(filled, per_minute)
 
 
-@part_kernel
+@core_kernel
 def throttle(core: Core) -> tuple[float, float]:
     """Return the account's entries of a minute that are used up with this one."""
     account = core.account[0]
@@ -214,7 +214,7 @@ def throttle(core: Core) -> tuple[float, float]:
     return most - left + 1.0, most
 
 
-@part_kernel
+@core_kernel
 def symbol_throttle(core: Core, slot: int) -> tuple[float, float]:
     """Return the symbol's entries of a minute that are used up with this one."""
     quote = core.quotes[core.slots[slot]["symbol"]]
@@ -223,13 +223,13 @@ def symbol_throttle(core: Core, slot: int) -> tuple[float, float]:
     return most - left + 1.0, most
 
 
-@part_kernel
+@core_kernel
 def over_equity(core: Core, amount_ccy: float) -> float:
     """Return an amount as a part of equity."""
     return float(amount_ccy / core.account[0]["equity_ccy"])
 
 
-@part_kernel
+@core_kernel
 def book_exposure(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return the notional of the book's positions over equity."""
     book = core.slots[slot]["book"]
@@ -244,7 +244,7 @@ def book_exposure(core: Core, slot: int, lots: float) -> tuple[float, float]:
     return over_equity(core, worth), core.limits[0]["book_exposure_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def symbol_exposure(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return the symbol's notional, long and short added, over equity."""
     s = core.slots[slot]["symbol"]
@@ -252,7 +252,7 @@ def symbol_exposure(core: Core, slot: int, lots: float) -> tuple[float, float]:
     return over_equity(core, worth), core.limits[0]["symbol_exposure_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def gross_exposure(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return all notional, long and short added, over equity: gross leverage."""
     total = core.work[len(core.symbols)]
@@ -260,7 +260,7 @@ def gross_exposure(core: Core, slot: int, lots: float) -> tuple[float, float]:
     return over_equity(core, worth), core.limits[0]["gross_exposure_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def net_exposure(core: Core, slot: int, direction: int, lots: float) -> tuple[float, float]:
     """Return Σ |net notional of a symbol| over equity: net leverage."""
     s = core.slots[slot]["symbol"]
@@ -270,14 +270,14 @@ def net_exposure(core: Core, slot: int, direction: int, lots: float) -> tuple[fl
     return over_equity(core, worth), core.limits[0]["net_exposure_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def margin(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return the margin used over equity, every order in flight filled."""
     gross_frac, _ = gross_exposure(core, slot, lots)
     return gross_frac / core.limits[0]["leverage"], core.limits[0]["margin_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def same_bet(core: Core, slot: int, direction: int, lots: float) -> tuple[float, float]:
     """Return the exposure that is the same bet as the order, over equity.
 
@@ -298,7 +298,7 @@ def same_bet(core: Core, slot: int, direction: int, lots: float) -> tuple[float,
     return over_equity(core, same), core.limits[0]["correlated_exposure_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def diversification(core: Core, slot: int, lots: float) -> tuple[float, float]:
     """Return the symbol's share of all notional; its limit counts above a certain gross."""
     s = core.slots[slot]["symbol"]
@@ -309,7 +309,7 @@ def diversification(core: Core, slot: int, lots: float) -> tuple[float, float]:
     return share, 1.0 if small else core.limits[0]["largest_share_max_frac"]
 
 
-@part_kernel
+@core_kernel
 def value_at_risk(core: Core, slot: int, direction: int, lots: float) -> tuple[float, float]:
     """Return the one-day loss at 99 % over equity: normal, from the shrunk covariance.
 

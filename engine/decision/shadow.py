@@ -13,7 +13,7 @@ import numpy as np
 from engine.decision.matching import NO_HIT, match_bar
 from engine.decision.money import round_price
 from engine.decision.state import N_DAYS, Core
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 
 # A position without a stop risks this much of its price.
 UNIT_WITHOUT_STOP_FRAC: Final = 0.01
@@ -74,7 +74,7 @@ def _open(core: Core, member: int) -> None:
     narrow_levels(core, s, direction, output["shadow_stop"], output["shadow_target"])
 
 
-@part_kernel
+@core_kernel
 def result_r(core: Core, member: int, price: float) -> float:
     """Return what a member's shadow position makes if it closes at `price`, in R."""
     output = core.outputs[member]

@@ -2,7 +2,7 @@
 
 from engine.decision.shadow import step_shadow
 from engine.decision.state import MAJORITY, UNANIMOUS, WEIGHTED, Core, Records
-from engine.model.compiled import core_kernel, part_kernel
+from engine.model.compiled import core_kernel
 from engine.model.signals import HOLD, LONG, SHORT
 
 
@@ -23,7 +23,7 @@ def take_events(core: Core, events: Records) -> None:
         )
 
 
-@part_kernel
+@core_kernel
 def take_confidence(core: Core, member: int, confidence: float) -> None:
     """Take the confidence of a member of a weighted book; without a side it has none."""
     output = core.outputs[member]
@@ -74,14 +74,14 @@ def take_output(
         step_shadow(core, member, 1)
 
 
-@part_kernel
+@core_kernel
 def votes(core: Core, member: int) -> bool:
     """Tell whether a member has a vote for entries."""
     output = core.outputs[member]
     return bool(output["enabled"] and not output["waiting"] and not output["benched"])
 
 
-@part_kernel
+@core_kernel
 def is_due(core: Core, slot: int) -> bool:
     """Tell whether a bar of one of the slot's members closed, or somebody asks for a decision."""
     if core.positions[slot]["due"]:
@@ -150,7 +150,7 @@ def combine(core: Core, slot: int) -> None:
         core.outputs[m]["changed"] = 0
 
 
-@part_kernel
+@core_kernel
 def quorum(said: int, n_voting: int) -> int:
     """Return how many must agree: a number, more than half of those who vote, or all of them."""
     if said == MAJORITY:
@@ -160,7 +160,7 @@ def quorum(said: int, n_voting: int) -> int:
     return said
 
 
-@part_kernel
+@core_kernel
 def leaves(core: Core, slot: int) -> bool:
     """Tell whether the net signal no longer carries the slot's open position."""
     direction = core.positions[slot]["direction"]

@@ -82,9 +82,6 @@ def core_kernel(function: F) -> F:
     return _cached(made, function)
 
 
-part_kernel = core_kernel
-
-
 def _cached(dispatcher: KernelDispatcher, _function: F) -> F:
     dispatcher.enable_caching()
     return cast(F, dispatcher)
