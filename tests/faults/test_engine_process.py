@@ -1,33 +1,28 @@
 """The engine's process: killed at any moment, asked to stop, hung up, started twice."""
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine.control.client import ControlClient
 from engine.decision.saved import Names, load_core
 from engine.execution.journal import Journal
-from engine.model.errors import ControlError
 from engine.model.snapshot import Snapshot
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import read_portfolio
-from engine.runtime.settings import load_settings
 from engine.terminal.simulated.constants import DEAL_REASON_SL as SL
 from engine.terminal.simulated.constants import DEAL_REASON_TP as TP
 from engine.terminal.simulated.ledger import Ledger
 from tests.conftest import REPO
+from tests.faults.engine_process import engine, until
 
-DEADLINE_S = 90.0
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD")
 STRATEGY = """
 [[strategy]]
@@ -60,38 +55,6 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setenv(name, value)
     yield path
     shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def engine(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A headless engine; whatever is left of it in the end is killed."""
-    with (home / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def until(found: Callable[[Snapshot], bool], home: Path) -> Snapshot:
-    end_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end_s:
-        with (
-            contextlib.suppress(ControlError),
-            ControlClient(load_settings(mode="demo").socket_path) as client,
-        ):
-            snapshot = client.snapshot()
-            if snapshot is not None and snapshot.state == "ACTIVE" and found(snapshot):
-                return snapshot
-        time.sleep(0.02)
-    raise AssertionError((home / "log").read_text()[-2000:])
 
 
 def last_seq(snapshot: Snapshot) -> int:
