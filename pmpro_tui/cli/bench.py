@@ -11,6 +11,7 @@ import typer
 
 from pmpro_tui.cli.bench_backtest import backtest
 from pmpro_tui.cli.bench_latency import latency
+from pmpro_tui.cli.bench_stress import stress
 from pmpro_tui.cli.output import print_json, print_table
 
 app = typer.Typer(no_args_is_help=True)
@@ -25,6 +26,7 @@ def bench() -> None:
 
 app.command("backtest")(backtest)
 app.command("latency")(latency)
+app.command("stress")(stress)
 
 
 def report(
@@ -51,7 +53,7 @@ def report(
         limit = " ".join(map(str, limits[figure])) if figure in limits else ""
         verdict = "ok" if passed.get(figure, True) else "TOO MUCH"
         rows.append((figure, f"{value:g}", limit, verdict))
-    print_table(f"pmpro bench {name}", ("figure", "median", "limit", ""), rows)
+    print_table(f"pmpro bench {name}", ("figure", "value", "limit", ""), rows)
 
 
 def machine() -> dict[str, Any]:

@@ -28,7 +28,7 @@ _ENOUGH = 0.9
 _BOOKS_PER_SYMBOL, _MEMBERS = 4, 4
 _TINY = "sizing = { risk_frac = 1e-9 }\n"
 
-_PROBE = '''
+PROBE = '''
 """LONG after every bar that opens at an even minute, FLAT after the others."""
 
 import numpy as np
@@ -111,7 +111,7 @@ def entries_ms(
 
     steps = Steps(
         portfolio=portfolio_text(n_strategies, n_orders),
-        files={"probe.py": _PROBE},
+        files={"probe.py": PROBE},
         n_minutes=2 * n_batches,
         pause_s=pause_s,
     )
@@ -126,7 +126,7 @@ def entries_ms(
     return entries
 
 
-def portfolio_text(n_strategies: int, n_probes: int) -> str:
+def portfolio_text(n_strategies: int, n_probes: int, *, head: str = _HEAD) -> str:
     """Return a portfolio of built-in kinds in books and solo, and of probes, on SYMBOLS."""
     from strategies.registry import KINDS
     from strategies.variants import others_line, variants
@@ -134,7 +134,7 @@ def portfolio_text(n_strategies: int, n_probes: int) -> str:
     pools = {kind: iter(variants(kind, -(-n_strategies // len(KINDS)))) for kind in KINDS}
     turn = cycle(KINDS)
     names: dict[str, list[str]] = {symbol: [] for symbol in SYMBOLS}
-    parts = [_HEAD]
+    parts = [head]
     for i, symbol in zip(range(n_strategies), cycle(SYMBOLS), strict=False):
         kind = next(turn)
         solo = len(names[symbol]) >= _BOOKS_PER_SYMBOL * _MEMBERS
