@@ -27,11 +27,12 @@ from engine.terminal.simulated.controls import Controls
 from engine.terminal.simulated.helpers import Helpers
 from engine.terminal.simulated.history import History
 from engine.terminal.simulated.rates import MINUTES, Rates
-from engine.terminal.simulated.state import Deal, Order
+from engine.terminal.simulated.state import Deal, Order, Position
 from engine.terminal.simulated.structs import StructSequence
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T", Order, Deal)
+H = TypeVar("H", Order, Deal)
+T = TypeVar("T", Order, Position)
 Structs = tuple[StructSequence, ...]
 
 _BUILD = 5000
@@ -89,6 +90,7 @@ class SimulatedTerminal(Controls, Helpers):
         server: str | None = None,
         timeout: int = 60_000,  # noqa: ARG002
         portable: bool = False,  # noqa: ARG002
+        **_ignored: Any,
     ) -> bool:
         """Connect to the terminal; any path will do. True or False."""
         if self._lost:
@@ -107,6 +109,7 @@ class SimulatedTerminal(Controls, Helpers):
         password: str | None = None,
         server: str | None = None,
         timeout: int = 60_000,  # noqa: ARG002
+        **_ignored: Any,
     ) -> bool:
         """Log in to the one account there is. True or False."""
         self._log_in(login, password, server)
@@ -126,6 +129,7 @@ class SimulatedTerminal(Controls, Helpers):
     def shutdown(self) -> None:
         """Close the connection; everything but `initialize` fails until it is called again."""
         self._initialized = False
+        self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
 
     def last_error(self) -> tuple[int, str]:
         """Return (code, text) of the last call; (1, 'Success') after a good one."""
@@ -182,11 +186,11 @@ class SimulatedTerminal(Controls, Helpers):
 
     @_answers(False)
     def symbol_select(self, symbol: str, enable: bool = True, /) -> bool:
-        """Put a symbol into Market Watch or take it out; not while it has positions."""
+        """Put a symbol into Market Watch or take it out; not while it has positions or orders."""
         self._known(symbol, c.RES_E_FAIL)
         if enable:
             self.selected.add(symbol)
-        elif any(p.symbol == symbol for p in self.broker.positions.values()):
+        elif symbol in self.broker.in_use():
             raise CallFailed(c.RES_E_FAIL)
         else:
             self.selected.discard(symbol)
@@ -247,22 +251,28 @@ class SimulatedTerminal(Controls, Helpers):
 
     @_answers(False)
     def market_book_add(self, symbol: str, /) -> bool:
-        """Fail: there is no depth of market."""
-        raise self._no_book(symbol)
+        """Subscribe to a symbol's depth; fails where the configuration limits no liquidity."""
+        self.books.add(self._with_depth(symbol))
+        return True
 
     @_answers(False)
     def market_book_release(self, symbol: str, /) -> bool:
-        """Fail: there is no depth of market."""
-        raise self._no_book(symbol)
+        """End a subscription to depth."""
+        self.books.discard(self._with_depth(symbol))
+        return True
 
     @_answers(None)
     def market_book_get(self, symbol: str, /) -> Structs | None:
-        """Fail: there is no depth of market."""
-        raise self._no_book(symbol)
+        """Return BookInfo of what is left at the quote, offers first; wants a subscription."""
+        if self._with_depth(symbol) not in self.books:
+            raise CallFailed(c.RES_E_NOT_FOUND)
+        return views.book(symbol, self.market, self.liquidity)
 
-    def _no_book(self, symbol: object) -> CallFailed:
-        self._known(symbol)
-        return CallFailed(c.RES_E_UNSUPPORTED)
+    def _with_depth(self, symbol: object) -> str:
+        name = self._known(symbol)
+        if self.liquidity.lots is None:
+            raise CallFailed(c.RES_E_UNSUPPORTED)
+        return name
 
     @_answers(None)
     def order_calc_margin(
@@ -272,6 +282,9 @@ class SimulatedTerminal(Controls, Helpers):
         _side(action)
         name = self._converted(symbol)
         lots, at = want_float("volume", volume), want_float("price", price)
+        quote = self.market.quotes.get(name)
+        if quote and self.market.specs[name].base == self.config.account.currency:
+            at = quote.bid  # its lots are in the account's currency: no price counts
         return views.rounded(self.broker.money.margin_of(name, lots, at))
 
     @_answers(None)
@@ -312,31 +325,32 @@ class SimulatedTerminal(Controls, Helpers):
     @_answers(None)
     def positions_get(self, *args: Any, **filters: Any) -> Structs | None:
         """Return open positions: all, or by `ticket`, else `symbol`, else `group`."""
-        _no_positional(args)
-        found = self.trading.visible_positions()
-        if (ticket := _ticket(filters, "ticket")) is not None:
-            found = [p for p in found if p.ticket == ticket]
-        elif "symbol" in filters:
-            symbol = want_text("symbol", filters["symbol"])
-            found = [p for p in found if p.symbol == symbol]
-        elif "group" in filters:
-            names = in_group(self.market.specs, want_text("group", filters["group"]))
-            found = [p for p in found if p.symbol in names]
+        found = self._filtered(self.trading.visible_positions(), args, filters)
         return tuple(views.position(p, self.broker) for p in found)
 
     @_answers(None)
     def orders_total(self) -> int | None:
-        """Return the number of working orders: market orders never wait here."""
-        return 0
+        """Return the number of working orders."""
+        return len(self.trading.visible_working())
 
     @_answers(None)
     def orders_get(self, *args: Any, **filters: Any) -> Structs | None:
-        """Return working orders: none ever."""
-        _no_positional(args)
-        _ticket(filters, "ticket")
-        for name in filters.keys() & {"symbol", "group"}:
-            want_text(name, filters[name])
-        return ()
+        """Return working orders: all, or by `ticket`, else `symbol`, else `group`."""
+        found = self._filtered(self.trading.visible_working(), args, filters)
+        return tuple(views.order(order, self.broker) for order in found)
+
+    def _filtered(self, found: list[T], args: tuple[Any, ...], filters: dict[str, Any]) -> list[T]:
+        if args:
+            raise CallFailed(c.RES_E_INVALID_PARAMS, "Unnamed arguments not allowed")
+        if (ticket := _ticket(filters, "ticket")) is not None:
+            return [item for item in found if item.ticket == ticket]
+        if "symbol" in filters:
+            symbol = want_text("symbol", filters["symbol"])
+            return [item for item in found if item.symbol == symbol]
+        if "group" in filters:
+            names = in_group(self.market.specs, want_text("group", filters["group"]))
+            return [item for item in found if item.symbol in names]
+        return found
 
     @_answers(None)
     def history_orders_total(self, date_from: Any, date_to: Any, /) -> int | None:
@@ -347,7 +361,7 @@ class SimulatedTerminal(Controls, Helpers):
     def history_orders_get(self, *dates: Any, **filters: Any) -> Structs | None:
         """Return orders between two dates (and `group`), or by `ticket`, or by `position`."""
         found = self._history(self.trading.visible_orders(), dates, filters)
-        return tuple(views.order(order) for order in found)
+        return tuple(views.order(order, self.broker) for order in found)
 
     @_answers(None)
     def history_deals_total(self, date_from: Any, date_to: Any, /) -> int | None:
@@ -361,8 +375,8 @@ class SimulatedTerminal(Controls, Helpers):
         return tuple(views.deal(deal) for deal in found)
 
     def _history(
-        self, history: History[T], dates: tuple[Any, ...], filters: dict[str, Any]
-    ) -> list[T]:
+        self, history: History[H], dates: tuple[Any, ...], filters: dict[str, Any]
+    ) -> list[H]:
         if not dates:
             if (ticket := _ticket(filters, "ticket")) is not None:
                 return history.of_order(ticket)
@@ -404,11 +418,6 @@ def _side(action: object) -> int:
     if kind not in (c.ORDER_TYPE_BUY, c.ORDER_TYPE_SELL):
         raise CallFailed(c.RES_E_INVALID_PARAMS)
     return 1 if kind == c.ORDER_TYPE_BUY else -1
-
-
-def _no_positional(args: tuple[Any, ...]) -> None:
-    if args:
-        raise CallFailed(c.RES_E_INVALID_PARAMS, "Unnamed arguments not allowed")
 
 
 def _ticket(filters: dict[str, Any], name: str) -> int | None:

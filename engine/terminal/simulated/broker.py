@@ -33,7 +33,11 @@ _LOTS_DIGITS: Final = 8
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
-    """A fill about to happen. `direction` is the deal's; `time_ns` UTC; stops 0.0 for none."""
+    """A fill about to happen. `direction` is the deal's; `time_ns` UTC; stops 0.0 for none.
+
+    `ordered_lots`: what the market order behind it asked for, 0.0 for `lots`; with `rests` what
+    it did not get goes on working.
+    """
 
     symbol: str
     direction: int
@@ -46,10 +50,12 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     sl: float = 0.0
     tp: float = 0.0
     type_filling: int = 0
+    ordered_lots: float = 0.0
+    rests: bool = False
 
 
 class Broker:
-    """One account over a market. Positions stay in ticket order."""
+    """One account over a market. Positions and working orders stay in ticket order."""
 
     def __init__(
         self, config: SimulatedConfig, market: Market, ledger: Ledger, clock: ServerClock
@@ -62,7 +68,11 @@ class Broker:
         self.account = stored or self._new_account()
         self.positions = {p.ticket: p for p in ledger.positions()}
         self.money = Accounting(market, self.account, self.positions, config.account.leverage)
-        self.orders = History[Order](lambda order: order.ticket, ledger.orders())
+        stored_orders = ledger.orders()
+        self.working = {order.ticket: order for order in stored_orders if order.is_working}
+        done = [order for order in stored_orders if not order.is_working]
+        done.sort(key=lambda order: order.closed_msc)
+        self.orders = History[Order](lambda order: order.ticket, done)
         self.deals = History[Deal](lambda deal: deal.order, ledger.deals())
         if stored is None:
             self._deposit()
@@ -87,9 +97,9 @@ class Broker:
                 f"({account.currency}, {'hedging' if account.hedging else 'netting'}), "
                 f"not {wanted.login}: remove it or use another"
             )
-        if unknown := {p.symbol for p in self.positions.values()} - self.market.specs.keys():
+        if unknown := self.in_use() - self.market.specs.keys():
             raise StateError(
-                f"broker ledger {self.config.ledger_path} holds positions in "
+                f"broker ledger {self.config.ledger_path} holds positions or orders in "
                 f"{', '.join(sorted(unknown))}, which this terminal does not have"
             )
 
@@ -126,15 +136,44 @@ class Broker:
         """Return the server's wall clock in milliseconds."""
         return self.clock.to_server_ns(utc_ns) // NS_PER_MS
 
+    def in_use(self) -> set[str]:
+        """Return the symbols that have positions or working orders."""
+        symbols = {position.symbol for position in self.positions.values()}
+        symbols.update(order.symbol for order in self.working.values())
+        return symbols
+
     def netted(self, symbol: str) -> Position | None:
         """Return the one position of a netting account in `symbol`."""
         return next((p for p in self.positions.values() if p.symbol == symbol), None)
 
-    def execute(self, trade: Trade, position: Position | None) -> Deal:
-        """Fill a market order and write it: opens without a position, else adds, reduces, closes
-        or reverses.
+    def place(self, order: Order) -> Order:
+        """Let an order work from now on; the broker numbers it."""
+        order = msgspec.structs.replace(order, ticket=self._take_order())
+        self.amend(order)
+        return order
+
+    def amend(self, order: Order) -> None:
+        """Write a working order as it now is."""
+        self.working[order.ticket] = order
+        self._ledger.write(self.account, orders=[order])
+
+    def drop(self, order: Order, state: int, time_ns: int) -> None:
+        """End a working order unfilled; `state` says why."""
+        done = msgspec.structs.replace(order, state=state, done_msc=self.server_msc(time_ns))
+        del self.working[order.ticket]
+        self._ledger.write(self.account, orders=[done])
+        self.orders.append(done)
+
+    def execute(self, trade: Trade, position: Position | None, order: Order | None = None) -> Deal:
+        """Fill an order, in whole or in part, and write it.
+
+        It opens without a position, else adds, reduces, closes or reverses. `order` is the working
+        order behind it; None is a market order, made here.
         """
-        ticket = self._take_order()
+        msc = self.server_msc(trade.time_ns)
+        if order is None:
+            order = _order(trade, self._take_order(), msc)
+        ticket = order.ticket
         position_id = position.identifier if position else ticket
         entry, profit, swap = c.DEAL_ENTRY_IN, 0.0, 0.0
         closed: list[int] = []
@@ -151,15 +190,38 @@ class Broker:
         deal = self._deal(
             trade, ticket, entry=entry, position_id=position_id, profit=profit, swap=swap
         )
-        order = _order(trade, ticket, position_id=position_id, time_msc=deal.time_msc)
-        balance = self.account.balance_ccy + profit + deal.commission + swap
-        self.account.balance_ccy = float(round_ccy(balance, CURRENCY_DIGITS))
-        self._ledger.write(
-            self.account, positions=touched, closed=closed, orders=[order], deals=[deal]
+        left = round(order.lots_left - trade.lots, _LOTS_DIGITS)
+        rests = trade.rests and left > 0.0
+        order = msgspec.structs.replace(
+            order,
+            position_id=position_id,
+            lots_left=left,
+            state=c.ORDER_STATE_PARTIAL if left > 0.0 else c.ORDER_STATE_FILLED,
+            done_msc=0 if rests else msc,
         )
-        self.orders.append(order)
-        self.deals.append(deal)
+        self._book([deal], order, touched, closed)
         return deal
+
+    def _book(
+        self, deals: list[Deal], order: Order, touched: list[Position], closed: list[int]
+    ) -> None:
+        """Write an order's deals with all that they changed, then show them."""
+        balance = self.account.balance_ccy
+        for deal in deals:
+            balance = round_ccy(
+                balance + deal.profit + deal.commission + deal.swap, CURRENCY_DIGITS
+            )
+        self.account.balance_ccy = float(balance)
+        self._ledger.write(
+            self.account, positions=touched, closed=closed, orders=[order], deals=deals
+        )
+        if order.done_msc:
+            self.working.pop(order.ticket, None)
+            self.orders.append(order)
+        else:
+            self.working[order.ticket] = order
+        for deal in deals:
+            self.deals.append(deal)
 
     def _open(self, trade: Trade, ticket: int) -> Position:
         msc = self.server_msc(trade.time_ns)
@@ -177,7 +239,13 @@ class Broker:
             time_msc=msc,
             time_update_msc=msc,
         )
+        # An order that waited has an older ticket than what was opened meanwhile.
+        late = bool(self.positions) and ticket < next(reversed(self.positions))
         self.positions[ticket] = position
+        if late:
+            in_order = sorted(self.positions.items())
+            self.positions.clear()
+            self.positions.update(in_order)
         return position
 
     def _add(self, trade: Trade, position: Position) -> Position:
@@ -245,6 +313,41 @@ class Broker:
             symbol=trade.symbol,
             comment=trade.comment,
         )
+
+    def close_by(self, position: Position, other: Position, trade: Trade) -> list[Deal]:
+        """Close two opposite positions against each other; the smaller one wholly.
+
+        `trade` has the side of `position`'s closing and the price that `other` was opened at: the
+        first deal has the profit, the second none. Nothing is traded, so there is no commission.
+        """
+        msc, ticket = self.server_msc(trade.time_ns), self._take_order()
+        deals, touched, closed = [], [], []
+        for item, direction in ((position, trade.direction), (other, -trade.direction)):
+            part = msgspec.structs.replace(trade, direction=direction)
+            profit = self.money.profit(item, trade.lots, trade.price)
+            swap = self._take_swap(item, trade.lots)
+            rest, gone = self._reduce(part, item, ticket)
+            touched += rest
+            closed += gone
+            deal = self._deal(
+                part,
+                ticket,
+                entry=c.DEAL_ENTRY_OUT_BY,
+                position_id=item.identifier,
+                profit=profit,
+                swap=swap,
+            )
+            deals.append(msgspec.structs.replace(deal, commission=0.0))
+        order = msgspec.structs.replace(
+            _order(trade, ticket, msc),
+            type=c.ORDER_TYPE_CLOSE_BY,
+            position_id=position.identifier,
+            position_by=other.identifier,
+            lots_left=0.0,
+            done_msc=msc,
+        )
+        self._book(deals, order, touched, closed)
+        return deals
 
     def set_levels(self, position: Position, sl: float, tp: float, time_ns: int) -> None:
         """Move a position's stop and target and write it."""
@@ -331,12 +434,15 @@ class Broker:
         self._ledger.close()
 
 
-def _order(trade: Trade, ticket: int, *, position_id: int, time_msc: int) -> Order:
+def _order(trade: Trade, ticket: int, time_msc: int) -> Order:
+    """Return the market order behind a fill, before it."""
+    lots = trade.ordered_lots or trade.lots
     return Order(
         ticket=ticket,
         symbol=trade.symbol,
         type=c.ORDER_TYPE_BUY if trade.direction > 0 else c.ORDER_TYPE_SELL,
-        lots=trade.lots,
+        lots=lots,
+        lots_left=lots,
         price=trade.price,
         sl=trade.sl,
         tp=trade.tp,
@@ -345,6 +451,6 @@ def _order(trade: Trade, ticket: int, *, position_id: int, time_msc: int) -> Ord
         # The order's reasons are numbered as the deal's.
         reason=trade.reason,
         type_filling=trade.type_filling,
-        position_id=position_id,
+        position_id=0,
         time_msc=time_msc,
     )

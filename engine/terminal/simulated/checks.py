@@ -5,15 +5,24 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.decision.money import round_price
 from engine.model.symbols import SymbolSpec
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated.broker import Broker
 from engine.terminal.simulated.faults import Switches
-from engine.terminal.simulated.market import Quote
-from engine.terminal.simulated.state import Position
+from engine.terminal.simulated.pending_checks import PendingChecks
+from engine.terminal.simulated.rules import (
+    GRID_TOLERANCE,
+    is_frozen,
+    on_grid,
+    over_volume_limit,
+    valid_levels,
+    valid_volume,
+)
+from engine.terminal.simulated.state import Order, Position
 
 ACCEPTED: Final = 0
+# The module has no constant for it.
+HEDGE_PROHIBITED: Final = 10046
 
 COMMENTS: Final = {
     ACCEPTED: "Done",
@@ -32,8 +41,17 @@ COMMENTS: Final = {
     c.TRADE_RETCODE_TOO_MANY_REQUESTS: "Too many requests",
     c.TRADE_RETCODE_NO_CHANGES: "No changes",
     c.TRADE_RETCODE_CLIENT_DISABLES_AT: "AutoTrading disabled by client",
+    c.TRADE_RETCODE_DONE_PARTIAL: "Request executed partially",
+    c.TRADE_RETCODE_INVALID_EXPIRATION: "Invalid expiration",
+    c.TRADE_RETCODE_FROZEN: "Order locked for processing",
     c.TRADE_RETCODE_INVALID_FILL: "Unsupported filling mode",
     c.TRADE_RETCODE_CONNECTION: "No connection",
+    c.TRADE_RETCODE_LIMIT_ORDERS: "Too many pending orders",
+    c.TRADE_RETCODE_LIMIT_VOLUME: "Volume limit reached",
+    c.TRADE_RETCODE_INVALID_ORDER: "Invalid order",
+    c.TRADE_RETCODE_CLOSE_ORDER_EXIST: "Close order already exists",
+    c.TRADE_RETCODE_FIFO_CLOSE: "Positions of a symbol close oldest first",
+    HEDGE_PROHIBITED: "Hedging is prohibited",
     c.TRADE_RETCODE_POSITION_CLOSED: "Position doesn't exist",
     c.TRADE_RETCODE_INVALID_CLOSE_VOLUME: "Invalid close volume",
     c.TRADE_RETCODE_LONG_ONLY: "Only long positions allowed",
@@ -41,23 +59,33 @@ COMMENTS: Final = {
     c.TRADE_RETCODE_CLOSE_ONLY: "Only position closing allowed",
 }
 
-# The filling enum of a request against the symbol's bitmask (FOK 1, IOC 2); market execution
-# knows neither RETURN nor, for market orders, BOC.
-_FILLING_BITS: Final = {c.ORDER_FILLING_FOK: 1, c.ORDER_FILLING_IOC: 2}
+# The filling enum of a request against the symbol's bitmask; RETURN has no bit.
+FILLING_BITS: Final = {c.ORDER_FILLING_FOK: 1, c.ORDER_FILLING_IOC: 2, c.ORDER_FILLING_BOC: 4}
+# Requests that name an order or a position by ticket need no symbol.
+_BY_TICKET: Final = {
+    c.TRADE_ACTION_SLTP: "position",
+    c.TRADE_ACTION_CLOSE_BY: "position",
+    c.TRADE_ACTION_MODIFY: "order",
+    c.TRADE_ACTION_REMOVE: "order",
+}
+_ACTIONS: Final = (c.TRADE_ACTION_DEAL, c.TRADE_ACTION_PENDING, *_BY_TICKET)
 
 _ONE_SIDED: Final = {
     c.SYMBOL_TRADE_MODE_LONGONLY: (c.TRADE_RETCODE_LONG_ONLY, -1),
     c.SYMBOL_TRADE_MODE_SHORTONLY: (c.TRADE_RETCODE_SHORT_ONLY, 1),
 }
 
-_GRID_TOLERANCE = 1e-6
-
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`retcode` 0 accepts; `position` is the one that an accepted request closes or changes."""
+    """`retcode` 0 accepts; the rest is what an accepted request closes, changes or leaves working.
+
+    `order` of a pending request is the order as it will work, not yet numbered.
+    """
 
     retcode: int
     position: Position | None = None
+    other: Position | None = None
+    order: Order | None = None
 
 
 class Checks:
@@ -68,24 +96,44 @@ class Checks:
         self._market = broker.market
         self._switches = switches
         self._selected = selected
+        self._pending = PendingChecks(broker)
 
     def check(self, request: Any, now_ns: int) -> Verdict:
         """Judge a request (TradeRequest) at the current quotes."""
-        retcode = self._general(request, now_ns)
+        retcode = self._general(request, self._symbol(request), now_ns)
         if retcode:
             return Verdict(retcode)
+        if request.action == c.TRADE_ACTION_DEAL:
+            return self._deal(request)
         if request.action == c.TRADE_ACTION_SLTP:
             return self._levels(request)
-        return self._deal(request)
+        if request.action == c.TRADE_ACTION_CLOSE_BY:
+            return self._close_by(request)
+        retcode, order = self._pending.check(request, now_ns)
+        if request.action == c.TRADE_ACTION_PENDING and order and not retcode:
+            retcode = self._side(order.symbol, order.direction)
+        return Verdict(retcode, order=order)
 
-    def _general(self, request: Any, now_ns: int) -> int:
-        symbol = request.symbol
+    def _symbol(self, request: Any) -> str:
+        if request.symbol or request.action not in _BY_TICKET:
+            return str(request.symbol)
+        named: Order | Position | None = (
+            self._broker.working.get(request.order)
+            if _BY_TICKET[request.action] == "order"
+            else self._broker.positions.get(request.position)
+        )
+        return named.symbol if named else ""
+
+    def _general(self, request: Any, symbol: str, now_ns: int) -> int:
         if not self._switches.connected:
             return c.TRADE_RETCODE_CONNECTION
         if not self._switches.algo_trading:
             return c.TRADE_RETCODE_CLIENT_DISABLES_AT
-        if request.action not in (c.TRADE_ACTION_DEAL, c.TRADE_ACTION_SLTP):
+        if request.action not in _ACTIONS:
             return c.TRADE_RETCODE_INVALID
+        if not symbol and request.action in _BY_TICKET:
+            by_order = _BY_TICKET[request.action] == "order"
+            return c.TRADE_RETCODE_INVALID_ORDER if by_order else c.TRADE_RETCODE_POSITION_CLOSED
         if symbol not in self._market.specs or symbol not in self._selected:
             return c.TRADE_RETCODE_INVALID
         mode = self._switches.trade_modes.get(symbol, c.SYMBOL_TRADE_MODE_FULL)
@@ -102,10 +150,9 @@ class Checks:
             return Verdict(c.TRADE_RETCODE_INVALID)
         direction = 1 if request.type == c.ORDER_TYPE_BUY else -1
         spec = self._market.specs[request.symbol]
-        bit = _FILLING_BITS.get(request.type_filling, 0)
-        if not bit & self._broker.config.filling_mode:
+        if not self._takes_filling(request.type_filling):
             return Verdict(c.TRADE_RETCODE_INVALID_FILL)
-        if not _valid_volume(request.volume, spec):
+        if not valid_volume(request.volume, spec):
             return Verdict(c.TRADE_RETCODE_INVALID_VOLUME)
         found = self._affected(request, direction)
         if found.retcode:
@@ -116,6 +163,14 @@ class Checks:
             or ACCEPTED
         )
         return Verdict(retcode, None if retcode else found.position)
+
+    def _takes_filling(self, filling: int) -> bool:
+        """Market execution knows no RETURN, and market orders no BOC."""
+        config = self._broker.config
+        if filling == c.ORDER_FILLING_RETURN:
+            return config.execution != "market"
+        passive = filling == c.ORDER_FILLING_BOC
+        return not passive and bool(FILLING_BITS.get(filling, 0) & config.filling_mode)
 
     def _affected(self, request: Any, direction: int) -> Verdict:
         """Find the position that a deal closes, adds to or reverses."""
@@ -132,17 +187,51 @@ class Checks:
                 return Verdict(c.TRADE_RETCODE_INVALID)
             if request.volume > position.lots:
                 return Verdict(c.TRADE_RETCODE_INVALID_CLOSE_VOLUME)
+            return Verdict(self._close(position), position)
         return Verdict(ACCEPTED, position)
+
+    def _close(self, position: Position) -> int:
+        """Check what only the closing of one of several positions needs."""
+        broker = self._broker
+        if any(order.position_id == position.identifier for order in broker.working.values()):
+            return c.TRADE_RETCODE_CLOSE_ORDER_EXIST
+        if broker.config.account.fifo:
+            oldest = next(p for p in broker.positions.values() if p.symbol == position.symbol)
+            if oldest is not position:
+                return c.TRADE_RETCODE_FIFO_CLOSE
+        return c.TRADE_RETCODE_FROZEN if self._frozen(position) else ACCEPTED
+
+    def _frozen(self, position: Position) -> bool:
+        """Tell whether the market is too near a position's stop or target to touch it."""
+        quote, spec = self._market.quotes[position.symbol], self._market.specs[position.symbol]
+        closing = quote.bid if position.direction > 0 else quote.ask
+        freeze = self._broker.config.freeze_level_points
+        return any(
+            level and is_frozen(closing, level, spec, freeze)
+            for level in (position.sl, position.tp)
+        )
+
+    def _close_by(self, request: Any) -> Verdict:
+        positions = self._broker.positions
+        position, other = positions.get(request.position), positions.get(request.position_by)
+        if not self._broker.account.hedging:
+            return Verdict(c.TRADE_RETCODE_INVALID)
+        if position is None or other is None:
+            return Verdict(c.TRADE_RETCODE_POSITION_CLOSED)
+        if (position.symbol, position.direction) != (other.symbol, -other.direction):
+            return Verdict(c.TRADE_RETCODE_INVALID)
+        retcode = c.TRADE_RETCODE_FROZEN if self._frozen(position) or self._frozen(other) else 0
+        return Verdict(retcode, position, other)
 
     def _price(self, request: Any, direction: int, spec: SymbolSpec) -> int:
         price = request.price
-        if not (price >= 0.0 and _on_grid(price, spec)):
+        if not (price >= 0.0 and on_grid(price, spec)):
             return c.TRADE_RETCODE_INVALID_PRICE
-        if self._broker.config.execution == "instant":
+        if self._broker.config.execution in ("instant", "request"):
             if price == 0.0:
                 return c.TRADE_RETCODE_INVALID_PRICE
             away_points = abs(price - self.fill_price(request.symbol, direction)) / spec.point
-            if away_points > request.deviation + _GRID_TOLERANCE:
+            if away_points > request.deviation + GRID_TOLERANCE:
                 return c.TRADE_RETCODE_REQUOTE
         return ACCEPTED
 
@@ -156,19 +245,33 @@ class Checks:
         symbol = request.symbol
         if position and position.direction != direction and request.volume <= position.lots:
             return ACCEPTED
+        if retcode := self._side(symbol, direction):
+            return retcode
+        quote, spec = self._market.quotes[symbol], self._market.specs[symbol]
+        closing = quote.bid if direction > 0 else quote.ask
+        if not valid_levels(direction, request.sl, request.tp, closing, spec):
+            return c.TRADE_RETCODE_INVALID_STOPS
+        if over_volume_limit(self._broker, symbol, direction, request.volume):
+            return c.TRADE_RETCODE_LIMIT_VOLUME
+        money = self._broker.money
+        figures = money.figures()
+        if money.margin_after(symbol, direction * request.volume) > figures.equity:
+            return c.TRADE_RETCODE_NO_MONEY
+        return ACCEPTED
+
+    def _side(self, symbol: str, direction: int) -> int:
+        """Check whether positions in a direction may be opened."""
         mode = self._switches.trade_modes.get(symbol, c.SYMBOL_TRADE_MODE_FULL)
         if mode == c.SYMBOL_TRADE_MODE_CLOSEONLY:
             return c.TRADE_RETCODE_CLOSE_ONLY
         retcode, forbidden = _ONE_SIDED.get(mode, (ACCEPTED, 0))
         if direction == forbidden:
             return retcode
-        quote, spec = self._market.quotes[symbol], self._market.specs[symbol]
-        if not _valid_levels(direction, request.sl, request.tp, quote, spec):
-            return c.TRADE_RETCODE_INVALID_STOPS
-        money = self._broker.money
-        figures = money.figures()
-        if money.margin_after(symbol, direction * request.volume) > figures.equity:
-            return c.TRADE_RETCODE_NO_MONEY
+        broker = self._broker
+        if broker.account.hedging and not broker.config.account.hedge_allowed:
+            held = (p for p in broker.positions.values() if p.symbol == symbol)
+            if any(p.direction != direction for p in held):
+                return HEDGE_PROHIBITED
         return ACCEPTED
 
     def _levels(self, request: Any) -> Verdict:
@@ -177,36 +280,14 @@ class Checks:
             position = self._broker.netted(request.symbol)
         if position is None:
             return Verdict(c.TRADE_RETCODE_POSITION_CLOSED)
-        if position.symbol != request.symbol:
+        if request.symbol not in ("", position.symbol):
             return Verdict(c.TRADE_RETCODE_INVALID)
         if (position.sl, position.tp) == (request.sl, request.tp):
             return Verdict(c.TRADE_RETCODE_NO_CHANGES)
+        if self._frozen(position):
+            return Verdict(c.TRADE_RETCODE_FROZEN)
         quote, spec = self._market.quotes[position.symbol], self._market.specs[position.symbol]
-        if not _valid_levels(position.direction, request.sl, request.tp, quote, spec):
+        closing = quote.bid if position.direction > 0 else quote.ask
+        if not valid_levels(position.direction, request.sl, request.tp, closing, spec):
             return Verdict(c.TRADE_RETCODE_INVALID_STOPS)
         return Verdict(ACCEPTED, position)
-
-
-def _on_grid(price: float, spec: SymbolSpec) -> bool:
-    return bool(abs(price - round_price(price, spec.digits)) < spec.point * 1e-3)
-
-
-def _valid_volume(lots: float, spec: SymbolSpec) -> bool:
-    steps = lots / spec.volume_step_lots
-    return (
-        spec.volume_min_lots - _GRID_TOLERANCE <= lots <= spec.volume_max_lots + _GRID_TOLERANCE
-        and abs(steps - round(steps)) < _GRID_TOLERANCE * max(1.0, steps)
-    )
-
-
-def _valid_levels(direction: int, sl: float, tp: float, quote: Quote, spec: SymbolSpec) -> bool:
-    """Tell whether stop and target lie on the grid, beyond the closing side by the stops level."""
-    closing = quote.bid if direction > 0 else quote.ask
-    nearest = max(spec.stops_level_points, 1.0) - _GRID_TOLERANCE
-    for level, side in ((sl, -direction), (tp, direction)):
-        if level == 0.0:
-            continue
-        away_points = (level - closing) * side / spec.point
-        if not (level > 0.0 and _on_grid(level, spec) and away_points > nearest - 1e-3):
-            return False
-    return True

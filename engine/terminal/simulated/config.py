@@ -8,13 +8,22 @@ from engine.model.symbols import SymbolSpec
 
 
 class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The account a new ledger opens with; an existing ledger's balance wins."""
+    """The account a new ledger opens with; an existing ledger's balance wins.
+
+    `exchange`: a netting account in exchange margin mode. `fifo`: positions of a symbol close
+    oldest first. `hedge_allowed` False: no position against another. `limit_orders`: working
+    orders at most; 0 for any number.
+    """
 
     login: int = 1_000_001
     balance_ccy: float = 100_000.0
     currency: str = "USD"
     leverage: int = 100
     hedging: bool = True
+    exchange: bool = False
+    fifo: bool = False
+    hedge_allowed: bool = True
+    limit_orders: int = 200
     server: str = "Simulated-Demo"
     password: str | None = None
 
@@ -50,8 +59,11 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     `speed` None: time is stepped by `advance`; otherwise simulated seconds per second.
     `ledger_path` None: nothing is kept. `execution`: "market" fills at the quote whatever the
-    request's price; "instant" requotes when it lies further than `deviation` from it.
-    `filling_mode`: bitmask, FOK 1, IOC 2. `margin_so_frac`: stop-out margin level.
+    request's price; "instant" and "request" requote when it lies further than `deviation` from
+    it; "exchange" fills at the quote and takes limit orders that cross it. `filling_mode`: bitmask,
+    FOK 1, IOC 2, BOC 4. `liquidity_lots`: offered on each side of a tick; None never ends.
+    `volume_limit_lots`: held and waiting in one direction of a symbol at most; 0.0 for any.
+    `margin_call_frac`, `margin_so_frac`: margin levels of call and stop-out.
     """
 
     specs: list[SymbolSpec]
@@ -61,6 +73,10 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     server_clock: str = "new_york+7"
     ledger_path: str | None = None
     speed: float | None = None
-    execution: Literal["market", "instant"] = "market"
+    execution: Literal["market", "instant", "request", "exchange"] = "market"
     filling_mode: int = 3
+    liquidity_lots: float | None = None
+    freeze_level_points: float = 0.0
+    volume_limit_lots: float = 0.0
+    margin_call_frac: float = 1.0
     margin_so_frac: float = 0.5

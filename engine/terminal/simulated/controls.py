@@ -24,7 +24,9 @@ from engine.terminal.simulated.clock import SimClock
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.faults import Fault, Faults, Switches
 from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.liquidity import Liquidity
 from engine.terminal.simulated.market import Market
+from engine.terminal.simulated.pending import Pending
 from engine.terminal.simulated.prices import PriceSource
 from engine.terminal.simulated.rates import RateHistory
 from engine.terminal.simulated.timeline import RealTime, SteppedTime
@@ -50,17 +52,26 @@ class Controls:
         self.switches = Switches()
         self.market = Market(config.specs, source, config.account.currency)
         self.broker = Broker(config, self.market, ledger, clock)
+        self.liquidity = Liquidity(self.market, config.liquidity_lots)
+        pending = Pending(self.broker, self.liquidity)
         self.timeline: SteppedTime | RealTime
         if config.speed is None:
-            self.timeline = SteppedTime(self.market, self.broker)
+            self.timeline = SteppedTime(self.market, self.broker, pending)
         else:
             running = SimClock(self.broker.account.clock_ns, config.speed, monotonic_ns)
-            self.timeline = RealTime(self.market, self.broker, running)
+            self.timeline = RealTime(self.market, self.broker, pending, running)
         self.rates = RateHistory(self.market, self.timeline, clock)
-        self.selected = {position.symbol for position in self.broker.positions.values()}
+        self.selected = self.broker.in_use()
+        self.books: set[str] = set()
         checks = Checks(self.broker, self.switches, self.selected)
         self.trading = Trading(
-            self.broker, checks, self.faults, self.switches, lambda: self.timeline.now_ns
+            self.broker,
+            checks,
+            pending,
+            self.liquidity,
+            self.faults,
+            self.switches,
+            lambda: self.timeline.now_ns,
         )
         self._trace: Trace | None = None
         self._initialized = False

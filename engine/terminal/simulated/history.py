@@ -1,8 +1,9 @@
-"""Filled orders and deals, searchable by time, ticket and position."""
+"""Orders that are done, and deals, searchable by time, ticket and position."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 from engine.terminal.simulated.state import Deal, Order
@@ -11,10 +12,14 @@ T = TypeVar("T", Order, Deal)
 
 # Stops of one catch-up are written symbol by symbol, so times may step back within a minute.
 _DISORDER_MS = 120_000
+_ticket = attrgetter("ticket")
 
 
 class History(Generic[T]):
-    """An append-only list with its indexes. `order_of` gives the order ticket of an item."""
+    """An append-only list with its indexes. `order_of` gives the order ticket of an item.
+
+    What is found comes in the order of tickets. Orders count by when they were done.
+    """
 
     def __init__(self, order_of: Callable[[T], int], items: Iterable[T] = ()) -> None:
         self.items: list[T] = []
@@ -28,8 +33,9 @@ class History(Generic[T]):
     def append(self, item: T) -> None:
         """Add the newest item."""
         self.items.append(item)
-        newest = self._times_msc[-1] if self._times_msc else item.time_msc
-        self._times_msc.append(max(newest, item.time_msc))
+        at_msc = item.closed_msc
+        newest = self._times_msc[-1] if self._times_msc else at_msc
+        self._times_msc.append(max(newest, at_msc))
         self._by_order[self._order_of(item)].append(item)
         self._by_position[item.position_id].append(item)
 
@@ -37,7 +43,13 @@ class History(Generic[T]):
         """Return the items whose server time lies in [from_s, to_s] seconds."""
         first = bisect_left(self._times_msc, from_s * 1000)
         last = bisect_right(self._times_msc, to_s * 1000 + 999 + _DISORDER_MS)
-        return [i for i in self.items[first:last] if from_s <= i.time_msc // 1000 <= to_s]
+        found = [i for i in self.items[first:last] if from_s <= i.closed_msc // 1000 <= to_s]
+        found.sort(key=_ticket)
+        return found
+
+    def copy(self) -> "History[T]":
+        """Return the history as it stands now."""
+        return History(self._order_of, self.items)
 
     def of_order(self, ticket: int) -> list[T]:
         """Return the items of an order."""
@@ -45,4 +57,4 @@ class History(Generic[T]):
 
     def of_position(self, position_id: int) -> list[T]:
         """Return the items of a position."""
-        return list(self._by_position.get(position_id, ()))
+        return sorted(self._by_position.get(position_id, ()), key=_ticket)

@@ -4,7 +4,19 @@ Times are milliseconds of the server's wall clock, encoded as an epoch. Fields o
 deals have the module's names.
 """
 
+from typing import Final
+
 import msgspec
+
+from engine.terminal.simulated import constants as c
+
+WORKING: Final = (c.ORDER_STATE_STARTED, c.ORDER_STATE_PLACED, c.ORDER_STATE_PARTIAL)
+BUYS: Final = (
+    c.ORDER_TYPE_BUY,
+    c.ORDER_TYPE_BUY_LIMIT,
+    c.ORDER_TYPE_BUY_STOP,
+    c.ORDER_TYPE_BUY_STOP_LIMIT,
+)
 
 
 class Position(msgspec.Struct, kw_only=True):
@@ -26,7 +38,11 @@ class Position(msgspec.Struct, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """A filled market order."""
+    """An order, working or history.
+
+    `price` is what it asks for, of a market order what it got; `lots_left` is not filled.
+    `expiration_s` is on the server's clock; `done_msc` 0 while it works.
+    """
 
     ticket: int
     symbol: str
@@ -41,6 +57,28 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     type_filling: int
     position_id: int
     time_msc: int
+    position_by: int = 0
+    price_stoplimit: float = 0.0
+    type_time: int = c.ORDER_TIME_GTC
+    expiration_s: int = 0
+    lots_left: float = 0.0
+    state: int = c.ORDER_STATE_FILLED
+    done_msc: int = 0
+
+    @property
+    def direction(self) -> int:
+        """Return +1 for an order that buys, -1 for one that sells."""
+        return 1 if self.type in BUYS else -1
+
+    @property
+    def is_working(self) -> bool:
+        """Tell whether the order can still be filled."""
+        return self.state in WORKING and not self.done_msc
+
+    @property
+    def closed_msc(self) -> int:
+        """Return when the order left the book."""
+        return self.done_msc or self.time_msc
 
 
 class Deal(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +99,11 @@ class Deal(msgspec.Struct, frozen=True, kw_only=True):
     profit: float
     symbol: str
     comment: str
+
+    @property
+    def closed_msc(self) -> int:
+        """Return when it was done."""
+        return self.time_msc
 
 
 class AccountRecord(msgspec.Struct, kw_only=True):

@@ -1,8 +1,9 @@
 """How simulated time moves: stepped by its driver, or running in real time.
 
 Both process a minute in the order of docs/SEMANTICS.md §1: day roll and swaps at the last quotes,
-opens, stops and targets, closes. Symbols go in the order of the specification list, positions
-in ticket order.
+opens, stops and targets, working orders, closes. Symbols go in the order of the specification
+list, positions and orders in ticket order. What an order opens inside a stepped minute meets its
+own stop and target at the minute's close: the way there is not known.
 """
 
 from typing import Protocol
@@ -14,6 +15,7 @@ from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
 from engine.terminal.simulated.broker import Broker
 from engine.terminal.simulated.clock import SimClock
 from engine.terminal.simulated.market import Market
+from engine.terminal.simulated.pending import Pending
 from engine.terminal.simulated.prices import Bar
 from engine.terminal.simulated.ticks import CLOSE_OFFSET_NS, bar_ticks
 
@@ -41,9 +43,10 @@ class Timeline(Protocol):
 class SteppedTime:
     """Time that stands still until `advance`; whole minutes only."""
 
-    def __init__(self, market: Market, broker: Broker) -> None:
+    def __init__(self, market: Market, broker: Broker, pending: Pending) -> None:
         self._market = market
         self._broker = broker
+        self._pending = pending
         self.now_ns = broker.account.clock_ns
         self._saved_ns = self.now_ns
         market.prime(self.now_ns)
@@ -71,6 +74,8 @@ class SteppedTime:
             return
         self.now_ns = self._broker.account.clock_ns = open_ns
         self._broker.roll_day(open_ns)
+        if self._broker.working:
+            self._pending.expire(open_ns)
         for symbol in self._market.specs:
             if bar := self._market.source.bar_at(symbol, open_ns):
                 self._market.open_bar(symbol, bar)
@@ -84,9 +89,19 @@ class SteppedTime:
                 if bar:
                     prices = bar.open, bar.high, bar.low
                     self._broker.match(symbol, open_ns, prices, bar.spread)
+        if self._broker.working:
+            for symbol, bar in bars:
+                if bar:
+                    self._match_orders(symbol, bar)
         for symbol, bar in bars:
             if bar:
                 self._market.close_bar(symbol, bar)
+
+    def _match_orders(self, symbol: str, bar: Bar) -> None:
+        prices = bar.open, bar.high, bar.low
+        if self._pending.match(symbol, bar.time_ns, prices, bar.spread):
+            close = bar.close, bar.close, bar.close
+            self._broker.match(symbol, bar.time_ns, close, bar.spread)
 
     def catch_up(self) -> None:
         """Do nothing: time moves by `advance` only."""
@@ -105,9 +120,10 @@ class SteppedTime:
 class RealTime:
     """Time that follows a clock; each call first processes what has passed, tick by tick."""
 
-    def __init__(self, market: Market, broker: Broker, clock: SimClock) -> None:
+    def __init__(self, market: Market, broker: Broker, pending: Pending, clock: SimClock) -> None:
         self._market = market
         self._broker = broker
+        self._pending = pending
         self.clock = clock
         self.now_ns = broker.account.clock_ns
         self._cached: dict[str, tuple[int, Ticks]] = {}
@@ -137,6 +153,8 @@ class RealTime:
                 self._process(end_ns - 1, end_ns, match=True)
             else:
                 self._process(self.now_ns, end_ns, match=True)
+            if self._broker.working:
+                self._pending.expire(end_ns)
             self._broker.stop_out(end_ns)
             self.now_ns = self._broker.account.clock_ns = end_ns
         if self.now_ns // NS_PER_MINUTE > minute_before:
@@ -145,14 +163,14 @@ class RealTime:
     def _process(self, after_ns: int, to_ns: int, *, match: bool) -> None:
         """Show the ticks of one minute in (after_ns, to_ns]."""
         open_ns = to_ns - to_ns % NS_PER_MINUTE
-        held = {p.symbol for p in self._broker.positions.values()} if match else set()
+        watched = self._broker.in_use() if match else set()
         for symbol in self._market.specs:
             bar = self._market.source.bar_at(symbol, open_ns)
             if bar is None:
                 continue
             times, bids = self._minute_ticks(symbol, bar)
             first, last = times.searchsorted((after_ns, to_ns), side="right")
-            if symbol in held:
+            if symbol in watched:
                 for i in range(first, last):
                     self._match_tick(symbol, bar, int(times[i]), bids, i)
             if last > first:
@@ -169,6 +187,9 @@ class RealTime:
         self._market.set_quote(symbol, time_ns, bid, bar.spread)
         prices = before, max(before, bid), min(before, bid)
         self._broker.match(symbol, time_ns, prices, bar.spread)
+        if self._broker.working:
+            self._pending.expire(time_ns)
+            self._pending.match(symbol, time_ns, prices, bar.spread)
 
     def _minute_ticks(self, symbol: str, bar: Bar) -> Ticks:
         cached = self._cached.get(symbol)

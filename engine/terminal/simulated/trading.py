@@ -15,6 +15,8 @@ from engine.terminal.simulated.broker import Broker, Trade
 from engine.terminal.simulated.checks import ACCEPTED, COMMENTS, Checks, Verdict
 from engine.terminal.simulated.faults import Faults, Switches
 from engine.terminal.simulated.history import History
+from engine.terminal.simulated.liquidity import Liquidity
+from engine.terminal.simulated.pending import Pending, crosses
 from engine.terminal.simulated.state import Deal, Order, Position
 from engine.terminal.simulated.structs import StructSequence, build
 from engine.terminal.simulated.views import rounded
@@ -25,6 +27,7 @@ class _Lag(msgspec.Struct):
 
     until_ns: int
     positions: list[Position]
+    working: list[Order]
     orders: History[Order]
     deals: History[Deal]
 
@@ -36,12 +39,16 @@ class Trading:
         self,
         broker: Broker,
         checks: Checks,
+        pending: Pending,
+        liquidity: Liquidity,
         faults: Faults,
         switches: Switches,
         now_ns: Callable[[], int],
     ) -> None:
         self._broker = broker
         self._checks = checks
+        self._pending = pending
+        self._liquidity = liquidity
         self._faults = faults
         self._switches = switches
         self._now_ns = now_ns
@@ -91,15 +98,83 @@ class Trading:
             return self._refusal(request, verdict.retcode)
         if fault := self._faults.take("order_send", "lag"):
             self._start_lag(fault.delay_s or 0.0)
+        return self._perform(request, verdict)
+
+    def _perform(self, request: Any, verdict: Verdict) -> StructSequence:
+        """Do what an accepted request asks."""
+        broker, now_ns = self._broker, self._now_ns()
+        if request.action == c.TRADE_ACTION_DEAL:
+            return self._deal(request, verdict.position)
+        if request.action == c.TRADE_ACTION_CLOSE_BY:
+            assert verdict.position is not None
+            assert verdict.other is not None
+            return self._close_by(request, verdict.position, verdict.other)
         if request.action == c.TRADE_ACTION_SLTP:
             assert verdict.position is not None
-            levels = self._on_grid(request, request.sl), self._on_grid(request, request.tp)
-            self._broker.set_levels(verdict.position, *levels, self._now_ns())
+            digits = broker.market.specs[verdict.position.symbol].digits
+            sl, tp = (float(round_price(level, digits)) for level in (request.sl, request.tp))
+            broker.set_levels(verdict.position, sl, tp, now_ns)
             return self._result(request, c.TRADE_RETCODE_DONE)
-        deal = self._broker.execute(self._trade(request, verdict.position), verdict.position)
+        order = verdict.order
+        assert order is not None
+        if request.action == c.TRADE_ACTION_REMOVE:
+            broker.drop(order, c.ORDER_STATE_CANCELED, now_ns)
+        elif request.action == c.TRADE_ACTION_MODIFY:
+            broker.amend(order)
+        else:
+            return self._place(request, order)
+        return self._result(request, c.TRADE_RETCODE_DONE, order=order.ticket, quoted=False)
+
+    def _place(self, request: Any, order: Order) -> StructSequence:
+        """Let an order work; one that crosses an exchange's quote is filled, or is not passive."""
+        quote = self._broker.market.quotes[order.symbol]
+        crossing = crosses(order, quote.bid, quote.ask)
+        if crossing and order.type_filling == c.ORDER_FILLING_BOC:
+            return self._refusal(request, c.TRADE_RETCODE_REJECT)
+        order = self._broker.place(order)
+        if crossing:
+            price = self._checks.fill_price(order.symbol, order.direction)
+            self._pending.fill(order, price, self._now_ns())
+        return self._result(
+            request, c.TRADE_RETCODE_DONE, order=order.ticket, volume=order.lots, quoted=False
+        )
+
+    def _close_by(self, request: Any, position: Position, other: Position) -> StructSequence:
+        trade = Trade(
+            symbol=position.symbol,
+            direction=-position.direction,
+            lots=min(position.lots, other.lots),
+            price=other.price_open,
+            time_ns=self._now_ns(),
+            reason=c.DEAL_REASON_EXPERT,
+            magic=request.magic,
+            comment=request.comment,
+        )
+        first, _ = self._broker.close_by(position, other, trade)
+        return self._dealt(request, c.TRADE_RETCODE_DONE, first)
+
+    def _deal(self, request: Any, position: Position | None) -> StructSequence:
+        """Fill a market order as far as its filling and the liquidity allow."""
+        trade = self._trade(request, position)
+        left = self._liquidity.left(trade.symbol, trade.direction)
+        retcode = c.TRADE_RETCODE_DONE
+        if left < trade.lots:
+            if left <= 0.0 or trade.type_filling == c.ORDER_FILLING_FOK:
+                return self._refusal(request, c.TRADE_RETCODE_REJECT)
+            retcode = c.TRADE_RETCODE_DONE_PARTIAL
+            trade = msgspec.structs.replace(
+                trade,
+                lots=left,
+                ordered_lots=trade.lots,
+                rests=trade.type_filling == c.ORDER_FILLING_RETURN,
+            )
+        self._liquidity.take(trade.symbol, trade.direction, trade.lots)
+        return self._dealt(request, retcode, self._broker.execute(trade, position))
+
+    def _dealt(self, request: Any, retcode: int, deal: Deal) -> StructSequence:
         return self._result(
             request,
-            c.TRADE_RETCODE_DONE,
+            retcode,
             deal=deal.ticket,
             order=deal.order,
             volume=deal.volume,
@@ -156,8 +231,9 @@ class Trading:
         self._lag = _Lag(
             until_ns=time.monotonic_ns() + int(delay_s * 1e9),
             positions=[copy.copy(p) for p in broker.positions.values()],
-            orders=History[Order](lambda order: order.ticket, broker.orders.items),
-            deals=History[Deal](lambda deal: deal.order, broker.deals.items),
+            working=list(broker.working.values()),
+            orders=broker.orders.copy(),
+            deals=broker.deals.copy(),
         )
 
     def _lagging(self) -> _Lag | None:
@@ -169,6 +245,11 @@ class Trading:
         """Return the open positions as the terminal shows them now."""
         lag = self._lagging()
         return lag.positions if lag else list(self._broker.positions.values())
+
+    def visible_working(self) -> list[Order]:
+        """Return the working orders as the terminal shows them now, in ticket order."""
+        lag = self._lagging()
+        return lag.working if lag else list(self._broker.working.values())
 
     def visible_orders(self) -> History[Order]:
         """Return the order history as the terminal shows it now."""

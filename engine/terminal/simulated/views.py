@@ -6,15 +6,22 @@ from engine.terminal.simulated import structs
 from engine.terminal.simulated.broker import Broker
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.faults import Switches
+from engine.terminal.simulated.liquidity import Liquidity
+from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.rates import MAX_BARS
 from engine.terminal.simulated.state import Deal, Order, Position
 from engine.terminal.simulated.structs import StructSequence, build
 
-# Bits of `symbol_info.order_mode`: market orders, stop loss, take profit.
-_ORDER_MODE = 1 | 16 | 32
+# Bits of `symbol_info.order_mode`: market, limit, stop, stop-limit, stop loss, take profit, and
+# close-by.
+_ORDER_MODE, _CLOSE_BY = 63, 64
+# Of `symbol_info.expiration_mode`: until cancelled, day, time, day of a date.
+_EXPIRATION_MODE = 15
 _EXECUTION = {
     "market": c.SYMBOL_TRADE_EXECUTION_MARKET,
     "instant": c.SYMBOL_TRADE_EXECUTION_INSTANT,
+    "request": c.SYMBOL_TRADE_EXECUTION_REQUEST,
+    "exchange": c.SYMBOL_TRADE_EXECUTION_EXCHANGE,
 }
 
 
@@ -43,28 +50,28 @@ def terminal_info(switches: Switches, build_number: int) -> StructSequence:
 def account_info(config: SimulatedConfig, broker: Broker, switches: Switches) -> StructSequence:
     """Return AccountInfo at the current quotes."""
     account, figures = config.account, broker.money.figures()
-    hedging, netting = (
-        c.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING,
-        c.ACCOUNT_MARGIN_MODE_RETAIL_NETTING,
-    )
+    netting = c.ACCOUNT_MARGIN_MODE_RETAIL_NETTING
+    if account.exchange:
+        netting = c.ACCOUNT_MARGIN_MODE_EXCHANGE
     return build(
         structs.AccountInfo,
         login=account.login,
         trade_mode=c.ACCOUNT_TRADE_MODE_DEMO,
         leverage=account.leverage,
-        limit_orders=200,
+        limit_orders=account.limit_orders,
         margin_so_mode=c.ACCOUNT_STOPOUT_MODE_PERCENT,
         trade_allowed=not switches.investor,
         trade_expert=True,
-        margin_mode=hedging if account.hedging else netting,
+        margin_mode=c.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING if account.hedging else netting,
         currency_digits=CURRENCY_DIGITS,
+        fifo_close=account.fifo,
         balance=figures.balance,
         profit=figures.profit,
         equity=figures.equity,
         margin=figures.margin,
         margin_free=figures.margin_free,
         margin_level=figures.margin_level,
-        margin_so_call=100.0,
+        margin_so_call=config.margin_call_frac * 100.0,
         margin_so_so=config.margin_so_frac * 100.0,
         name="Simulated",
         server=account.server,
@@ -91,16 +98,18 @@ def symbol_info(
         digits=spec.digits,
         spread=round((quote.ask - quote.bid) / spec.point) if quote else 0,
         spread_float=True,
+        ticks_bookdepth=0 if broker.config.liquidity_lots is None else 1,
         trade_calc_mode=c.SYMBOL_CALC_MODE_FOREX if forex else c.SYMBOL_CALC_MODE_CFDLEVERAGE,
         trade_mode=switches.trade_modes.get(symbol, c.SYMBOL_TRADE_MODE_FULL),
         trade_stops_level=round(spec.stops_level_points),
+        trade_freeze_level=round(broker.config.freeze_level_points),
         trade_exemode=_EXECUTION[broker.config.execution],
         swap_mode=c.SYMBOL_SWAP_MODE_POINTS,
         swap_rollover3days=(spec.swap_triple_weekday + 1) % 7,
         margin_hedged_use_leg=True,
-        expiration_mode=1,
+        expiration_mode=_EXPIRATION_MODE,
         filling_mode=broker.config.filling_mode,
-        order_mode=_ORDER_MODE,
+        order_mode=_ORDER_MODE | (_CLOSE_BY if broker.account.hedging else 0),
         bid=quote.bid if quote else 0.0,
         ask=quote.ask if quote else 0.0,
         point=spec.point,
@@ -112,6 +121,7 @@ def symbol_info(
         volume_min=spec.volume_min_lots,
         volume_max=spec.volume_max_lots,
         volume_step=spec.volume_step_lots,
+        volume_limit=broker.config.volume_limit_lots,
         swap_long=spec.swap_long_points,
         swap_short=spec.swap_short_points,
         currency_base=spec.base,
@@ -136,6 +146,22 @@ def tick(symbol: str, broker: Broker) -> StructSequence:
         ask=quote.ask,
         time_msc=msc,
         flags=c.TICK_FLAG_BID | c.TICK_FLAG_ASK,
+    )
+
+
+def book(symbol: str, market: Market, liquidity: Liquidity) -> tuple[StructSequence, ...]:
+    """Return BookInfo of what is left at the quote, offers first; none before the first tick."""
+    quote = market.quotes.get(symbol)
+    if quote is None:
+        return ()
+    sides = (
+        (c.BOOK_TYPE_SELL, quote.ask, liquidity.left(symbol, 1)),
+        (c.BOOK_TYPE_BUY, quote.bid, liquidity.left(symbol, -1)),
+    )
+    return tuple(
+        build(structs.BookInfo, type=kind, price=price, volume=int(lots), volume_dbl=lots)
+        for kind, price, lots in sides
+        if lots > 0.0
     )
 
 
@@ -165,26 +191,35 @@ def position(item: Position, broker: Broker) -> StructSequence:
     )
 
 
-def order(item: Order) -> StructSequence:
-    """Return TradeOrder of a filled order."""
+def order(item: Order, broker: Broker) -> StructSequence:
+    """Return TradeOrder; a working one at the current quotes."""
+    current = item.price
+    if item.is_working and (quote := broker.market.quotes.get(item.symbol)):
+        current = quote.ask if item.direction > 0 else quote.bid
+    done_msc = 0 if item.is_working else item.closed_msc
     return build(
         structs.TradeOrder,
         ticket=item.ticket,
         time_setup=item.time_msc // 1000,
         time_setup_msc=item.time_msc,
-        time_done=item.time_msc // 1000,
-        time_done_msc=item.time_msc,
+        time_done=done_msc // 1000,
+        time_done_msc=done_msc,
+        time_expiration=item.expiration_s,
         type=item.type,
+        type_time=item.type_time,
         type_filling=item.type_filling,
-        state=c.ORDER_STATE_FILLED,
+        state=item.state,
         magic=item.magic,
         position_id=item.position_id,
+        position_by_id=item.position_by,
         reason=item.reason,
         volume_initial=item.lots,
+        volume_current=item.lots_left,
         price_open=item.price,
         sl=item.sl,
         tp=item.tp,
-        price_current=item.price,
+        price_current=current,
+        price_stoplimit=item.price_stoplimit,
         symbol=item.symbol,
         comment=item.comment,
     )

@@ -202,8 +202,8 @@ def test_groups_select_symbols():
     assert terminal.symbols_total() == 4
 
 
-def test_depth_of_market_is_unsupported(terminal):
-    """The book functions answer False or None with −7."""
+def test_depth_of_market_is_unsupported_without_limits(terminal):
+    """Where liquidity never ends the book functions answer False or None with −7."""
     for function, answer in (
         (terminal.market_book_add, False),
         (terminal.market_book_release, False),
@@ -211,6 +211,21 @@ def test_depth_of_market_is_unsupported(terminal):
     ):
         assert function(EUR) is answer
         assert terminal.last_error()[0] == c.RES_E_UNSUPPORTED
+
+
+def test_depth_of_market_is_what_is_left_at_the_quote():
+    """A subscribed symbol shows offers before bids, less what was taken; else it is −4."""
+    terminal = make_terminal(liquidity_lots=2.5)
+    assert terminal.symbol_info(EUR).ticks_bookdepth == 1
+    assert terminal.market_book_get(EUR) is None
+    assert terminal.last_error()[0] == c.RES_E_NOT_FOUND
+    assert terminal.market_book_add(EUR)
+    terminal.order_send(deal(0, 1.0))
+    offer, bid = terminal.market_book_get(EUR)
+    assert tuple(offer) == (c.BOOK_TYPE_SELL, 1.1001, 1, 1.5)
+    assert tuple(bid) == (c.BOOK_TYPE_BUY, 1.1, 2, 2.5)
+    assert terminal.market_book_release(EUR)
+    assert terminal.market_book_get(EUR) is None
 
 
 def test_bad_series_arguments_are_errors(terminal):

@@ -30,7 +30,10 @@ def stepped_prices(*prices):
     ("request_", "retcode"),
     [
         (deal(BUY, action=c.TRADE_ACTION_PENDING), c.TRADE_RETCODE_INVALID),
-        (deal(BUY, action=c.TRADE_ACTION_REMOVE), c.TRADE_RETCODE_INVALID),
+        (deal(BUY, action=c.TRADE_ACTION_REMOVE), c.TRADE_RETCODE_INVALID_ORDER),
+        (deal(BUY, action=c.TRADE_ACTION_MODIFY), c.TRADE_RETCODE_INVALID_ORDER),
+        (deal(BUY, action=c.TRADE_ACTION_CLOSE_BY), c.TRADE_RETCODE_POSITION_CLOSED),
+        (deal(BUY, action=99), c.TRADE_RETCODE_INVALID),
         (deal(c.ORDER_TYPE_BUY_LIMIT), c.TRADE_RETCODE_INVALID),
         (deal(BUY, symbol="NOSUCH"), c.TRADE_RETCODE_INVALID),
         (deal(BUY, type_filling=c.ORDER_FILLING_RETURN), c.TRADE_RETCODE_INVALID_FILL),

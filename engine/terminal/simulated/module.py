@@ -1,0 +1,30 @@
+"""The simulated terminal as a module: what a program gets that imports MetaTrader5."""
+
+import inspect
+from types import ModuleType
+from typing import Final
+
+from engine.terminal.simulated import constants, structs
+from engine.terminal.simulated.api import SimulatedTerminal
+from engine.terminal.simulated.controls import Controls
+
+NAME: Final = "MetaTrader5"
+
+
+def as_module(terminal: SimulatedTerminal) -> ModuleType:
+    """Return a module with the functions, constants and struct types; nothing steers the market."""
+    module = ModuleType(NAME, "A simulated MetaTrader 5 terminal.")
+    steering = {name for name, _ in inspect.getmembers(Controls, inspect.isfunction)}
+    functions = {
+        name: method
+        for name, method in inspect.getmembers(terminal, inspect.ismethod)
+        if not name.startswith("_") and name not in steering
+    }
+    vars(module).update(
+        constants.ALL,
+        **structs.ALL,
+        **functions,
+        __version__=terminal.__version__,
+        __author__=terminal.__author__,
+    )
+    return module
