@@ -18,6 +18,7 @@ from engine.portfolio.file import parse_portfolio, read_portfolio
 from engine.runtime.settings import load_settings
 from pmpro_tui.cli import tui
 from pmpro_tui.cli.main import build_app
+from pmpro_tui.cli.terminal_world import conditions, generated
 from strategies import registry
 from strategies.base import as_columns
 from strategies.loader import load_file
@@ -149,7 +150,7 @@ def test_the_first_commands_work(tmp_path: Path) -> None:
 
 
 def test_toml_examples_are_read(tmp_path: Path) -> None:
-    """What a page shows of a portfolio or a configuration is valid as it stands."""
+    """What a page shows of a portfolio, a configuration or an account is valid as it stands."""
     found = [b for b in blocks() if b.language == "toml"]
     assert found
     for block in found:
@@ -157,6 +158,11 @@ def test_toml_examples_are_read(tmp_path: Path) -> None:
             parse_portfolio(block.text, block.page.name)
             continue
         options = tomllib.loads(block.text)
+        if "broker" in options:
+            path = tmp_path / "account.toml"
+            path.write_text(block.text)
+            generated(conditions(str(path)), seed=1, start_ns=0, speed=0.0).close()
+            continue
         secret = tmp_path / "secret"
         secret.touch(mode=0o600)
         secret.write_text("x")

@@ -9,6 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 from engine.model.errors import StateError
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs, views
@@ -122,6 +124,10 @@ class SimulatedTerminal(Controls, Helpers):
         for name, value in (("password", password), ("server", server)):
             if value is not None:
                 want_text(name, value)
+        if account.any_login:
+            own = msgspec.structs.replace(account, login=login, server=server or account.server)
+            self.config = msgspec.structs.replace(self.config, account=own)
+            return
         known = account.password is None or password == account.password
         if login != account.login or not known or server not in (None, "", account.server):
             raise CallFailed(c.RES_E_AUTH_FAILED)

@@ -10,12 +10,13 @@ from engine.model.symbols import SymbolSpec
 class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The account a new ledger opens with; an existing ledger's balance wins.
 
-    `exchange`: a netting account in exchange margin mode. `fifo`: positions of a symbol close
-    oldest first. `hedge_allowed` False: no position against another. `limit_orders`: working
-    orders at most; 0 for any number.
+    `any_login`: whoever logs in owns it. `exchange`: a netting account in exchange margin mode.
+    `fifo`: positions of a symbol close oldest first. `hedge_allowed` False: no position against
+    another. `limit_orders`: working orders at most; 0 for any number.
     """
 
     login: int = 1_000_001
+    any_login: bool = False
     balance_ccy: float = 100_000.0
     currency: str = "USD"
     leverage: int = 100

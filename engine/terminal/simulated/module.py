@@ -1,8 +1,15 @@
-"""The simulated terminal as a module: what a program gets that imports MetaTrader5."""
+"""The simulated terminal as a module: what a program gets that imports MetaTrader5.
 
+The official module holds the interpreter's lock during a call, so that threads take turns; here
+a lock does.
+"""
+
+import functools
 import inspect
+import threading
+from collections.abc import Callable
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from engine.terminal.simulated import constants, structs
 from engine.terminal.simulated.api import SimulatedTerminal
@@ -15,8 +22,9 @@ def as_module(terminal: SimulatedTerminal) -> ModuleType:
     """Return a module with the functions, constants and struct types; nothing steers the market."""
     module = ModuleType(NAME, "A simulated MetaTrader 5 terminal.")
     steering = {name for name, _ in inspect.getmembers(Controls, inspect.isfunction)}
+    turn = threading.Lock()
     functions = {
-        name: method
+        name: _in_turn(method, turn)
         for name, method in inspect.getmembers(terminal, inspect.ismethod)
         if not name.startswith("_") and name not in steering
     }
@@ -28,3 +36,12 @@ def as_module(terminal: SimulatedTerminal) -> ModuleType:
         __author__=terminal.__author__,
     )
     return module
+
+
+def _in_turn(method: Callable[..., Any], turn: threading.Lock) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*args: Any, **keywords: Any) -> Any:
+        with turn:
+            return method(*args, **keywords)
+
+    return call

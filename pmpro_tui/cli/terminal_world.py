@@ -1,0 +1,153 @@
+"""The simulated terminal that `pmpro terminal run` gives a program: prices, account, faults."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backtest.bar_file import BarFile
+from backtest.data import common_start, load_bars
+from backtest.market_files import MarketFile, list_files
+from engine.model.errors import DataError, UserError
+from engine.model.symbols import DEFAULT_SYMBOLS, SymbolSpec
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe, iso_utc
+from engine.terminal.simulated.api import SimulatedTerminal
+from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices, SimulatedConfig
+from engine.terminal.simulated.generated import GeneratedSource
+from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.prices import PriceSource, ReplaySource
+
+# Bars before the start, and bars to trade on.
+HISTORY_NS = 30 * NS_PER_DAY
+TRADED_NS = 60 * NS_PER_DAY
+
+# Programs have logins of their own in them; on these accounts any will do.
+ACCOUNTS: dict[str, dict[str, Any]] = {
+    "hedging": {"any_login": True},
+    "netting": {"any_login": True, "hedging": False},
+    "exchange": {"any_login": True, "hedging": False, "exchange": True},
+    "fifo": {"any_login": True, "fifo": True, "hedge_allowed": False},
+}
+
+
+def conditions(account: str) -> dict[str, Any]:
+    """Return the terminal's settings that `--account` means.
+
+    Raises:
+        UserError: neither a kind of account nor a file that can be read.
+    """
+    if account in ACCOUNTS:
+        settings: dict[str, Any] = {"account": ACCOUNTS[account]}
+        if account == "exchange":
+            settings["execution"] = "exchange"
+        return settings
+    if not account.endswith(".toml"):
+        raise UserError(f"--account {account!r}: write {', '.join(ACCOUNTS)} or name a FILE.toml")
+    tables = read_tables(Path(account), "account", "broker")
+    return {**tables.get("broker", {}), "account": tables.get("account", {})}
+
+
+def read_tables(path: Path, *known: str) -> dict[str, Any]:
+    """Return a TOML file of some known tables.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+    if unknown := tables.keys() - set(known):
+        raise UserError(f"{path}: {min(unknown)!r} is unknown; allowed: {', '.join(known)}")
+    return tables
+
+
+def generated(
+    settings: dict[str, Any], seed: int, start_ns: int, speed: float
+) -> SimulatedTerminal:
+    """Return a terminal over generated prices of all symbols."""
+    start_ns -= start_ns % NS_PER_MINUTE
+    specs = list(DEFAULT_SYMBOLS.values())
+    config = _config(
+        settings, specs=specs, source=GeneratedPrices(seed=seed), start_ns=start_ns, speed=speed
+    )
+    return _open(config, GeneratedSource(seed, specs))
+
+
+def recorded(
+    settings: dict[str, Any], data: Path, source: str | None, start_ns: int | None, speed: float
+) -> SimulatedTerminal:
+    """Return a terminal over the symbols of a directory that have bars at the start.
+
+    Without a start it is where the symbol that begins last has bars to look back at.
+
+    Raises:
+        DataError: no symbol has bars then, or a file cannot be read.
+    """
+    files, _ = list_files(data)
+    m1 = [f for f in files if f.timeframe == Timeframe.M1 and source in (None, f.source)]
+    names = sorted({f.symbol for f in m1} & DEFAULT_SYMBOLS.keys())
+    if not names:
+        raise DataError(f"{data}: no M1 file of a known symbol: {', '.join(DEFAULT_SYMBOLS)}")
+    if start_ns is None:
+        start_ns = common_start(data, names) + HISTORY_NS
+    start_ns -= start_ns % NS_PER_MINUTE
+    there = {f.symbol for f in m1 if f.symbol in names and _covers(f, start_ns)}
+    prices = ReplayPrices(files={})
+    config = _config(settings, specs=[], source=prices, start_ns=start_ns, speed=speed)
+    specs = _convertible(sorted(there), config.account.currency)
+    if not specs:
+        raise DataError(f"{data}: no symbol has M1 bars at {iso_utc(start_ns)}: choose --start")
+    traded = [spec.name for spec in specs]
+    bars = load_bars(data, traded, start_ns - HISTORY_NS, start_ns + TRADED_NS, source=source)
+    return _open(msgspec.structs.replace(config, specs=specs), ReplaySource(bars, specs))
+
+
+def _covers(file: MarketFile, start_ns: int) -> bool:
+    times = BarFile(file).time_ns
+    return len(times) > 0 and int(times[0]) <= start_ns <= int(times[-1])
+
+
+def _convertible(names: list[str], currency: str) -> list[SymbolSpec]:
+    """Return the symbols whose profits the others convert to the account's currency."""
+    specs = [DEFAULT_SYMBOLS[name] for name in names]
+    pairs = {(spec.base, spec.profit_currency) for spec in specs}
+    return [
+        spec
+        for spec in specs
+        if spec.profit_currency == currency
+        or {(spec.profit_currency, currency), (currency, spec.profit_currency)} & pairs
+    ]
+
+
+def _config(settings: dict[str, Any], **world: Any) -> SimulatedConfig:
+    """Return the configuration; what `--account` gives must not name the world's own keys."""
+    if mixed := world.keys() & settings.keys():
+        raise UserError(f"--account: {min(mixed)!r} is not a broker's condition")
+    try:
+        return msgspec.convert({**msgspec.to_builtins(world), **settings}, SimulatedConfig)
+    except msgspec.ValidationError as error:
+        raise UserError(f"--account: {error}") from None
+
+
+def _open(config: SimulatedConfig, prices: PriceSource) -> SimulatedTerminal:
+    """Return the terminal with every symbol in Market Watch, as a terminal has the usual ones."""
+    terminal = SimulatedTerminal(config, prices, Ledger(None))
+    terminal.selected.update(terminal.market.specs)
+    return terminal
+
+
+def script_faults(terminal: SimulatedTerminal, path: Path) -> None:
+    """Script the `[[fault]]` tables of a file and set its `[switches]`.
+
+    Raises:
+        UserError: the file cannot be read, or says what no fault or switch is.
+    """
+    tables = read_tables(path, "fault", "switches")
+    for fault in tables.get("fault", []):
+        terminal.control({"op": "set_fault", **fault})
+    if switches := tables.get("switches"):
+        terminal.control({"op": "set_switches", **switches})
