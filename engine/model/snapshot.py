@@ -111,6 +111,21 @@ class RiskView(msgspec.Struct, frozen=True, kw_only=True):
     limits_of_file: dict[str, float] = {}
 
 
+class TerminalView(msgspec.Struct, frozen=True, kw_only=True):
+    """How the terminal's host answers: the latest calls' median and worst, and what went wrong.
+
+    `n_failed`: failed calls since the start. `host_restarts`: of the last minutes.
+    `doubt`: why no entry is sent although the terminal answers; "" without one.
+    """
+
+    call_ms: float = 0.0
+    call_worst_ms: float = 0.0
+    n_failed: int = 0
+    n_waiting: int = 0
+    host_restarts: int = 0
+    doubt: str = ""
+
+
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the event log; `level` is debug, info, warning, error or critical."""
 
@@ -146,6 +161,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[EventView, ...]
     books: tuple[ResultView, ...] = ()
     symbols: tuple[ResultView, ...] = ()
+    terminal: TerminalView = TerminalView()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -402,12 +402,14 @@ class Engine:
         return self._publisher.snapshot
 
     def _view(self) -> View:
+        assert self._gateway is not None
         return View(
             market_ns=self._market_ns,
             data_age_s=time.monotonic() - self._market_seen_s,
             connected=self._connected,
             journal_backlog=0 if self._journal is None else self._journal.backlog(),
             database="off" if self._database is None else self._database.status,
+            terminal=self._gateway.health(),
         )
 
 

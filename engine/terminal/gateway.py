@@ -7,7 +7,6 @@ OutcomeUnknown when it may have; every answer of the terminal, refusals included
 """
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -28,9 +27,11 @@ from engine.model.broker import (
     Quote,
 )
 from engine.model.errors import PmproError
+from engine.model.snapshot import TerminalView
 from engine.model.symbols import SymbolSpec
 from engine.terminal import protocol as p
 from engine.terminal.convert import symbol_spec
+from engine.terminal.health import CallLog, OpStats
 from engine.terminal.host_link import Ask, HostLink
 from engine.terminal.symbol_rules import SymbolFacts
 from engine.terminal.turnstile import CLOSING, ORDER, READ
@@ -55,15 +56,6 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
     advance_s: float = 30.0
 
 
-class OpStats(msgspec.Struct, kw_only=True):
-    """How often an operation was asked, how often it failed, how long it took."""
-
-    n_calls: int = 0
-    n_failed: int = 0
-    total_s: float = 0.0
-    worst_s: float = 0.0
-
-
 class Gateway:
     """Calls to the terminal host, from any thread.
 
@@ -81,8 +73,7 @@ class Gateway:
         self._deadlines = deadlines
         self._on_market = on_market
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()
-        self._stats: dict[str, OpStats] = {}
+        self._calls = CallLog()
         self._connected_once = False
         self._watched: list[str] = []
         self._watched_from_ns = 0
@@ -118,6 +109,10 @@ class Gateway:
         account = self._ask(p.Connect(id=self._id()), AccountState, self._deadlines.connect_s)
         self._connected_once = True
         return account
+
+    def ping(self) -> None:
+        """Have the host answer without asking the terminal."""
+        self._ask(p.Ping(id=self._id()), type(None))
 
     def account(self) -> AccountState:
         """Return the account's state."""
@@ -235,8 +230,18 @@ class Gateway:
 
     def stats(self) -> dict[str, OpStats]:
         """Return counts and times by operation."""
-        with self._lock:
-            return {name: msgspec.structs.replace(item) for name, item in self._stats.items()}
+        return self._calls.stats()
+
+    def health(self) -> TerminalView:
+        """Return how the host and the latest calls to it are."""
+        median_s, worst_s, n_failed = self._calls.latest()
+        return TerminalView(
+            call_ms=1000.0 * median_s,
+            call_worst_ms=1000.0 * worst_s,
+            n_failed=n_failed,
+            n_waiting=self._link.n_waiting,
+            host_restarts=self._link.restarts,
+        )
 
     def _id(self) -> int:
         return next(self._ids)
@@ -261,12 +266,7 @@ class Gateway:
 
     def _count(self, op: Any, took_s: float, retcode: int, failure: str) -> None:
         name = type(op).__name__
-        with self._lock:
-            item = self._stats.setdefault(name, OpStats())
-            item.n_calls += 1
-            item.n_failed += bool(failure)
-            item.total_s += took_s
-            item.worst_s = max(item.worst_s, took_s)
+        self._calls.note(name, took_s, failed=bool(failure))
         facts = {"op": name, "id": op.id, "ms": round(1000 * took_s, 3), "retcode": retcode}
         if failure:
             _log.warning("terminal_call_failed", **facts, failure=failure)

@@ -39,6 +39,7 @@ class Host:
         self._table: dict[type[Any], Callable[[Any], Any]] = {
             p.Open: self._open,
             p.Connect: lambda _: self.session.connect(),
+            p.Ping: lambda _: None,
             p.GetAccount: lambda _: self.session.account(),
             p.GetTerminal: lambda _: self.session.describe(),
             p.GetSymbols: lambda op: [self.session.facts(n, fresh=True) for n in op.names],

@@ -74,6 +74,11 @@ class HostLink:
         """Hosts started lately, the present one not counted."""
         return max(0, len(self._starts_s) - 1)
 
+    @property
+    def n_waiting(self) -> int:
+        """Calls that wait for another one to end."""
+        return self._turnstile.n_waiting
+
     def start(self) -> None:
         """Start the first host; what it cannot do is raised here."""
         self._launch()
@@ -115,8 +120,8 @@ class HostLink:
                 finally:
                     if child.killed or not child.alive:  # the next caller shall wait for the next
                         self._ended(child)
-        except TimeoutError:
-            raise NotSent(f"terminal host busy for {timeout_s:g} s") from None
+        except TimeoutError as error:
+            raise NotSent(f"terminal host busy: {error}") from None
 
     def _ended(self, child: Child) -> None:
         """Drop a host, once, and wake the supervisor; a killed one may still be ending."""
@@ -150,7 +155,7 @@ class HostLink:
         while self._starts_s and self._starts_s[0] < now_s - _BACKOFF_WINDOW_S:
             self._starts_s.popleft()
         failures = len(self._starts_s) - 1
-        return min(_BACKOFF_FIRST_S * 2**failures, _BACKOFF_MOST_S) if failures > 0 else 0.0
+        return min(_BACKOFF_FIRST_S * 2 ** (failures - 1), _BACKOFF_MOST_S) if failures > 0 else 0.0
 
     def _launch(self) -> None:
         """Start a host and prepare it; publish it only when it is where the old one was."""

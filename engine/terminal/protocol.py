@@ -56,6 +56,10 @@ class Connect(_Op, frozen=True):
     """Initialise, log in, check account and server; reply AccountState."""
 
 
+class Ping(_Op, frozen=True):
+    """Reply nothing and ask the module nothing: the host lives, and how far away it is."""
+
+
 class GetAccount(_Op, frozen=True):
     """Reply AccountState."""
 
@@ -173,6 +177,7 @@ class Control(_Op, frozen=True):
 Op = (
     Open
     | Connect
+    | Ping
     | GetAccount
     | GetTerminal
     | GetSymbols

@@ -1,4 +1,4 @@
-"""One at a time, the most urgent waiter first."""
+"""One at a time, the most urgent waiter first, and no long queues."""
 
 import heapq
 import itertools
@@ -10,10 +10,15 @@ from typing import Final
 CLOSING: Final = 0
 ORDER: Final = 1
 READ: Final = 2
+# What waits behind so many of its kind is stale before its turn comes.
+WAITING_MOST: Final = 64
 
 
 class Turnstile:
-    """A lock whose waiters pass by priority (lower first), then in order of arrival."""
+    """A lock whose waiters pass by priority (lower first), then in order of arrival.
+
+    Closing is never turned away; of the others, at most WAITING_MOST of a kind wait.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -21,11 +26,19 @@ class Turnstile:
         self._arrivals = itertools.count()
         self._busy = False
 
+    @property
+    def n_waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return len(self._waiting)
+
     @contextmanager
     def turn(self, priority: int, *, timeout_s: float) -> Iterator[None]:
-        """Hold the turn; TimeoutError when it does not come in time."""
+        """Hold the turn; TimeoutError when it does not come in time, or too many wait for one."""
         ticket = (priority, next(self._arrivals))
         with self._condition:
+            n_alike = sum(waiting[0] == priority for waiting in self._waiting)
+            if priority != CLOSING and n_alike >= WAITING_MOST:
+                raise TimeoutError(f"{n_alike} such calls wait already")
             heapq.heappush(self._waiting, ticket)
             came = self._condition.wait_for(
                 lambda: not self._busy and self._waiting[0] == ticket, max(0.0, timeout_s)

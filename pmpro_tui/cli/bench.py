@@ -1,4 +1,4 @@
-"""`pmpro bench`: how long a backtest and an order take on this machine."""
+"""`pmpro bench`: how long a backtest, an order and a call take on this machine."""
 
 import operator
 import os
@@ -12,6 +12,7 @@ import typer
 from pmpro_tui.cli.bench_backtest import backtest
 from pmpro_tui.cli.bench_latency import latency
 from pmpro_tui.cli.bench_stress import stress
+from pmpro_tui.cli.bench_terminal import terminal
 from pmpro_tui.cli.output import print_json, print_table
 
 app = typer.Typer(no_args_is_help=True)
@@ -27,6 +28,7 @@ def bench() -> None:
 app.command("backtest")(backtest)
 app.command("latency")(latency)
 app.command("stress")(stress)
+app.command("terminal")(terminal)
 
 
 def report(

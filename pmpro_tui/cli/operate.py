@@ -15,7 +15,7 @@ from pmpro_tui.cli.output import Config, Json, Mode, Yes, print_json, print_line
 
 if TYPE_CHECKING:
     from engine.control.client import ControlClient
-    from engine.model.snapshot import Snapshot
+    from engine.model.snapshot import Snapshot, TerminalView
     from engine.runtime.settings import Settings
 
 STOP_WAIT_S = 60.0
@@ -316,6 +316,14 @@ def _account(snapshot: "Snapshot") -> str:
     return f"{snapshot.mode} account {snapshot.account} at {snapshot.server}"
 
 
+def _terminal(terminal: "TerminalView") -> str:
+    return (
+        f"calls {terminal.call_ms:.1f} ms, worst {terminal.call_worst_ms:.1f}; "
+        f"{terminal.n_failed} failed, {terminal.n_waiting} waiting; "
+        f"host restarts lately: {terminal.host_restarts}"
+    )
+
+
 def _facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
     risk, currency = snapshot.risk, snapshot.currency
     limits = " / ".join(f"{limit:.0%}" for limit in risk.drawdown_limits_frac)
@@ -323,6 +331,7 @@ def _facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
     return [
         ("state", f"{snapshot.state} {snapshot.state_reason}".strip()),
         ("connection", "connected" if snapshot.connected else "LOST"),
+        ("terminal", _terminal(snapshot.terminal)),
         ("data age", f"{snapshot.data_age_s:.1f} s"),
         ("equity", f"{risk.equity_ccy:,.2f} {currency}"),
         ("balance", f"{risk.balance_ccy:,.2f} {currency}"),

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from engine.terminal.turnstile import CLOSING, ORDER, READ, Turnstile
+from engine.terminal.turnstile import CLOSING, ORDER, READ, WAITING_MOST, Turnstile
 from tests.child.test_child import wait_until
 
 
@@ -39,3 +39,27 @@ def test_who_gives_up_blocks_nobody() -> None:
         pass
     with turnstile.turn(READ, timeout_s=1):
         pass
+
+
+def test_long_queues_are_refused_and_closing_never_is() -> None:
+    """Behind WAITING_MOST calls of its kind a call is turned away at once; a call of another
+    kind still waits for its turn, and closing does however many wait."""
+    turnstile = Turnstile()
+
+    def wait(priority: int) -> None:
+        with turnstile.turn(priority, timeout_s=20):
+            pass
+
+    kinds = [READ] * WAITING_MOST + [CLOSING] * (WAITING_MOST + 1)
+    threads = [threading.Thread(target=wait, args=(kind,)) for kind in kinds]
+    with turnstile.turn(READ, timeout_s=1):
+        for thread in threads:
+            thread.start()
+        assert wait_until(lambda: turnstile.n_waiting == len(kinds), 10)
+        with pytest.raises(TimeoutError, match="wait already"), turnstile.turn(READ, timeout_s=20):
+            pass
+        with pytest.raises(TimeoutError, match="no turn"), turnstile.turn(ORDER, timeout_s=0.01):
+            pass
+    for thread in threads:
+        thread.join(10)
+    assert turnstile.n_waiting == 0
