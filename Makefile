@@ -27,15 +27,15 @@ setup: ## environment, packages and kernels, nothing started
 	$(bootstrap) base kernels
 
 test: ## the whole suite
-	$(bootstrap) test research
+	$(bootstrap) test research terminal
 	$(PYTEST) -n 2 -m "not long"
 
 test-long: ## what takes longer
-	$(bootstrap) test research
+	$(bootstrap) test research terminal
 	$(PYTEST) -m long
 
 faults: ## crashes, hangs and lost connections
-	$(bootstrap) test research
+	$(bootstrap) test research terminal
 	$(PYTEST) tests/faults
 
 check: ## format, lint, types, import contracts

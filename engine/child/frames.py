@@ -6,6 +6,7 @@ MAX_FRAME is a corrupt stream, not a long message.
 
 import os
 import struct
+from collections.abc import Callable
 from typing import Final
 
 REQUEST: Final = 1
@@ -20,10 +21,14 @@ _READ_SIZE: Final = 1 << 16
 
 
 class FrameReader:
-    """Reads frames from a file descriptor; buffers, so that a small frame is one system call."""
+    """Reads frames; buffers, so that a small frame is one system call.
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    `receive` waits for bytes, at most as many as asked for; nothing or an OSError is the end.
+    """
+
+    def __init__(self, receive: Callable[[int], bytes], *, max_frame: int = MAX_FRAME) -> None:
+        self.max_frame = max_frame
+        self._receive = receive
         self._buffer = bytearray()
 
     @property
@@ -39,7 +44,7 @@ class FrameReader:
         if not self._fill(_HEADER.size):
             return None
         kind, length = _HEADER.unpack_from(self._buffer)
-        if not REQUEST <= kind <= EVENT or length > MAX_FRAME:
+        if not REQUEST <= kind <= EVENT or length > self.max_frame:
             raise ValueError(f"corrupt frame header: kind {kind}, length {length}")
         end = _HEADER.size + length
         if not self._fill(end):
@@ -51,7 +56,7 @@ class FrameReader:
     def _fill(self, size: int) -> bool:
         while len(self._buffer) < size:
             try:
-                chunk = os.read(self._fd, _READ_SIZE)
+                chunk = self._receive(_READ_SIZE)
             except OSError:
                 return False
             if not chunk:
@@ -60,8 +65,13 @@ class FrameReader:
         return True
 
 
+def frame_bytes(kind: int, body: bytes) -> bytes:
+    """Return a frame as it is sent."""
+    return _HEADER.pack(kind, len(body)) + body
+
+
 def write_frame(fd: int, kind: int, body: bytes) -> None:
     """Write one whole frame; OSError when the other end is gone."""
-    left = memoryview(_HEADER.pack(kind, len(body)) + body)
+    left = memoryview(frame_bytes(kind, body))
     while left:
         left = left[os.write(fd, left) :]

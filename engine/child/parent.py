@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -233,7 +234,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read(self, fd: int) -> None:
-        reader = FrameReader(fd)
+        reader = FrameReader(partial(os.read, fd))
         try:
             while (frame := reader.read()) is not None:
                 if frame[0] in (REPLY, PART, ERROR):

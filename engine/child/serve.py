@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from engine.child.frames import ERROR, EVENT, PART, REPLY, FrameReader, write_frame
 
@@ -42,8 +43,8 @@ def serve(
     requests, at most every `idle_s`, however busy the parent is; what it yields are events.
     `after` is called when a reply is out.
     """
-    _prepare_process()
-    requests_fd, replies_fd = _claim_pipes()
+    prepare_process()
+    requests_fd, replies_fd = claim_pipes()
     inbox = _inbox(requests_fd)
     next_idle_s = time.monotonic() + idle_s
     # A parent that is gone ends the stream of requests as well; writing to it is no error.
@@ -97,7 +98,7 @@ class _Pipe:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._reader = FrameReader(fd)
+        self._reader = FrameReader(partial(os.read, fd))
 
     def get(self, *, timeout: float | None) -> bytes | None:
         """Return the next request, None at the end; queue.Empty when none comes in time."""
@@ -139,7 +140,7 @@ def _wait_for_end(fd: int) -> None:
 
 def _read_requests(fd: int, inbox: "queue.SimpleQueue[bytes | None]") -> None:
     """Where the end of a pipe cannot be waited for (Windows): read it to its end."""
-    reader = FrameReader(fd)
+    reader = FrameReader(partial(os.read, fd))
     while (body := _next_request(reader)) is not None:
         inbox.put(body)
     inbox.put(None)
@@ -152,7 +153,8 @@ def _end_soon() -> None:
     os._exit(EXIT_STUCK)
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
+    """Leave the operator's keys to the parent, and end with it where the kernel can see to it."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -161,7 +163,7 @@ def _prepare_process() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _claim_pipes() -> tuple[int, int]:
+def claim_pipes() -> tuple[int, int]:
     """Take stdin and stdout for frames alone: what the code prints goes to the log."""
     requests_fd, replies_fd = os.dup(0), os.dup(1)
     nothing_fd = os.open(os.devnull, os.O_RDONLY)

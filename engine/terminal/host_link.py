@@ -48,6 +48,7 @@ class HostLink:
         on_lost: Callable[[], None],
     ) -> None:
         self._config = config
+        self._remote = config.remote is not None
         self._start_s = start_s
         self._prepare = prepare
         self._on_event = on_event
@@ -116,7 +117,7 @@ class HostLink:
                 if child is None or not self._ready.is_set():
                     raise NotSent("the terminal host has ended; it is being restarted")
                 try:
-                    return _ask(child, op, result_type, deadline_s - time.monotonic())
+                    return self._call(child, op, result_type, deadline_s - time.monotonic())
                 finally:
                     if child.killed or not child.alive:  # the next caller shall wait for the next
                         self._ended(child)
@@ -162,8 +163,8 @@ class HostLink:
         self._starts_s.append(time.monotonic())
         holder: list[Child] = []
         child = Child(
-            "engine.terminal.host",
-            [str(self._config.poll_ms)],
+            "engine.terminal.bridge" if self._remote else "engine.terminal.host",
+            [] if self._remote else [str(self._config.poll_ms)],
             name="terminal host",
             log_path=Path(self._config.log_path) if self._config.log_path else None,
             on_event=self._on_event,
@@ -172,8 +173,8 @@ class HostLink:
         holder.append(child)
         try:
             open_s = self._start_s + self._config.lock_wait_s
-            _ask(child, p.Open(config=self._config), type(None), open_s)
-            self._prepare(lambda op, result, timeout_s: _ask(child, op, result, timeout_s))
+            self._call(child, p.Open(config=self._config), type(None), open_s)
+            self._prepare(lambda op, result, timeout_s: self._call(child, op, result, timeout_s))
             with self._state_lock:
                 # One that ends from here on is noticed by `_ended`.
                 if not child.alive:
@@ -186,32 +187,35 @@ class HostLink:
             raise
         _log.info("terminal_host_started", pid=child.pid, starts=len(self._starts_s))
 
+    def _call(self, child: Child, op: Any, result_type: type[T], timeout_s: float) -> T:
+        """Call the host and say in broker's terms what went wrong."""
+        is_order = isinstance(op, p.ORDER_OPS)
+        parts: list[bytes] = []
+        try:
+            body = child.call(_encode(op), timeout_s=timeout_s, on_frame=parts.append)
+            reply = _decode_reply(parts[-1] if is_order else body)
+            if reply.failure is None:
+                return msgspec.msgpack.decode(reply.result, type=result_type)
+        except (ChildError, msgspec.MsgspecError) as error:
+            if is_order and not _certainly_unsent(error, parts, remote=self._remote):
+                raise OutcomeUnknown(str(error)) from None
+            if is_order or (isinstance(error, ChildGone) and not error.sent):
+                raise NotSent(str(error)) from None
+            raise BrokerError(str(error)) from None
+        raise _meaning(reply.failure, is_order=is_order)
 
-def _ask(child: Child, op: Any, result_type: type[T], timeout_s: float) -> T:
-    """Call the host and say in broker's terms what went wrong."""
-    is_order = isinstance(op, p.ORDER_OPS)
-    parts: list[bytes] = []
-    try:
-        body = child.call(_encode(op), timeout_s=timeout_s, on_frame=parts.append)
-        reply = _decode_reply(parts[-1] if is_order else body)
-        if reply.failure is None:
-            return msgspec.msgpack.decode(reply.result, type=result_type)
-    except (ChildError, msgspec.MsgspecError) as error:
-        if is_order and not _certainly_unsent(error, parts):
-            raise OutcomeUnknown(str(error)) from None
-        if is_order or (isinstance(error, ChildGone) and not error.sent):
-            raise NotSent(str(error)) from None
-        raise BrokerError(str(error)) from None
-    raise _meaning(reply.failure, is_order=is_order)
 
+def _certainly_unsent(error: Exception, parts: list[bytes], *, remote: bool) -> bool:
+    """A host that has ended without saying that it was sending has not sent.
 
-def _certainly_unsent(error: Exception, parts: list[bytes]) -> bool:
-    """A host that has ended without saying that it was sending has not sent."""
+    Of a remote one only the link has ended: what it did not say may have been lost on the way.
+    """
     if p.SENDING in parts:
         return False
-    return (isinstance(error, ChildTimeout) and error.ended) or isinstance(
-        error, ChildGone | ChildFailed
-    )
+    if isinstance(error, ChildFailed) or (isinstance(error, ChildGone) and not error.sent):
+        return True
+    ended = isinstance(error, ChildGone) or (isinstance(error, ChildTimeout) and error.ended)
+    return ended and not remote
 
 
 def _meaning(failure: p.Failure, *, is_order: bool) -> BrokerError | StateError:

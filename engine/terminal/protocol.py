@@ -12,12 +12,24 @@ from engine.model.broker import OrderRequest
 from engine.model.errors import BrokerError
 
 
+class Remote(msgspec.Struct, frozen=True, kw_only=True):
+    """A terminal host on another box: `HOST:PORT`, its certificate's fingerprint, its token."""
+
+    address: str
+    fingerprint: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Remote({self.address!r})"
+
+
 class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a terminal host.
 
     `module`: "simulated", "MetaTrader5" or the dotted name of a module with its functions.
     `lock_path`: held exclusively for the host's whole life. `simulated`: the simulated terminal's
     own settings. `stepped`: the clock moves by `advance` only, nothing is watched in between.
+    `remote`: the host is another box's, which decides on module, paths and simulation itself.
     """
 
     module: str
@@ -35,6 +47,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_ms: float = 250.0
     batch_grace_ms: float = 1000.0
     lock_wait_s: float = 15.0
+    remote: Remote | None = None
 
     def __repr__(self) -> str:
         return f"HostConfig({self.module!r}, login={self.login}, server={self.server!r})"

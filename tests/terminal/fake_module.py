@@ -49,6 +49,7 @@ class Module(FakeApi):
     def order_send(self, request: dict[str, Any]) -> Any:
         if request["comment"] != "hang before":
             _execute(request)
+        (_LEDGER.parent / "sending").touch()
         if request["comment"].startswith("hang"):
             ctypes.PyDLL(None).sleep(60)
         if request["comment"] == "none":
