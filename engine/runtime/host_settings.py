@@ -10,7 +10,7 @@ from engine.model.times import NS_PER_MINUTE, NS_PER_S, from_datetime
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.assembly import Recorded, simulated_terminal, write_prices
 from engine.runtime.settings import Settings
-from engine.terminal.protocol import HostConfig
+from engine.terminal.protocol import HostConfig, Remote
 from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices
 
 # The generated market's first moment: a Tuesday, London open.
@@ -36,6 +36,18 @@ def host_config(
         simulated=_simulated(settings, compiled, state, recorded) if simulated else {},
         poll_ms=float(terminal.poll_ms),
         batch_grace_ms=1000.0 * terminal.bar_grace_s,
+        remote=_remote(settings),
+    )
+
+
+def _remote(settings: Settings) -> Remote | None:
+    terminal, token = settings.terminal, settings.terminal_token()
+    if terminal.host is None:
+        return None
+    assert terminal.fingerprint is not None
+    assert token is not None
+    return Remote(
+        address=terminal.host, fingerprint=terminal.fingerprint, token=token.get_secret_value()
     )
 
 

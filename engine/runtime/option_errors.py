@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from engine.model.errors import ConfigError
 
-SECRETS = frozenset({"terminal.password", "database.url"})
+SECRETS = frozenset({"terminal.password", "terminal.token", "database.url"})
 
 _REASONS = {
     "int_type": "must be a whole number",
@@ -20,6 +20,7 @@ _REASONS = {
     "bool_parsing": "must be true or false",
     "string_type": "must be a text in quotes",
     "path_type": "must be a path in quotes",
+    "string_pattern_mismatch": "must be sha256: and 64 hexadecimal digits",
     "finite_number": "must be a finite number",
 }
 

@@ -26,6 +26,26 @@ class Terminal(Section):
     module: Literal["simulated", "mt5"] = Field(
         "simulated", description="simulated, or mt5 (the MetaTrader5 package, Windows)"
     )
+    host: str | None = Field(
+        None,
+        min_length=1,
+        description="HOST:PORT of `pmpro terminal serve`, where the terminal is on another box",
+        examples=["10.0.0.5:8222"],
+    )
+    fingerprint: str | None = Field(
+        None,
+        pattern=r"^sha256:[0-9a-fA-F]{64}$",
+        description="that box's certificate, as `pmpro terminal serve` shows it",
+        examples=["sha256:" + "5e" * 32],
+    )
+    token: SecretStr | None = Field(
+        None, description="only from the environment: PMPRO_TERMINAL__TOKEN"
+    )
+    token_file: Path | None = Field(
+        None,
+        description="file with the token of `pmpro terminal serve` alone, yours, mode 600",
+        examples=["/etc/pmpro/terminal.token"],
+    )
     path: Path | None = Field(
         None,
         description="terminal64.exe, where it is not found by itself",

@@ -105,6 +105,13 @@ class Settings(Options):
             return self.terminal.password
         return read_secret(path, self.where("terminal.password_file"))
 
+    def terminal_token(self) -> SecretStr | None:
+        """Return the token of `pmpro terminal serve` from the environment or its file."""
+        path = self.terminal.token_file
+        if path is None:
+            return self.terminal.token
+        return read_secret(path, self.where("terminal.token_file"))
+
     def database_url(self) -> SecretStr | None:
         """Return the database's URL from the environment or its file; None: the embedded one."""
         path = self.database.url_file
@@ -192,6 +199,12 @@ def _refuse_contradictions(settings: Settings, place: Callable[[str], str]) -> N
         raise ConfigError(
             f"{place('terminal.password')} and {place('terminal.password_file')} exclude each other"
         )
+    if terminal.token is not None and terminal.token_file is not None:
+        raise ConfigError(
+            f"{place('terminal.token')} and {place('terminal.token_file')} exclude each other"
+        )
+    if terminal.host is not None:
+        _refuse_incomplete_host(settings, place)
     if database.url is not None and database.url_file is not None:
         raise ConfigError(
             f"{place('database.url')} and {place('database.url_file')} exclude each other"
@@ -206,4 +219,19 @@ def _refuse_contradictions(settings: Settings, place: Callable[[str], str]) -> N
         raise ConfigError(
             f"{place('database.embedded')} is false, which needs a URL: "
             "set PMPRO_DATABASE__URL or database.url_file"
+        )
+
+
+def _refuse_incomplete_host(settings: Settings, place: Callable[[str], str]) -> None:
+    terminal = settings.terminal
+    if terminal.module != "mt5":
+        raise ConfigError(f'{place("terminal.host")} is set, which needs terminal.module = "mt5"')
+    if terminal.fingerprint is None:
+        raise ConfigError(
+            f"{place('terminal.host')} needs terminal.fingerprint: `pmpro terminal serve` shows it"
+        )
+    if terminal.token is None and terminal.token_file is None:
+        raise ConfigError(
+            f"{place('terminal.host')} needs a token: "
+            "set PMPRO_TERMINAL__TOKEN or terminal.token_file"
         )

@@ -34,6 +34,8 @@ SLOT_WAIT_S: Final = 12.0
 WRONG_TOKEN_WAIT_S: Final = 1.0
 HOST_GRACE_S: Final = 2.0
 _STRANGERS_MOST: Final = 16
+# Not every system wakes a waiting accept for a signal.
+_ACCEPT_S: Final = 0.5
 _log = structlog.get_logger(__name__)
 
 
@@ -63,6 +65,7 @@ class TerminalServer:
             raise BrokerError(
                 f"cannot listen on {listen[0]}:{listen[1]}: {error.strerror or error}"
             ) from None
+        self._socket.settimeout(_ACCEPT_S)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -71,13 +74,15 @@ class TerminalServer:
         return host, port
 
     def run(self) -> None:
-        """Let engines in until `close`."""
+        """Let engines in until `stop`."""
         while not self._closing.is_set():
             try:
                 sock, peer = self._socket.accept()
-            except OSError:
-                if self._closing.wait(0.1):
-                    return
+            except TimeoutError:
+                continue
+            except OSError as error:
+                _log.warning("accept_failed", error=str(error))
+                self._closing.wait(_ACCEPT_S)
                 continue
             if not self._strangers.acquire(blocking=False):
                 sock.close()
@@ -85,11 +90,13 @@ class TerminalServer:
             name = f"{peer[0]}:{peer[1]}"
             threading.Thread(target=self._meet, args=(sock, name), name=name, daemon=True).start()
 
-    def close(self) -> None:
-        """Stop listening, end the engine's link, and wait for its host's end."""
+    def stop(self) -> None:
+        """Have `run` end soon; also from a signal handler."""
         self._closing.set()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """End the engine's link, and wait for its host's end; `run` has ended."""
+        self.stop()
         self._socket.close()
         for link in list(self._links):
             link.close()

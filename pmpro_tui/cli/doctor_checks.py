@@ -175,8 +175,12 @@ def _socket(settings: Settings) -> Finding:
 def _terminal(settings: Settings) -> Finding:
     if settings.terminal.module == "simulated":
         return Finding(check="terminal", finding="simulated")
+    if settings.terminal.host is not None:
+        return Finding(check="terminal", finding=f"on {settings.terminal.host}")
     if importlib.util.find_spec("MetaTrader5") is None:
-        return _fail("terminal", "the MetaTrader5 package is not here", "use Windows, or simulated")
+        return _fail(
+            "terminal", "the MetaTrader5 package is not here", "set terminal.host, or simulated"
+        )
     return Finding(check="terminal", finding=f"MetaTrader5 {version('MetaTrader5')}")
 
 

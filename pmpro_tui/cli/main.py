@@ -22,7 +22,7 @@ LAZY = {
     "bench": "Measure how fast it is on this machine.",
     "strategy": "Add, remove, write and check strategies.",
     "replay": "Play past bars through the whole live path.",
-    "terminal": "Run programs written for MetaTrader 5 on a simulated one.",
+    "terminal": "Check or serve the terminal, run programs on a simulated one.",
     "db": "Set up the database and see how it is.",
     "audit": "Read and verify the audit trail.",
 }

@@ -3,12 +3,15 @@
 import typer
 
 from pmpro_tui.cli import terminal_run
+from pmpro_tui.cli.terminal_serve import serve
 
 app = typer.Typer(no_args_is_help=True)
-for module in (terminal_run,):
-    module.register(app)
 
 
 @app.callback()
-def _terminal() -> None:
-    """Keep `run` a command of its own while it is the only one."""
+def terminal() -> None:
+    """Serve the terminal to an engine on another box, or run programs on a simulated one."""
+
+
+terminal_run.register(app)
+app.command("serve")(serve)

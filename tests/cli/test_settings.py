@@ -12,6 +12,9 @@ from engine.runtime.settings import Settings, load_settings
 
 pytestmark = pytest.mark.usefixtures("home")
 
+PRINT = "sha256:" + 64 * "0"
+REMOTE = "mode = 'paper'\n[terminal]\nmodule = 'mt5'\nhost = 'box'\n"
+
 
 def config(text: str) -> Path:
     path = Path("config.toml")
@@ -70,6 +73,11 @@ def test_command_line_beats_environment_beats_file_beats_default(
         ("mode = 'live'", r'key "mode" is live, which needs terminal\.module = "mt5"'),
         ("mode = 'live'\n[terminal]\nmodule = 'mt5'", r"needs terminal\.login"),
         ("[terminal]\nmodule = 'mt5'", r"terminal\.module.* is mt5, but the demo is simulated"),
+        ("[terminal]\nhost = 'box'", r'terminal\.host.* needs terminal\.module = "mt5"'),
+        (REMOTE, r"terminal\.host.* needs terminal\.fingerprint"),
+        (f"{REMOTE}fingerprint = 'x'", r"terminal\.fingerprint\" must be sha256: and 64"),
+        (f"{REMOTE}fingerprint = '{PRINT}'", r"terminal\.host.* needs a token"),
+        (f"{REMOTE}token = 'hunter2'", r'"terminal\.token" is a secret .*PMPRO_TERMINAL__TOKEN'),
         ("[database]\nurl_file = 'u'", r"url_file.* contradicts database\.embedded = true"),
         ("[database]\nembedded = false", r"embedded.* is false, which needs a URL"),
     ],
@@ -115,12 +123,13 @@ def test_every_option_can_be_set_from_the_environment(monkeypatch: pytest.Monkey
     values = {
         "mode": "paper",
         "terminal.module": "mt5",
+        "terminal.fingerprint": "sha256:" + 64 * "7",
         "terminal.server_clock": "UTC+2",
         "database.embedded": "false",
         "log.level": "debug",
         "demo.start": "2018-03-06T08:00:00Z",
     }
-    skipped = {"terminal.password_file", "database.url_file"}
+    skipped = {"terminal.password_file", "terminal.token_file", "database.url_file"}
     for key in set(option_keys()) - skipped:
         monkeypatch.setenv(variable_of(key), values.get(key, "7"))
 

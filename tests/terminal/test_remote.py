@@ -51,8 +51,9 @@ def server(home: Path) -> Iterator[TerminalServer]:
     thread = threading.Thread(target=server.run)
     thread.start()
     yield server
-    server.close()
+    server.stop()
     thread.join(10)
+    server.close()
 
 
 @pytest.fixture
