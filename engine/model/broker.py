@@ -132,7 +132,7 @@ class MarketUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
     `batch_ns` is T when all bars that close at T are in, else 0. `bars` holds, per symbol, the
     closed M1 bars not sent before, as BAR_DTYPE bytes. `quotes` holds changed quotes, at a batch
-    every watched symbol's.
+    every watched symbol's. `doubt`: why the host sends no entry although it is connected, or "".
     """
 
     market_ns: int
@@ -140,3 +140,4 @@ class MarketUpdate(msgspec.Struct, frozen=True, kw_only=True):
     quotes: list[Quote]
     bars: dict[str, bytes] = {}
     connected: bool = True
+    doubt: str = ""

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 
 from engine.control.server import ControlServer
@@ -97,6 +98,7 @@ class Engine:
         self._database: DatabaseKeeper | None = None
         self._publisher = Publisher(settings, self.events)
         self._connected = False
+        self._doubt = ""
         self._looked_s = self._settled_s = 0.0
 
     # ---- life
@@ -332,6 +334,10 @@ class Engine:
             self._connected = update.connected
             word = "connected" if update.connected else "lost"
             self.events.add("info" if update.connected else "error", "terminal", word)
+        if update.connected and update.doubt != self._doubt:
+            self._doubt = update.doubt
+            text = f"no entries: {update.doubt}" if update.doubt else "server clock measured"
+            self.events.add("warning" if update.doubt else "info", "terminal", text)
         self._market_ns = max(self._market_ns, update.market_ns)
         self._market_seen_s = time.monotonic()
 
@@ -409,7 +415,7 @@ class Engine:
             connected=self._connected,
             journal_backlog=0 if self._journal is None else self._journal.backlog(),
             database="off" if self._database is None else self._database.status,
-            terminal=self._gateway.health(),
+            terminal=msgspec.structs.replace(self._gateway.health(), doubt=self._doubt),
         )
 
 

@@ -195,7 +195,8 @@ def bars(rates: Any, digits: int, time: ServerTime, now_ns: int) -> Bars:
         result[name] = rates[name]
     result["volume"] = rates["tick_volume"]
     result["spread"] = rates["spread"] / 10.0**digits
-    return result
+    known = result["time_ns"] > 0
+    return result if known.all() else result[known]
 
 
 def plain(value: Any) -> Any:

@@ -30,6 +30,7 @@ from engine.model.errors import PmproError
 from engine.model.snapshot import TerminalView
 from engine.model.symbols import SymbolSpec
 from engine.terminal import protocol as p
+from engine.terminal.clock_meter import ClockState
 from engine.terminal.convert import symbol_spec
 from engine.terminal.health import CallLog, OpStats
 from engine.terminal.host_link import Ask, HostLink
@@ -121,6 +122,10 @@ class Gateway:
     def terminal(self) -> dict[str, Any]:
         """Return the terminal's own description."""
         return self._ask(p.GetTerminal(id=self._id()), dict[str, Any])
+
+    def clock(self) -> ClockState:
+        """Return what is known of the server's clock."""
+        return self._ask(p.GetClock(id=self._id()), ClockState)
 
     def symbol_facts(self, names: list[str]) -> list[SymbolFacts]:
         """Return the terminal's specifications, fresh; selects the symbols."""

@@ -42,6 +42,7 @@ class Host:
             p.Ping: lambda _: None,
             p.GetAccount: lambda _: self.session.account(),
             p.GetTerminal: lambda _: self.session.describe(),
+            p.GetClock: lambda _: self.session.clock(),
             p.GetSymbols: lambda op: [self.session.facts(n, fresh=True) for n in op.names],
             p.GetRates: lambda op: self.session.rates(op.symbol, op.from_ns, op.to_ns).tobytes(),
             p.GetLastRates: self._last_rates,

@@ -81,6 +81,10 @@ class GetTerminal(_Op, frozen=True):
     """Reply terminal_info() and version() as a dict."""
 
 
+class GetClock(_Op, frozen=True):
+    """Reply ClockState: what is known of the server's clock."""
+
+
 class GetSymbols(_Op, frozen=True):
     """Select the symbols; reply list[SymbolFacts]."""
 
@@ -193,6 +197,7 @@ Op = (
     | Ping
     | GetAccount
     | GetTerminal
+    | GetClock
     | GetSymbols
     | GetRates
     | GetLastRates

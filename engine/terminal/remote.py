@@ -20,6 +20,7 @@ from engine.model import broker
 from engine.model.bars import BAR_DTYPE
 from engine.model.errors import BrokerError
 from engine.terminal import protocol as p
+from engine.terminal.clock_meter import ClockState
 from engine.terminal.secure_link import SecureLink
 from engine.terminal.symbol_rules import SymbolFacts
 
@@ -34,6 +35,7 @@ _ANSWERS: Final = (
     broker.MarketUpdate,
     broker.OrderResult,
     broker.Quote,
+    ClockState,
     SymbolFacts,
 )
 encode = msgspec.msgpack.Encoder().encode

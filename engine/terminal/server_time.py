@@ -5,14 +5,12 @@ clock; date arguments likewise. In the hour that daylight saving repeats, a wall
 readings: the later one, unless that lies in the future of `now_ns`.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.model.errors import BrokerError
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 
@@ -21,9 +19,8 @@ _HALF_HOUR_NS: Final = NS_PER_HOUR // 2
 _SETTLED_NS: Final = 7 * NS_PER_DAY
 # Ticks may be stamped a little ahead of this box's clock.
 _AHEAD_NS: Final = 5 * NS_PER_MINUTE
-# A tick older than this measures the market's silence, not the server's offset.
-_OFFSET_TOLERANCE_NS: Final = 2 * NS_PER_MINUTE
 _NEVER_NS: Final = 1 << 62
+_NEAR_HALF_HOURS: Final = 8
 
 
 class ServerTime:
@@ -32,6 +29,7 @@ class ServerTime:
     def __init__(self, rule: str) -> None:
         self.clock = ServerClock(rule)
         self._readings = lru_cache(maxsize=4096)(self._compute_readings)
+        self._repeats_before = lru_cache(maxsize=64)(self._compute_repeats)
 
     def from_ms(self, time_msc: int, now_ns: int = _NEVER_NS) -> int:
         """Return UTC ns of a `time_msc`; 0 (never) stays 0."""
@@ -48,7 +46,12 @@ class ServerTime:
     def bars_from_seconds(
         self, time_s: npt.NDArray[np.int64], now_ns: int = _NEVER_NS
     ) -> npt.NDArray[np.int64]:
-        """Return UTC ns of bar times, (n,) oldest first; where they step back, an hour repeats."""
+        """Return UTC ns of bar times, (n,) oldest first; 0 where it cannot be told.
+
+        In the hour that happens twice, bars tell by stepping back where the second time begins,
+        or by lying ahead of `now_ns` otherwise. Where they do neither, a gap is better than bars
+        that are an hour off.
+        """
         server_ns = time_s.astype(np.int64) * NS_PER_S
         if (offset_ns := self._only_offset(server_ns)) is not None:
             return server_ns - offset_ns
@@ -56,12 +59,31 @@ class ServerTime:
         later, earlier = self._offsets(keys)
         utc_ns = server_ns - later[inverse]
         first_ns = server_ns - earlier[inverse]
-        utc_ns = np.where(utc_ns > now_ns + _AHEAD_NS, first_ns, utc_ns)
-        steps_back = np.flatnonzero(np.diff(utc_ns) <= 0)
-        if len(steps_back):
-            until = steps_back[-1] + 1
-            utc_ns[:until] = first_ns[:until]
+        twice = np.flatnonzero(utc_ns != first_ns)
+        for run in np.split(twice, np.flatnonzero(np.diff(twice) > 1) + 1):
+            if not len(run):
+                continue
+            steps_back = np.flatnonzero(np.diff(server_ns[run]) <= 0)
+            if len(steps_back):
+                run = run[: steps_back[-1] + 1]
+                utc_ns[run] = first_ns[run]
+            elif utc_ns[run[-1]] > now_ns + _AHEAD_NS:
+                utc_ns[run] = first_ns[run]
+            else:
+                utc_ns[run] = 0
         return utc_ns
+
+    def repeats_near(self, now_ns: int) -> bool:
+        """Whether an hour that happens twice lies within the last few hours."""
+        return self._repeats_before(now_ns // _HALF_HOUR_NS)
+
+    def _compute_repeats(self, half_hour: int) -> bool:
+        for back in range(_NEAR_HALF_HOURS):
+            utc_ns = (half_hour - back) * _HALF_HOUR_NS
+            later, earlier = self._readings(self.clock.to_server_ns(utc_ns) // _HALF_HOUR_NS)
+            if later != earlier:
+                return True
+        return False
 
     def _only_offset(self, server_ns: npt.NDArray[np.int64]) -> int | None:
         """Return the offset of all these times, None where there may be more than one."""
@@ -95,28 +117,3 @@ class ServerTime:
     def _utc_ns(self, server_ns: int, now_ns: int) -> int:
         utc_ns = self.clock.to_utc_ns(server_ns)
         return self._earlier(server_ns, utc_ns) if utc_ns > now_ns + _AHEAD_NS else utc_ns
-
-
-def check_offset(rule: str, tick_times_msc: Iterable[int], utc_ns: int) -> int:
-    """Measure server minus UTC from the newest tick and return it, in ns.
-
-    Raises BrokerError when no tick is fresh enough to measure (the offset is then not near a
-    multiple of 30 minutes), or when the measured offset is not the rule's.
-    """
-    newest_ns = max(tick_times_msc, default=0) * NS_PER_MS
-    if not newest_ns:
-        raise BrokerError("server clock not measured: no symbol has a tick yet")
-    measured_ns = newest_ns - utc_ns
-    rounded_ns = (measured_ns + _HALF_HOUR_NS // 2) // _HALF_HOUR_NS * _HALF_HOUR_NS
-    if abs(measured_ns - rounded_ns) > _OFFSET_TOLERANCE_NS:
-        raise BrokerError(
-            f"server clock not measured: the newest tick is {measured_ns / NS_PER_MINUTE:+.1f} min "
-            "from UTC, not near a multiple of 30 (market closed, or this box's clock is wrong)"
-        )
-    rule_ns = ServerClock(rule).offset_ns(utc_ns)
-    if rounded_ns != rule_ns:
-        raise BrokerError(
-            f"server clock is UTC{rounded_ns / NS_PER_HOUR:+g} h by its newest tick, but rule "
-            f"{rule!r} says UTC{rule_ns / NS_PER_HOUR:+g} h: set server_clock to the broker's rule"
-        )
-    return rounded_ns

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
-import structlog
 
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, BrokerDeal, BrokerOrder, BrokerPosition, Quote
 from engine.model.errors import BrokerError, NotSent
-from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.terminal import convert
+from engine.terminal.clock_meter import ClockMeter, ClockState
 from engine.terminal.loading import Terminal
 from engine.terminal.protocol import CallFailed, HostConfig
-from engine.terminal.server_time import ServerTime, check_offset
+from engine.terminal.server_time import ServerTime
 from engine.terminal.symbol_rules import SymbolFacts
 
 M1: Final = 1
@@ -27,10 +27,9 @@ _IPC_ERRORS: Final = -10000
 _NOT_CONNECTED: Final = (-10004, "not connected to the configured account")
 # Whose account the terminal is on is known only after these.
 _CONNECTING: Final = ("initialize", "login", "account_info", "terminal_info")
-# Brokers change their clocks, boxes lose theirs: measure again after this long.
-_CLOCK_CHECK_NS: Final = NS_PER_HOUR
+# So many more bars show both of the hours where one happens twice.
+_BOTH_HOURS_BARS: Final = 360
 T = TypeVar("T")
-_log = structlog.get_logger(__name__)
 
 
 class Session:
@@ -42,7 +41,7 @@ class Session:
         self.time = ServerTime(config.server_clock)
         self._config = config
         self._facts: dict[str, SymbolFacts] = {}
-        self._clock_checked_ns = -_CLOCK_CHECK_NS
+        self._meter = ClockMeter(config.server_clock)
         self.connected = False
 
     def now_ns(self) -> int:
@@ -153,10 +152,14 @@ class Session:
     def quote(self, symbol: str) -> Quote:
         """Return the symbol's last tick; all zero right after it was selected."""
         tick = self.ask("symbol_info_tick", symbol)
-        return convert.quote(symbol, tick, self.time, self.now_ns())
+        now_ns = self.now_ns()
+        if not self._config.stepped:
+            self._meter.look(symbol, tick.time_msc, now_ns)
+        return convert.quote(symbol, tick, self.time, now_ns)
 
     def rates(self, symbol: str, from_ns: int, to_ns: int) -> Bars:
         """Return M1 bars that open in [from_ns, to_ns)."""
+        self._check_times()
         digits = self.facts(symbol).digits
         # The server's clock may repeat an hour: ask for more and cut in UTC.
         from_s = max(1, self.time.to_seconds(from_ns) - 3600)
@@ -167,6 +170,9 @@ class Session:
 
     def newest_rates(self, symbol: str, count: int, closed_by_ns: int) -> Bars:
         """Return those of the newest `count` M1 bars that had closed by then."""
+        self._check_times()
+        if self.time.repeats_near(self.now_ns()):
+            count += _BOTH_HOURS_BARS
         digits = self.facts(symbol).digits
         rates = self.ask("copy_rates_from_pos", symbol, M1, 0, count)
         bars = convert.bars(rates, digits, self.time, self.now_ns())
@@ -197,12 +203,27 @@ class Session:
         last_s = self.time.to_seconds(self.now_ns() + _HISTORY_AHEAD_NS)
         return [to_record(item, self.time) for item in self.ask(function, first_s, last_s)]
 
+    def clock(self) -> ClockState:
+        """Return what is known of the server's clock.
+
+        A simulated clock needs no measurement; one that contradicts the rule is a fault there too.
+        """
+        state = self._meter.state(self.now_ns())
+        if self.terminal.has_own_clock and not state.wrong:
+            return msgspec.structs.replace(state, problem="")
+        return state
+
     def check_clock(self) -> None:
-        """Measure the server's offset now and then; BrokerError when it is not the rule's."""
-        now_ns = self.now_ns()
-        if self.terminal.has_own_clock or now_ns < self._clock_checked_ns + _CLOCK_CHECK_NS:
-            return
-        times_msc = [self.ask("symbol_info_tick", symbol).time_msc for symbol in self._facts]
-        offset_ns = check_offset(self._config.server_clock, times_msc, now_ns)
-        self._clock_checked_ns = now_ns
-        _log.info("server_clock_measured", offset_s=offset_ns / NS_PER_S)
+        """Raise BrokerError unless the server's clock is known to be the rule's."""
+        problem = self.clock().problem
+        if problem:
+            raise BrokerError(problem)
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the server's clock was measured, and times by the rule are wrong."""
+        return self._meter.wrong
+
+    def _check_times(self) -> None:
+        if self.shifted:
+            self.check_clock()

@@ -101,8 +101,8 @@ def _request(session: Session, order: OrderRequest) -> dict[str, Any]:
 def _refuse_bad_entry(session: Session, order: OrderRequest) -> None:
     """Entries need a measured server clock and stops the symbol allows; exits need neither."""
     try:
-        session.check_clock()
         quote = session.quote(order.symbol)
+        session.check_clock()
     except BrokerError as error:
         raise NotSent(str(error)) from None
     closing_price = quote.bid if order.direction > 0 else quote.ask

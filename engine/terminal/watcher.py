@@ -4,7 +4,8 @@ Batch T (a minute boundary) holds every watched symbol's quote and the closed M1
 before, from the terminal's own `copy_rates`. It is due when every symbol with a forming bar has
 ticked at T or later, or T + grace has passed by the terminal's clock; and only if some bar closed
 at T or some symbol has a tick at T or later. A minute that was slept through gives no batch of its
-own: its bars come with the next one.
+own: its bars come with the next one. While the server's clock is known not to be the rule's there
+is none at all: its bars would be shifted.
 """
 
 import time
@@ -81,6 +82,8 @@ class Watcher:
 
     def _look(self) -> MarketUpdate | None:
         changed = self._changed_quotes()
+        if self._session.shifted:
+            return self._update(changed) if changed else None
         now_ns = self._session.now_ns()
         ticks_ns = [q.time_ns for q in self._quotes.values() if q is not None]
         newest_ns = max((t for t in ticks_ns if t <= now_ns + _SKEW_NS), default=0)
@@ -151,6 +154,7 @@ class Watcher:
             quotes=quotes,
             bars=bars or {},
             connected=connected,
+            doubt=self._session.clock().problem if connected else "",
         )
 
     def _reconnect(self) -> None:

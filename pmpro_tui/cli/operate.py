@@ -316,6 +316,13 @@ def _account(snapshot: "Snapshot") -> str:
     return f"{snapshot.mode} account {snapshot.account} at {snapshot.server}"
 
 
+def _connection(snapshot: "Snapshot") -> str:
+    if not snapshot.connected:
+        return "LOST"
+    doubt = snapshot.terminal.doubt
+    return f"connected, no entries: {doubt}" if doubt else "connected"
+
+
 def _terminal(terminal: "TerminalView") -> str:
     return (
         f"calls {terminal.call_ms:.1f} ms, worst {terminal.call_worst_ms:.1f}; "
@@ -330,7 +337,7 @@ def _facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
     states = [s.state for s in snapshot.strategies]
     return [
         ("state", f"{snapshot.state} {snapshot.state_reason}".strip()),
-        ("connection", "connected" if snapshot.connected else "LOST"),
+        ("connection", _connection(snapshot)),
         ("terminal", _terminal(snapshot.terminal)),
         ("data age", f"{snapshot.data_age_s:.1f} s"),
         ("equity", f"{risk.equity_ccy:,.2f} {currency}"),

@@ -20,9 +20,12 @@ print("stray print at import")
 class Module(FakeApi):
     """Wall-clock ticks, positions that survive the process."""
 
+    looks = 0
+
     @property
     def ticks(self) -> dict[str, tuple[int, float]]:
-        return {"EURUSD": (time.time_ns(), 1.1)}
+        self.looks += 1  # each look finds a new tick
+        return {"EURUSD": (time.time_ns() + self.looks % 1000 * 1_000_000, 1.1)}
 
     @ticks.setter
     def ticks(self, _: object) -> None:

@@ -64,6 +64,7 @@ def make(
         gateway.start()
         if connect:
             gateway.connect()
+            gateway.quotes(["EURUSD"])  # a second look sees a tick arrive
         return gateway
 
     yield make
@@ -116,6 +117,7 @@ def test_an_order_that_never_reached_the_module_is_not_unknown(
     (tmp_path / "hang_ticks").unlink()
     with_order_deadline(gateway, 20)
     assert gateway.positions() == []
+    gateway.quotes(["EURUSD"])
     assert classify(gateway.send(order())).filled
 
 

@@ -88,6 +88,7 @@ def make(home: Path, wire: Wire, updates: list[MarketUpdate]) -> Iterator[MakeGa
         made.append(gateway)
         gateway.start()
         gateway.connect()
+        gateway.quotes(["EURUSD"])  # a second look sees a tick arrive
         return gateway
 
     yield make

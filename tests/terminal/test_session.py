@@ -70,12 +70,27 @@ def test_an_account_switched_later_is_noticed(api: FakeApi) -> None:
     assert api.sent == []
 
 
-def test_the_wrong_clock_stops_entries_and_not_exits(api: FakeApi) -> None:
-    """An offset that is not the rule's refuses entries, every time; closing goes through."""
+def tick(api: FakeApi, session: Session, *, server_hours: int = 0, age_ns: int = 0) -> None:
+    """A tick arrives between two looks, by a server that is so many hours ahead."""
+    session.quote("A")
+    api.now += NS_PER_S
+    api.ticks = {"A": (api.now + server_hours * NS_PER_HOUR - age_ns, 1.1)}
+    session.quote("A")
+
+
+def test_the_wrong_clock_stops_entries_and_bars_and_not_exits(api: FakeApi) -> None:
+    """An offset that is not the rule's refuses entries, every time, and bars, which would be
+    shifted; closing goes through. The right offset makes both good again."""
     session = session_of(api, own_clock=False, server_clock="UTC+2")
     session.connect()
-    with pytest.raises(NotSent, match="server clock"):
-        send(session, ORDER)
+    tick(api, session, server_hours=1)
+    for _ in range(2):
+        with pytest.raises(NotSent, match=r"UTC\+1 h by its newest tick.*says UTC\+2"):
+            send(session, ORDER)
+    with pytest.raises(BrokerError, match="server clock"):
+        session.newest_rates("A", 10, api.now)
+    with pytest.raises(BrokerError, match="server clock"):
+        session.rates("A", 0, api.now)
     close = OrderRequest(
         symbol="A", direction=-1, lots=0.1, price=1.1, magic=5, comment="pm1", position=3
     )
@@ -84,12 +99,61 @@ def test_the_wrong_clock_stops_entries_and_not_exits(api: FakeApi) -> None:
 
 
 def test_the_clock_is_measured_again(api: FakeApi) -> None:
-    """A broker that changes its clock is noticed within the hour."""
+    """A broker that changes its clock is noticed with the next tick, and when it changes back."""
     session = session_of(api, own_clock=False)
     session.connect()
+    tick(api, session)
     send(session, ORDER)
-    api.now += NS_PER_HOUR
-    api.ticks = {"A": (api.now + NS_PER_HOUR, 1.1)}
+    tick(api, session, server_hours=1)
+    with pytest.raises(NotSent, match="server clock"):
+        send(session, ORDER)
+    tick(api, session)
+    send(session, ORDER)
+    assert len(api.sent) == 2
+
+
+def test_a_tick_that_stood_there_measures_nothing(api: FakeApi) -> None:
+    """A market that has been silent for exactly two hours does not confirm a rule that is two
+    hours off, nor does a first look."""
+    session = session_of(api, own_clock=False, server_clock="UTC")
+    api.ticks = {"A": (api.now, 1.1)}  # UTC+2, two hours old
+    session.connect()
+    with pytest.raises(NotSent, match="no tick has arrived yet"):
+        send(session, ORDER)
+    with pytest.raises(NotSent, match="no tick has arrived yet"):
+        send(session, ORDER)
+    assert api.sent == []
+
+
+def test_a_box_with_a_wrong_clock_sends_no_entries(api: FakeApi) -> None:
+    """Ticks seven minutes from any offset are doubt: no entries, but bars, which are right."""
+    session = session_of(api, own_clock=False)
+    session.connect()
+    tick(api, session, age_ns=7 * 60 * NS_PER_S)
+    with pytest.raises(NotSent, match=r"-7\.0 min from UTC.*set this box's clock"):
+        send(session, ORDER)
+    assert len(session.newest_rates("A", 10, api.now)) == 0
+
+
+def test_a_measurement_does_not_hold_for_ever(api: FakeApi) -> None:
+    """After a weekend without ticks entries wait for the first one."""
+    session = session_of(api, own_clock=False)
+    session.connect()
+    tick(api, session)
+    api.now += 48 * NS_PER_HOUR
+    with pytest.raises(NotSent, match="no tick has arrived for 2880 min"):
+        send(session, ORDER)
+    tick(api, session)
+    send(session, ORDER)
+    assert len(api.sent) == 1
+
+
+def test_a_simulated_clock_needs_no_measurement_and_may_still_be_wrong(api: FakeApi) -> None:
+    """Entries of the simulated terminal do not wait for ticks; an offset that jumps is a fault."""
+    session = session_of(api)
+    session.connect()
+    send(session, ORDER)
+    tick(api, session, server_hours=1)
     with pytest.raises(NotSent, match="server clock"):
         send(session, ORDER)
     assert len(api.sent) == 1

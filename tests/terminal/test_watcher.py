@@ -1,13 +1,16 @@
 """When a batch is due and what it holds, decided on scripted ticks and clocks."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
 from engine.model.bars import BAR_DTYPE
 from engine.model.broker import MarketUpdate
-from engine.model.times import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from engine.terminal.loading import Terminal
 from engine.terminal.protocol import HostConfig
+from engine.terminal.server_time import ServerTime
 from engine.terminal.session import Session
 from engine.terminal.watcher import Watcher
 from tests.terminal.fake_api import FakeApi
@@ -192,3 +195,47 @@ def test_stepped_mode_watches_nothing() -> None:
     batch = market.watcher.batch(T1)
     assert opens(batch, "A") == [T0]
     assert batch.batch_ns == batch.market_ns == T1 + 2 * NS_PER_S or batch.batch_ns == T1
+
+
+def test_a_doubled_hour_comes_bar_by_bar_in_utc() -> None:
+    """A market that never closes, over the end of daylight saving: every bar once, in order, at
+    its own instant, although the server's clock shows an hour twice."""
+    clock = ServerTime("new_york+7").clock
+    fall_ns = int(datetime(2025, 11, 2, 6, tzinfo=UTC).timestamp()) * NS_PER_S
+    first_ns, n_minutes = fall_ns - 90 * NS_PER_MINUTE, 240
+    api = FakeApi()
+    api.now = first_ns
+    api.ticks = {"A": (clock.to_server_ns(first_ns), 1.0)}
+    api.bars = {"A": [clock.to_server_ns(first_ns)]}
+    host = HostConfig(module="fake", lock_path="", server_clock="new_york+7")
+    session = Session(Terminal(api, now_ns=api.now_ns, control=None), host)
+    session.connect()
+    watcher = Watcher(session, host)
+    watcher.watch(["A"], first_ns)
+    found: list[int] = []
+    for minute in range(1, n_minutes + 1):
+        api.now = first_ns + minute * NS_PER_MINUTE
+        api.ticks = {"A": (clock.to_server_ns(api.now), 1.0 + minute)}
+        api.bars["A"].append(clock.to_server_ns(api.now))
+        for update in watcher.poll():
+            assert update.doubt == ""
+            found += opens(update, "A")
+    assert found == [first_ns + minute * NS_PER_MINUTE for minute in range(n_minutes)]
+
+
+def test_a_clock_that_leaves_its_rule_stops_batches_and_says_why(market: Market) -> None:
+    """A broker that moves its clock an hour: prices go on, no bar comes shifted, and each update
+    carries the reason; back on the rule, the bars come that were kept back."""
+    market.tick("A", T0 + NS_PER_MINUTE + NS_PER_HOUR)
+    told = market.poll(T0 + NS_PER_MINUTE + NS_PER_S)
+    market.tick("B", T0 + NS_PER_MINUTE + NS_PER_HOUR + NS_PER_S)
+    told += market.poll(T0 + NS_PER_MINUTE + 5 * NS_PER_S)
+    assert [q.symbol for update in told for q in update.quotes] == ["A", "B"]
+    assert not any(update.bars or update.batch_ns for update in told)
+    assert all("UTC+1 h" in update.doubt for update in told)
+    market.api.bars = {"A": [T0], "B": [T0]}
+    market.tick("A", T0 + NS_PER_MINUTE + 8 * NS_PER_S)
+    market.tick("B", T0 + NS_PER_MINUTE + 8 * NS_PER_S)
+    (update,) = market.poll(T0 + NS_PER_MINUTE + 9 * NS_PER_S)
+    assert update.doubt == ""
+    assert opens(update, "A") == opens(update, "B") == [T0]
