@@ -12,8 +12,8 @@ from backtest.memory import return_large_blocks
 from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
 from engine.model.bars import Bars
-from engine.model.compiled import source_hash
 from engine.model.errors import StrategyError, UserError
+from engine.model.kernel_cache import source_hash
 from engine.model.portfolio import Portfolio
 from engine.model.times import iso_utc
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio

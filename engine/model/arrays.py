@@ -6,6 +6,9 @@ An `Arrays` is a table in memory of where each array lies and how long it is; a 
 the table's address. Arrays are fixed at construction: contents change, sizes and places do not.
 """
 
+import engine.model.kernel_cache  # noqa: F401  (before numba)
+
+# isort: split
 import hashlib
 from functools import lru_cache
 from typing import Any
@@ -25,8 +28,6 @@ from numba.extending import (
 )
 from numba.np import numpy_support
 from numba.np.arrayobj import make_array, populate_array
-
-import engine.model.compiled  # noqa: F401  (sets the kernel cache before numba is imported)
 
 # A field's row in the table: address, then sizes of up to three dimensions.
 _WORDS = 4

@@ -7,6 +7,9 @@ calls, optimised and cached. Whole numbers and constants are passed as int64, so
 compiled once.
 """
 
+import engine.model.kernel_cache  # noqa: F401  (before numba)
+
+# isort: split
 from copy import copy
 from functools import cache, lru_cache
 from typing import Any

@@ -7,8 +7,8 @@ from engine.decision.money import round_price
 from engine.decision.signals import is_due, votes
 from engine.decision.sizing import TIER_1_SIZE_FRAC, wanted_lots
 from engine.decision.state import Core
-from engine.model.compiled import CODE_HASH
 from engine.model.decisions import ORDER_RULES, STATE_RULES, Decision, Sizing, Vote
+from engine.model.kernel_cache import CODE_HASH
 from engine.portfolio.compile import CompiledPortfolio
 
 

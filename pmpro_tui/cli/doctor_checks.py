@@ -111,7 +111,7 @@ def _talib() -> Finding:
 
 def _kernels() -> Finding:
     try:
-        from engine.model.compiled import cache_dir
+        from engine.model.kernel_cache import cache_dir
     except Exception as error:  # border: a broken native library raises anything
         return _fail("kernels", f"{type(error).__name__}: {error}", "reinstall numba: make setup")
     cache = cache_dir()

@@ -1,10 +1,13 @@
 """The kernel cache never serves a result of code that is no longer there."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -36,7 +39,7 @@ def tree(root: Path) -> None:
     for package in ("engine", "engine/model", "engine/decision"):
         (root / package).mkdir(parents=True)
         (root / package / "__init__.py").touch()
-    for module in ("compiled.py", "dispatcher.py"):
+    for module in ("compiled.py", "dispatcher.py", "kernel_cache.py"):
         shutil.copy(REPO / "engine/model" / module, root / "engine/model" / module)
     (root / "engine/decision/caller.py").write_text(CALLER)
     (root / "engine/decision/callee.py").write_text(CALLEE.format(factor=2))
@@ -78,3 +81,37 @@ def test_what_is_loaded_returns_arrays_as_what_was_compiled(tmp_path: Path) -> N
     tree(root)
     (root / "engine/decision/arrays.py").write_text(ARRAYS)
     assert [decide(root, RUN_ARRAYS)[:2] for _ in range(2)] == [(12.5, 0), (12.5, 1)]
+
+
+def test_whoever_imports_numba_has_said_where_the_cache_is() -> None:
+    """numba looks once, at its import: whichever module of ours a program happens to begin with."""
+    for package in ("engine", "strategies", "backtest", "rl", "pmpro_tui"):
+        for path in sorted((REPO / package).rglob("*.py")):
+            imported = [
+                name
+                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for name in (
+                    [node.module or ""]
+                    if isinstance(node, ast.ImportFrom)
+                    else [alias.name for alias in node.names]
+                )
+            ]
+            with_numba = [name for name in imported if name.split(".")[0] == "numba"]
+            if with_numba:
+                first = imported.index(with_numba[0])
+                assert "engine.model.kernel_cache" in imported[:first], path
+
+
+@pytest.mark.parametrize("module", ["engine.model.arrays", "engine.model.dispatcher"])
+def test_numba_uses_the_cache_of_these_sources(tmp_path: Path, module: str) -> None:
+    """Also where one of these is the first to be imported."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"import {module}, numba; print(numba.config.CACHE_DIR)"],
+        env={**os.environ, "PYTHONPATH": str(REPO), "PMPRO_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
