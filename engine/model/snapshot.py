@@ -84,7 +84,8 @@ class RiskView(msgspec.Struct, frozen=True, kw_only=True):
     """Gauges against their limits. Exposures, margin and VaR are fractions of equity.
 
     `net_exposure_frac` is Σ |net of a symbol|, `var_frac` a day's loss at 99 %, `volatility_frac` a
-    day's, `correlation_max` the largest |correlation| between two symbols that are held.
+    day's, `correlation_max` the largest |correlation| between two symbols that are held;
+    `shortfall_frac` is the mean loss beyond `var_frac`, `historical_*` both by the kept samples.
     `account_drawdown_frac` counts what others on the account made, `external_ccy`.
     `limits` are those in force by name, `limits_of_file` the portfolio file's.
     """
@@ -107,6 +108,10 @@ class RiskView(msgspec.Struct, frozen=True, kw_only=True):
     var_frac: float = 0.0
     volatility_frac: float = 0.0
     correlation_max: float = 0.0
+    shortfall_frac: float = 0.0
+    historical_var_frac: float = 0.0
+    historical_shortfall_frac: float = 0.0
+    diversification_ratio: float = 0.0
     limits: dict[str, float] = {}
     limits_of_file: dict[str, float] = {}
 

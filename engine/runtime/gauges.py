@@ -1,6 +1,7 @@
 """How much is at stake in what is held now: volatility, value at risk, correlations."""
 
 import math
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +9,49 @@ import numpy.typing as npt
 from engine.decision.covariance import samples_per_day
 from engine.decision.rules import value_at_risk
 from engine.decision.state import Core
-from engine.metrics.risk import correlation, portfolio_volatility_frac
+from engine.metrics.risk import (
+    correlation,
+    diversification_ratio,
+    historical_shortfall_frac,
+    historical_var_frac,
+    parametric_shortfall_frac,
+    portfolio_volatility_frac,
+)
 
 Floats = npt.NDArray[np.float64]
+_LEVEL: Final = 0.99
+
+
+class Tail(NamedTuple):
+    """A day's loss at 99 % over equity: by the past of what is held, and the mean beyond it.
+
+    `historical_*` from the samples kept, overlapping days; NaN where they are fewer than a day's.
+    """
+
+    historical_var_frac: float
+    historical_shortfall_frac: float
+    shortfall_frac: float
+    diversification_ratio: float
+
+
+def tail(core: Core) -> Tail:
+    """Return what the worst days cost, and how much the parts of what is held differ."""
+    equity_ccy = float(core.account[0]["equity_ccy"])
+    held = np.flatnonzero(core.work["net_ccy"][:-1] != 0.0)
+    if not len(held) or not equity_ccy > 0.0:
+        empty = 0.0 if equity_ccy > 0.0 else math.nan
+        return Tail(empty, empty, empty, math.nan)
+    weights = core.work["net_ccy"][held] / equity_ccy
+    n_known = min(int(core.quotes["n_samples"][held].min()), len(core.returns))
+    oldest_first = np.roll(core.returns, -int(core.account[0]["next_return"]), axis=0)
+    past = np.sum(oldest_first[len(core.returns) - n_known :, held] * weights, axis=1)
+    day = max(round(samples_per_day(core)), 1)
+    return Tail(
+        historical_var_frac(past, _LEVEL, day),
+        historical_shortfall_frac(past, _LEVEL, day),
+        parametric_shortfall_frac(volatility_frac(core), _LEVEL),
+        diversification_ratio(weights, core.covariance[np.ix_(held, held)]),
+    )
 
 
 def var_frac(core: Core) -> float:

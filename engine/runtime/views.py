@@ -7,7 +7,7 @@ from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import Refusal
 from engine.model.snapshot import PositionView, ResultView, RiskView, StrategyView
-from engine.runtime.gauges import correlation_max, var_frac, volatility_frac
+from engine.runtime.gauges import correlation_max, tail, var_frac, volatility_frac
 from engine.runtime.limits import file_limits, limits_now
 from engine.runtime.trader import Trader
 
@@ -220,6 +220,7 @@ def risk_view(trader: Trader) -> RiskView:
         var_frac=var_frac(trader.core) if equity > 0 else float("nan"),
         volatility_frac=volatility_frac(trader.core),
         correlation_max=correlation_max(trader.core),
+        **tail(trader.core)._asdict(),
         limits=limits_now(trader.core, of_file),
         limits_of_file=of_file,
     )

@@ -15,7 +15,7 @@ from pmpro_tui.cli.output import Config, Json, Mode, Yes, print_json, print_line
 
 if TYPE_CHECKING:
     from engine.control.client import ControlClient
-    from engine.model.snapshot import Snapshot, TerminalView
+    from engine.model.snapshot import RiskView, Snapshot, TerminalView
     from engine.runtime.settings import Settings
 
 STOP_WAIT_S = 60.0
@@ -316,6 +316,11 @@ def _account(snapshot: "Snapshot") -> str:
     return f"{snapshot.mode} account {snapshot.account} at {snapshot.server}"
 
 
+def _beyond(risk: "RiskView") -> str:
+    history = f"{risk.historical_var_frac:.2%}, {risk.historical_shortfall_frac:.2%}"
+    return f"{risk.shortfall_frac:.2%} beyond; by history {history}"
+
+
 def _connection(snapshot: "Snapshot") -> str:
     if not snapshot.connected:
         return "LOST"
@@ -350,7 +355,8 @@ def _facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
         ),
         ("net exposure", f"{risk.net_exposure_frac:.2f} × equity"),
         ("margin", f"{risk.margin_frac:.1%} of equity"),
-        ("value at risk", f"{risk.var_frac:.2%} of equity a day, at 99 %"),
+        ("value at risk", f"{risk.var_frac:.2%} of equity a day at 99 %, {_beyond(risk)}"),
+        ("diversification", f"{risk.diversification_ratio:.2f} × one bet"),
         ("correlation", f"{risk.correlation_max:.2f} at most between two held"),
         ("lost today", f"{risk.daily_loss_frac:.2%} of equity"),
         (
