@@ -36,7 +36,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """A fill about to happen. `direction` is the deal's; `time_ns` UTC; stops 0.0 for none.
 
     `ordered_lots`: what the market order behind it asked for, 0.0 for `lots`; with `rests` what
-    it did not get goes on working.
+    it did not get goes on working. `since_ns`: see Position.
     """
 
     symbol: str
@@ -52,6 +52,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     type_filling: int = 0
     ordered_lots: float = 0.0
     rests: bool = False
+    since_ns: int = 0
 
 
 class Broker:
@@ -187,6 +188,8 @@ class Broker:
             swap = self._take_swap(position, lots)
             entry = c.DEAL_ENTRY_INOUT if trade.lots > position.lots else c.DEAL_ENTRY_OUT
             touched, closed = self._reduce(trade, position, ticket)
+        for item in touched:
+            item.since_ns = max(item.since_ns, trade.since_ns)
         deal = self._deal(
             trade, ticket, entry=entry, position_id=position_id, profit=profit, swap=swap
         )
@@ -356,11 +359,22 @@ class Broker:
         self._ledger.write(self.account, positions=[position])
 
     def match(
-        self, symbol: str, time_ns: int, prices: tuple[float, float, float], spread: float
+        self,
+        symbol: str,
+        time_ns: int,
+        prices: tuple[float, float, float],
+        spread: float,
+        *,
+        late: bool = False,
     ) -> None:
-        """Close the positions whose stop or target (open, high, low) bids reached, at `time_ns`."""
+        """Close the positions whose stop or target (open, high, low) bids reached, at `time_ns`.
+
+        `late`: only those that came to be what they are after these prices began.
+        """
         digits = self.market.specs[symbol].digits
         for position in [p for p in self.positions.values() if p.symbol == symbol]:
+            if (position.since_ns > time_ns) != late:
+                continue
             hit, price = match_bar(
                 position.direction,
                 position.sl or math.nan,

@@ -52,7 +52,7 @@ class Controls:
         self.switches = Switches()
         self.market = Market(config.specs, source, config.account.currency)
         self.broker = Broker(config, self.market, ledger, clock)
-        self.liquidity = Liquidity(self.market, config.liquidity_lots)
+        self.liquidity = Liquidity(self.market, self.broker.account, config.liquidity_lots)
         pending = Pending(self.broker, self.liquidity)
         self.timeline: SteppedTime | RealTime
         if config.speed is None:

@@ -2,26 +2,28 @@
 
 import math
 
-from engine.terminal.simulated.market import Market, Quote
+from engine.terminal.simulated.market import Market
+from engine.terminal.simulated.state import AccountRecord
 
 
 class Liquidity:
     """Lots offered at the quote, on each side; `lots` None never ends.
 
+    What was taken is kept with the account, so that a restart does not bring it anew.
     Stops, targets and stop-outs are always filled whole: the broker guarantees them.
     """
 
-    def __init__(self, market: Market, lots: float | None) -> None:
+    def __init__(self, market: Market, account: AccountRecord, lots: float | None) -> None:
         self._market = market
+        self._account = account
         self.lots = lots
-        self._taken: dict[tuple[str, int], tuple[Quote, float]] = {}
 
     def left(self, symbol: str, direction: int) -> float:
         """Return what a deal in `direction` can get now, lots."""
         if self.lots is None:
             return math.inf
-        quote, taken = self._taken.get((symbol, direction), (None, 0.0))
-        if quote is not self._market.quotes[symbol]:
+        at_ns, taken = self._account.taken.get(f"{symbol}{direction:+d}", (0, 0.0))
+        if at_ns != self._market.quotes[symbol].time_ns:
             return self.lots
         return round(max(0.0, self.lots - taken), 8)
 
@@ -29,4 +31,5 @@ class Liquidity:
         """Note a deal."""
         if self.lots is not None:
             taken = self.lots - self.left(symbol, direction) + lots
-            self._taken[symbol, direction] = self._market.quotes[symbol], taken
+            at_ns = self._market.quotes[symbol].time_ns
+            self._account.taken[f"{symbol}{direction:+d}"] = at_ns, taken

@@ -33,31 +33,35 @@ class Pending:
         self._broker = broker
         self._liquidity = liquidity
 
-    def match(self, symbol: str, time_ns: int, bids: Prices, spread: float) -> bool:
-        """Fill what (open, high, low) bids reached at `time_ns`; tell whether anything was."""
-        n_deals = len(self._broker.deals.items)
+    def match(self, symbol: str, time_ns: int, next_ns: int, bids: Prices, spread: float) -> None:
+        """Fill what (open, high, low) bids reached at `time_ns`; new prices come at `next_ns`."""
         digits = self._broker.market.specs[symbol].digits
-        opens, high, low = bids
-        asks = tuple(float(round_price(bid + spread, digits)) for bid in (opens, high, low))
+        ask, ask_high, ask_low = (float(round_price(b + spread, digits)) for b in bids)
+        asks = ask, ask_high, ask_low
         for order in [o for o in self._broker.working.values() if o.symbol == symbol]:
-            side = asks if order.direction > 0 else bids
-            self._match_one(order, time_ns, *side)
-        return len(self._broker.deals.items) > n_deals
+            if time_ns >= order.since_ns:
+                side = asks if order.direction > 0 else bids
+                self._match_one(order, time_ns, next_ns, side)
 
-    def _match_one(self, order: Order, time_ns: int, opens: float, high: float, low: float) -> None:
-        price = _reached(order, opens, high, low)
+    def _match_one(self, order: Order, time_ns: int, next_ns: int, prices: Prices) -> None:
+        price = _reached(order, *prices)
         if price is None:
             return
         if limit := STOP_LIMITS.get(order.type):
             # The limit is looked at from the next prices on: what came first is not known.
             self._broker.amend(
-                msgspec.structs.replace(order, type=limit, price=order.price_stoplimit)
+                msgspec.structs.replace(
+                    order, type=limit, price=order.price_stoplimit, since_ns=next_ns
+                )
             )
             return
-        self.fill(order, price, time_ns)
+        self.fill(order, price, time_ns, next_ns)
 
-    def fill(self, order: Order, price: float, time_ns: int) -> None:
-        """Fill an order at `price` as far as its filling, the liquidity and the margin allow."""
+    def fill(self, order: Order, price: float, time_ns: int, next_ns: int) -> None:
+        """Fill an order at `price` as far as its filling, the liquidity and the margin allow.
+
+        Prices before `next_ns` do not touch what it makes.
+        """
         broker = self._broker
         position = self._position(order)
         if order.position_id and position is None and order.type in MARKET:
@@ -77,6 +81,7 @@ class Pending:
             broker.drop(order, c.ORDER_STATE_REJECTED, time_ns)
             return
         self._liquidity.take(order.symbol, order.direction, lots)
+        order = msgspec.structs.replace(order, since_ns=next_ns)
         broker.execute(_trade(order, lots, price, time_ns), position, order)
 
     def _affordable(self, order: Order, lots: float) -> bool:
@@ -143,6 +148,7 @@ def _trade(order: Order, lots: float, price: float, time_ns: int) -> Trade:
         comment=order.comment,
         sl=order.sl,
         tp=order.tp,
+        since_ns=order.since_ns,
         type_filling=order.type_filling,
         rests=order.type_filling in (c.ORDER_FILLING_RETURN, c.ORDER_FILLING_BOC),
     )

@@ -20,7 +20,11 @@ BUYS: Final = (
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """An open position. `direction` +1 or -1; `sl`, `tp` 0.0 for none; `swap_ccy` unrounded."""
+    """An open position. `direction` +1 or -1; `sl`, `tp` 0.0 for none; `swap_ccy` unrounded.
+
+    `since_ns`: prices from this moment on (UTC) meet its stop and target; earlier ones came before
+    a working order made it what it is.
+    """
 
     ticket: int
     identifier: int
@@ -35,13 +39,15 @@ class Position(msgspec.Struct, kw_only=True):
     time_msc: int
     time_update_msc: int
     swap_ccy: float = 0.0
+    since_ns: int = 0
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order, working or history.
 
     `price` is what it asks for, of a market order what it got; `lots_left` is not filled.
-    `expiration_s` is on the server's clock; `done_msc` 0 while it works.
+    `expiration_s` is on the server's clock; `done_msc` 0 while it works; `since_ns` as
+    a position's.
     """
 
     ticket: int
@@ -64,6 +70,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     lots_left: float = 0.0
     state: int = c.ORDER_STATE_FILLED
     done_msc: int = 0
+    since_ns: int = 0
 
     @property
     def direction(self) -> int:
@@ -109,7 +116,8 @@ class Deal(msgspec.Struct, frozen=True, kw_only=True):
 class AccountRecord(msgspec.Struct, kw_only=True):
     """The account and the broker's counters. `clock_ns`: UTC up to which all is processed.
 
-    `swap_day`: the server day up to which swaps are charged; -1 before the first.
+    `swap_day`: the server day up to which swaps are charged; -1 before the first. `taken`: lots
+    already dealt, by symbol and side, at a quote's time (UTC ns).
     """
 
     login: int
@@ -120,3 +128,4 @@ class AccountRecord(msgspec.Struct, kw_only=True):
     next_order: int = 5_000_001
     next_deal: int = 9_000_001
     swap_day: int = -1
+    taken: dict[str, tuple[int, float]] = {}

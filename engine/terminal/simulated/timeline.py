@@ -89,7 +89,7 @@ class SteppedTime:
                 if bar:
                     prices = bar.open, bar.high, bar.low
                     self._broker.match(symbol, open_ns, prices, bar.spread)
-        if self._broker.working:
+        if self._broker.working or self._late(open_ns):
             for symbol, bar in bars:
                 if bar:
                     self._match_orders(symbol, bar)
@@ -99,9 +99,14 @@ class SteppedTime:
 
     def _match_orders(self, symbol: str, bar: Bar) -> None:
         prices = bar.open, bar.high, bar.low
-        if self._pending.match(symbol, bar.time_ns, prices, bar.spread):
-            close = bar.close, bar.close, bar.close
-            self._broker.match(symbol, bar.time_ns, close, bar.spread)
+        next_ns = bar.time_ns + NS_PER_MINUTE
+        self._pending.match(symbol, bar.time_ns, next_ns, prices, bar.spread)
+        close = bar.close, bar.close, bar.close
+        self._broker.match(symbol, bar.time_ns, close, bar.spread, late=True)
+
+    def _late(self, open_ns: int) -> bool:
+        """Tell whether an order filled in this minute already, before a restart."""
+        return any(p.since_ns > open_ns for p in self._broker.positions.values())
 
     def catch_up(self) -> None:
         """Do nothing: time moves by `advance` only."""
@@ -189,7 +194,7 @@ class RealTime:
         self._broker.match(symbol, time_ns, prices, bar.spread)
         if self._broker.working:
             self._pending.expire(time_ns)
-            self._pending.match(symbol, time_ns, prices, bar.spread)
+            self._pending.match(symbol, time_ns, time_ns + 1, prices, bar.spread)
 
     def _minute_ticks(self, symbol: str, bar: Bar) -> Ticks:
         cached = self._cached.get(symbol)

@@ -134,7 +134,8 @@ class Trading:
         order = self._broker.place(order)
         if crossing:
             price = self._checks.fill_price(order.symbol, order.direction)
-            self._pending.fill(order, price, self._now_ns())
+            now_ns = self._now_ns()
+            self._pending.fill(order, price, now_ns, now_ns)
         return self._result(
             request, c.TRADE_RETCODE_DONE, order=order.ticket, volume=order.lots, quoted=False
         )

@@ -321,3 +321,23 @@ def test_orders_fill_between_ticks_in_real_time(kind):
     minute_of_fill = 120 if more else 60
     assert SERVER_S + minute_of_fill < held.time < SERVER_S + minute_of_fill + 60
     assert terminal.orders_total() == 0
+
+
+@pytest.mark.parametrize("kind", [LIMIT, STOP_LIMIT])
+def test_a_kill_in_the_minute_of_a_fill_repeats_nothing(tmp_path, kind):
+    """Prices that an order has used do not touch what it became, after a restart either."""
+    bars = {EUR: make_bars([*flat(1.1, 1), (1.1, 1.12, 1.08, 1.0999), *flat(1.1, 5)])}
+    path = tmp_path / "broker.sqlite"
+    first = make_terminal(bars, ledger=path)
+    more = {"stoplimit": 1.09} if kind == STOP_LIMIT else {"sl": 1.085}
+    ticket = place(first, kind, 1.11 if kind == STOP_LIMIT else 1.09, **more)
+    first.advance(minute(3))
+    shown = first.positions_get(), first.orders_get()
+    assert len(shown[0]) + len(shown[1]) == 1
+    first.broker._ledger.close()
+    second = make_terminal(bars, ledger=path)
+    assert second.now_ns() < minute(3)
+    second.advance(minute(3))
+    assert (second.positions_get(), second.orders_get()) == shown
+    assert (*shown[0], *shown[1])[0].ticket == ticket
+    second.close()
