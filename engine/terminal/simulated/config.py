@@ -64,6 +64,8 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     it; "exchange" fills at the quote and takes limit orders that cross it. `filling_mode`: bitmask,
     FOK 1, IOC 2, BOC 4. `liquidity_lots`: offered on each side of a tick; None never ends.
     `volume_limit_lots`: held and waiting in one direction of a symbol at most; 0.0 for any.
+    `hours`: trading hours of all symbols, such as "mon 01:00-23:55", and `holidays`, such as
+    "2018-12-25", on the server's clock; none: open whenever there are prices.
     `margin_call_frac`, `margin_so_frac`: margin levels of call and stop-out.
     """
 
@@ -79,5 +81,7 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     liquidity_lots: float | None = None
     freeze_level_points: float = 0.0
     volume_limit_lots: float = 0.0
+    hours: list[str] = []
+    holidays: list[str] = []
     margin_call_frac: float = 1.0
     margin_so_frac: float = 0.5

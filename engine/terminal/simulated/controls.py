@@ -29,6 +29,7 @@ from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.pending import Pending
 from engine.terminal.simulated.prices import PriceSource
 from engine.terminal.simulated.rates import RateHistory
+from engine.terminal.simulated.sessions import SessionSource
 from engine.terminal.simulated.timeline import RealTime, SteppedTime
 from engine.terminal.simulated.trace import Trace
 from engine.terminal.simulated.trading import Trading
@@ -47,6 +48,8 @@ class Controls:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         clock = ServerClock(config.server_clock)
+        if config.hours or config.holidays:
+            source = SessionSource(source, clock, config.hours, config.holidays)
         self.config = config
         self.faults = Faults()
         self.switches = Switches()
