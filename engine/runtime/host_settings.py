@@ -9,6 +9,7 @@ from engine.model.portfolio import Portfolio
 from engine.model.times import NS_PER_MINUTE, NS_PER_S, from_datetime
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.assembly import Recorded, simulated_terminal, write_prices
+from engine.runtime.options import symbol_pairs
 from engine.runtime.settings import Settings
 from engine.terminal.protocol import HostConfig, Remote
 from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices
@@ -29,6 +30,9 @@ def host_config(
         lock_path=str(state / "terminal.lock"),
         log_path=str(state / "logs" / "terminal-host.log"),
         server_clock=terminal.server_clock,
+        symbol_names=symbol_pairs(terminal.symbol_names),
+        symbol_prefix=terminal.symbol_prefix,
+        symbol_suffix=terminal.symbol_suffix,
         terminal_path=str(terminal.path or ""),
         login=terminal.login or 0,
         server=terminal.server or "",

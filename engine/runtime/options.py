@@ -72,6 +72,16 @@ class Terminal(Section):
         "new_york+7",
         description="the broker's wall clock: new_york+7, a zone such as Europe/Athens, or UTC+2",
     )
+    symbol_prefix: str = Field(
+        "", description='what the broker writes before symbols: "m." makes EURUSD m.EURUSD'
+    )
+    symbol_suffix: str = Field(
+        "", description='what the broker writes after symbols: ".r" makes EURUSD EURUSD.r'
+    )
+    symbol_names: str = Field(
+        "",
+        description="symbols with other names there: XAUUSD=GOLD, US500=SPX500.r",
+    )
     call_deadline_s: float = Field(
         5.0, gt=0, le=300, description="a call unanswered for so long has the terminal restarted"
     )
@@ -94,6 +104,20 @@ class Terminal(Section):
             except ConfigError as error:
                 raise ValueError(str(error)) from None
         return rule
+
+    @field_validator("symbol_names")
+    @classmethod
+    def _pairs(cls, text: str) -> str:
+        symbol_pairs(text)
+        return text
+
+
+def symbol_pairs(text: str) -> dict[str, str]:
+    """Return `A=B, C=D` as a dictionary; ValueError when it is something else."""
+    pairs = [part.split("=") for part in text.split(",") if part.strip()]
+    if any(len(pair) != 2 or not all(word.strip() for word in pair) for pair in pairs):
+        raise ValueError("must be pairs such as XAUUSD=GOLD, US500=SPX500.r")
+    return {ours.strip(): theirs.strip() for ours, theirs in pairs}
 
 
 class Demo(Section):

@@ -129,6 +129,7 @@ def symbol_facts(info: Any) -> SymbolFacts:
     """Convert a SymbolInfo."""
     return SymbolFacts(
         name=info.name,
+        broker_name=info.name,
         digits=int(info.digits),
         point=float(info.point),
         tick_size=float(info.trade_tick_size),

@@ -77,6 +77,7 @@ class Gateway:
         self._calls = CallLog()
         self._connected_once = False
         self._watched: list[str] = []
+        self._renamed: set[str] = set()
         self._watched_from_ns = 0
         self._market_ns = 0
         self._link = HostLink(
@@ -130,7 +131,9 @@ class Gateway:
     def symbol_facts(self, names: list[str]) -> list[SymbolFacts]:
         """Return the terminal's specifications, fresh; selects the symbols."""
         op = p.GetSymbols(id=self._id(), names=names)
-        return self._ask(op, list[SymbolFacts], self._deadlines.history_s)
+        found = self._ask(op, list[SymbolFacts], self._deadlines.history_s)
+        self._renamed.update(facts.name for facts in found if facts.name != facts.broker_name)
+        return found
 
     def symbols(
         self, names: list[str], *, known: Mapping[str, SymbolSpec] | None = None
@@ -282,6 +285,9 @@ class Gateway:
         """Bring a new host to where the last one was."""
         if self._connected_once:
             ask(p.Connect(id=self._id()), AccountState, self._deadlines.connect_s)
+        if self._renamed:  # positions come under our names from the first reading on
+            names = p.GetSymbols(id=self._id(), names=sorted(self._renamed))
+            ask(names, list[SymbolFacts], self._deadlines.history_s)
         if self._watched:
             op = p.Watch(id=self._id(), names=self._watched, from_ns=self._watched_from_ns)
             ask(op, type(None), self._deadlines.connect_s)

@@ -28,7 +28,8 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `module`: "simulated", "MetaTrader5" or the dotted name of a module with its functions.
     `lock_path`: held exclusively for the host's whole life. `simulated`: the simulated terminal's
-    own settings. `stepped`: the clock moves by `advance` only, nothing is watched in between.
+    own settings. `symbol_names`: our names to the broker's, where they differ by more than prefix
+    and suffix. `stepped`: the clock moves by `advance` only, nothing is watched in between.
     `remote`: the host is another box's, which decides on module, paths and simulation itself.
     """
 
@@ -36,6 +37,9 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     lock_path: str
     log_path: str = ""
     server_clock: str = "new_york+7"
+    symbol_names: dict[str, str] = {}
+    symbol_prefix: str = ""
+    symbol_suffix: str = ""
     terminal_path: str = ""
     login: int = 0
     server: str = ""

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from engine.model.broker import OrderRequest
 from engine.model.errors import NotSent
-from engine.terminal.symbol_rules import SymbolFacts, filling_for, round_to_tick, volume_problem
+from engine.terminal.symbol_rules import SymbolFacts, fillings_for, round_to_tick, volume_problem
 
 ACTION_DEAL: Final = 1
 ACTION_SLTP: Final = 6
@@ -30,7 +30,7 @@ def deal_request(order: OrderRequest, facts: SymbolFacts) -> dict[str, Any]:
         raise NotSent(f"{order.symbol}: {problem}")
     request: dict[str, Any] = {
         "action": ACTION_DEAL,
-        "symbol": str(order.symbol),
+        "symbol": facts.broker_name,
         "volume": float(order.lots),
         "type": TYPE_BUY if order.direction > 0 else TYPE_SELL,
         "price": round_to_tick(float(order.price), facts),
@@ -38,7 +38,7 @@ def deal_request(order: OrderRequest, facts: SymbolFacts) -> dict[str, Any]:
         "magic": int(order.magic),
         "comment": str(order.comment),
         "type_time": 0,
-        "type_filling": filling_for(facts),
+        "type_filling": fillings_for(facts)[0],
     }
     if order.position:
         request["position"] = int(order.position)
@@ -54,7 +54,7 @@ def modify_request(
         raise NotSent(f"{symbol}: position {ticket} is no ticket")
     return {
         "action": ACTION_SLTP,
-        "symbol": str(symbol),
+        "symbol": facts.broker_name,
         "position": int(ticket),
         **_levels(symbol, stop, target, facts, keep_zero=True),
     }

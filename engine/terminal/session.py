@@ -11,12 +11,13 @@ import msgspec
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, BrokerDeal, BrokerOrder, BrokerPosition, Quote
 from engine.model.errors import BrokerError, NotSent
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from engine.terminal import convert
 from engine.terminal.clock_meter import ClockMeter, ClockState
 from engine.terminal.loading import Terminal
 from engine.terminal.protocol import CallFailed, HostConfig
 from engine.terminal.server_time import ServerTime
+from engine.terminal.symbol_names import SymbolNames
 from engine.terminal.symbol_rules import SymbolFacts
 
 M1: Final = 1
@@ -29,7 +30,9 @@ _NOT_CONNECTED: Final = (-10004, "not connected to the configured account")
 _CONNECTING: Final = ("initialize", "login", "account_info", "terminal_info")
 # So many more bars show both of the hours where one happens twice.
 _BOTH_HOURS_BARS: Final = 360
-T = TypeVar("T")
+# For so long an entry goes by what the terminal has said about its symbol.
+_FACTS_HOLD_NS: Final = 10 * NS_PER_S
+Named = TypeVar("Named", BrokerDeal, BrokerOrder, BrokerPosition)
 
 
 class Session:
@@ -41,6 +44,8 @@ class Session:
         self.time = ServerTime(config.server_clock)
         self._config = config
         self._facts: dict[str, SymbolFacts] = {}
+        self._facts_ns: dict[str, int] = {}
+        self._names = SymbolNames(config.symbol_names, config.symbol_prefix, config.symbol_suffix)
         self._meter = ClockMeter(config.server_clock)
         self.connected = False
 
@@ -77,8 +82,8 @@ class Session:
             raise refusal
         self._check_account(account)
         self.connected = True
-        for symbol in self._facts:
-            self.ask("symbol_select", symbol, True)
+        for facts in self._facts.values():
+            self.ask("symbol_select", facts.broker_name, True)
         return account
 
     def require_connection(self) -> None:
@@ -144,14 +149,34 @@ class Session:
         """Return a symbol's specification, selecting it first; kept until asked fresh."""
         found = self._facts.get(symbol)
         if found is None or fresh:
-            self.ask("symbol_select", symbol, True)
-            found = convert.symbol_facts(self.ask("symbol_info", symbol))
+            theirs = self._names.look_up(symbol, self._find, self._listing)
+            self.ask("symbol_select", theirs, True)
+            found = convert.symbol_facts(self.ask("symbol_info", theirs))
+            found = msgspec.structs.replace(found, name=symbol)
             self._facts[symbol] = found
+            self._facts_ns[symbol] = self.now_ns()
         return found
+
+    def recent_facts(self, symbol: str) -> SymbolFacts:
+        """Return a symbol's specification, at most some seconds old: brokers change levels."""
+        old = self.now_ns() - self._facts_ns.get(symbol, 0) > _FACTS_HOLD_NS
+        return self.facts(symbol, fresh=old)
+
+    def _find(self, theirs: str) -> Any | None:
+        """Return a symbol's info, None when the terminal has no such symbol."""
+        try:
+            return self.ask("symbol_info", theirs)
+        except CallFailed:
+            if not self.connected:  # that says nothing about the symbol
+                raise
+            return None
+
+    def _listing(self, pattern: str) -> list[Any]:
+        return list(self.ask("symbols_get", group=pattern))
 
     def quote(self, symbol: str) -> Quote:
         """Return the symbol's last tick; all zero right after it was selected."""
-        tick = self.ask("symbol_info_tick", symbol)
+        tick = self.ask("symbol_info_tick", self.facts(symbol).broker_name)
         now_ns = self.now_ns()
         if not self._config.stepped:
             self._meter.look(symbol, tick.time_msc, now_ns)
@@ -160,12 +185,12 @@ class Session:
     def rates(self, symbol: str, from_ns: int, to_ns: int) -> Bars:
         """Return M1 bars that open in [from_ns, to_ns)."""
         self._check_times()
-        digits = self.facts(symbol).digits
+        facts = self.facts(symbol)
         # The server's clock may repeat an hour: ask for more and cut in UTC.
         from_s = max(1, self.time.to_seconds(from_ns) - 3600)
         to_s = self.time.to_seconds(to_ns) + 3600
-        rates = self.ask("copy_rates_range", symbol, M1, from_s, to_s)
-        bars = convert.bars(rates, digits, self.time, self.now_ns())
+        rates = self.ask("copy_rates_range", facts.broker_name, M1, from_s, to_s)
+        bars = convert.bars(rates, facts.digits, self.time, self.now_ns())
         return bars[(bars["time_ns"] >= from_ns) & (bars["time_ns"] < to_ns)]
 
     def newest_rates(self, symbol: str, count: int, closed_by_ns: int) -> Bars:
@@ -173,18 +198,22 @@ class Session:
         self._check_times()
         if self.time.repeats_near(self.now_ns()):
             count += _BOTH_HOURS_BARS
-        digits = self.facts(symbol).digits
-        rates = self.ask("copy_rates_from_pos", symbol, M1, 0, count)
-        bars = convert.bars(rates, digits, self.time, self.now_ns())
+        facts = self.facts(symbol)
+        rates = self.ask("copy_rates_from_pos", facts.broker_name, M1, 0, count)
+        bars = convert.bars(rates, facts.digits, self.time, self.now_ns())
         return bars[bars["time_ns"] + NS_PER_MINUTE <= closed_by_ns]
 
     def positions(self) -> list[BrokerPosition]:
         """Return every open position of the account."""
-        return [convert.position(item, self.time) for item in self.ask("positions_get")]
+        return [self.position(item) for item in self.ask("positions_get")]
+
+    def position(self, item: Any) -> BrokerPosition:
+        """Return a TradePosition as a record, under our name of its symbol."""
+        return self._ours(convert.position(item, self.time))
 
     def orders(self) -> list[BrokerOrder]:
         """Return every working order of the account."""
-        return [convert.order(item, self.time) for item in self.ask("orders_get")]
+        return [self._ours(convert.order(item, self.time)) for item in self.ask("orders_get")]
 
     def order_history(self, from_ns: int) -> list[BrokerOrder]:
         """Return orders done since `from_ns`."""
@@ -197,11 +226,16 @@ class Session:
         return [item for item in found if item.time_ns >= from_ns]
 
     def _history(
-        self, function: str, from_ns: int, to_record: Callable[[Any, ServerTime], T]
-    ) -> list[T]:
+        self, function: str, from_ns: int, to_record: Callable[[Any, ServerTime], Named]
+    ) -> list[Named]:
         first_s = max(1, self.time.to_seconds(max(0, from_ns)) - 3600)
         last_s = self.time.to_seconds(self.now_ns() + _HISTORY_AHEAD_NS)
-        return [to_record(item, self.time) for item in self.ask(function, first_s, last_s)]
+        found = self.ask(function, first_s, last_s)
+        return [self._ours(to_record(item, self.time)) for item in found]
+
+    def _ours(self, record: Named) -> Named:
+        name = self._names.ours(record.symbol)
+        return record if name == record.symbol else msgspec.structs.replace(record, symbol=name)
 
     def clock(self) -> ClockState:
         """Return what is known of the server's clock.

@@ -16,15 +16,20 @@ FILLING_FOK: Final = 0
 FILLING_IOC: Final = 1
 FILLING_RETURN: Final = 2
 _EXECUTION_MARKET: Final = 2
+TRADE_MODE_FULL: Final = 4
+_TRADE_MODES: Final = {0: "disabled", 1: "long only", 2: "short only", 3: "close only"}
+_ONE_SIDED: Final = {1: 1, 2: -1}
 
 
 class SymbolFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A symbol as the terminal specifies it; `*_points` are counts of `point`.
 
+    `name` is ours, `broker_name` the terminal's own.
     `swap_weekday` is MetaTrader's: Sunday 0. Swaps are in `swap_mode`'s unit.
     """
 
     name: str
+    broker_name: str
     digits: int
     point: float
     tick_size: float
@@ -49,13 +54,28 @@ class SymbolFacts(msgspec.Struct, frozen=True, kw_only=True):
     swap_weekday: int
 
 
-def filling_for(facts: SymbolFacts) -> int:
-    """Return the `type_filling` for a market order: all or nothing where it is allowed."""
-    if facts.filling_mode & _ALLOWS_FOK:
-        return FILLING_FOK
-    if facts.filling_mode & _ALLOWS_IOC:
-        return FILLING_IOC
-    return FILLING_FOK if facts.execution_mode == _EXECUTION_MARKET else FILLING_RETURN
+def fillings_for(facts: SymbolFacts) -> list[int]:
+    """Return the `type_filling`s of a market order by preference: all or nothing, part, rest.
+
+    Market execution knows no RETURN; a symbol that allows nothing gets FOK there, and is told by
+    the terminal what it takes.
+    """
+    allowed = [
+        filling
+        for bit, filling in ((_ALLOWS_FOK, FILLING_FOK), (_ALLOWS_IOC, FILLING_IOC))
+        if facts.filling_mode & bit
+    ]
+    if facts.execution_mode != _EXECUTION_MARKET:
+        allowed.append(FILLING_RETURN)
+    return allowed or [FILLING_FOK]
+
+
+def side_problem(direction: int, facts: SymbolFacts) -> str:
+    """Return why the symbol takes no entry in this direction now, or ""."""
+    if facts.trade_mode == TRADE_MODE_FULL or direction == _ONE_SIDED.get(facts.trade_mode, 0):
+        return ""
+    word = _TRADE_MODES.get(facts.trade_mode, f"in trade mode {facts.trade_mode}")
+    return f"the broker has it {word}"
 
 
 def round_to_tick(price: float, facts: SymbolFacts) -> float:
@@ -92,5 +112,30 @@ def stops_problem(
             return (
                 f"{name} {level} is {distance_points:g} points from {closing_price}, "
                 f"least {max(1, facts.stops_level_points)}"
+            )
+    return ""
+
+
+def limit_problem(lots: float, held_lots: float, facts: SymbolFacts) -> str:
+    """Return why so many lots more in one direction exceed the symbol's limit, or "".
+
+    `held_lots`: held and waiting in that direction.
+    """
+    limit = facts.volume_limit_lots
+    if limit <= 0 or Decimal(repr(lots)) + Decimal(repr(held_lots)) <= Decimal(repr(limit)):
+        return ""
+    return f"lots {lots} and {held_lots:g} held exceed the limit {limit:g} of one direction"
+
+
+def freeze_problem(closing_price: float, stop: float, target: float, facts: SymbolFacts) -> str:
+    """Return why a position with these levels cannot be changed now, or ""; 0.0 is no level."""
+    for name, level in (("stop", stop), ("target", target)):
+        if level == 0.0 or facts.freeze_level_points <= 0:
+            continue
+        distance_points = round(abs(closing_price - level) / facts.point, 6)
+        if distance_points <= facts.freeze_level_points:
+            return (
+                f"its {name} {level} is {distance_points:g} points from {closing_price}, "
+                f"frozen within {facts.freeze_level_points}"
             )
     return ""

@@ -4,6 +4,7 @@ NotSent: certainly nothing left. Every other answer, None included, is returned 
 `retcodes.classify`; only the caller's deadline knows about answers that never come.
 """
 
+from decimal import Decimal
 from typing import Any, Final
 
 import structlog
@@ -12,14 +13,21 @@ from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent
 from engine.model.times import NS_PER_S
 from engine.terminal import convert
-from engine.terminal.protocol import CallFailed
 from engine.terminal.requests import deal_request, modify_request
 from engine.terminal.retcodes import Action, classify
 from engine.terminal.session import Session
-from engine.terminal.symbol_rules import stops_problem
+from engine.terminal.symbol_rules import (
+    SymbolFacts,
+    fillings_for,
+    freeze_problem,
+    limit_problem,
+    side_problem,
+    stops_problem,
+)
 
 _log = structlog.get_logger(__name__)
 # A check's answers that are the broker's own word on the order; others mean "not known".
+_INVALID_FILL: Final = 10030
 _DEFINITE: Final = (Action.REJECT, Action.STOP, Action.KILL, Action.FIX)
 
 
@@ -28,14 +36,16 @@ def calc_profit(
 ) -> float:
     """Return the profit of a trade in account currency, by the terminal."""
     side = 0 if direction > 0 else 1
-    args = (side, symbol, float(lots), float(open_price), float(close))
+    name = session.facts(symbol).broker_name
+    args = (side, name, float(lots), float(open_price), float(close))
     return float(session.ask("order_calc_profit", *args))
 
 
 def calc_margin(session: Session, direction: int, symbol: str, lots: float, price: float) -> float:
     """Return the margin of an order in account currency, by the terminal."""
     side = 0 if direction > 0 else 1
-    return float(session.ask("order_calc_margin", side, symbol, float(lots), float(price)))
+    name = session.facts(symbol).broker_name
+    return float(session.ask("order_calc_margin", side, name, float(lots), float(price)))
 
 
 def check(session: Session, order: OrderRequest) -> OrderResult:
@@ -54,14 +64,8 @@ def prepare_send(
         raise NotSent(f"{order.symbol}: {late_ns / NS_PER_S:.1f} s too late for its quote")
     request = _request(session, order)
     if not order.position:
-        _refuse_bad_entry(session, order)
-    if checked:
-        verdict = _check(session, request)
-        if verdict.retcode != 0:
-            if classify(verdict).action in _DEFINITE:
-                return verdict
-            raise NotSent(f"order_check answered {verdict.retcode} {verdict.comment}")
-    return request
+        _refuse_bad_entry(session, order, request)
+    return _checked(session, request, order) if checked else request
 
 
 def prepare_modify(
@@ -69,7 +73,23 @@ def prepare_modify(
 ) -> dict[str, Any]:
     """Return the request that sets a position's stop and target; 0.0 removes one."""
     session.require_connection()
-    return modify_request(symbol, ticket, stop, target, _facts(session, symbol))
+    facts = _facts(session, symbol)
+    request = modify_request(symbol, ticket, stop, target, facts)
+    try:
+        found = session.ask("positions_get", ticket=ticket)
+        quote = session.quote(symbol)
+    except BrokerError as error:
+        raise NotSent(str(error)) from None
+    # One that was opened a moment ago may not be shown yet: then the broker judges alone.
+    for item in found:
+        position = session.position(item)
+        closing_price = quote.bid if position.direction > 0 else quote.ask
+        problem = freeze_problem(
+            closing_price, position.stop, position.target, facts
+        ) or stops_problem(position.direction, closing_price, request["sl"], request["tp"], facts)
+        if problem:
+            raise NotSent(f"{symbol}: {problem}")
+    return request
 
 
 def send(session: Session, request: dict[str, Any]) -> OrderResult:
@@ -87,29 +107,71 @@ def send(session: Session, request: dict[str, Any]) -> OrderResult:
     return answer
 
 
-def _facts(session: Session, symbol: str) -> Any:
+def _facts(session: Session, symbol: str, *, recent: bool = False) -> SymbolFacts:
     try:
-        return session.facts(symbol)
-    except CallFailed as error:
+        return session.recent_facts(symbol) if recent else session.facts(symbol)
+    except BrokerError as error:
         raise NotSent(str(error)) from None
 
 
 def _request(session: Session, order: OrderRequest) -> dict[str, Any]:
-    return deal_request(order, _facts(session, order.symbol))
+    return deal_request(order, _facts(session, order.symbol, recent=not order.position))
 
 
-def _refuse_bad_entry(session: Session, order: OrderRequest) -> None:
-    """Entries need a measured server clock and stops the symbol allows; exits need neither."""
+def _refuse_bad_entry(session: Session, order: OrderRequest, request: dict[str, Any]) -> None:
+    """Entries need a measured server clock and what the symbol allows; exits need neither."""
+    facts = _facts(session, order.symbol)
     try:
         quote = session.quote(order.symbol)
         session.check_clock()
+        held_lots = _held_lots(session, facts, order.direction)
     except BrokerError as error:
         raise NotSent(str(error)) from None
     closing_price = quote.bid if order.direction > 0 else quote.ask
-    facts = _facts(session, order.symbol)
-    problem = stops_problem(order.direction, closing_price, order.stop, order.target, facts)
+    stop, target = request.get("sl", 0.0), request.get("tp", 0.0)
+    problem = (
+        side_problem(order.direction, facts)
+        or limit_problem(order.lots, held_lots, facts)
+        or stops_problem(order.direction, closing_price, stop, target, facts)
+    )
     if problem:
         raise NotSent(f"{order.symbol}: {problem}")
+
+
+def _held_lots(session: Session, facts: SymbolFacts, direction: int) -> float:
+    """Return what is held and waiting in one direction, where the symbol limits it."""
+    if facts.volume_limit_lots <= 0:
+        return 0.0
+    # Orders of even type buy, those of odd type sell.
+    side = 0 if direction > 0 else 1
+    items = [
+        *((p.type, p.volume) for p in session.ask("positions_get", symbol=facts.broker_name)),
+        *(
+            (o.type % 2, o.volume_current)
+            for o in session.ask("orders_get", symbol=facts.broker_name)
+        ),
+    ]
+    return float(sum(Decimal(repr(float(lots))) for kind, lots in items if kind == side))
+
+
+def _checked(
+    session: Session, request: dict[str, Any], order: OrderRequest
+) -> dict[str, Any] | OrderResult:
+    """Return the request that `order_check` takes, or the broker's refusal.
+
+    A filling mode that it does not take is replaced by the next one that the symbol allows.
+    """
+    fillings = fillings_for(_facts(session, order.symbol))
+    for filling in fillings:
+        request = {**request, "type_filling": filling}
+        verdict = _check(session, request)
+        if verdict.retcode == 0:
+            return request
+        if verdict.retcode != _INVALID_FILL:
+            break
+    if classify(verdict).action in _DEFINITE:
+        return verdict
+    raise NotSent(f"order_check answered {verdict.retcode} {verdict.comment}")
 
 
 def _check(session: Session, request: dict[str, Any]) -> OrderResult:

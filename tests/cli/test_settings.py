@@ -123,6 +123,7 @@ def test_every_option_can_be_set_from_the_environment(monkeypatch: pytest.Monkey
     values = {
         "mode": "paper",
         "terminal.module": "mt5",
+        "terminal.symbol_names": "XAUUSD=GOLD",
         "terminal.fingerprint": "sha256:" + 64 * "7",
         "terminal.server_clock": "UTC+2",
         "database.embedded": "false",

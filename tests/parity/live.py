@@ -24,7 +24,6 @@ from engine.runtime.hosts_in_process import InProcessHosts
 from engine.runtime.replay import EquityPoint, ReplayResult, _point
 from engine.runtime.restart import book_numbers, reconcile, restore
 from engine.runtime.trader import Trader
-from engine.terminal import host_link
 from engine.terminal import protocol as p
 from engine.terminal.gateway import Gateway
 from engine.terminal.host import Host
@@ -62,7 +61,7 @@ class GatewayInProcess(Gateway):
 
     def start(self) -> None:
         child = HostInProcess()
-        host_link._ask(child, p.Open(config=self._config), type(None), 1.0)
+        self._link._call(child, p.Open(config=self._config), type(None), 1.0)
         self._link._child = child
         self._link._ready.set()
 

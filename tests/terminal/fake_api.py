@@ -47,12 +47,16 @@ SYMBOL = {
 
 
 class FakeApi:
-    """`ticks`: (time_ns, bid) by symbol; `bars`: opens in ns by symbol; `down`: a last_error."""
+    """`ticks`: (time_ns, bid) by symbol; `bars`: opens in ns; `down`: a last_error.
+
+    `symbols`: what differs from SYMBOL, by symbol.
+    """
 
     def __init__(self) -> None:
         self.now = 0
         self.ticks: dict[str, tuple[int, float]] = {}
         self.bars: dict[str, list[int]] = {}
+        self.symbols: dict[str, dict[str, Any]] = {}
         self.down: tuple[int, str] | None = None
         self.error = (1, "Success")
         self.login_found = 7
@@ -105,7 +109,15 @@ class FakeApi:
         return self._answer("symbol_select", name in self.ticks)
 
     def symbol_info(self, name: str) -> Any:
-        return self._answer("symbol_info", SimpleNamespace(name=name, **SYMBOL))
+        known = name in self.ticks
+        return self._answer("symbol_info", self._symbol(name) if known else None)
+
+    def symbols_get(self, *, group: str) -> Any:
+        names = [name for name in self.ticks if group.strip("*") in name]
+        return self._answer("symbols_get", tuple(map(self._symbol, names)))
+
+    def _symbol(self, name: str) -> Any:
+        return SimpleNamespace(**{"name": name, **SYMBOL, **self.symbols.get(name, {})})
 
     def symbol_info_tick(self, name: str) -> Any:
         time_ns, bid = self.ticks[name]
@@ -118,10 +130,10 @@ class FakeApi:
         rows = [(o // NS_PER_S, 1.1, 1.2, 1.0, 1.1, 10, 8, 0) for o in opens]
         return self._answer("copy_rates_from_pos", np.array(rows, RATES_DTYPE))
 
-    def positions_get(self) -> Any:
+    def positions_get(self, **_: Any) -> Any:
         return self._answer("positions_get", ())
 
-    def orders_get(self) -> Any:
+    def orders_get(self, **_: Any) -> Any:
         return self._answer("orders_get", ())
 
     def order_check(self, request: dict[str, Any]) -> Any:

@@ -43,7 +43,7 @@ class Module(FakeApi):
             ctypes.PyDLL(None).sleep(60)
         return super().terminal_info()
 
-    def positions_get(self) -> Any:
+    def positions_get(self, **_: Any) -> Any:
         if (_LEDGER.parent / "no_positions").exists():
             self.error = (-10001, "IPC send failed")
             return None

@@ -18,8 +18,11 @@ from engine.terminal.retcodes import LAST_ERRORS, RETCODES, Action, classify
 from engine.terminal.simulated import constants
 from engine.terminal.symbol_rules import (
     SymbolFacts,
-    filling_for,
+    fillings_for,
+    freeze_problem,
+    limit_problem,
     round_to_tick,
+    side_problem,
     stops_problem,
     volume_problem,
 )
@@ -77,12 +80,47 @@ def test_every_killing_code_blocks_entries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mask", "execution", "filling"),
-    [(1, 2, 0), (2, 2, 1), (3, 2, 0), (0, 2, 0), (0, 1, 2), (0, 3, 2), (1, 1, 0), (4, 2, 0)],
+    ("mask", "execution", "fillings"),
+    [
+        (1, 2, [0]),
+        (2, 2, [1]),
+        (3, 2, [0, 1]),
+        (0, 2, [0]),
+        (4, 2, [0]),
+        (0, 1, [2]),
+        (0, 3, [2]),
+        (1, 1, [0, 2]),
+        (3, 0, [0, 1, 2]),
+    ],
 )
-def test_filling_is_an_allowed_one(mask: int, execution: int, filling: int) -> None:
+def test_fillings_are_the_allowed_ones(mask: int, execution: int, fillings: list[int]) -> None:
     """The mask's bits become the enumeration; market execution never gets RETURN."""
-    assert filling_for(facts(filling_mode=mask, execution_mode=execution)) == filling
+    assert fillings_for(facts(filling_mode=mask, execution_mode=execution)) == fillings
+
+
+@pytest.mark.parametrize(
+    ("mode", "directions"), [(0, []), (1, [1]), (2, [-1]), (3, []), (4, [1, -1]), (9, [])]
+)
+def test_entries_go_the_way_the_broker_lets_them(mode: int, directions: list[int]) -> None:
+    """Only a symbol that is open in a direction takes an entry; an unknown mode takes none."""
+    rules = facts(trade_mode=mode)
+    assert [d for d in (1, -1) if side_problem(d, rules) == ""] == directions
+
+
+def test_the_limit_of_a_direction_counts_what_is_held() -> None:
+    """Ten steps of 0.1 fill a limit of 1 exactly; 0 is no limit."""
+    assert limit_problem(0.1, 0.9, facts(volume_limit_lots=1.0)) == ""
+    assert "limit 1 " in limit_problem(0.11, 0.9, facts(volume_limit_lots=1.0))
+    assert limit_problem(1e6, 1e6, facts(volume_limit_lots=0.0)) == ""
+
+
+def test_nothing_changes_inside_the_freeze_level() -> None:
+    """Within so many points of the market a level is the broker's; 0 freezes nothing."""
+    rules = facts(freeze_level_points=10)
+    assert "frozen" in freeze_problem(1.1, 1.0999, 0.0, rules)
+    assert "target" in freeze_problem(1.1, 1.09, 1.10001, rules)
+    assert freeze_problem(1.1, 1.09989, 0.0, rules) == ""
+    assert freeze_problem(1.1, 1.1, 1.1, facts(freeze_level_points=0)) == ""
 
 
 def test_the_order_has_the_types_the_module_takes() -> None:
