@@ -3,6 +3,7 @@
 import typer
 
 from pmpro_tui.cli import terminal_run
+from pmpro_tui.cli.terminal_check import check
 from pmpro_tui.cli.terminal_serve import serve
 
 app = typer.Typer(no_args_is_help=True)
@@ -10,8 +11,9 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def terminal() -> None:
-    """Serve the terminal to an engine on another box, or run programs on a simulated one."""
+    """Check the terminal, serve it to another box, or run programs on a simulated one."""
 
 
 terminal_run.register(app)
+app.command("check")(check)
 app.command("serve")(serve)
