@@ -64,7 +64,7 @@ def _watching_gateway(home: Path) -> "Gateway":
     from engine.runtime.settings import demo_portfolio, load_settings
     from engine.terminal.gateway import Gateway
 
-    settings = load_settings(mode="demo", overrides={"state_dir": home})
+    settings = load_settings(mode="demo", overrides={"state_dir": home, "demo.speed": 1.0})
     compiled = compile_portfolio(read_portfolio(demo_portfolio()))
     gateway = Gateway(host_config(settings, compiled, home, None), on_market=lambda update: None)
     try:
