@@ -227,8 +227,9 @@ class Bench:
         self.gateway.close()
         self.journal.close()
 
-    def _open_gateway(self) -> Gateway:
-        config = HostConfig(
+    def host_config(self) -> HostConfig:
+        """Return how to run the terminal host."""
+        return HostConfig(
             module="simulated",
             lock_path=str(self.work / "terminal.lock"),
             log_path=str(self.work / "terminal.log"),
@@ -241,7 +242,13 @@ class Bench:
             ),
             stepped=True,
         )
-        gateway = Gateway(config, Deadlines(order_s=1.0), on_market=lambda update: None)
+
+    def deadlines(self) -> Deadlines:
+        """Return how long calls may take."""
+        return Deadlines(order_s=1.0)
+
+    def _open_gateway(self) -> Gateway:
+        gateway = Gateway(self.host_config(), self.deadlines(), on_market=lambda update: None)
         gateway.start()
         gateway.connect()
         gateway.watch(["EURUSD"], self.market_ns)

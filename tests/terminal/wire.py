@@ -53,6 +53,8 @@ class Wire:
                 near.close()
                 continue
             far = socket.create_connection(self._target)
+            for sock in (near, far):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._pairs.append((near, far))
             threading.Thread(target=self._forward, args=(near, far), daemon=True).start()
 
