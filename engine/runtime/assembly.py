@@ -48,6 +48,7 @@ def simulated_terminal(
     server_clock: str,
     ledger_path: Path | None = None,
     speed: float | None = None,
+    faults: str = "",
 ) -> dict[str, object]:
     """Return the simulated terminal's settings as plain data; `speed` None is stepped."""
     config = SimulatedConfig(
@@ -58,6 +59,7 @@ def simulated_terminal(
         server_clock=server_clock,
         ledger_path=None if ledger_path is None else str(ledger_path),
         speed=speed,
+        faults=faults,
     )
     plain: dict[str, object] = msgspec.to_builtins(config)
     return plain

@@ -74,6 +74,7 @@ def _simulated(
         server_clock=settings.terminal.server_clock,
         ledger_path=state / "broker.sqlite",
         speed=1.0 if real_time else demo.speed,
+        faults="" if real_time else demo.faults,
     )
 
 

@@ -135,6 +135,11 @@ class Demo(Section):
     start: datetime | None = Field(
         None, description="first moment that is traded", examples=["2018-03-06T08:00:00Z"]
     )
+    faults: str = Field(
+        "",
+        description="what goes wrong at the simulated terminal: see Faults in the user guide",
+        examples=["lost-reply%0.01*9, requote%0.05*99, seed=4"],
+    )
 
 
 class StrategyHosts(Section):

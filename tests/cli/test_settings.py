@@ -54,7 +54,7 @@ def test_command_line_beats_environment_beats_file_beats_default(
         ),
         (
             "[demo]\nsped = 1",
-            r'key "demo\.sped" is unknown; did you mean speed\? allowed: data, seed',
+            r'key "demo\.sped" is unknown; did you mean speed\? allowed: data, faults, seed',
         ),
         ("[demo]\nseed = '1'", r'key "demo\.seed" must be a whole number, not \'1\''),
         ("[demo]\nspeed = true", r'key "demo\.speed" must be a number, not True'),

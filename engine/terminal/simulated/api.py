@@ -54,7 +54,7 @@ def _answers(failure: bool | None, *, connected: bool = True) -> Callable[[F], F
                 self._catch_up()
                 if connected and not self._initialized:
                     raise CallFailed(c.RES_E_INTERNAL_FAIL_CONNECT)
-                result = method(self, *args, **keywords)
+                result = self.faults.disturb(name, method(self, *args, **keywords))
                 self._strike(name, "after")
             except CallFailed as error:
                 self._error = error.code, error.text
@@ -131,6 +131,7 @@ class SimulatedTerminal(Controls, Helpers):
         known = account.password is None or password == account.password
         if login != account.login or not known or server not in (None, "", account.server):
             raise CallFailed(c.RES_E_AUTH_FAILED)
+        self.switches.other_login = 0
 
     def shutdown(self) -> None:
         """Close the connection; everything but `initialize` fails until it is called again."""

@@ -125,7 +125,8 @@ class Broker:
         self.deals.append(deal)
         self._ledger.write(self.account, deals=[deal])
 
-    def _take_order(self) -> int:
+    def take_order(self) -> int:
+        """Return the next order's ticket."""
         self.account.next_order += 1
         return self.account.next_order - 1
 
@@ -149,7 +150,7 @@ class Broker:
 
     def place(self, order: Order) -> Order:
         """Let an order work from now on; the broker numbers it."""
-        order = msgspec.structs.replace(order, ticket=self._take_order())
+        order = msgspec.structs.replace(order, ticket=self.take_order())
         self.amend(order)
         return order
 
@@ -173,7 +174,7 @@ class Broker:
         """
         msc = self.server_msc(trade.time_ns)
         if order is None:
-            order = _order(trade, self._take_order(), msc)
+            order = _order(trade, self.take_order(), msc)
         ticket = order.ticket
         position_id = position.identifier if position else ticket
         entry, profit, swap = c.DEAL_ENTRY_IN, 0.0, 0.0
@@ -323,7 +324,7 @@ class Broker:
         `trade` has the side of `position`'s closing and the price that `other` was opened at: the
         first deal has the profit, the second none. Nothing is traded, so there is no commission.
         """
-        msc, ticket = self.server_msc(trade.time_ns), self._take_order()
+        msc, ticket = self.server_msc(trade.time_ns), self.take_order()
         deals, touched, closed = [], [], []
         for item, direction in ((position, trade.direction), (other, -trade.direction)):
             part = msgspec.structs.replace(trade, direction=direction)

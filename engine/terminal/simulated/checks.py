@@ -27,6 +27,8 @@ HEDGE_PROHIBITED: Final = 10046
 COMMENTS: Final = {
     ACCEPTED: "Done",
     c.TRADE_RETCODE_DONE: "Request executed",
+    c.TRADE_RETCODE_DONE_PARTIAL: "Request executed partially",
+    c.TRADE_RETCODE_PLACED: "Order placed",
     c.TRADE_RETCODE_REQUOTE: "Requote",
     c.TRADE_RETCODE_REJECT: "Request rejected",
     c.TRADE_RETCODE_TIMEOUT: "Request timeout",
@@ -137,7 +139,8 @@ class Checks:
         if symbol not in self._market.specs or symbol not in self._selected:
             return c.TRADE_RETCODE_INVALID
         mode = self._switches.trade_modes.get(symbol, c.SYMBOL_TRADE_MODE_FULL)
-        if self._switches.investor or mode == c.SYMBOL_TRADE_MODE_DISABLED:
+        read_only = self._switches.investor or self._switches.other_login
+        if read_only or mode == c.SYMBOL_TRADE_MODE_DISABLED:
             return c.TRADE_RETCODE_TRADE_DISABLED
         if self._switches.sessions and not self._market.is_open(symbol, now_ns):
             return c.TRADE_RETCODE_MARKET_CLOSED

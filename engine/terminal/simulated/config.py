@@ -67,6 +67,7 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `hours`: trading hours of all symbols, such as "mon 01:00-23:55", and `holidays`, such as
     "2018-12-25", on the server's clock; none: open whenever there are prices.
     `margin_call_frac`, `margin_so_frac`: margin levels of call and stop-out.
+    `faults`: what goes wrong, as `fault_text` reads it.
     """
 
     specs: list[SymbolSpec]
@@ -85,3 +86,4 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     holidays: list[str] = []
     margin_call_frac: float = 1.0
     margin_so_frac: float = 0.5
+    faults: str = ""

@@ -2,8 +2,9 @@
 
 `control` takes plain messages, so that the host can pass them on:
 {"op": "advance", "to_ns": …} · {"op": "jump", "to_ns": …} · {"op": "set_speed", "speed": …} ·
-{"op": "set_fault", …Fault fields} · {"op": "clear_faults"} ·
-{"op": "set_switches", …Switches fields} · {"op": "trace", "on": …} · {"op": "state"}.
+{"op": "set_fault", …Fault fields} · {"op": "script", "text": …} · {"op": "clear_faults"} ·
+{"op": "end_lag"} · {"op": "set_switches", …Switches fields} · {"op": "trace", "on": …} ·
+{"op": "state"}.
 Each answers the state; "trace" that turns it off has what was traced in it, as `trace`.
 """
 
@@ -15,14 +16,15 @@ import msgspec
 import structlog
 
 from engine.model.errors import StateError, UserError
-from engine.model.server_clock import ServerClock
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated.arguments import ERROR_TEXTS
 from engine.terminal.simulated.broker import Broker
 from engine.terminal.simulated.checks import Checks
 from engine.terminal.simulated.clock import SimClock
 from engine.terminal.simulated.config import SimulatedConfig
+from engine.terminal.simulated.fault_text import read_faults
 from engine.terminal.simulated.faults import Fault, Faults, Switches
+from engine.terminal.simulated.jumping_clock import JumpingClock
 from engine.terminal.simulated.ledger import Ledger
 from engine.terminal.simulated.liquidity import Liquidity
 from engine.terminal.simulated.market import Market
@@ -47,7 +49,7 @@ class Controls:
         ledger: Ledger,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        clock = ServerClock(config.server_clock)
+        clock = self._server_clock = JumpingClock(config.server_clock)
         if config.hours or config.holidays:
             source = SessionSource(source, clock, config.hours, config.holidays)
         self.config = config
@@ -80,6 +82,7 @@ class Controls:
         self._initialized = False
         self._lost = False
         self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
+        self._script(config.faults)
 
     def _lose(self, error: StateError) -> None:
         """Be a crashed terminal: memory is ahead of a ledger that could not be written.
@@ -138,6 +141,32 @@ class Controls:
             return {"seen_ns": [], "sent_ns": []}
         return {"seen_ns": trace.seen_ns, "sent_ns": trace.sent_ns}
 
+    def _script(self, text: str) -> None:
+        """Add the faults that a text names, and set the states; see `fault_text`."""
+        script = read_faults(text)
+        if script.seed is not None:
+            self.faults.seed(script.seed)
+        for fault in script.faults:
+            self.faults.add(fault)
+        self._set_switches(script.switches)
+
+    def _set_switches(self, fields: dict[str, Any]) -> None:
+        switches = _read({**msgspec.to_builtins(self.switches), **fields}, Switches)
+        changed = [
+            name
+            for name in switches.__struct_fields__
+            if getattr(switches, name) != getattr(self.switches, name)
+        ]
+        for name in changed:
+            setattr(self.switches, name, getattr(switches, name))
+        if "connected" in changed:
+            if switches.connected:
+                self.trading.end_lag()
+            else:
+                self.trading.freeze()
+        if "clock_off_s" in changed:
+            self._server_clock.set_off(self.timeline.now_ns, switches.clock_off_s)
+
     def control(self, message: dict[str, Any]) -> dict[str, Any]:
         """Obey a control message and return the state; a message not understood is a UserError."""
         match message:
@@ -151,12 +180,14 @@ class Controls:
                 self.set_speed(speed)
             case {"op": "set_fault", **fields}:
                 self.faults.add(_read(fields, Fault))
+            case {"op": "script", "text": str(text)}:
+                self._script(text)
+            case {"op": "end_lag"}:
+                self.trading.end_lag()
             case {"op": "clear_faults"}:
                 self.faults.clear()
             case {"op": "set_switches", **fields}:
-                switches = _read({**msgspec.to_builtins(self.switches), **fields}, Switches)
-                for name in switches.__struct_fields__:
-                    setattr(self.switches, name, getattr(switches, name))
+                self._set_switches(fields)
             case {"op": "state"}:
                 pass
             case _:

@@ -1,6 +1,7 @@
 """`order_check` and `order_send`: checks, execution at the quote, and what becomes visible."""
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,12 +22,15 @@ from engine.terminal.simulated.state import Deal, Order, Position
 from engine.terminal.simulated.structs import StructSequence, build
 from engine.terminal.simulated.views import rounded
 
+# Until somebody ends it.
+_ENDLESS_NS = 2**63 - 1
+
 
 class _Lag(msgspec.Struct):
-    """What positions and history show until `until_ns` (monotonic)."""
+    """What positions (None: what there is) and history show until `until_ns` (monotonic)."""
 
     until_ns: int
-    positions: list[Position]
+    positions: list[Position] | None
     working: list[Order]
     orders: History[Order]
     deals: History[Deal]
@@ -96,9 +100,18 @@ class Trading:
             verdict = Verdict(fault.retcode)
         if verdict.retcode != ACCEPTED:
             return self._refusal(request, verdict.retcode)
-        if fault := self._faults.take("order_send", "lag"):
-            self._start_lag(fault.delay_s or 0.0)
-        return self._perform(request, verdict)
+        if self._faults.take("order_send", "placed"):
+            return self._result(request, c.TRADE_RETCODE_PLACED, order=self._broker.take_order())
+        placed = self._faults.take("order_send", "placed", when="after")
+        if fault := placed or self._faults.take("order_send", "lag"):
+            self._start_lag(fault.delay_s)
+        elif fault := self._faults.take("order_send", "late"):
+            self._start_lag(fault.delay_s, positions=False)
+        done = self._perform(request, verdict)
+        if placed:
+            made: Any = done
+            return self._result(request, c.TRADE_RETCODE_PLACED, order=made.order)
+        return done
 
     def _perform(self, request: Any, verdict: Verdict) -> StructSequence:
         """Do what an accepted request asks."""
@@ -158,14 +171,16 @@ class Trading:
         """Fill a market order as far as its filling and the liquidity allow."""
         trade = self._trade(request, position)
         left = self._liquidity.left(trade.symbol, trade.direction)
+        wanted = self._filled(request)  # less than was asked for by a fault alone
+        if left < wanted and (left <= 0.0 or trade.type_filling == c.ORDER_FILLING_FOK):
+            return self._refusal(request, c.TRADE_RETCODE_REJECT)
         retcode = c.TRADE_RETCODE_DONE
-        if left < trade.lots:
-            if left <= 0.0 or trade.type_filling == c.ORDER_FILLING_FOK:
-                return self._refusal(request, c.TRADE_RETCODE_REJECT)
+        lots = min(left, wanted)
+        if lots < trade.lots:
             retcode = c.TRADE_RETCODE_DONE_PARTIAL
             trade = msgspec.structs.replace(
                 trade,
-                lots=left,
+                lots=lots,
                 ordered_lots=trade.lots,
                 rests=trade.type_filling == c.ORDER_FILLING_RETURN,
             )
@@ -181,6 +196,15 @@ class Trading:
             volume=deal.volume,
             price=deal.price,
         )
+
+    def _filled(self, request: Any) -> float:
+        """Return the lots that are filled; a part that rounds to nothing is the whole."""
+        fault = self._faults.take("order_send", "partial")
+        if fault is None:
+            return float(request.volume)
+        spec = self._broker.market.specs[request.symbol]
+        steps = math.floor(request.volume * fault.fill_frac / spec.volume_step_lots + 1e-9)
+        return float(round(steps * spec.volume_step_lots, 8) or request.volume)
 
     def _trade(self, request: Any, position: Position | None) -> Trade:
         direction = 1 if request.type == c.ORDER_TYPE_BUY else -1
@@ -227,11 +251,21 @@ class Trading:
             **fields,
         )
 
-    def _start_lag(self, delay_s: float) -> None:
+    def freeze(self) -> None:
+        """Go on showing positions and history as they are now, until `end_lag`."""
+        self._start_lag(None)
+
+    def end_lag(self) -> None:
+        """Show everything there is."""
+        self._lag = None
+
+    def _start_lag(self, delay_s: float | None, *, positions: bool = True) -> None:
+        """Show the history, and positions too, as they are now for a while; None is for ever."""
         broker = self._broker
+        until_ns = _ENDLESS_NS if delay_s is None else time.monotonic_ns() + int(delay_s * 1e9)
         self._lag = _Lag(
-            until_ns=time.monotonic_ns() + int(delay_s * 1e9),
-            positions=[copy.copy(p) for p in broker.positions.values()],
+            until_ns=until_ns,
+            positions=[copy.copy(p) for p in broker.positions.values()] if positions else None,
             working=list(broker.working.values()),
             orders=broker.orders.copy(),
             deals=broker.deals.copy(),
@@ -245,7 +279,11 @@ class Trading:
     def visible_positions(self) -> list[Position]:
         """Return the open positions as the terminal shows them now."""
         lag = self._lagging()
-        return lag.positions if lag else list(self._broker.positions.values())
+        if self._switches.other_login:
+            return []
+        if lag is None or lag.positions is None:
+            return list(self._broker.positions.values())
+        return lag.positions
 
     def visible_working(self) -> list[Order]:
         """Return the working orders as the terminal shows them now, in ticket order."""
@@ -255,9 +293,13 @@ class Trading:
     def visible_orders(self) -> History[Order]:
         """Return the order history as the terminal shows it now."""
         lag = self._lagging()
+        if self._switches.other_login:
+            return History[Order](lambda order: order.ticket)
         return lag.orders if lag else self._broker.orders
 
     def visible_deals(self) -> History[Deal]:
         """Return the deal history as the terminal shows it now."""
         lag = self._lagging()
+        if self._switches.other_login:
+            return History[Deal](lambda deal: deal.order)
         return lag.deals if lag else self._broker.deals

@@ -55,12 +55,12 @@ def account_info(config: SimulatedConfig, broker: Broker, switches: Switches) ->
         netting = c.ACCOUNT_MARGIN_MODE_EXCHANGE
     return build(
         structs.AccountInfo,
-        login=account.login,
+        login=switches.other_login or account.login,
         trade_mode=c.ACCOUNT_TRADE_MODE_DEMO,
         leverage=account.leverage,
         limit_orders=account.limit_orders,
         margin_so_mode=c.ACCOUNT_STOPOUT_MODE_PERCENT,
-        trade_allowed=not switches.investor,
+        trade_allowed=not (switches.investor or switches.other_login),
         trade_expert=True,
         margin_mode=c.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING if account.hedging else netting,
         currency_digits=CURRENCY_DIGITS,

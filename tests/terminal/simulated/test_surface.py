@@ -112,7 +112,7 @@ def test_good_calls_leave_success(terminal, name):
     assert terminal.last_error() == (1, "Success")
 
 
-@pytest.mark.parametrize("name", FUNCTIONS.keys() - UNCONNECTED)
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() - UNCONNECTED))
 def test_unconnected_calls_leave_no_ipc_connection(terminal, name):
     """Before `initialize` every function fails with −10004, as None or as False."""
     terminal.shutdown()
