@@ -90,6 +90,19 @@ class Session:
         """Raise NotSent unless the configured account is connected."""
         if not self.connected:
             raise NotSent(_NOT_CONNECTED[1])
+        try:
+            self.require_account()
+        except BrokerError as error:
+            raise NotSent(str(error)) from None
+
+    def require_account(self) -> None:
+        """Ask whose account the terminal is on: another one's emptiness would prove anything.
+
+        Raises:
+            BrokerError: somebody has switched the visible terminal; we connect anew.
+        """
+        if self._config.login and self.connected:
+            self._check_account(convert.account_state(self.ask("account_info")))
 
     def account(self) -> AccountState:
         """Return the account, checked to be the configured one."""
@@ -205,6 +218,7 @@ class Session:
 
     def positions(self) -> list[BrokerPosition]:
         """Return every open position of the account."""
+        self.require_account()
         return [self.position(item) for item in self.ask("positions_get")]
 
     def position(self, item: Any) -> BrokerPosition:
@@ -221,9 +235,10 @@ class Session:
         return [item for item in found if item.done_ns >= from_ns]
 
     def deals(self, from_ns: int) -> list[BrokerDeal]:
-        """Return deals since `from_ns`, balance operations too."""
+        """Return deals since `from_ns`, each once, balance operations too."""
+        self.require_account()
         found = self._history("history_deals_get", from_ns, convert.deal)
-        return [item for item in found if item.time_ns >= from_ns]
+        return list({item.ticket: item for item in found if item.time_ns >= from_ns}.values())
 
     def _history(
         self, function: str, from_ns: int, to_record: Callable[[Any, ServerTime], Named]

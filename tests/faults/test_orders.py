@@ -33,6 +33,20 @@ def test_a_lost_reply_is_found_by_its_magic(make_bench: Make) -> None:
     bench.check_balance()
 
 
+def test_a_deal_that_is_told_twice_is_one(make_bench: Make) -> None:
+    """Neither an entry nor the broker's own close counts double."""
+    bench = make_bench({"a": "LF"})
+    bench.fault(call="history_deals_get", kind="duplicate", count=20)
+
+    bench.step()
+    assert bench.slot("a")["lots"] == LOTS
+    bench.step()
+
+    assert not bench.slot("a")["direction"]
+    bench.check_books()
+    bench.check_balance()
+
+
 def test_an_absent_order_is_believed_after_three_reads_over_thirty_seconds(
     make_bench: Make,
 ) -> None:

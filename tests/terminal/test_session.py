@@ -1,5 +1,8 @@
 """Connecting, and the clock, against a scripted module."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from engine.model.broker import OrderRequest, OrderResult
@@ -67,6 +70,27 @@ def test_an_account_switched_later_is_noticed(api: FakeApi) -> None:
         session.account()
     with pytest.raises(NotSent):
         send(session, ORDER, checked=True)
+    assert api.sent == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda session: session.positions(),
+        lambda session: session.deals(0),
+        lambda session: send(session, ORDER, checked=True),
+    ],
+)
+def test_another_accounts_emptiness_is_no_evidence(
+    api: FakeApi, ask: Callable[[Session], Any]
+) -> None:
+    """Whoever asks first after the switch is refused: nothing of it is read, nothing sent."""
+    session = session_of(api, login=7)
+    session.connect()
+    api.login_found = 8
+    with pytest.raises(BrokerError, match="account 8, configured is 7"):
+        ask(session)
+    assert not session.connected
     assert api.sent == []
 
 
