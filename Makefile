@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# Of `make faults`: runs, and the first one's seed.
+N ?= 60
+SEED ?= 1
 
 # The first Python that is new enough and can make environments; else any, to say what is wrong.
 choose = python=; \
@@ -34,9 +37,9 @@ test-long: ## what takes longer
 	$(bootstrap) test research terminal
 	$(PYTEST) -m long
 
-faults: ## crashes, hangs and lost connections
+faults: ## random faults and kills under a replay: N runs from SEED on
 	$(bootstrap) test research terminal
-	$(PYTEST) tests/faults
+	$(BIN)/python -m tests.faults.campaign --n $(N) --seed $(SEED)
 
 check: ## format, lint, types, import contracts
 	$(bootstrap) test dev

@@ -35,6 +35,7 @@ FAULTS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "restart-after": {"kind": "restart", "when": "after"},
         "lost-request": {"kind": "error", "code": c.RES_E_INTERNAL_FAIL_SEND},
         "lost-reply": {"kind": "error", "when": "after"},
+        "failed": {"kind": "error", "code": c.RES_E_FAIL},
         "lag": {"kind": "lag"},
         "late-deals": {"kind": "late"},
         "duplicate-deals": {"kind": "duplicate", "call": "history_deals_get"},
@@ -111,7 +112,7 @@ def read_faults(text: str) -> FaultScript:
 
 
 def _fault(item: str, name: str, value: str | None, parts: str) -> Fault:
-    fields: dict[str, Any] = {"call": "order_send", **FAULTS[name]}
+    fields: dict[str, Any] = {"call": "order_send", "name": name, **FAULTS[name]}
     if value is not None:
         if name not in _VALUES:
             raise UserError(f"fault {item!r}: {name} takes no value")

@@ -26,18 +26,21 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
+import structlog
 
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated.arguments import CallFailed
 from engine.terminal.simulated.structs import StructSequence, build
 
 _EXIT_CODE = 70
+_log = structlog.get_logger(__name__)
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the next `count` calls of the function `call` do, before or after executing.
 
     The first `skip` calls pass; each one after them is struck with a chance of `chance_frac`.
+    `name` is for the log alone.
     """
 
     call: str
@@ -62,6 +65,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     count: int = 1
     skip: int = 0
     chance_frac: float = 1.0
+    name: str = ""
 
 
 class Switches(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -121,6 +125,7 @@ class Faults:
             elif self._random.random() < fault.chance_frac:
                 rest = msgspec.structs.replace(fault, count=fault.count - 1)
                 self._pending[index : index + 1] = [rest] if rest.count > 0 else []
+                _log.info("fault_struck", name=fault.name or fault.kind, call=call, when=when)
                 return fault
         return None
 

@@ -1,0 +1,1 @@
+"""Random portfolios under random faults and kills, and what must hold after each."""
