@@ -107,7 +107,7 @@ def test_an_engine_killed_while_its_host_sends_finds_the_order(carry: Carry) -> 
     ("broken", "actions", "said"),
     [
         ("journal after send", KILLED_INSIDE, "has no intent"),
-        ("retry on timeout", [trouble("lost-reply")], "duplicate order"),
+        ("retry on timeout", [trouble("lost-reply*4")], "duplicate order"),
         ("none is flat", [trouble("failed*12@positions_get")], "in doubt"),
     ],
 )
