@@ -70,7 +70,10 @@ def close_times(bars: Bars, timeframe: Timeframe, clock: ServerClock) -> Times:
 
 
 class Resampler:
-    """The same bars, made as M1 bars arrive: keeps the minutes of the open cell."""
+    """The same bars, made as M1 bars arrive: keeps the minutes of the open cell.
+
+    A minute that comes after its cell was closed is too late for it: nothing is closed twice.
+    """
 
     def __init__(self, timeframe: Timeframe, clock: ServerClock) -> None:
         self.timeframe = timeframe
@@ -78,6 +81,7 @@ class Resampler:
         self._buffer = np.empty(64, BAR_DTYPE)
         self._n = 0  # of bars in it
         self._end_ns = 0  # of the first one's cell
+        self._closed_ns = -1  # the start of the last closed cell
 
     def update(self, batch_ns: int, bars: Bars) -> Bars:
         """Add M1 bars closed by `batch_ns`; return the higher bars that closed at it."""
@@ -100,6 +104,9 @@ class Resampler:
         if len(left):
             self._add(left)
             self._end_ns = self._cell_end(left[:1])
+        closed = closed[closed["time_ns"] > self._closed_ns]
+        if len(closed):
+            self._closed_ns = int(closed["time_ns"][-1])
         return closed
 
     def _add(self, bars: Bars) -> None:

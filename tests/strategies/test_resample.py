@@ -119,3 +119,17 @@ def test_grid_is_the_servers():
     bars = bars_at(utc("2018-03-05 10:00") + np.arange(180) * NS_PER_MINUTE)
     closed, _ = resample(bars, Timeframe.H1, ServerClock("UTC-5:30"))
     assert closed["time_ns"][1] == utc("2018-03-05 10:30")
+
+
+def test_a_minute_that_comes_too_late_closes_nothing_again():
+    """A terminal that shows a bar late: the hour is closed without it, and the next is whole."""
+    bars = bars_at(utc("2018-03-05 10:00") + np.arange(120) * NS_PER_MINUTE)
+    resampler = Resampler(Timeframe.H1, ServerClock("UTC"))
+    at = utc("2018-03-05 11:00")
+    first = resampler.update(at, bars[:59])
+    late = resampler.update(at + NS_PER_MINUTE, bars[59:61])
+    second = resampler.update(at + NS_PER_HOUR, bars[61:])
+    assert first["close"].tolist() == [bars["close"][58]]
+    assert len(late) == 0
+    assert second["time_ns"].tolist() == [at]
+    assert second["open"].tolist() == [bars["open"][60]]
