@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -225,6 +226,7 @@ class SteppedEngine(Engine):
         try:
             self._turn()
         except Exception as e:  # the engine's own border
+            traceback.print_exc()
             tell(turn_failed=f"{type(e).__name__}: {e}")
 
     def command(self, name: str) -> None:
