@@ -72,8 +72,8 @@ def read(state: Path, compiled: CompiledPortfolio) -> Evidence:
     return found
 
 
-def violations(found: Evidence, url: URL, n_starts: int) -> list[str]:
-    """Return everything that does not hold, a line each."""
+def violations(found: Evidence, url: URL, n_starts: tuple[int, int]) -> list[str]:
+    """Return everything that does not hold, a line each; `n_starts`: at least and at most."""
     engine = create_engine(url, poolclass=NullPool)
     with Session(engine) as session:
         return [
@@ -216,7 +216,7 @@ def _trades(found: Evidence, session: Session) -> Iterator[str]:
         yield f"positions {missing} have no trade in the database"
 
 
-def _audit(found: Evidence, session: Session, n_starts: int) -> Iterator[str]:
+def _audit(found: Evidence, session: Session, n_starts: tuple[int, int]) -> Iterator[str]:
     if (broken := verify_chain(session)) is not None:
         yield f"audit chain broken at entry {broken}"
     commands = [
@@ -224,9 +224,9 @@ def _audit(found: Evidence, session: Session, n_starts: int) -> Iterator[str]:
         for entry in session.scalars(select(tables.AuditLog))
         if entry.event_type == "COMMAND"
     ]
-    for name, expected in (("start", n_starts), ("stop", 1)):
-        if commands.count(name) != expected:
-            yield f"{expected} × {name} happened, {commands.count(name)} are in the audit"
+    for name, (least, most) in (("start", n_starts), ("stop", (1, 1))):
+        if not least <= commands.count(name) <= most:
+            yield f"{least} to {most} × {name} happened, {commands.count(name)} are in the audit"
 
 
 def summary(found: Evidence) -> Sequence[int]:

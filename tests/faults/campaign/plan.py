@@ -100,7 +100,10 @@ Action = Kill | Trouble | State
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. Batches are minutes; `actions` in their order."""
+    """One run. Batches are minutes; `actions` in their order.
+
+    `restarts`: who is killed during the first restart, the second …, if it comes to that moment.
+    """
 
     seed: int
     portfolio: str
@@ -108,6 +111,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     from_ns: int
     keep_frac: float
     actions: list[Action]
+    restarts: list[Kill] = []
 
     def bars(self) -> dict[str, Bars]:
         """Return each symbol's bars: some days before, thinned, and the time to trade."""
@@ -141,6 +145,11 @@ def draw(number: int) -> Plan:
         actions=sorted(
             [*_kills(rng), *_troubles(rng), *_states(rng)], key=lambda action: action.batch
         ),
+        restarts=[
+            Kill(batch=-1, target=target, point=point, nth=int(rng.integers(1, 9)))
+            for target, point in (("engine", "called"), ("terminal", "call"), ("engine", "commit"))
+            if rng.random() < 0.4
+        ],
     )
 
 

@@ -116,13 +116,14 @@ def run(
     urls = database.make()
     facts = _Facts()
     found: list[str] = []
-    for _ in range(LIVES_MAX):
+    for life in range(LIVES_MAX):
         job = Job(
             plan=plan,
             home=str(home),
             database_url=_psycopg(urls.owner),
             database_pid=database.pid,
             first=facts.next_batch,
+            life=life,
             broken=broken,
         )
         facts.engine_killed = False
@@ -141,7 +142,7 @@ def run(
     found += _said(facts)
     compiled = compiled_of(plan.portfolio)
     evidence = read(_state(home), compiled)
-    found += violations(evidence, urls.owner, facts.n_starts)
+    found += violations(evidence, urls.owner, (facts.n_starts, life + 1))
     return Result(
         seed=plan.seed,
         violations=found,

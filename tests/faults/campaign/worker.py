@@ -59,13 +59,14 @@ PATIENCE_S = 30.0
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is to do. `first`: the batch it begins or goes on at."""
+    """What a worker is to do. `first`: the batch it begins or goes on at; `life`: which this is."""
 
     plan: Plan
     home: str
     database_url: str
     database_pid: int
     first: int
+    life: int = 0
     broken: str = ""
 
 
@@ -267,7 +268,10 @@ class Run:
         """Start, step through the rest of the plan, then through quiet batches, and stop."""
         self._moments.watch()
         engine, n_steps = self._engine, len(self._batches)
+        for kill in self._job.plan.restarts[max(0, self._job.life - 1) : self._job.life]:
+            self._moments.arm(kill)
         engine.start()
+        self._moments.disarm()
         tell(started=self._job.first)
         for number in range(self._job.first, n_steps):
             if number < n_steps - N_QUIET:

@@ -1,11 +1,14 @@
 """Faults as text: every name strikes, at the module's surface; what is misspelt is said."""
 
+import re
+
 import numpy as np
 import pytest
 
 from engine.model.errors import UserError
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated.fault_text import FAULTS, STATES, read_faults
+from tests.conftest import REPO
 from tests.terminal.simulated.worlds import EUR, START_NS, all_deals, deal, make_terminal, minute
 
 
@@ -198,6 +201,14 @@ def test_every_name_is_read():
     assert script.switches == {k: v for fields in STATES.values() for k, v in fields.items()}
     assert script.seed == 3
     assert read_faults("") == read_faults("  # nothing\n,,")
+
+
+def test_the_guide_names_them_all():
+    """Every name stands in the user guide's table of faults, and nothing else does."""
+    guide = (REPO / "docs" / "USER_GUIDE.md").read_text(encoding="utf-8")
+    section = guide.partition("### Faults")[2].partition("## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`([\w=-]+)`", "".join(cells))) == {*FAULTS, *STATES, "seed=N"}
 
 
 @pytest.mark.parametrize(
