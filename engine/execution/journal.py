@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.model.errors import JournalError, StateError
-from engine.model.orders import Intent, IntentState, Outcome
+from engine.model.orders import BECOMES, Intent, IntentState, Outcome
 from engine.model.records import BarsRow, JournalEntry, PositionsRow, Record
 
 FORMAT = "1"
@@ -146,7 +146,7 @@ class Journal:
 
         Raises:
             JournalError: nothing of it is in the journal (disk full, an intent id used twice,
-                an outcome of no intent).
+                an outcome of no intent, or one that cannot follow what is known).
         """
         with self._transaction():
             for intent in intents:
@@ -238,14 +238,19 @@ class Journal:
             self._held.close()
 
     def _settle(self, outcome: Outcome) -> None:
-        if outcome.state == IntentState.CREATED:
-            raise JournalError(f"intent {outcome.intent_id}: CREATED is not an outcome")
-        settled = self._db.execute(
+        found = self._db.execute(
+            "SELECT state FROM intents WHERE id = ?", (outcome.intent_id,)
+        ).fetchone()
+        if found is None:
+            raise JournalError(f"an outcome for intent {outcome.intent_id}, which does not exist")
+        before = IntentState(found[0])
+        if outcome.state not in BECOMES[before]:
+            text = f"{before.name} cannot become {outcome.state.name}"
+            raise JournalError(f"intent {outcome.intent_id}: {text}")
+        self._db.execute(
             "UPDATE intents SET state = ?, outcome = ? WHERE id = ?",
             (outcome.state, _encode(outcome), outcome.intent_id),
         )
-        if settled.rowcount != 1:
-            raise JournalError(f"an outcome for intent {outcome.intent_id}, which does not exist")
 
     def _append(self, records: Iterable[Record]) -> None:
         for record in records:

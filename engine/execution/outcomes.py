@@ -1,5 +1,6 @@
 """What became of an intent, read from the terminal's deals by order, deal or magic."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from engine.model.broker import BrokerDeal
@@ -7,6 +8,7 @@ from engine.model.orders import Intent, IntentState, Outcome
 
 # DEAL_ENTRY_* of deals that take volume out of a position: out, out by.
 CLOSING = (1, 3)
+LOTS_EPS = 1e-9
 
 
 def deals_of(intent: Intent, order: int, deals: Iterable[BrokerDeal]) -> list[BrokerDeal]:
@@ -22,6 +24,12 @@ def deals_of(intent: Intent, order: int, deals: Iterable[BrokerDeal]) -> list[Br
         if ((order and deal.order == order) or deal.magic == intent.magic)
         and (deal.entry in (0, 2)) == opening
     ]
+
+
+def lots_of(deals: Iterable[BrokerDeal]) -> float:
+    """Return the volume of an intent's deals; NaN, which nothing reaches, for none."""
+    lots = [deal.lots for deal in deals]
+    return sum(lots) if lots else math.nan
 
 
 def done(intent: Intent, deals: Sequence[BrokerDeal], retcode: int = 0) -> Outcome:

@@ -1,4 +1,4 @@
-"""Orders: durable before they are sent, sent once, settled by the deals they made.
+"""Orders: durable before they are sent, one at the venue at most, settled by their deals.
 
 A phase's intents are committed in one transaction before the first is sent. The caller applies
 the outcomes and commits them together with its own state.
@@ -6,16 +6,19 @@ the outcomes and commits them together with its own state.
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
+import msgspec
 import structlog
 
-from engine.execution.outcomes import deals_of, done
+from engine.execution.outcomes import LOTS_EPS, deals_of, done, lots_of
+from engine.execution.steps import ROUNDS_MAX, Attempt, Step
 from engine.execution.terminal import Terminal
 from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
-from engine.terminal.retcodes import Action, Verdict, classify
+from engine.terminal.retcodes import PARTIAL, Verdict, classify
 
 log = structlog.get_logger(__name__)
 
@@ -27,9 +30,11 @@ ENTRY_VALID_NS = NS_PER_MINUTE
 # A call that fails after so long means that nobody is there: the rest of the phase waits.
 _LOST_S = 2.0
 COMMENT_PREFIX = "pm"
+# Between two orders while the broker says that they are too many.
+BUSY_GAP_S = 0.05
 
 
-def request_of(intent: Intent) -> OrderRequest:
+def request_of(intent: Intent, filling: int = 0) -> OrderRequest:
     """Return the market deal that carries out an intent."""
     opening = intent.action == "OPEN"
     return OrderRequest(
@@ -43,11 +48,28 @@ def request_of(intent: Intent) -> OrderRequest:
         target=intent.target if opening else 0.0,
         position=0 if opening else intent.position,
         valid_until_ns=intent.batch_ns + ENTRY_VALID_NS if opening else 0,
+        filling=filling,
     )
 
 
+class Desk(Protocol):
+    """Who asks for a phase's orders, and is asked about them while they are under way."""
+
+    def allowed(self, intent: Intent) -> bool:
+        """Tell, right before each sending, whether it may still go out."""
+
+    def again(self, intent: Intent) -> Intent | str:
+        """Return an intent at the price of now, or why the rules no longer allow it."""
+
+    def refused(self, intent: Intent, verdict: Verdict) -> None:
+        """Hear that the broker refused an intent, before the next is sent."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or shorter where something urgent comes."""
+
+
 class Router:
-    """Sends intents through the terminal, never one twice.
+    """Sends intents through the terminal; one intent makes one venue order at most.
 
     `begin` makes a phase's intents durable and tells whether it could; `last_id` is the highest
     intent id ever used.
@@ -67,6 +89,10 @@ class Router:
         self._last_id = last_id
         # What the broker said that forbids all entries, "" for nothing; the caller acts on it.
         self.barred = ""
+        # Filling modes to pass over, by symbol: the broker refused them.
+        self._filling: dict[str, int] = {}
+        self._gap_s = 0.0
+        self._lost = self._no_entries = False
 
     def new_id(self) -> int:
         """Return the next intent id; ids are never used again."""
@@ -77,53 +103,112 @@ class Router:
         """Go on above an id that the terminal shows, whatever the journal knows."""
         self._last_id = max(self._last_id, used_id)
 
-    def execute(
-        self, intents: Sequence[Intent], *, allowed: Callable[[Intent], bool]
-    ) -> list[Outcome]:
-        """Journal the intents, send each in turn and return what became of them, in order.
+    def execute(self, intents: Sequence[Intent], *, desk: Desk) -> list[tuple[Intent, Outcome]]:
+        """Journal the intents, send each in turn; return them as sent, and what became of them.
 
-        `allowed` is asked again right before each send: a kill may have come in between. After an
-        unknown outcome no further entry of the phase is sent, and nothing at all once the terminal
-        does not answer. Where the journal cannot be written nothing is opened, but closing goes
-        on: the position, not the journal, is the danger.
+        What the broker certainly did not take goes out again after the others, at the price of
+        then, while it may. After an unknown outcome no further entry of the phase is sent, and
+        nothing at all once the terminal does not answer. Where the journal cannot be written
+        nothing is opened, but closing goes on: the position, not the journal, is the danger.
         """
         if not intents:
             return []
-        no_entries = not self._begin(intents)
-        lost = False
-        outcomes: list[Outcome] = []
-        for intent in intents:
-            if lost:
-                outcome = _outcome(intent, IntentState.NOT_SENT, detail="no answer from terminal")
-            elif not allowed(intent) or (no_entries and intent.action == "OPEN"):
-                outcome = _outcome(intent, IntentState.NOT_SENT, detail="withdrawn before sending")
-            else:
-                began_s = time.monotonic()
-                outcome = self._send(intent)
-                failed = outcome.state != IntentState.DONE and not outcome.retcode
-                lost = failed and time.monotonic() - began_s >= _LOST_S
-            no_entries = no_entries or outcome.state == IntentState.UNKNOWN or bool(self.barred)
-            outcomes.append(outcome)
-        return self._with_deals(intents, outcomes)
+        self._no_entries, self._lost = not self._begin(intents), False
+        attempts = [Attempt(i, filling=self._filling.get(i.symbol, 0)) for i in intents]
+        waiting, busy = attempts, False
+        for _ in range(ROUNDS_MAX):
+            busy |= self._round(waiting, desk)
+            waiting = [a for a in waiting if a.outcome is None]
+            if not waiting:
+                break
+            desk.wait(max(a.wait_s for a in waiting))
+        for a in waiting:
+            a.outcome = _outcome(a.intent, IntentState.NOT_SENT, detail=a.detail or "no time left")
+        self._gap_s = BUSY_GAP_S if busy else 0.0
+        return self._with_deals(attempts)
 
-    def _send(self, intent: Intent) -> Outcome:
+    def _round(self, waiting: Sequence[Attempt], desk: Desk) -> bool:
+        """Send what waits once more; True where the broker takes no more requests now."""
+        for a in waiting:
+            if self._gap_s:
+                desk.wait(self._gap_s)
+            if self._send(a, desk) == "TOO_MANY_REQUESTS":
+                self._gap_s = BUSY_GAP_S
+                return True
+        return False
+
+    def _send(self, a: Attempt, desk: Desk) -> str:
+        """Send one intent if it may go out; return the name of the answer."""
+        changed = desk.again(a.intent) if a.n_sent and not self._lost else a.intent
+        if isinstance(changed, str):
+            detail = f"{a.detail}, then {changed}"
+            a.outcome = _outcome(a.intent, IntentState.REJECTED, detail=detail)
+            return ""
+        a.intent = changed
+        opening = a.intent.action == "OPEN"
+        if self._lost:
+            a.outcome = _outcome(a.intent, IntentState.NOT_SENT, detail="no answer from terminal")
+        elif (opening and self._no_entries) or not desk.allowed(a.intent):
+            detail = "withdrawn before sending"
+            a.outcome = _outcome(a.intent, IntentState.NOT_SENT, detail=detail)
+        else:
+            began_s = time.monotonic()
+            name = self._ask(a, desk)
+            silent = a.outcome is not None and not a.outcome.retcode
+            self._lost = silent and time.monotonic() - began_s >= _LOST_S
+            unknown = a.outcome is not None and a.outcome.state == IntentState.UNKNOWN
+            self._no_entries |= unknown or bool(self.barred)
+            return name
+        return ""
+
+    def _ask(self, a: Attempt, desk: Desk) -> str:
+        a.n_sent += 1
         try:
-            result = self._terminal.send(request_of(intent))
+            result = self._terminal.send(request_of(a.intent, a.filling))
         except NotSent as e:
-            return _outcome(intent, IntentState.NOT_SENT, detail=str(e))
+            a.outcome = _outcome(a.intent, IntentState.NOT_SENT, detail=str(e))
+            return ""
         except OutcomeUnknown as e:
-            log.error("order_outcome_unknown", intent=intent.id, symbol=intent.symbol)
-            return _outcome(intent, IntentState.UNKNOWN, detail=str(e))
+            log.error("order_outcome_unknown", intent=a.intent.id, symbol=a.intent.symbol)
+            a.outcome = _outcome(a.intent, IntentState.UNKNOWN, detail=str(e))
+            return ""
         verdict = classify(result)
+        self._judge(a, result, verdict)
         if verdict.block_entries:
             self.barred = f"{verdict.name}: {verdict.note or result.comment or result.error_text}"
-        return _judged(intent, result, verdict)
+        elif a.outcome is not None and a.outcome.state in (
+            IntentState.REJECTED,
+            IntentState.NOT_SENT,
+        ):
+            desk.refused(a.intent, verdict)
+        return verdict.name
 
-    def _with_deals(self, intents: Sequence[Intent], outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Replace each DONE by what its deals say; without a deal in time it is unknown."""
-        settled = list(outcomes)
-        waiting = [i for i, o in enumerate(settled) if o.state == IntentState.DONE]
-        from_ns = min(intent.created_ns for intent in intents) - NS_PER_HOUR
+    def _judge(self, a: Attempt, result: OrderResult, verdict: Verdict) -> None:
+        """Take an answer: the outcome as far as it is told, none where it is sent again."""
+        reason = "" if verdict.filled else f"{verdict.name} {result.comment or result.error_text}"
+        step = a.answered(verdict, reason.strip())
+        if step is Step.AGAIN:
+            log.warning("order_refused", intent=a.intent.id, answer=verdict.name, n_sent=a.n_sent)
+            return
+        if step is Step.FOLLOW and a.filling:
+            self._filling[a.intent.symbol] = a.filling
+        state = {Step.FOLLOW: IntentState.DONE, Step.UNKNOWN: IntentState.UNKNOWN}.get(step)
+        if state is None:  # a None result that certainly left nothing has no code
+            state = IntentState.REJECTED if result.retcode else IntentState.NOT_SENT
+        a.outcome = _outcome(
+            a.intent,
+            state,
+            retcode=result.retcode,
+            order=result.order,
+            lots=result.lots or a.intent.lots,
+            detail=a.detail,
+        )
+
+    def _with_deals(self, attempts: Sequence[Attempt]) -> list[tuple[Intent, Outcome]]:
+        """Replace each DONE by what its deals say; without all of them in time it is unknown."""
+        settled = [(a.intent, a.outcome) for a in attempts if a.outcome is not None]
+        waiting = [i for i, (_, o) in enumerate(settled) if o.state == IntentState.DONE]
+        from_ns = min(intent.created_ns for intent, _ in settled) - NS_PER_HOUR
         for attempt in range(int(DEAL_WAIT_S / _DEAL_POLL_S)):
             if not waiting:
                 return settled
@@ -131,46 +216,37 @@ class Router:
                 self._pause(_DEAL_POLL_S)
             try:
                 deals = self._terminal.deals(from_ns)
+                parts = any(settled[i][1].retcode == PARTIAL for i in waiting)
+                working = {o.magic for o in self._terminal.orders()} if parts else set()
             except BrokerError as e:
                 log.warning("deals_unread", error=str(e))
                 break
             for i in list(waiting):
-                own = deals_of(intents[i], settled[i].order, deals)
-                if own:
-                    settled[i] = done(intents[i], own, settled[i].retcode)
+                intent, answer = settled[i]
+                own = deals_of(intent, answer.order, deals)
+                if intent.magic not in working and lots_of(own) >= answer.lots - LOTS_EPS:
+                    settled[i] = intent, done(intent, own, answer.retcode)
                     waiting.remove(i)
         for i in waiting:
-            settled[i] = _outcome(
-                intents[i],
-                IntentState.UNKNOWN,
-                retcode=settled[i].retcode,
-                order=settled[i].order,
-                detail="done, but its deal has not appeared",
+            intent, answer = settled[i]
+            detail = f"{answer.detail or 'done'}, but not all its deals have appeared"
+            settled[i] = (
+                intent,
+                msgspec.structs.replace(answer, state=IntentState.UNKNOWN, lots=0.0, detail=detail),
             )
         return settled
 
 
-def _judged(intent: Intent, result: OrderResult, verdict: Verdict) -> Outcome:
-    if verdict.name == "POSITION_CLOSED" and intent.action == "CLOSE":
-        # The broker was faster (a stop, a hand): its own deal is booked at the next look.
-        detail = "already closed at the broker"
-        return _outcome(intent, IntentState.REJECTED, retcode=result.retcode, detail=detail)
-    state = {
-        Action.OK: IntentState.DONE,
-        Action.RECONCILE: IntentState.UNKNOWN,
-    }.get(verdict.action, IntentState.REJECTED)
-    return _outcome(
-        intent,
-        state,
-        retcode=result.retcode,
-        order=result.order,
-        detail="" if verdict.filled else f"{verdict.name} {result.comment or result.error_text}",
-    )
-
-
 def _outcome(
-    intent: Intent, state: IntentState, *, retcode: int = 0, order: int = 0, detail: str = ""
+    intent: Intent,
+    state: IntentState,
+    *,
+    retcode: int = 0,
+    order: int = 0,
+    lots: float = 0.0,
+    detail: str = "",
 ) -> Outcome:
+    kept = lots if state == IntentState.DONE else 0.0
     return Outcome(
-        intent_id=intent.id, state=state, retcode=retcode, order=order, detail=detail.strip()
+        intent_id=intent.id, state=state, retcode=retcode, order=order, lots=kept, detail=detail
     )

@@ -31,6 +31,9 @@ class Terminal(Protocol):
     def orders(self) -> list[BrokerOrder]:
         """Return working orders."""
 
+    def order_history(self, from_ns: int) -> list[BrokerOrder]:
+        """Return orders done since `from_ns`."""
+
     def deals(self, from_ns: int) -> list[BrokerDeal]:
         """Return deals since `from_ns`, oldest first."""
 

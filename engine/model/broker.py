@@ -98,7 +98,8 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A market deal to send. `position` 0 opens; otherwise it closes that ticket.
 
     Stop and target: 0.0 for none. `price` is the quote it was decided on; after `valid_until_ns`
-    (0 for ever) the terminal's host refuses to send it.
+    (0 for ever) the terminal's host refuses to send it. `filling`: how many of the symbol's
+    filling modes to pass over, best first.
     """
 
     symbol: str
@@ -112,6 +113,7 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     deviation_points: int = 20
     valid_until_ns: int = 0
+    filling: int = 0
 
 
 class OrderResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Intents: what the engine is about to ask of the broker, durable before it is asked."""
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -10,13 +11,24 @@ MAGIC_SEQUENCE_BITS = 32
 
 
 class IntentState(enum.IntEnum):
-    """Life of an intent. UNKNOWN: sent, unanswered; never sent again."""
+    """Life of an intent. CREATED: journaled, perhaps sent. UNKNOWN: never sent again."""
 
     CREATED = 0
     DONE = 1
     REJECTED = 2
     NOT_SENT = 3
     UNKNOWN = 4
+
+
+_OPEN_END = frozenset(IntentState) - {IntentState.CREATED}
+# What may become of an intent: what was settled stays, unless it turns out to have been executed.
+BECOMES: Final[dict[IntentState, frozenset[IntentState]]] = {
+    IntentState.CREATED: _OPEN_END,
+    IntentState.UNKNOWN: _OPEN_END,
+    IntentState.REJECTED: frozenset({IntentState.DONE}),
+    IntentState.NOT_SENT: frozenset({IntentState.DONE}),
+    IntentState.DONE: frozenset({IntentState.DONE}),
+}
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,6 +156,7 @@ class Commands:
             symbol = _symbol(trader, command.target)
             if symbol is not None:
                 switches.enable_symbol(core, symbol)
+                trader.pauses.end(command.target)
                 return f"enabled {command.target}; its books may enter again"
             for m in _members(trader, command.target):
                 switches.enable(core, m)
@@ -190,6 +191,7 @@ class Commands:
         if not rebase and drawdown >= limits["drawdown_flatten_frac"]:
             raise Refused(f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase")
         switches.resume(trader.core, rebase=rebase)
+        trader.pauses.end()
         trader.reason = ""
         return "entries resumed"
 

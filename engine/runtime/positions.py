@@ -14,7 +14,7 @@ from engine.decision.exits import apply_close
 from engine.decision.money import round_ccy
 from engine.decision.state import Core
 from engine.execution.ledger import ClosedTrade, Ledger
-from engine.execution.outcomes import CLOSING, deals_of, done
+from engine.execution.outcomes import CLOSING, LOTS_EPS, deals_of, done
 from engine.execution.reconcile import Reconciler
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerDeal, BrokerPosition
@@ -31,7 +31,6 @@ from engine.runtime.records import order_row
 
 # DEAL_REASON_* of MetaTrader's deals.
 _DEAL_REASONS = {4: ExitReason.STOP, 5: ExitReason.TARGET, 6: ExitReason.STOP_OUT}
-_LOTS_EPS = 1e-9
 # A refused close is renewed after so long, twice as long each time, up to a minute.
 RETRY_FIRST_NS = NS_PER_S
 RETRY_MOST_NS = NS_PER_MINUTE
@@ -147,7 +146,7 @@ class Positions:
     ) -> None:
         position = self.core.positions[slot]
         left_lots = float(position["lots"]) - outcome.lots
-        if left_lots > _LOTS_EPS:
+        if left_lots > LOTS_EPS:
             self._reduce_slot(slot, left_lots, outcome, orders)
             return
         apply_close(
@@ -210,7 +209,7 @@ class Positions:
         changed = {
             slot: lots
             for slot, lots in left.items()
-            if abs(lots - float(self.core.positions[slot]["lots"])) > _LOTS_EPS
+            if abs(lots - float(self.core.positions[slot]["lots"])) > LOTS_EPS
         }
         for slot in self._differing.keys() - changed.keys():
             del self._differing[slot]
@@ -240,7 +239,7 @@ class Positions:
             and deal.order not in booked
         ]
         closed_lots = sum(deal.lots for deal in own)
-        if not own or abs(float(held["lots"]) - left_lots - closed_lots) > _LOTS_EPS:
+        if not own or abs(float(held["lots"]) - left_lots - closed_lots) > LOTS_EPS:
             return False
         last = own[-1]
         outcome = Outcome(

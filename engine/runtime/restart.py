@@ -6,13 +6,13 @@ import msgspec
 import numpy as np
 
 from engine.execution.journal import Journal
+from engine.execution.outcomes import LOTS_EPS
 from engine.model.broker import BrokerPosition
 from engine.model.orders import book_of, intent_of
 from engine.model.times import NS_PER_DAY
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.trader import Trader
 
-LOTS_EPS = 1e-9
 EVIDENCE_NS = 7 * NS_PER_DAY
 
 

@@ -44,11 +44,13 @@ from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
+from engine.runtime.desk import TradingDesk
 from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Hosts
 from engine.runtime.host_protocol import Evaluations
 from engine.runtime.intents import Intents
 from engine.runtime.limits import Limits, SetLimit
+from engine.runtime.pauses import Pauses
 from engine.runtime.positions import Positions
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import bars_row, signal_row
@@ -149,6 +151,7 @@ class Trader:
         # Why entries are halted or refused; an operator's resume clears it.
         self.reason = ""
         self.limits = Limits()
+        self.pauses = Pauses(events, now_ns)
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.on_change: Callable[[Change], None] = lambda change: None
         self.flattening: ExitReason | None = None
@@ -160,6 +163,7 @@ class Trader:
         self._hosts = hosts
         self._evaluator = futures.ThreadPoolExecutor(1, thread_name_prefix="strategies")
         self._router = Router(terminal, self.recorder.begin, journal.last_intent_id())
+        self._desk = TradingDesk(self)
         self._clock = clock
         self.events = events
         self.now_ns = now_ns
@@ -181,8 +185,8 @@ class Trader:
             new_id=self._router.new_id,
             now_ns=self.now_ns,
         )
-        self._symbol_index = compiled.symbol_index
-        self._member_index = {name: i for i, name in enumerate(self.names.members)}
+        self.symbol_index = compiled.symbol_index
+        self.member_index = {name: i for i, name in enumerate(self.names.members)}
         self._allocator = Allocator(compiled)
         self._chosen = np.zeros(len(compiled.slots), np.int64)
         self._stops = np.zeros(len(compiled.slots))
@@ -256,7 +260,7 @@ class Trader:
     def _take_bars(self, closed: Mapping[str, Bars]) -> None:
         """Take the closed bars' ranges and closes."""
         for name, bars in closed.items():
-            index = self._symbol_index.get(name)
+            index = self.symbol_index.get(name)
             if index is None:  # it was taken out a moment ago
                 continue
             for _, opened, high, low, close, _, spread in bars.tolist():
@@ -283,7 +287,7 @@ class Trader:
     def take_quotes(self, update: MarketUpdate, *, fresh_from_ns: int) -> None:
         """Take quotes; those older than `fresh_from_ns` are good for marking only."""
         for quote in update.quotes:
-            index = self._symbol_index.get(quote.symbol)
+            index = self.symbol_index.get(quote.symbol)
             if index is not None and quote.ask >= quote.bid > 0.0:
                 fresh = int(quote.time_ns >= fresh_from_ns)
                 set_quote(self.core, index, quote.bid, quote.ask, fresh)
@@ -332,7 +336,7 @@ class Trader:
 
     def quarantine_member(self, name: str, fault: str) -> None:
         """Disable a member that failed and treat this bar as HOLD."""
-        index = self._member_index[name]
+        index = self.member_index[name]
         quarantine(self.core, index)
         self.quarantined[name] = fault
         self.events.add("error", name, f"quarantined: {fault}")
@@ -351,7 +355,9 @@ class Trader:
         self._close(self._chosen[:n_chosen].tolist(), batch_ns)
 
     def _enter(self, batch_ns: int) -> None:
-        n_chosen = decide_entries(self.core, self._chosen, self.refused)
+        self.pauses.expire()
+        with self.pauses.held_back(self.core, [slot.symbol for slot in self.compiled.slots]):
+            n_chosen = decide_entries(self.core, self._chosen, self.refused)
         self._execute([self._intents.opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
 
     def _move_stops(self) -> None:
@@ -364,6 +370,8 @@ class Trader:
 
     def _close(self, slots: list[int], batch_ns: int) -> None:
         tickets = self.core.positions["ticket"]
+        if self._desk.oldest_first:
+            slots = sorted(slots, key=self.core.positions["entry_ns"].__getitem__)
         self._execute(
             [
                 self._priced(self._intents.closing(slot, batch_ns))
@@ -384,37 +392,24 @@ class Trader:
             self.events.add("error", intent.symbol, f"no price for a close: {e}")
         return msgspec.structs.replace(intent, price=price)
 
-    def _allowed(self, intent: Intent) -> bool:
-        """Tell whether an entry may still go out: kill, halt and flatten may have come since."""
-        if intent.action == "CLOSE":
-            return True
-        if self.core.account[0]["trading"] != TradingState.ACTIVE or self.flattening is not None:
-            return False
-        if self.positions.unknown_in(intent.symbol):
-            return False
-        if self.core.quotes[self._symbol_index[intent.symbol]]["killed"]:
-            return False
-        voters = [self._member_index[name] for name in intent.shares]
-        return bool(voters) and all(self.core.outputs[m]["enabled"] for m in voters)
-
     def _execute(self, intents: list[Intent]) -> None:
         if not intents:
             return
         try:
-            outcomes = self._router.execute(intents, allowed=self._allowed)
-            for intent, outcome in zip(intents, outcomes, strict=True):
+            answered = self._router.execute(intents, desk=self._desk)
+            for intent, outcome in answered:
                 self.positions.apply(intent, outcome)
         except BaseException:
             # Whatever it was, the broker knows what became of them.
             for intent in intents:
                 self.positions.mark_unknown(intent)
             raise
-        if self._router.barred:
+        if barred := self._router.barred or self._desk.barred:
             halt_entries(self.core)
-            self.reason = f"the terminal forbids trading: {self._router.barred}"
-            self.events.add("critical", "terminal", f"entries halted: {self._router.barred}")
-            self._router.barred = ""
-        self.save(outcomes)
+            self.reason = f"the terminal forbids trading: {barred}"
+            self.events.add("critical", "terminal", f"entries halted: {barred}")
+            self._router.barred = self._desk.barred = ""
+        self.save([outcome for _, outcome in answered])
 
     # ---- between batches
 

@@ -68,6 +68,9 @@ def _detail(trader: Trader, member: int, slot: int) -> str:
         return f"symbol {which.symbol} is killed: enable {which.symbol}"
     if barred := int(trader.core.positions[slot]["barred"]):
         return f"book barred by {Refusal(barred).name}: enable {which.book.name}"
+    wish = int(trader.core.positions[slot]["wish"])
+    if wish and (paused := trader.pauses.reason(which.symbol, wish)):
+        return paused
     if trader.core.outputs[member]["benched"]:
         return f"benched by its shadow record: enable {name}, or wait"
     return _refused(trader.core, slot)

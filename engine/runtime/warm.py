@@ -13,7 +13,7 @@ from engine.decision.batch import (
     end_batch,
     take_bar,
 )
-from engine.decision.entries import apply_open, cancel_entry, entry_levels
+from engine.decision.entries import apply_open, cancel_entry, check_state, entry_levels
 from engine.decision.exits import apply_close, exit_price, wants_exit
 from engine.decision.matching import match_bar
 from engine.decision.money import (
@@ -64,6 +64,7 @@ def warm_core() -> None:
     decide_exits(core, chosen)
     decide_entries(core, chosen, refused)
     read_decision(compiled, core, 0)
+    check_state(core, 0)
     entry_levels(core, 0, 1.10008)
     apply_open(core, 0, 1.10008, 0.01, 0, -0.04)
     cancel_entry(core, 0)

@@ -26,6 +26,9 @@ def deal_request(order: OrderRequest, facts: SymbolFacts) -> dict[str, Any]:
         problem = f"comment {order.comment!r} is not ASCII of at most {COMMENT_MAX} characters"
     elif order.magic < 0 or order.position < 0:
         problem = f"magic {order.magic} and position {order.position} must not be negative"
+    fillings = fillings_for(facts)
+    if order.filling >= len(fillings):
+        problem = f"none of its {len(fillings)} filling modes is taken"
     if problem:
         raise NotSent(f"{order.symbol}: {problem}")
     request: dict[str, Any] = {
@@ -38,7 +41,7 @@ def deal_request(order: OrderRequest, facts: SymbolFacts) -> dict[str, Any]:
         "magic": int(order.magic),
         "comment": str(order.comment),
         "type_time": 0,
-        "type_filling": fillings_for(facts)[0],
+        "type_filling": fillings[order.filling],
     }
     if order.position:
         request["position"] = int(order.position)

@@ -162,7 +162,7 @@ def _checked(
     A filling mode that it does not take is replaced by the next one that the symbol allows.
     """
     fillings = fillings_for(_facts(session, order.symbol))
-    for filling in fillings:
+    for filling in fillings[order.filling :]:
         request = {**request, "type_filling": filling}
         verdict = _check(session, request)
         if verdict.retcode == 0:

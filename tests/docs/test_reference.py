@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 from engine.execution.journal import Journal
+from engine.execution.steps import next_step
 from engine.model.arrays import Arrays
+from engine.model.orders import BECOMES
 from engine.model.portfolio import Portfolio
 from engine.model.reasons import Refusal
 from engine.model.snapshot import Command, Snapshot, StrategyView
 from engine.runtime.option_sources import option_keys
 from engine.store.tables import Base
+from engine.terminal.retcodes import LAST_ERRORS, RETCODES
 from pmpro_tui.cli.main import LAZY, build_app
 from pmpro_tui.console.actions import ACTIONS
 from tests.docs.pages import REPO, code_spans, rows
@@ -171,3 +174,26 @@ def test_every_rule_is_explained() -> None:
     risk = SEMANTICS.split("\n## 7.")[1].split("\n## 8.")[0]
     rules = [code_spans(cells[0])[0] for cells in rows(risk)[1:]]
     assert set(rules) == {r.name for r in Refusal if r}
+
+
+def test_the_table_of_answers_is_the_code_s() -> None:
+    """SEMANTICS.md §8 says of every code what the code does after it, and of every state."""
+    orders = SEMANTICS.split("\n## 8.")[1].split("\n## 9.")[0]
+    told = {}
+    for answers, step, n_sends, wait_s, pause_minutes in (r for r in rows(orders) if len(r) == 5):
+        for code in code_spans(answers):
+            name = answers.split(f"`{code}` ")[1].split(",")[0]
+            told[int(code)] = (name, step, float(n_sends), float(wait_s), float(pause_minutes))
+    assert told == {
+        code: (
+            verdict.name,
+            next_step(verdict, 1, closing=False) + ", entries halted" * verdict.block_entries,
+            verdict.n_sends,
+            verdict.wait_s,
+            verdict.pause_s / 60,
+        )
+        for code, verdict in {**RETCODES, **LAST_ERRORS}.items()
+    }
+    states = {r[0].strip("`"): set(code_spans(r[2])) for r in rows(orders) if len(r) == 3}
+    states.pop("state")
+    assert states == {s.name: {after.name for after in ends} for s, ends in BECOMES.items()}

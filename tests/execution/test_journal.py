@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine.execution.journal import CoreState, Journal, Outbox
 from engine.model.errors import JournalError, StateError
-from engine.model.orders import Intent, IntentState, Outcome
+from engine.model.orders import BECOMES, Intent, IntentState, Outcome
 from engine.model.records import AuditRow, BarsRow, PositionsRow, Record, SignalRow
 
 REPO = Path(__file__).resolve().parents[2]
@@ -82,7 +82,10 @@ def test_reopening_shows_exactly_what_was_committed(
             records.append(audit(number))
         elif kind == "settle" and states:
             number = 1 + n % len(states)
-            states[number] = IntentState(1 + n % 4)
+            after = IntentState(1 + n % 4)
+            if after not in BECOMES[states[number]]:
+                continue
+            states[number] = after
             journal.commit(outcomes=[Outcome(intent_id=number, state=states[number])])
         elif kind == "record":
             journal.commit(records=[audit(n)] * n)
@@ -232,6 +235,29 @@ def test_outcomes_are_read_back(path: Path) -> None:
     journal.prune(NOW_NS + 100)
     assert journal.intent(1) is None
     assert journal.last_intent_id() == 2
+    journal.close()
+
+
+@pytest.mark.parametrize("before", list(IntentState)[1:])
+@pytest.mark.parametrize("after", list(IntentState))
+def test_the_journal_refuses_what_cannot_follow(
+    path: Path, before: IntentState, after: IntentState
+) -> None:
+    """Every step of an intent's states is in the table or refused, and nothing is written then."""
+    journal = Journal(path, durable=False)
+    journal.commit(intents=[intent(1)])
+    journal.commit(outcomes=[Outcome(intent_id=1, state=before)])
+    outcome = Outcome(intent_id=1, state=after, detail="then")
+    if after in BECOMES[before]:
+        journal.commit(outcomes=[outcome])
+    else:
+        with pytest.raises(JournalError, match=f"{before.name} cannot become {after.name}"):
+            journal.commit(outcomes=[outcome], flags={"x": 1})
+    found = journal.intent(1)
+    assert found is not None
+    assert found[1] is not None
+    assert (found[1].state == after) == (after in BECOMES[before] or before == after)
+    assert journal.flags() == {}
     journal.close()
 
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.execution.ledger import Ledger, split
@@ -40,6 +40,7 @@ def exact(value: float) -> Decimal:
     return Decimal(repr(value))
 
 
+@settings(deadline=None)  # the first example compiles
 @given(WEIGHTS, CENTS, DEALS)
 def test_members_sum_to_the_trade_and_tallies_to_the_account(weights, paid, deals):
     """Three amounts each, whatever was closed in parts before the end; two trades add up."""

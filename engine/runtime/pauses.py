@@ -1,0 +1,81 @@
+"""Symbols that the broker lets nobody enter for now: closed, switched off, one side only.
+
+A pause ends by its time, by an operator who enables the symbol or resumes, or with the process: a
+broker that still refuses says so once more. Closes are never paused.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+import numpy as np
+
+from engine.decision.state import Core
+from engine.model.orders import Intent
+from engine.model.times import NS_PER_S, to_datetime
+from engine.runtime.events import EventLog
+from engine.terminal.retcodes import Verdict
+
+_SIDES = {0: "entries", 1: "long entries", -1: "short entries"}
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """No entries of a `direction`, 0 for both, before `until_ns`."""
+
+    direction: int
+    until_ns: int
+    reason: str
+
+
+class Pauses:
+    """The symbols' pauses, by what the broker answered."""
+
+    def __init__(self, events: EventLog, now_ns: Callable[[], int]) -> None:
+        self._events = events
+        self._now_ns = now_ns
+        self._pauses: dict[str, Pause] = {}
+
+    def take(self, intent: Intent, verdict: Verdict) -> None:
+        """Pause an entry's symbol where the answer to it asks for that."""
+        if not verdict.pause_s or intent.action != "OPEN":
+            return
+        until_ns = self._now_ns() + int(verdict.pause_s * NS_PER_S)
+        side, note = verdict.pause_direction, f" ({verdict.note})" if verdict.note else ""
+        reason = f"no {_SIDES[side]} until {to_datetime(until_ns):%H:%M} UTC: {verdict.name}{note}"
+        self._pauses[intent.symbol] = Pause(side, until_ns, reason)
+        self._events.add("warning", intent.symbol, reason)
+
+    def reason(self, symbol: str, direction: int) -> str:
+        """Return why a symbol takes no entry of this direction now, "" where it does."""
+        pause = self._pauses.get(symbol)
+        if pause is None or pause.direction not in (0, direction):
+            return ""
+        return pause.reason
+
+    def expire(self) -> None:
+        """End the pauses whose time has come."""
+        now_ns = self._now_ns()
+        for symbol, pause in list(self._pauses.items()):
+            if now_ns >= pause.until_ns:
+                self.end(symbol)
+
+    def end(self, symbol: str = "") -> None:
+        """End a symbol's pause, or all of them."""
+        for name in [symbol] if symbol else list(self._pauses):
+            if self._pauses.pop(name, None) is not None:
+                self._events.add("info", name, "entries are tried again")
+
+    @contextmanager
+    def held_back(self, core: Core, symbols: Sequence[str]) -> Iterator[None]:
+        """Decide entries inside it: slots whose wish is paused have none meanwhile.
+
+        So no rule counts what cannot be sent; `symbols` is each slot's.
+        """
+        wishes = core.positions["wish"].copy()
+        for slot in np.flatnonzero(wishes).tolist():
+            if self._pauses and self.reason(symbols[slot], int(wishes[slot])):
+                core.positions["wish"][slot] = 0
+        try:
+            yield
+        finally:
+            core.positions["wish"] = wishes
