@@ -71,10 +71,15 @@ class BrokerOrder(msgspec.Struct, frozen=True, kw_only=True):
     comment: str
 
 
+DEAL_TYPE_BALANCE = 2
+"""A deposit, or a withdrawal if negative."""
+
+
 class BrokerDeal(msgspec.Struct, frozen=True, kw_only=True):
     """A deal. `entry`: 0 in, 1 out, 2 in/out, 3 out by; `reason` as DEAL_REASON_*.
 
-    `direction` is the deal's own: +1 bought, -1 sold, 0 for balance operations.
+    `direction` is the deal's own: +1 bought, -1 sold, 0 for balance operations; `type` as
+    DEAL_TYPE_*.
     """
 
     ticket: int
@@ -92,6 +97,7 @@ class BrokerDeal(msgspec.Struct, frozen=True, kw_only=True):
     swap_ccy: float
     time_ns: int
     comment: str
+    type: int = 0
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,15 @@ from engine.decision.money import round_ccy
 from engine.decision.state import Core
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerPosition
+from engine.runtime.balance import Balance
 
 
 class Others:
     """Keeps the difference between the terminal's balance and ours."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, balance: Balance) -> None:
         self._terminal = terminal
+        self._balance = balance
         self._balance_ccy: float | None = None
         self._held: dict[int, float] = {}
 
@@ -44,8 +46,9 @@ class Others:
                 core.quotes["external_lots"][symbols[position.symbol]] += lots
         now = {position.identifier: position.lots for position in held}
         if settled and (look or now != self._held):
-            ours_ccy = float(core.account[0]["balance_ccy"])
-            theirs_ccy = self._terminal.account().balance_ccy - ours_ccy
+            there_ccy = self._terminal.account().balance_ccy
+            self._balance.look(core, there_ccy)
+            theirs_ccy = there_ccy - float(core.account[0]["balance_ccy"])
             self._balance_ccy = float(round_ccy(theirs_ccy, core.limits[0]["currency_digits"]))
             self._held = now
         if self._balance_ccy is None:  # what was saved stands

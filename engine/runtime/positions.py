@@ -23,6 +23,7 @@ from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from engine.portfolio.compile import CompiledPortfolio
+from engine.runtime.balance import Balance
 from engine.runtime.events import EventLog
 from engine.runtime.levels import Levels, or_zero
 from engine.runtime.others import Others
@@ -60,7 +61,10 @@ class Positions:
         self.on_closed: Callable[[ClosedTrade], None] = lambda trade: None
         self.on_doubt: Callable[[str], None] = lambda reason: None
         self._symbols = compiled.symbol_index
-        self._others = Others(terminal)
+        self.balance = Balance(
+            terminal, recorder=recorder, events=events, now_ns=now_ns, monotonic_s=monotonic_s
+        )
+        self._others = Others(terminal, self.balance)
         self.levels = Levels(
             core, self.slots, terminal=terminal, recorder=recorder, events=events, now_ns=now_ns
         )

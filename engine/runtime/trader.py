@@ -44,6 +44,7 @@ from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
+from engine.runtime.balance import Explained
 from engine.runtime.desk import TradingDesk
 from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Hosts
@@ -69,6 +70,7 @@ class Saved(msgspec.Struct):
     day_returns: list[float] = []
     reason: str = ""
     limits: dict[str, SetLimit] = {}
+    balance: Explained | None = None
 
 
 def names_of(compiled: CompiledPortfolio) -> Names:
@@ -144,7 +146,7 @@ class Trader:
             now_ns=now_ns,
             monotonic_s=monotonic_s,
         )
-        self.positions.on_doubt = self.doubt
+        self.positions.on_doubt = self.positions.balance.on_doubt = self.doubt
         self.equity_points: list[tuple[int, float]] = []
         # The equity's return of each of the server's days that ended.
         self.day_returns: list[float] = []
@@ -471,6 +473,7 @@ class Trader:
                 self.day_returns,
                 self.reason,
                 self.limits.set,
+                self.positions.balance.explained,
             )
         )
         self.recorder.save(dump_core(self.core, self.names), extra, outcomes)
@@ -484,6 +487,7 @@ class Trader:
         self.positions.ledger = extra.ledger
         self.equity_points = extra.equity_points
         self.day_returns, self.reason = extra.day_returns, extra.reason
+        self.positions.balance.explained = extra.balance
         for remark in self.limits.load(self.core, self.compiled.portfolio, extra.limits):
             self.events.add("warning", "limit", remark)
         _take_manual_shares(self.compiled, self.core)

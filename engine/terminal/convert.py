@@ -108,6 +108,7 @@ def deal(item: Any, time: ServerTime) -> BrokerDeal:
         swap_ccy=float(item.swap),
         time_ns=time.from_ms(item.time_msc),
         comment=item.comment,
+        type=int(item.type),
     )
 
 

@@ -6,17 +6,26 @@ The broker's own word (`positions`, `deals`) is the truth that everything is com
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import numpy as np
 
 from engine.execution.journal import Journal
 from engine.execution.terminal import Terminal
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.broker import BrokerDeal, BrokerPosition, MarketUpdate, OrderRequest, OrderResult
+from engine.model.broker import (
+    DEAL_TYPE_BALANCE,
+    BrokerDeal,
+    BrokerPosition,
+    MarketUpdate,
+    OrderRequest,
+    OrderResult,
+)
 from engine.model.errors import BrokerError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
-from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
+from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
 from engine.runtime.assembly import simulated_terminal, write_prices
@@ -26,6 +35,7 @@ from engine.runtime.restart import book_numbers, reconcile, restore
 from engine.runtime.trader import Trader
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import HostConfig
+from engine.terminal.simulated.ledger import Ledger
 from tests.faults.scripted import code_of
 
 SCRIPTED = Path(__file__).with_name("scripted.py")
@@ -70,6 +80,16 @@ def level_bars(**lows: float) -> Bars:
     return bars
 
 
+class Current:
+    """The bench's gateway of the moment: another one takes over when the host is changed."""
+
+    def __init__(self, bench: "Bench") -> None:
+        self._bench = bench
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bench.gateway, name)
+
+
 class Bench:
     """One engine's trading parts. `now_s` is the monotonic clock of reconciliation."""
 
@@ -79,7 +99,7 @@ class Bench:
         self.bars = level_bars() if bars is None else bars
         self.market_ns = START_NS
         self.now_s = 0.0
-        self.terminal: Callable[[Gateway], Terminal] = lambda gateway: gateway
+        self.terminal: Callable[[Gateway], Terminal] = lambda _: cast(Terminal, Current(self))
         self.gateway = self._open_gateway()
         self.start()
 
@@ -177,6 +197,26 @@ class Bench:
         )
         assert done.retcode == 10009, done
         return done.order
+
+    def pay(self, cash_ccy: float, *, told: bool = True) -> None:
+        """Pay cash in, or out if negative, as the broker's office does; `told`: by a deal."""
+        self.gateway.close()
+        ledger = Ledger(self.work / "broker.sqlite")
+        account = ledger.account()
+        assert account is not None
+        newest = ledger.deals()[0]
+        assert newest.type == DEAL_TYPE_BALANCE
+        deal = msgspec.structs.replace(
+            newest,
+            ticket=account.next_deal,
+            profit=cash_ccy,
+            time_msc=newest.time_msc + (self.market_ns - START_NS) // NS_PER_MS,
+        )
+        account.next_deal += 1
+        account.balance_ccy += cash_ccy
+        ledger.write(account, deals=[deal] if told else [])
+        ledger.close()
+        self.gateway = self._open_gateway()
 
     @property
     def held(self) -> list[BrokerPosition]:
