@@ -34,6 +34,8 @@ class Pauses:
         self._events = events
         self._now_ns = now_ns
         self._pauses: dict[str, Pause] = {}
+        # Symbols that others hold on a netting account: an entry would change what is theirs.
+        self.taken: frozenset[str] = frozenset()
 
     def take(self, intent: Intent, verdict: Verdict) -> None:
         """Pause an entry's symbol where the answer to it asks for that."""
@@ -47,6 +49,8 @@ class Pauses:
 
     def reason(self, symbol: str, direction: int) -> str:
         """Return why a symbol takes no entry of this direction now, "" where it does."""
+        if symbol in self.taken:
+            return f"others hold {symbol} on this netting account: no entries"
         pause = self._pauses.get(symbol)
         if pause is None or pause.direction not in (0, direction):
             return ""
@@ -73,7 +77,7 @@ class Pauses:
         """
         wishes = core.positions["wish"].copy()
         for slot in np.flatnonzero(wishes).tolist():
-            if self._pauses and self.reason(symbols[slot], int(wishes[slot])):
+            if self.reason(symbols[slot], int(wishes[slot])):
                 core.positions["wish"][slot] = 0
         try:
             yield

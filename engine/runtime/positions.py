@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -14,7 +14,8 @@ from engine.decision.exits import apply_close
 from engine.decision.money import round_ccy
 from engine.decision.state import Core
 from engine.execution.ledger import ClosedTrade, Ledger
-from engine.execution.outcomes import CLOSING, LOTS_EPS, deals_of, done
+from engine.execution.netted import explain
+from engine.execution.outcomes import LOTS_EPS, deals_of, done
 from engine.execution.reconcile import Reconciler
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerDeal, BrokerPosition
@@ -80,6 +81,8 @@ class Positions:
         self._unknown: dict[int, Intent] = {}
         self._retry: dict[int, tuple[int, int]] = {}
         self._differing: dict[int, float] = {}
+        # Lots that others hold in a slot's own position, on a netting account.
+        self._others_lots: dict[int, float] = {}
 
     def reconfigure(
         self, compiled: CompiledPortfolio, core: Core, moved: Mapping[str, str]
@@ -88,6 +91,7 @@ class Positions:
         slots = [slot.name for slot in compiled.slots]
         differing = {self.slots[slot]: since_s for slot, since_s in self._differing.items()}
         self._differing = {i: differing[s] for i, s in enumerate(slots) if s in differing}
+        self._others_lots = {}  # read anew at the next look
         self._unknown = {
             key: msgspec.structs.replace(intent, slot=slots.index(self.slots[intent.slot]))
             for key, intent in self._unknown.items()
@@ -201,6 +205,7 @@ class Positions:
         """
         found = self.read()
         self._book_closes({p.identifier: p for p in found})
+        self.external = (*self.external, *self._shared(found))
         if look:
             self.levels.mend(found)
         settled = not (self._unknown or self.late or self._differing)
@@ -209,21 +214,19 @@ class Positions:
 
     def _book_closes(self, found: dict[int, BrokerPosition]) -> None:
         held = (self.core.positions["direction"] != 0) & (self.core.positions["unsettled"] == 0)
-        left = {int(s): self._lots_left(int(s), found) for s in np.flatnonzero(held)}
-        changed = {
-            slot: lots
-            for slot, lots in left.items()
-            if abs(lots - float(self.core.positions[slot]["lots"])) > LOTS_EPS
-        }
-        for slot in self._differing.keys() - changed.keys():
+        slots = np.flatnonzero(held).tolist()
+        self._others_lots = {s: lots for s, lots in self._others_lots.items() if s in slots}
+        changed = [slot for slot in slots if self._lots_differ(slot, found)]
+        if changed:
+            earliest_ns = min(int(self.core.positions[slot]["entry_ns"]) for slot in changed)
+            deals = self._terminal.deals(earliest_ns - NS_PER_HOUR)
+            for slot in changed:
+                self._book_broker_close(slot, self._lots_left(slot, found), deals)
+        differing = {slot for slot in slots if self.difference(slot, found)}
+        for slot in self._differing.keys() - differing:
             del self._differing[slot]
-        if not changed:
-            return
-        earliest_ns = min(int(self.core.positions[slot]["entry_ns"]) for slot in changed)
-        deals = self._terminal.deals(earliest_ns - NS_PER_HOUR)
-        for slot, lots in changed.items():
-            if not self._book_broker_close(slot, lots, deals):
-                self._report_difference(slot, lots)
+        for slot in sorted(differing):
+            self._report_difference(slot, self.difference(slot, found))
 
     def _lots_left(self, slot: int, found: dict[int, BrokerPosition]) -> float:
         """Return what the terminal holds of a slot, in the slot's direction."""
@@ -231,49 +234,88 @@ class Positions:
         there = found.get(int(held["ticket"]))
         return 0.0 if there is None else there.lots * there.direction * int(held["direction"])
 
-    def _book_broker_close(self, slot: int, left_lots: float, deals: list[BrokerDeal]) -> bool:
-        """Book the deals that took a slot to `left_lots`; False where they do not explain it."""
+    def _lots_differ(self, slot: int, found: dict[int, BrokerPosition]) -> bool:
+        ours = float(self.core.positions[slot]["lots"]) + self._others_lots.get(slot, 0.0)
+        return abs(self._lots_left(slot, found) - ours) > LOTS_EPS
+
+    def difference(self, slot: int, found: dict[int, BrokerPosition]) -> str:
+        """Return in what a held slot and the terminal do not agree, "" where they do."""
         held = self.core.positions[slot]
-        booked = self.ledger.open[self.slots[slot]].parts.orders
-        own = [
-            deal
-            for deal in deals
-            if deal.position_id == int(held["ticket"])
-            and deal.entry in CLOSING
-            and deal.order not in booked
-        ]
-        closed_lots = sum(deal.lots for deal in own)
-        if not own or abs(float(held["lots"]) - left_lots - closed_lots) > LOTS_EPS:
-            return False
-        last = own[-1]
+        if held["direction"] == 0:
+            return ""
+        if self._lots_differ(slot, found):
+            left = self._lots_left(slot, found)
+            return f"{held['lots']:g} lots here, {left:g} at the terminal, no deal says why"
+        there = found[int(held["ticket"])]
+        near = 0.5 * float(self.core.symbols[self.core.slots[slot]["symbol"]]["point"])
+        if slot not in self._others_lots and abs(there.entry_price - held["entry_price"]) > near:
+            return f"entry {held['entry_price']:g} here, {there.entry_price:g} at the terminal"
+        return ""
+
+    def _book_broker_close(self, slot: int, left_lots: float, deals: list[BrokerDeal]) -> None:
+        """Book the deals that took a slot to `left_lots`, as far as they explain it."""
+        held = self.core.positions[slot]
+        trade = self.ledger.open[self.slots[slot]]
+        own = [deal for deal in deals if deal.position_id == int(held["ticket"])]
+        known = {trade.order, *trade.parts.orders}
+        told = explain(float(held["lots"]), left_lots, known, own)
+        if told is None:
+            return
+        if told.others_lots != self._others_lots.get(slot, 0.0):
+            # Kept at 0 too: the position's entry price is a mean of theirs and ours from now on.
+            self._others_lots[slot] = told.others_lots
+            text = f"{told.others_lots:g} lots beyond its own are EXTERNAL"
+            self._events.add("warning", self.slots[slot], text)
+        if not told.closing:
+            return
+        last = told.closing[-1]
         outcome = Outcome(
             intent_id=0,
             state=IntentState.DONE,
             order=last.order,
             deal=last.ticket,
             position=last.position_id,
-            lots=closed_lots,
+            lots=round(float(held["lots"]) - told.ours_lots, 8),
             price=last.price,
-            profit_ccy=sum(deal.profit_ccy for deal in own),
-            commission_ccy=sum(deal.commission_ccy for deal in own),
-            swap_ccy=sum(deal.swap_ccy for deal in own),
+            profit_ccy=self._part(told.closed_frac, (d.profit_ccy for d in told.closing)),
+            commission_ccy=self._part(told.closed_frac, (d.commission_ccy for d in told.closing)),
+            swap_ccy=self._part(told.closed_frac, (d.swap_ccy for d in told.closing)),
             time_ns=last.time_ns,
         )
         reason = _DEAL_REASONS.get(last.reason, ExitReason.EXTERNAL)
-        self._close_slot(slot, reason, outcome, [deal.order for deal in own])
-        return True
+        self._close_slot(slot, reason, outcome, list(told.orders))
 
-    def _report_difference(self, slot: int, left_lots: float) -> None:
+    def _part(self, part: float, amounts_ccy: Iterable[float]) -> float:
+        """Return a part of deals' money, in whole cents where it is not all of it."""
+        total_ccy = sum(amounts_ccy)
+        if part == 1.0:
+            return total_ccy
+        return float(round_ccy(part * total_ccy, self.core.limits[0]["currency_digits"]))
+
+    def _report_difference(self, slot: int, text: str) -> None:
         now_s = self._monotonic_s()
         since_s = self._differing.setdefault(slot, now_s)
         if now_s - since_s < DIFFERENCE_S:
             return
         self._differing[slot] = math.inf  # said once
-        lots = float(self.core.positions[slot]["lots"])
-        text = f"{lots:g} lots here, {left_lots:g} at the terminal, no deal says why"
         self._events.add("critical", self.slots[slot], f"{text}; no new entries")
         self.on_doubt(f"{self.slots[slot]}: {text}")
         self._recorder.audit("POSITION", {"slot": self.slots[slot], "difference": text})
+
+    def _shared(self, found: Iterable[BrokerPosition]) -> Iterator[BrokerPosition]:
+        """Yield what others hold in positions of ours, as positions of theirs."""
+        by_ticket = {int(self.core.positions[s]["ticket"]): s for s in self._others_lots}
+        for there in found:
+            slot = by_ticket.get(there.identifier)
+            if slot is not None and self._others_lots[slot] > 0.0:
+                part = self._others_lots[slot] / there.lots
+                yield msgspec.structs.replace(
+                    there,
+                    magic=0,
+                    lots=self._others_lots[slot],
+                    profit_ccy=part * there.profit_ccy,
+                    swap_ccy=part * there.swap_ccy,
+                )
 
     def settle_unknown(self) -> list[Outcome]:
         """Look again for the intents whose outcome is unknown; return those that are settled.

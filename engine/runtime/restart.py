@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 import msgspec
-import numpy as np
 
 from engine.execution.journal import Journal
-from engine.execution.outcomes import LOTS_EPS
 from engine.model.broker import BrokerPosition
 from engine.model.orders import book_of, intent_of
 from engine.model.times import NS_PER_DAY
@@ -75,19 +73,9 @@ def _highest_id(trader: Trader) -> int:
 
 def _slot_complaints(trader: Trader, found: Iterable[BrokerPosition]) -> list[str]:
     by_id = {p.identifier: p for p in found}
-    complaints = []
-    for index in np.flatnonzero(trader.core.positions["direction"] != 0):
-        held = trader.core.positions[int(index)]
-        name = trader.names.slots[int(index)]
-        there = by_id.get(int(held["ticket"]))
-        lots = float(held["direction"] * held["lots"])
-        if there is None:
-            complaints.append(f"{name}: {lots:g} lots here, none at the terminal, and no deal")
-        elif abs(there.direction * there.lots - lots) > LOTS_EPS:
-            complaints.append(
-                f"{name}: {lots:g} lots here, {there.direction * there.lots:g} at the terminal"
-            )
-    return complaints
+    differences = (trader.positions.difference(s, by_id) for s in range(len(trader.names.slots)))
+    named = zip(trader.names.slots, differences, strict=True)
+    return [f"{name}: {text}" for name, text in named if text]
 
 
 def _owner_complaints(trader: Trader) -> list[str]:

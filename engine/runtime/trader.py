@@ -358,6 +358,8 @@ class Trader:
 
     def _enter(self, batch_ns: int) -> None:
         self.pauses.expire()
+        if self.compiled.portfolio.account.margin_mode == "netting":
+            self.pauses.taken = frozenset(p.symbol for p in self.positions.external)
         with self.pauses.held_back(self.core, [slot.symbol for slot in self.compiled.slots]):
             n_chosen = decide_entries(self.core, self._chosen, self.refused)
         self._execute([self._intents.opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])

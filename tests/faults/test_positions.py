@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from engine.decision import switches
+from engine.execution.journal import Outbox
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import ExitReason
 from engine.terminal.gateway import Gateway
+from engine.terminal.simulated.ledger import Ledger
 from tests.faults.bench import BID, LOTS, POINT, Bench, level_bars
 
 Make = Callable[..., Bench]
@@ -99,20 +102,130 @@ def test_a_part_closed_by_hand_is_booked(make_bench: Make) -> None:
     assert not bench.trader.core.account[0]["trading"]
 
 
-def test_volume_that_no_deal_explains_halts_entries(make_bench: Make) -> None:
-    """On a netting account another hand adds to our position: told, halted, and left as it is."""
-    bench = make_bench({"a": "LLLLLLLL"}, margin_mode="netting")
+def test_volume_beyond_a_book_s_own_is_external(make_bench: Make) -> None:
+    """On a netting account what another hand adds is shown and counted, never closed by us."""
+    bench = make_bench({"a": "LLLLLLFFL"}, margin_mode="netting")
     bench.step(2)
     bench.by_hand(1, 0.2)
+    bench.look()
+
+    assert [p.lots for p in bench.trader.positions.external] == [pytest.approx(0.2)]
+    assert bench.trader.core.quotes["external_lots"][0] == pytest.approx(0.2)
+    assert bench.slot("a")["lots"] == LOTS
+    bench.look_for_s(30)
+    assert bench.crash() == []
+    assert [p.lots for p in bench.trader.positions.external] == [pytest.approx(0.2)]
+
+    bench.step(5)
+    assert [p.lots for p in bench.held] == [pytest.approx(0.2)]
+    assert bench.slot("a")["direction"] == 0
+    bench.look()
+    bench.step(3)
+    assert [p.lots for p in bench.held] == [pytest.approx(0.2)], "an entry would change theirs"
+    assert "others hold EURUSD" in bench.trader.pauses.reason("EURUSD", 1)
+    assert not bench.trader.core.account[0]["trading"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "ours", "theirs"), [(0.1, LOTS, 0.1), (0.2, LOTS, 0.0), (0.4, LOTS - 0.2, 0.0)]
+)
+def test_a_hand_takes_its_own_lots_first(
+    make_bench: Make, taken: float, ours: float, theirs: float
+) -> None:
+    """What is taken off a shared position is others' before it is ours, and money goes along."""
+    bench = make_bench({"a": "LLLLLLLLLLF"}, margin_mode="netting")
+    bench.step(2)
+    bench.by_hand(1, 0.2)
+    bench.look()
+    bench.by_hand(-1, taken)
+    bench.look()
+
+    assert bench.slot("a")["lots"] == pytest.approx(ours)
+    assert sum(p.lots for p in bench.trader.positions.external) == pytest.approx(theirs)
+    bench.look_for_s(30)
+    assert not bench.trader.core.account[0]["trading"]
+    account = bench.trader.core.account[0]
+    assert account["balance_ccy"] + account["external_ccy"] == pytest.approx(
+        bench.gateway.account().balance_ccy
+        + sum(p.profit_ccy for p in bench.trader.positions.external)
+    )
+
+
+def test_a_stop_out_of_a_shared_position_is_booked_in_part(make_bench: Make) -> None:
+    """The stop closes all of it: ours by our part of its money, the rest is others' result."""
+    closed = []
+    bars = level_bars(at_6=BID - 300 * POINT)
+    bench = make_bench({"a": "LLLLLLLLLLL"}, bars, margin_mode="netting")
+    bench.trader.positions.on_closed = closed.append
+    bench.step(2)
+    bench.by_hand(1, LOTS)
+    bench.look()
+    bench.step(6)
+    bench.look()
+
+    assert bench.held == []
+    assert [trade.reason for trade in closed] == [ExitReason.STOP]
+    deals = [d for d in bench.deals if d.entry == 1]
+    assert closed[0].gross_ccy == pytest.approx(deals[0].profit_ccy / 2, abs=0.01)
+    assert not bench.trader.core.account[0]["trading"]
+
+
+def alter(bench: Bench, **changes: float) -> None:
+    """Change the broker's one position behind everybody's back."""
+    bench.gateway.close()
+    ledger = Ledger(bench.work / "broker.sqlite")
+    account = ledger.account()
+    assert account is not None
+    [position] = ledger.positions()
+    ledger.write(account, positions=[msgspec.structs.replace(position, **changes)])
+    ledger.close()
+    bench.gateway = bench._open_gateway()
+
+
+@pytest.mark.parametrize("changes", [{"lots": LOTS + 0.2}, {"price_open": BID + 12 * POINT}])
+def test_what_no_deal_explains_halts_entries(make_bench: Make, changes: dict[str, float]) -> None:
+    """Volume or entry price: told, halted, left as it is, and told again by a restart."""
+    bench = make_bench({"a": "LLLLLLLL"})
+    bench.step(2)
+    alter(bench, **changes)
 
     bench.look()
     assert not bench.trader.core.account[0]["trading"]
     bench.look_for_s(60)
 
     assert bench.trader.core.account[0]["trading"]
-    assert sum("no deal says why" in e.text for e in bench.events.newest()) == 1
-    assert [p.lots for p in bench.held] == [pytest.approx(LOTS + 0.2)]
+    assert (
+        sum("at the terminal" in e.text and e.level == "critical" for e in bench.events.newest())
+        == 1
+    )
+    assert len(bench.held) == 1
     assert [c for c in bench.crash() if "at the terminal" in c]
+
+
+def test_a_second_restart_writes_nothing(make_bench: Make) -> None:
+    """What a restart found and booked is found by none after it: no row, no intent, no order."""
+    bench = make_bench({"a": "LLLLLLLLLLL", "b": "FFL"}, level_bars(at_4=BID - 300 * POINT))
+    bench.step(2)
+    bench.fault(call="order_send", kind="error", code=-10005, when="after")
+    bench.step()
+    bench.advance(3)
+    before = written(bench)
+    assert bench.crash() == []
+    first = written(bench)
+    assert first != before
+
+    assert bench.crash() == []
+    assert bench.crash() == []
+    assert written(bench) == first
+    bench.check_books()
+
+
+def written(bench: Bench) -> tuple[object, ...]:
+    """Return all that is in journal and broker's books, the state's own number left out."""
+    outbox = Outbox(bench.journal.path)
+    rows = outbox.entries(0, 10_000)
+    outbox.close()
+    return rows, bench.journal.intents_since(0), bench.deals, bench.held
 
 
 def test_a_terminal_that_shows_a_close_late_is_not_misread(make_bench: Make) -> None:
