@@ -19,7 +19,7 @@ BUYS: Final = (
 )
 
 
-class Position(msgspec.Struct, kw_only=True):
+class Position(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An open position. `direction` +1 or -1; `sl`, `tp` 0.0 for none; `swap_ccy` unrounded.
 
     `since_ns`: prices from this moment on (UTC) meet its stop and target; earlier ones came before
@@ -42,7 +42,7 @@ class Position(msgspec.Struct, kw_only=True):
     since_ns: int = 0
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An order, working or history.
 
     `price` is what it asks for, of a market order what it got; `lots_left` is not filled.
@@ -113,7 +113,7 @@ class Deal(msgspec.Struct, frozen=True, kw_only=True):
         return self.time_msc
 
 
-class AccountRecord(msgspec.Struct, kw_only=True):
+class AccountRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The account and the broker's counters. `clock_ns`: UTC up to which all is processed.
 
     `swap_day`: the server day up to which swaps are charged; -1 before the first. `taken`: lots
