@@ -133,10 +133,14 @@ class SimulatedTerminal(Controls, Helpers):
             raise CallFailed(c.RES_E_AUTH_FAILED)
         self.switches.other_login = 0
 
-    def shutdown(self) -> None:
-        """Close the connection; everything but `initialize` fails until it is called again."""
+    def shutdown(self) -> bool:
+        """Close the connection; everything but `initialize` fails until it is called again.
+
+        It answers True always, as programs expect that look at the answer.
+        """
         self._initialized = False
         self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
+        return True
 
     def last_error(self) -> tuple[int, str]:
         """Return (code, text) of the last call; (1, 'Success') after a good one."""

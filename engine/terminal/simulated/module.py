@@ -24,7 +24,7 @@ def as_module(terminal: SimulatedTerminal) -> ModuleType:
     steering = {name for name, _ in inspect.getmembers(Controls, inspect.isfunction)}
     turn = threading.Lock()
     functions = {
-        name: _in_turn(method, turn)
+        name: _Function(method, turn)
         for name, method in inspect.getmembers(terminal, inspect.ismethod)
         if not name.startswith("_") and name not in steering
     }
@@ -38,10 +38,17 @@ def as_module(terminal: SimulatedTerminal) -> ModuleType:
     return module
 
 
-def _in_turn(method: Callable[..., Any], turn: threading.Lock) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(*args: Any, **keywords: Any) -> Any:
-        with turn:
-            return method(*args, **keywords)
+class _Function:
+    """A function of the module: calls take turns, and as a class attribute it is never bound.
 
-    return call
+    The official functions are built-in ones, which libraries keep in their classes.
+    """
+
+    def __init__(self, method: Callable[..., Any], turn: threading.Lock) -> None:
+        functools.update_wrapper(self, method)
+        self._method = method
+        self._turn = turn
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        with self._turn:
+            return self._method(*args, **keywords)

@@ -24,7 +24,7 @@ print(ok, mt5.account_info().login, mt5.account_info().server)
 """,
         r"True 5061234 Anywhere-Demo",
     ),
-    "shutdown": ("print(mt5.shutdown(), mt5.symbols_total())", r"None None"),
+    "shutdown": ("print(mt5.shutdown(), mt5.symbols_total())", r"True None"),
     "version": (
         "major, build, released = mt5.version()\nprint(major >= 500, build > 0, released)",
         r"True True \d+ \w{3} \d{4}",
