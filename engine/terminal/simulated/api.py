@@ -178,8 +178,9 @@ class SimulatedTerminal(Controls, Helpers):
         return self._symbol(self._known(symbol))
 
     def _symbol(self, symbol: str) -> StructSequence:
+        days = self.rates.last(symbol, c.TIMEFRAME_D1, 0, 2)
         return views.symbol_info(
-            symbol, self.broker, self.switches, selected=symbol in self.selected
+            symbol, self.broker, self.switches, days, selected=symbol in self.selected
         )
 
     def _known(self, symbol: object, code: int = c.RES_E_NOT_FOUND) -> str:

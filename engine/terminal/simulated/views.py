@@ -1,6 +1,6 @@
 """The broker's records as the module's structs."""
 
-from engine.decision.money import CURRENCY_DIGITS, round_ccy
+from engine.decision.money import CURRENCY_DIGITS, round_ccy, round_price
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs
 from engine.terminal.simulated.broker import Broker
@@ -8,7 +8,7 @@ from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.faults import Switches
 from engine.terminal.simulated.liquidity import Liquidity
 from engine.terminal.simulated.market import Market
-from engine.terminal.simulated.rates import MAX_BARS
+from engine.terminal.simulated.rates import MAX_BARS, Rates
 from engine.terminal.simulated.state import Deal, Order, Position
 from engine.terminal.simulated.structs import StructSequence, build
 
@@ -81,9 +81,9 @@ def account_info(config: SimulatedConfig, broker: Broker, switches: Switches) ->
 
 
 def symbol_info(
-    symbol: str, broker: Broker, switches: Switches, *, selected: bool
+    symbol: str, broker: Broker, switches: Switches, days: Rates, *, selected: bool
 ) -> StructSequence:
-    """Return SymbolInfo; prices are 0.0 before the first quote."""
+    """Return SymbolInfo; prices are 0.0 before the first quote. `days`: the last two daily bars."""
     market = broker.market
     spec, quote = market.specs[symbol], market.quotes.get(symbol)
     tick_value = 0.0
@@ -127,10 +127,32 @@ def symbol_info(
         currency_base=spec.base,
         currency_profit=spec.profit_currency,
         currency_margin=spec.base,
+        **_day(days, spec.digits),
         description=f"{spec.base} vs {spec.profit_currency}",
         name=symbol,
         path=f"Forex\\{symbol}" if forex else f"CFD\\{symbol}",
     )
+
+
+def _day(days: Rates, digits: int) -> dict[str, float]:
+    """Return what SymbolInfo tells of the day; its asks are bids and the day's least spread."""
+    if not len(days):
+        return {}
+    today = days[-1]
+    spread = int(today["spread"]) / 10.0**digits
+    high, low = float(today["high"]), float(today["low"])
+    figures = {
+        "bidhigh": high,
+        "bidlow": low,
+        "askhigh": float(round_price(high + spread, digits)),
+        "asklow": float(round_price(low + spread, digits)),
+        "session_open": float(today["open"]),
+    }
+    if len(days) > 1:
+        before = float(days[-2]["close"])
+        change_percent = (float(today["close"]) / before - 1.0) * 100.0
+        figures |= {"session_close": before, "price_change": round(change_percent, 4)}
+    return figures
 
 
 def tick(symbol: str, broker: Broker) -> StructSequence:

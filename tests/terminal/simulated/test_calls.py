@@ -228,6 +228,25 @@ def test_depth_of_market_is_what_is_left_at_the_quote():
     assert terminal.market_book_get(EUR) is None
 
 
+def test_a_symbol_tells_of_its_day():
+    """Highest and lowest prices, the day's open, yesterday's close and the change since."""
+    at_open = START_NS - 11 * 3_600_000_000_000
+    bars = make_bars(
+        [(1.2, 1.25, 1.15, 1.2), *flat(1.1, 1439), (1.0, 1.3, 0.9, 1.21), *flat(1.21, 9)]
+    )
+    bars["time_ns"] += at_open - START_NS
+    terminal = make_terminal({EUR: bars}, start_ns=at_open)
+    terminal.advance(at_open + 1445 * 60_000_000_000)
+    info = terminal.symbol_info(EUR)
+    assert (info.bidhigh, info.bidlow, info.session_open, info.session_close) == (
+        1.3,
+        0.9,
+        1.0,
+        1.1,
+    )
+    assert (info.askhigh, info.asklow, info.price_change) == (1.3001, 0.9001, 10.0)
+
+
 def test_bad_series_arguments_are_errors(terminal):
     """Unknown symbols, timeframes and counts answer None, never an empty array."""
     assert terminal.copy_rates_from_pos("NOSUCH", 1, 0, 1) is None
