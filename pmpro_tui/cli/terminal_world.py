@@ -6,21 +6,15 @@ from typing import Any
 
 import msgspec
 
-from backtest.bar_file import BarFile
-from backtest.data import common_start, load_bars
-from backtest.market_files import MarketFile, list_files
-from engine.model.errors import DataError, UserError
-from engine.model.symbols import DEFAULT_SYMBOLS, SymbolSpec
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe, iso_utc
+from engine.model.errors import UserError
+from engine.model.symbols import DEFAULT_SYMBOLS
+from engine.model.times import NS_PER_MINUTE
 from engine.terminal.simulated.api import SimulatedTerminal
 from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices, SimulatedConfig
 from engine.terminal.simulated.generated import GeneratedSource
 from engine.terminal.simulated.ledger import Ledger
-from engine.terminal.simulated.prices import PriceSource, ReplaySource
-
-# Bars before the start, and bars to trade on.
-HISTORY_NS = 30 * NS_PER_DAY
-TRADED_NS = 60 * NS_PER_DAY
+from engine.terminal.simulated.prices import PriceSource
+from pmpro_tui.cli.terminal_prices import first_moment, recorded_prices
 
 # Programs have logins of their own in them; on these accounts any will do.
 ACCOUNTS: dict[str, dict[str, Any]] = {
@@ -80,47 +74,13 @@ def generated(
 def recorded(
     settings: dict[str, Any], data: Path, source: str | None, start_ns: int | None, speed: float
 ) -> SimulatedTerminal:
-    """Return a terminal over the symbols of a directory that have bars at the start.
-
-    Without a start it is where the symbol that begins last has bars to look back at.
-
-    Raises:
-        DataError: no symbol has bars then, or a file cannot be read.
-    """
-    files, _ = list_files(data)
-    m1 = [f for f in files if f.timeframe == Timeframe.M1 and source in (None, f.source)]
-    names = sorted({f.symbol for f in m1} & DEFAULT_SYMBOLS.keys())
-    if not names:
-        raise DataError(f"{data}: no M1 file of a known symbol: {', '.join(DEFAULT_SYMBOLS)}")
-    if start_ns is None:
-        start_ns = common_start(data, names) + HISTORY_NS
+    """Return a terminal over the symbols of a directory that have prices at the start."""
+    start_ns = first_moment(data, source) if start_ns is None else start_ns
     start_ns -= start_ns % NS_PER_MINUTE
-    there = {f.symbol for f in m1 if f.symbol in names and _covers(f, start_ns)}
-    prices = ReplayPrices(files={})
-    config = _config(settings, specs=[], source=prices, start_ns=start_ns, speed=speed)
-    specs = _convertible(sorted(there), config.account.currency)
-    if not specs:
-        raise DataError(f"{data}: no symbol has M1 bars at {iso_utc(start_ns)}: choose --start")
-    traded = [spec.name for spec in specs]
-    bars = load_bars(data, traded, start_ns - HISTORY_NS, start_ns + TRADED_NS, source=source)
-    return _open(msgspec.structs.replace(config, specs=specs), ReplaySource(bars, specs))
-
-
-def _covers(file: MarketFile, start_ns: int) -> bool:
-    times = BarFile(file).time_ns
-    return len(times) > 0 and int(times[0]) <= start_ns <= int(times[-1])
-
-
-def _convertible(names: list[str], currency: str) -> list[SymbolSpec]:
-    """Return the symbols whose profits the others convert to the account's currency."""
-    specs = [DEFAULT_SYMBOLS[name] for name in names]
-    pairs = {(spec.base, spec.profit_currency) for spec in specs}
-    return [
-        spec
-        for spec in specs
-        if spec.profit_currency == currency
-        or {(spec.profit_currency, currency), (currency, spec.profit_currency)} & pairs
-    ]
+    nothing = ReplayPrices(files={})
+    config = _config(settings, specs=[], source=nothing, start_ns=start_ns, speed=speed)
+    specs, prices = recorded_prices(data, source, start_ns, config.account.currency)
+    return _open(msgspec.structs.replace(config, specs=specs), prices)
 
 
 def _config(settings: dict[str, Any], **world: Any) -> SimulatedConfig:

@@ -152,6 +152,9 @@ class GeneratedSource:
         times = np.ascontiguousarray(whole["time_ns"])
         return whole[times.searchsorted(from_ns) : times.searchsorted(to_ns)]
 
+    def recorded_ticks(self, symbol: str, open_ns: int) -> None:
+        """Return None: every bar makes its ticks."""
+
     def _key(self, *parts: object) -> int:
         return hash_key(self.seed, *parts)
 

@@ -12,6 +12,7 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import DataError
 from engine.model.symbols import SymbolSpec
 from engine.model.times import NS_PER_MINUTE
+from engine.terminal.simulated.recorded_ticks import RecordedTicks, Ticks, joined
 
 _CHUNK = 1024
 
@@ -46,6 +47,9 @@ class PriceSource(Protocol):
     def bars(self, symbol: str, from_ns: int, to_ns: int) -> Bars:
         """Return the bars that open in [from_ns, to_ns), spreads filled."""
 
+    def recorded_ticks(self, symbol: str, open_ns: int) -> Ticks | None:
+        """Return the recorded ticks of a minute; None where its bar has to make them."""
+
 
 def session_open(source: PriceSource, symbol: str, now_ns: int) -> bool:
     """Tell whether the market of `symbol` is open: a bar now, or only a short hole around now."""
@@ -65,17 +69,26 @@ def default_spread(spec: SymbolSpec) -> float:
 
 
 class ReplaySource:
-    """Recorded bars, (n,) of BAR_DTYPE per symbol."""
+    """Recorded bars, (n,) of BAR_DTYPE per symbol; recorded ticks make the bars that they cover."""
 
-    def __init__(self, bars: Mapping[str, Bars], specs: Sequence[SymbolSpec]) -> None:
+    def __init__(
+        self,
+        bars: Mapping[str, Bars],
+        specs: Sequence[SymbolSpec],
+        ticks: Mapping[str, RecordedTicks] | None = None,
+    ) -> None:
+        self._ticks = dict(ticks or {})
         self._bars = {}
         self._times = {}
         self._spread = {spec.name: default_spread(spec) for spec in specs}
         self._chunks: dict[str, tuple[int, list[Bar]]] = {}
-        for symbol in self._spread:
+        for spec in specs:
+            symbol = spec.name
             array = bars.get(symbol, np.empty(0, BAR_DTYPE))
             if array.dtype != BAR_DTYPE:
                 raise DataError(f"bars of {symbol}: dtype is {array.dtype}, not BAR_DTYPE")
+            if symbol in self._ticks:
+                array = joined(array, self._ticks[symbol].bars(spec.digits))
             times = np.ascontiguousarray(array["time_ns"])
             if len(times) and (times[0] % NS_PER_MINUTE or np.any(np.diff(times) <= 0)):
                 raise DataError(f"bars of {symbol}: times are not increasing whole minutes")
@@ -123,3 +136,8 @@ class ReplaySource:
         part = self._bars[symbol][self._index(symbol, from_ns) : self._index(symbol, to_ns)].copy()
         part["spread"][np.isnan(part["spread"])] = self._spread[symbol]
         return part
+
+    def recorded_ticks(self, symbol: str, open_ns: int) -> Ticks | None:
+        """Return the recorded ticks of a minute; None where its bar has to make them."""
+        ticks = self._ticks.get(symbol)
+        return None if ticks is None else ticks.minute(open_ns)

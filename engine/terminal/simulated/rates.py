@@ -152,7 +152,7 @@ class RateHistory:
         return joined  # type: ignore[no-any-return]
 
     def _minute_ticks(self, symbol: str, bar: Bar, from_ns: int, end_ns: int) -> Rates:
-        times_ns, bids = self._timeline.ticks(symbol, bar)
+        times_ns, bids, spreads = self._timeline.ticks(symbol, bar)
         inside = (times_ns >= from_ns) & (times_ns < end_ns)
         server_ms = (times_ns[inside] + self._clock.offset_ns(bar.time_ns)) // NS_PER_MS
         ticks = np.zeros(len(server_ms), TICKS_DTYPE)
@@ -160,7 +160,7 @@ class RateHistory:
         ticks["time_msc"] = server_ms
         ticks["time"] = server_ms // 1000
         ticks["bid"] = bids[inside]
-        ticks["ask"] = np.rint((bids[inside] + bar.spread) * scale) / scale
+        ticks["ask"] = np.rint((bids + spreads)[inside] * scale) / scale
         ticks["flags"] = c.TICK_FLAG_BID | c.TICK_FLAG_ASK
         return ticks
 

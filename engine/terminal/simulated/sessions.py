@@ -17,6 +17,7 @@ from engine.model.errors import ConfigError
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.terminal.simulated.prices import Bar, PriceSource
+from engine.terminal.simulated.recorded_ticks import Ticks
 
 _HOURS = re.compile(r"(mon|tue|wed|thu|fri|sat|sun) (\d\d):(\d\d)-(\d\d):(\d\d)")
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -106,6 +107,10 @@ class SessionSource:
         is_open &= ~np.isin(days, list(self._holidays))
         kept: Bars = bars[is_open]
         return kept
+
+    def recorded_ticks(self, symbol: str, open_ns: int) -> Ticks | None:
+        """Return the recorded ticks of a minute; None where its bar has to make them."""
+        return self._source.recorded_ticks(symbol, open_ns)
 
 
 def _day(text: str) -> int:

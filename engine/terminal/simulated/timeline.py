@@ -17,12 +17,11 @@ from engine.terminal.simulated.clock import SimClock
 from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.pending import Pending
 from engine.terminal.simulated.prices import Bar
+from engine.terminal.simulated.recorded_ticks import Ticks
 from engine.terminal.simulated.ticks import CLOSE_OFFSET_NS, bar_ticks
 
 # Real time skips closed markets longer than this, so that a demo never stands still.
 SKIPPED_GAP_NS = 2 * NS_PER_HOUR
-
-Ticks = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
 class Timeline(Protocol):
@@ -37,7 +36,7 @@ class Timeline(Protocol):
         """Return the bar of the current minute as far as it is known."""
 
     def ticks(self, symbol: str, bar: Bar) -> Ticks:
-        """Return the ticks that a past minute showed: times ns, bids."""
+        """Return the ticks that a past minute showed."""
 
 
 class SteppedTime:
@@ -119,7 +118,7 @@ class SteppedTime:
     def ticks(self, symbol: str, bar: Bar) -> Ticks:  # noqa: ARG002
         """Return the two ticks of a stepped minute: open and close."""
         times = np.array([bar.time_ns, bar.time_ns + CLOSE_OFFSET_NS])
-        return times, np.array([bar.open, bar.close])
+        return times, np.array([bar.open, bar.close]), np.full(2, bar.spread)
 
 
 class RealTime:
@@ -173,28 +172,31 @@ class RealTime:
             bar = self._market.source.bar_at(symbol, open_ns)
             if bar is None:
                 continue
-            times, bids = self._minute_ticks(symbol, bar)
+            times, bids, spreads = self._minute_ticks(symbol, bar)
             first, last = times.searchsorted((after_ns, to_ns), side="right")
             if symbol in watched:
                 for i in range(first, last):
-                    self._match_tick(symbol, bar, int(times[i]), bids, i)
+                    self._match_tick(symbol, int(times[i]), bids, float(spreads[i]), i)
             if last > first:
                 self._market.set_quote(
-                    symbol, int(times[last - 1]), float(bids[last - 1]), bar.spread
+                    symbol,
+                    int(times[last - 1]),
+                    float(bids[last - 1]),
+                    float(spreads[last - 1]),
                 )
 
     def _match_tick(
-        self, symbol: str, bar: Bar, time_ns: int, bids: npt.NDArray[np.float64], i: int
+        self, symbol: str, time_ns: int, bids: npt.NDArray[np.float64], spread: float, i: int
     ) -> None:
         """Match the way from the tick before: only a minute's first tick can gap."""
         bid = float(bids[i])
         before = float(bids[i - 1]) if i else bid
-        self._market.set_quote(symbol, time_ns, bid, bar.spread)
+        self._market.set_quote(symbol, time_ns, bid, spread)
         prices = before, max(before, bid), min(before, bid)
-        self._broker.match(symbol, time_ns, prices, bar.spread)
+        self._broker.match(symbol, time_ns, prices, spread)
         if self._broker.working:
             self._pending.expire(time_ns)
-            self._pending.match(symbol, time_ns, time_ns + 1, prices, bar.spread)
+            self._pending.match(symbol, time_ns, time_ns + 1, prices, spread)
 
     def _minute_ticks(self, symbol: str, bar: Bar) -> Ticks:
         cached = self._cached.get(symbol)
@@ -209,8 +211,10 @@ class RealTime:
         bar = self._market.source.bar_at(symbol, open_ns)
         if bar is None:
             return None
-        times, bids = self._minute_ticks(symbol, bar)
+        times, bids, _ = self._minute_ticks(symbol, bar)
         seen = bids[: times.searchsorted(self.now_ns, side="right")]
+        if not len(seen):
+            return None  # recorded ticks seldom begin with the minute
         return bar._replace(
             high=float(seen.max()),
             low=float(seen.min()),
@@ -219,5 +223,9 @@ class RealTime:
         )
 
     def ticks(self, symbol: str, bar: Bar) -> Ticks:
-        """Return the ticks of a minute."""
-        return bar_ticks(symbol, bar, self._market.specs[symbol].digits)
+        """Return the ticks of a minute: recorded, else made from its bar."""
+        recorded = self._market.source.recorded_ticks(symbol, bar.time_ns)
+        if recorded is not None:
+            return recorded
+        times, bids = bar_ticks(symbol, bar, self._market.specs[symbol].digits)
+        return times, bids, np.full(len(bids), bar.spread)
