@@ -77,6 +77,8 @@ class SecureLink:
     def _send_some(self, data: memoryview, deadline_s: float) -> int:
         try:
             with self._sock_lock:
+                if self._closed.is_set():  # from then on the socket would speak without TLS
+                    raise BrokenPipeError("the link is closed")
                 return self._sock.send(data)
         except ssl.SSLWantWriteError:
             self._wait(deadline_s - time.monotonic(), to_write=True)
@@ -88,7 +90,7 @@ class SecureLink:
         while True:
             try:
                 with self._sock_lock:
-                    return self._sock.recv(size)
+                    return b"" if self._closed.is_set() else self._sock.recv(size)
             except ssl.SSLWantReadError:
                 self._wait(SILENCE_S, to_write=False)
             except ssl.SSLWantWriteError:

@@ -60,7 +60,8 @@ class TerminalServer:
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_3
         self._tls.load_cert_chain(certificate)
         try:
-            self._socket = socket.create_server(listen)
+            family = socket.AF_INET6 if ":" in listen[0] else socket.AF_INET
+            self._socket = socket.create_server(listen, family=family)
         except OSError as error:
             raise BrokerError(
                 f"cannot listen on {listen[0]}:{listen[1]}: {error.strerror or error}"
@@ -105,18 +106,15 @@ class TerminalServer:
 
     def _meet(self, sock: socket.socket, peer: str) -> None:
         try:
-            try:
-                sock.settimeout(GREETING_S)
-                link = SecureLink(self._tls.wrap_socket(sock, server_side=True))
-            finally:
-                self._strangers.release()
+            link, refusal = self._greet(sock)
         except OSError as error:
             _log.info("no_handshake", peer=peer, error=str(error))
             sock.close()
             return
+        finally:
+            self._strangers.release()
         self._links.add(link)
         try:
-            refusal = self._judge(link)
             if not refusal and self._slot.acquire(timeout=SLOT_WAIT_S):
                 try:
                     self._welcome(link, peer)
@@ -126,15 +124,25 @@ class TerminalServer:
             refusal = refusal or f"it serves another engine, {self._engine}"
             _log.warning("engine_refused", peer=peer, why=refusal)
             link.send(REPLY, encode(Welcome(refusal=refusal)))
-        except OSError as error:
+        except (OSError, msgspec.MsgspecError) as error:
             _log.warning("link_lost", peer=peer, error=str(error))
         finally:
             self._links.discard(link)
             link.release()
 
-    def _judge(self, link: SecureLink) -> str:
-        """Return why this one is not let in, or ""."""
-        frame = link.read()
+    def _greet(self, sock: socket.socket) -> tuple[SecureLink, str]:
+        """Return the link, and why who is there is not let in, or ""; nobody takes long over it."""
+        sock.settimeout(GREETING_S)
+        link = SecureLink(self._tls.wrap_socket(sock, server_side=True))
+        patience = threading.Timer(GREETING_S, link.close)
+        patience.daemon = True
+        patience.start()
+        try:
+            return link, self._judge(link.read())
+        finally:
+            patience.cancel()
+
+    def _judge(self, frame: tuple[int, bytes] | None) -> str:
         try:
             hello = msgspec.msgpack.decode(frame[1] if frame else b"", type=Hello)
         except msgspec.MsgspecError:

@@ -19,6 +19,7 @@ from engine.terminal.credentials import certificate_file, fingerprint_in, token_
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import HostConfig, Remote
 from engine.terminal.retcodes import classify
+from engine.terminal.secure_link import SecureLink
 from engine.terminal.serving import TerminalServer
 from tests.child.test_child import wait_until
 from tests.terminal.test_gateway_faults import order
@@ -269,3 +270,45 @@ def test_bad_addresses(text: str) -> None:
     """What cannot be an address is said before anything is dialled."""
     with pytest.raises(ValueError, match="is not HOST:PORT"):
         remote.host_and_port(text)
+
+
+def test_who_says_nothing_is_shown_out(
+    server: TerminalServer, make: MakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers that connect and wait, with and without TLS, keep no engine out for long."""
+    monkeypatch.setattr(serving, "GREETING_S", 0.3)
+    plain = [socket.create_connection(server.address) for _ in range(serving._STRANGERS_MOST)]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for sock in plain:
+        sock.settimeout(10)
+        assert sock.recv(1) == b""  # hung up on
+        sock.close()
+    with context.wrap_socket(socket.create_connection(server.address, timeout=10)) as secure:
+        received = b""
+        while data := secure.recv(100):
+            received += data
+    assert TOKEN.encode() not in received
+    assert make().positions() == []
+
+
+def test_nothing_crosses_a_closed_link(home: Path) -> None:
+    """After its end a link neither sends in the clear nor takes what comes in the clear."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        there = socket.create_connection(listener.getsockname())
+        here, _ = listener.accept()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate_file(home))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    ends: list[ssl.SSLSocket] = []
+    thread = threading.Thread(target=lambda: ends.append(context.wrap_socket(there)))
+    thread.start()
+    link = SecureLink(tls.wrap_socket(here, server_side=True))
+    thread.join(10)
+    link.close()
+    with pytest.raises(OSError, match="closed"):
+        link.send(1, b"secret")
+    assert link.read() is None
+    link.release()
+    ends[0].close()
