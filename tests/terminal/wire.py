@@ -15,7 +15,7 @@ class Wire:
         self._target = target
         self._server = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self.fate: Literal["whole", "held", "cut"] = "whole"
+        self.fate: Literal["whole", "held", "deaf"] = "whole"
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -33,6 +33,10 @@ class Wire:
     def hold(self) -> None:
         """Deliver nothing any more, and tell nobody."""
         self.fate = "held"
+
+    def deafen(self) -> None:
+        """Deliver what the engine says, and nothing of what it is told."""
+        self.fate = "deaf"
 
     def mend(self) -> None:
         """Let new connections through; what was held is lost."""
@@ -71,4 +75,7 @@ class Wire:
                     data = source.recv(65536)
                     if not data:
                         return
-                    (far if source is near else near).sendall(data)
+                    if source is near:
+                        far.sendall(data)
+                    elif self.fate != "deaf":
+                        near.sendall(data)
