@@ -3,6 +3,8 @@
 None from the module is a failure with its `last_error`, never an empty answer.
 """
 
+import math
+import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -11,7 +13,7 @@ import msgspec
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, BrokerDeal, BrokerOrder, BrokerPosition, Quote
 from engine.model.errors import BrokerError, NotSent
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.terminal import convert
 from engine.terminal.clock_meter import ClockMeter, ClockState
 from engine.terminal.loading import Terminal
@@ -30,8 +32,8 @@ _NOT_CONNECTED: Final = (-10004, "not connected to the configured account")
 _CONNECTING: Final = ("initialize", "login", "account_info", "terminal_info")
 # So many more bars show both of the hours where one happens twice.
 _BOTH_HOURS_BARS: Final = 360
-# For so long an entry goes by what the terminal has said about its symbol.
-_FACTS_HOLD_NS: Final = 10 * NS_PER_S
+# For so long an entry goes by what the terminal has said about its symbol; brokers change levels.
+_FACTS_HOLD_S: Final = 10.0
 Named = TypeVar("Named", BrokerDeal, BrokerOrder, BrokerPosition)
 
 
@@ -44,7 +46,7 @@ class Session:
         self.time = ServerTime(config.server_clock)
         self._config = config
         self._facts: dict[str, SymbolFacts] = {}
-        self._facts_ns: dict[str, int] = {}
+        self._facts_s: dict[str, float] = {}
         self._names = SymbolNames(config.symbol_names, config.symbol_prefix, config.symbol_suffix)
         self._meter = ClockMeter(config.server_clock)
         self.connected = False
@@ -164,16 +166,26 @@ class Session:
         if found is None or fresh:
             theirs = self._names.look_up(symbol, self._find, self._listing)
             self.ask("symbol_select", theirs, True)
-            found = convert.symbol_facts(self.ask("symbol_info", theirs))
-            found = msgspec.structs.replace(found, name=symbol)
-            self._facts[symbol] = found
-            self._facts_ns[symbol] = self.now_ns()
+            found = self._read_facts(symbol, theirs)
         return found
 
     def recent_facts(self, symbol: str) -> SymbolFacts:
-        """Return a symbol's specification, at most some seconds old: brokers change levels."""
-        old = self.now_ns() - self._facts_ns.get(symbol, 0) > _FACTS_HOLD_NS
+        """Return a symbol's specification, at most some seconds old."""
+        old = time.monotonic() - self._facts_s.get(symbol, -math.inf) > _FACTS_HOLD_S
         return self.facts(symbol, fresh=old)
+
+    def renew_facts(self) -> None:
+        """Ask again about one symbol, if it is time: here, so that no order has to wait for it."""
+        symbol = min(self._facts_s, key=self._facts_s.__getitem__)
+        if time.monotonic() - self._facts_s[symbol] > _FACTS_HOLD_S / 2:
+            self._read_facts(symbol, self._facts[symbol].broker_name)
+
+    def _read_facts(self, symbol: str, theirs: str) -> SymbolFacts:
+        found = convert.symbol_facts(self.ask("symbol_info", theirs))
+        found = msgspec.structs.replace(found, name=symbol)
+        self._facts[symbol] = found
+        self._facts_s[symbol] = time.monotonic()
+        return found
 
     def _find(self, theirs: str) -> Any | None:
         """Return a symbol's info, None when the terminal has no such symbol."""

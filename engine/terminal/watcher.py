@@ -65,6 +65,8 @@ class Watcher:
             return []
         try:
             update = self._look() if self._session.connected else None
+            if self._session.connected:
+                self._session.renew_facts()
         except CallFailed as error:
             _log.warning("terminal_poll_failed", error=str(error))
             update = None

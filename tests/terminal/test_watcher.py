@@ -8,6 +8,7 @@ import pytest
 from engine.model.bars import BAR_DTYPE
 from engine.model.broker import MarketUpdate
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
+from engine.terminal import session
 from engine.terminal.loading import Terminal
 from engine.terminal.protocol import HostConfig
 from engine.terminal.server_time import ServerTime
@@ -239,3 +240,16 @@ def test_a_clock_that_leaves_its_rule_stops_batches_and_says_why(market: Market)
     (update,) = market.poll(T0 + NS_PER_MINUTE + 9 * NS_PER_S)
     assert update.doubt == ""
     assert opens(update, "A") == opens(update, "B") == [T0]
+
+
+def test_what_the_broker_changes_about_a_symbol_is_noticed(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at prices renews the specifications too, so that orders go by levels of today."""
+    market.api.symbols = {name: {"trade_stops_level": 70} for name in ("A", "B")}
+    market.poll(T0 + 3 * NS_PER_S)
+    assert market.session.facts("A").stops_level_points == 0
+    monkeypatch.setattr(session, "_FACTS_HOLD_S", 0.0)
+    market.poll(T0 + 3 * NS_PER_S)
+    market.poll(T0 + 3 * NS_PER_S)
+    assert [market.session.facts(name).stops_level_points for name in ("A", "B")] == [70, 70]
