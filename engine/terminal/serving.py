@@ -43,7 +43,7 @@ class TerminalServer:
     """Listens, lets one engine in, and gives it a host run as `config` says.
 
     Of the engine's own configuration it takes the account, the clock and the pace; which module
-    runs, and where its files are, is this box's business.
+    runs, where its files are, and whose account it serves if it names one, is this box's business.
     """
 
     def __init__(
@@ -159,8 +159,13 @@ class TerminalServer:
         frame = link.read()
         if frame is None or frame[0] != REQUEST or self._closing.is_set():
             return
-        _log.info("engine_connected", peer=peer)
         asked = msgspec.msgpack.decode(frame[1], type=p.Open).config
+        if self._config.login and asked.login not in (0, self._config.login):
+            text = f"this box serves account {self._config.login}, the engine has {asked.login}"
+            failure = p.Failure(kind="config", text=f"{text}: set terminal.login alike on both")
+            link.send(REPLY, encode(p.Reply(failure=failure)))
+            return
+        _log.info("engine_connected", peer=peer)
         host = self._start_host(asked)
         try:
             self._relay(link, host, self._merged(asked))

@@ -162,6 +162,15 @@ def test_a_token_is_not_shown_to_the_wrong_certificate(home: Path) -> None:
     assert heard == [b""]
 
 
+def test_the_terminals_box_may_name_the_account(make: MakeGateway, server: TerminalServer) -> None:
+    """An engine of another account is told so, and no login is tried."""
+    server._config = msgspec.structs.replace(server._config, login=8)
+    with pytest.raises(BrokerError, match="serves account 8, the engine has 7"):
+        make()
+    server._config = msgspec.structs.replace(server._config, login=7)
+    assert make().account().login == 7
+
+
 def test_another_release_is_one_clear_line(
     make: MakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
