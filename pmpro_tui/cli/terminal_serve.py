@@ -8,7 +8,7 @@ import typer
 
 from engine.model.errors import ConfigError
 from engine.runtime.log import json_lines
-from pmpro_tui.cli.output import Config, Mode
+from pmpro_tui.cli.output import Config, Mode, print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ Listen = Annotated[
 def serve(listen: Listen = "127.0.0.1:8222", config: Config = None, mode: Mode = None) -> None:
     """Let one engine at a time use this box's terminal, over TLS, until stopped."""
     from engine.runtime.settings import load_settings
-    from engine.terminal.credentials import certificate_file, fingerprint_in, token_file
+    from engine.terminal.credentials import certificate_file, fingerprint_in
     from engine.terminal.remote import host_and_port
     from engine.terminal.serving import TerminalServer
 
@@ -40,32 +40,32 @@ def serve(listen: Listen = "127.0.0.1:8222", config: Config = None, mode: Mode =
         raise ConfigError(f"--listen: {error}") from None
     home = settings.state_root / "serve"
     certificate = certificate_file(home)
-    token = settings.terminal_token()
-    place = "as configured"
-    if token is None:
-        from engine.runtime.secret_files import read_secret
-
-        path = token_file(home)
-        token, place = read_secret(path, "token"), str(path)
-    server = TerminalServer(
-        address,
-        certificate=certificate,
-        token=token.get_secret_value(),
-        config=served_config(settings, home),
-    )
-    json_lines(settings.log.level)
-    host, port = server.address
-    sys.stdout.write(
-        f"serving on {host}:{port}\n"
-        f"certificate {fingerprint_in(certificate)}\n"
-        f"token       {place}\n"
-    )
-    sys.stdout.flush()
+    token, place = _token(settings, home)
+    served = served_config(settings, home)
+    server = TerminalServer(address, certificate=certificate, token=token, config=served)
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: server.stop())
+    json_lines(settings.log.level)
+    host, port = server.address
+    print_line(f"serving on {host}:{port}")
+    print_line(f"certificate {fingerprint_in(certificate)}")
+    print_line(f"token       {place}")
+    sys.stdout.flush()
     server.run()
     server.close()
+
+
+def _token(settings: "Settings", home: "Path") -> tuple[str, str]:
+    """Return the token that engines must show, and where the operator finds it."""
+    from engine.runtime.secret_files import read_secret
+    from engine.terminal.credentials import token_file
+
+    configured = settings.terminal_token()
+    if configured is not None:
+        return configured.get_secret_value(), "as configured"
+    path = token_file(home)
+    return read_secret(path, "token").get_secret_value(), str(path)
 
 
 def served_config(settings: "Settings", home: "Path") -> "HostConfig":
@@ -76,7 +76,9 @@ def served_config(settings: "Settings", home: "Path") -> "HostConfig":
     from engine.portfolio.file import read_portfolio
     from engine.runtime.host_settings import host_config
 
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = settings.state_path
+    for directory in (home, state):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.terminal.module == "simulated":
         portfolio = read_portfolio(settings.portfolio_path)
     else:
@@ -84,4 +86,5 @@ def served_config(settings: "Settings", home: "Path") -> "HostConfig":
 
         portfolio = Portfolio()
     config = host_config(settings, compile_portfolio(portfolio), home, None)
-    return msgspec.structs.replace(config, login=settings.terminal.login or 0)
+    # The lock is that of an engine on this box: the two never use the terminal at once.
+    return msgspec.structs.replace(config, lock_path=str(state / "terminal.lock"))
