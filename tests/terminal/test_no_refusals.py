@@ -106,8 +106,13 @@ class Broker:
             prepared = prepare()
         except NotSent:
             return
-        if isinstance(prepared, dict):
-            self.answers.append(trading.send(self.session, prepared))
+        if not isinstance(prepared, dict):
+            return
+        answer = trading.send(self.session, prepared)
+        # A close is always tried; without the terminal's own check also inside the freeze level.
+        is_close = "volume" in prepared and "position" in prepared
+        if self.checked or not is_close or answer.retcode != c.TRADE_RETCODE_FROZEN:
+            self.answers.append(answer)
 
     def close(self, ticket: int, share: float) -> None:
         for position in self.session.positions():
