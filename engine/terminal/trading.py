@@ -18,7 +18,6 @@ from engine.terminal.retcodes import Action, classify
 from engine.terminal.session import Session
 from engine.terminal.symbol_rules import (
     SymbolFacts,
-    fillings_for,
     freeze_problem,
     limit_problem,
     side_problem,
@@ -27,7 +26,6 @@ from engine.terminal.symbol_rules import (
 
 _log = structlog.get_logger(__name__)
 # A check's answers that are the broker's own word on the order; others mean "not known".
-_INVALID_FILL: Final = 10030
 _DEFINITE: Final = (Action.REJECT, Action.STOP, Action.KILL, Action.FIX)
 
 
@@ -65,7 +63,7 @@ def prepare_send(
     request = _request(session, order)
     if not order.position:
         _refuse_bad_entry(session, order, request)
-    return _checked(session, request, order) if checked else request
+    return _checked(session, request) if checked else request
 
 
 def prepare_modify(
@@ -154,21 +152,11 @@ def _held_lots(session: Session, facts: SymbolFacts, direction: int) -> float:
     return float(sum(Decimal(repr(float(lots))) for kind, lots in items if kind == side))
 
 
-def _checked(
-    session: Session, request: dict[str, Any], order: OrderRequest
-) -> dict[str, Any] | OrderResult:
-    """Return the request that `order_check` takes, or the broker's refusal.
-
-    A filling mode that it does not take is replaced by the next one that the symbol allows.
-    """
-    fillings = fillings_for(_facts(session, order.symbol))
-    for filling in fillings[order.filling :]:
-        request = {**request, "type_filling": filling}
-        verdict = _check(session, request)
-        if verdict.retcode == 0:
-            return request
-        if verdict.retcode != _INVALID_FILL:
-            break
+def _checked(session: Session, request: dict[str, Any]) -> dict[str, Any] | OrderResult:
+    """Return the request that `order_check` takes, or the broker's refusal."""
+    verdict = _check(session, request)
+    if verdict.retcode == 0:
+        return request
     if classify(verdict).action in _DEFINITE:
         return verdict
     raise NotSent(f"order_check answered {verdict.retcode} {verdict.comment}")
