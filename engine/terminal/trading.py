@@ -25,6 +25,9 @@ from engine.terminal.symbol_rules import (
 )
 
 _log = structlog.get_logger(__name__)
+_TRADE_DISABLED: Final = 10017
+# By SYMBOL_TRADE_MODE: long only, short only, close only.
+_SIDE_RETCODES: Final = {1: 10042, 2: 10043, 3: 10044}
 # A check's answers that are the broker's own word on the order; others mean "not known".
 _DEFINITE: Final = (Action.REJECT, Action.STOP, Action.KILL, Action.FIX)
 
@@ -55,13 +58,21 @@ def check(session: Session, order: OrderRequest) -> OrderResult:
 def prepare_send(
     session: Session, order: OrderRequest, *, checked: bool
 ) -> dict[str, Any] | OrderResult:
-    """Return the request to send, or the broker's refusal when `order_check` gives one."""
+    """Return the request to send, or the broker's refusal.
+
+    That is what `order_check` answers, or would: a symbol that is closed to one side pauses it.
+    """
     session.require_connection()
     late_ns = session.now_ns() - order.valid_until_ns
     if order.valid_until_ns and late_ns > 0:
         raise NotSent(f"{order.symbol}: {late_ns / NS_PER_S:.1f} s too late for its quote")
     request = _request(session, order)
     if not order.position:
+        facts = _facts(session, order.symbol)
+        closed = side_problem(order.direction, facts)
+        if closed:
+            retcode = _SIDE_RETCODES.get(facts.trade_mode, _TRADE_DISABLED)
+            return OrderResult(retcode=retcode, comment=closed)
         _refuse_bad_entry(session, order, request)
     return _checked(session, request) if checked else request
 
@@ -127,10 +138,8 @@ def _refuse_bad_entry(session: Session, order: OrderRequest, request: dict[str, 
         raise NotSent(str(error)) from None
     closing_price = quote.bid if order.direction > 0 else quote.ask
     stop, target = request.get("sl", 0.0), request.get("tp", 0.0)
-    problem = (
-        side_problem(order.direction, facts)
-        or limit_problem(order.lots, held_lots, facts)
-        or stops_problem(order.direction, closing_price, stop, target, facts)
+    problem = limit_problem(order.lots, held_lots, facts) or stops_problem(
+        order.direction, closing_price, stop, target, facts
     )
     if problem:
         raise NotSent(f"{order.symbol}: {problem}")

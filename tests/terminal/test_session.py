@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.model.broker import OrderRequest, OrderResult
@@ -194,3 +195,20 @@ def test_a_pipe_error_while_sending_closes_the_door(api: FakeApi) -> None:
     with pytest.raises(NotSent):
         send(session, ORDER, checked=True)
     assert len(api.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "long", "short"),
+    [(0, 10017, 10017), (1, 0, 10042), (2, 10043, 0), (3, 10044, 10044), (4, 0, 0)],
+)
+def test_a_side_that_is_closed_is_refused_as_the_broker_would(
+    api: FakeApi, mode: int, long: int, short: int
+) -> None:
+    """Its own return code, so that the router pauses that side; nothing is sent."""
+    api.symbols = {"A": {"trade_mode": mode}}
+    session = session_of(api)
+    session.connect()
+    for direction, retcode in ((1, long), (-1, short)):
+        order = msgspec.structs.replace(ORDER, direction=direction)
+        prepared = trading.prepare_send(session, order, checked=False)
+        assert (0 if isinstance(prepared, dict) else prepared.retcode) == retcode
