@@ -9,10 +9,8 @@ them over its own connection (`Outbox`), which never makes the engine wait for a
 """
 
 import json
-import os
 import sqlite3
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -21,35 +19,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from engine.execution.journal_file import TIDY_BYTES, checksum, connect, hold, meta, open_file
 from engine.model.errors import JournalError, StateError
 from engine.model.orders import BECOMES, Intent, IntentState, Outcome
 from engine.model.records import BarsRow, JournalEntry, PositionsRow, Record
 
-FORMAT = "1"
-BUSY_S = 10.0
 # A week without PostgreSQL of 5 symbols, 100 strategies and a metrics row a minute.
 OUTBOX_MAX_ROWS = 500_000
 TRIM_ROWS = 2_000
-# SQLite itself tidies the log up at 4 MB, in the midst of a commit.
-TIDY_BYTES = 1_000_000
-# Flushing a file that grows takes several times as long: the log has its length from the start.
-_LOG_BYTES = 4 * TIDY_BYTES
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS intents (
-    id INTEGER PRIMARY KEY, state INTEGER NOT NULL, created_ns INTEGER NOT NULL,
-    intent BLOB NOT NULL, outcome BLOB);
-CREATE INDEX IF NOT EXISTS intents_unsettled ON intents (id) WHERE state IN (0, 4);
-CREATE INDEX IF NOT EXISTS intents_created ON intents (created_ns);
-CREATE TABLE IF NOT EXISTS outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, positions INTEGER NOT NULL, record BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS outbox_positions ON outbox (seq) WHERE positions;
-CREATE TABLE IF NOT EXISTS core (
-    one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL,
-    blob BLOB NOT NULL, extra BLOB NOT NULL, hash BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS flags (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 
 def _plain(value: Any) -> Any:
@@ -78,10 +55,10 @@ class Outbox:
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = _connect(path)
+        self._db = connect(path)
         try:
             self._db.execute("PRAGMA synchronous=NORMAL")
-            self.journal_id = _meta(self._db, "journal_id", path)
+            self.journal_id = meta(self._db, "journal_id", path)
         except sqlite3.Error as e:
             self._db.close()
             raise StateError(f"{path}: not a journal ({e})") from e
@@ -125,10 +102,10 @@ class Journal:
         self._n_logged_bytes = 0
         self._outbox_max_rows = outbox_max_rows
         self._mutex = threading.RLock()
-        self._held = _hold(path)
+        self._held = hold(path)
         try:
-            self._db = _open(path, durable=durable)
-            self.journal_id = _meta(self._db, "journal_id", path)
+            self._db = open_file(path, durable=durable)
+            self.journal_id = meta(self._db, "journal_id", path)
         except BaseException:
             self._held.close()
             raise
@@ -150,9 +127,11 @@ class Journal:
         """
         with self._transaction():
             for intent in intents:
+                row = (intent.id, int(IntentState.CREATED), intent.created_ns, _encode(intent))
                 self._db.execute(
-                    "INSERT INTO intents (id, state, created_ns, intent) VALUES (?, ?, ?, ?)",
-                    (intent.id, IntentState.CREATED, intent.created_ns, _encode(intent)),
+                    "INSERT INTO intents (id, state, created_ns, intent, crc)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (*row, checksum(*row, None)),
                 )
             for outcome in outcomes:
                 self._settle(outcome)
@@ -164,8 +143,10 @@ class Journal:
                     (*core, _digest(core)),
                 )
             for key, value in (flags or {}).items():
+                flag = (key, json.dumps(value))
                 self._db.execute(
-                    "REPLACE INTO flags (key, value) VALUES (?, ?)", (key, json.dumps(value))
+                    "REPLACE INTO flags (key, value, crc) VALUES (?, ?, ?)",
+                    (*flag, checksum(*flag)),
                 )
 
     def tidy(self) -> None:
@@ -224,7 +205,7 @@ class Journal:
 
     def flags(self) -> dict[str, Any]:
         """Return the persisted goals (kill, halt, flatten) and other flags."""
-        return {key: json.loads(value) for key, value in self._rows("SELECT * FROM flags")}
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM flags")}
 
     def backlog(self) -> int:
         """Return the rows PostgreSQL has not got yet, or a little more."""
@@ -239,7 +220,7 @@ class Journal:
 
     def _settle(self, outcome: Outcome) -> None:
         found = self._db.execute(
-            "SELECT state FROM intents WHERE id = ?", (outcome.intent_id,)
+            "SELECT state, created_ns, intent FROM intents WHERE id = ?", (outcome.intent_id,)
         ).fetchone()
         if found is None:
             raise JournalError(f"an outcome for intent {outcome.intent_id}, which does not exist")
@@ -247,9 +228,11 @@ class Journal:
         if outcome.state not in BECOMES[before]:
             text = f"{before.name} cannot become {outcome.state.name}"
             raise JournalError(f"intent {outcome.intent_id}: {text}")
+        state, told = int(outcome.state), _encode(outcome)
+        crc = checksum(outcome.intent_id, state, *found[1:], told)
         self._db.execute(
-            "UPDATE intents SET state = ?, outcome = ? WHERE id = ?",
-            (outcome.state, _encode(outcome), outcome.intent_id),
+            "UPDATE intents SET state = ?, outcome = ?, crc = ? WHERE id = ?",
+            (state, told, crc, outcome.intent_id),
         )
 
     def _append(self, records: Iterable[Record]) -> None:
@@ -260,9 +243,10 @@ class Journal:
                 continue
             if positions:  # only the newest matters, so the outbox holds one
                 self._db.execute("DELETE FROM outbox WHERE positions")
+            row = (int(positions), _encode(record))
             self._db.execute(
-                "INSERT INTO outbox (positions, record) VALUES (?, ?)",
-                (positions, _encode(record)),
+                "INSERT INTO outbox (positions, record, crc) VALUES (?, ?, ?)",
+                (*row, checksum(*row)),
             )
 
     @contextmanager
@@ -303,65 +287,3 @@ def _backlog(db: sqlite3.Connection) -> int:
         "SELECT (SELECT min(seq) FROM outbox), (SELECT max(seq) FROM outbox)"
     ).fetchone()
     return 0 if first is None else int(last - first + 1)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
-
-
-def _hold(path: Path) -> sqlite3.Connection:
-    """Hold an empty database beside the journal exclusively: portable, and freed by any death."""
-    held = sqlite3.connect(
-        path.with_name(path.name + ".lock"),
-        timeout=0,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        held.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error as e:
-        held.close()
-        raise StateError(f"{path}: in use by another process, stop that engine first") from e
-    return held
-
-
-def _open(path: Path, *, durable: bool) -> sqlite3.Connection:
-    db = _connect(path)
-    db.isolation_level = None
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
-        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
-        db.executescript(_SCHEMA)
-        if durable:
-            _lengthen(path.with_name(path.name + "-wal"))
-        db.execute("INSERT OR IGNORE INTO meta VALUES ('journal_id', ?)", (str(uuid.uuid4()),))
-        db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
-        written = _meta(db, "format", path)
-        if written != FORMAT:
-            raise StateError(f"{path}: journal format {written}, this version reads {FORMAT}")
-    except sqlite3.Error as e:
-        db.close()
-        reason = str(e).splitlines()[0]
-        raise StateError(f"{path}: damaged journal ({reason}); restore it or move it away") from e
-    except StateError:
-        db.close()
-        raise
-    return db
-
-
-def _lengthen(log: Path) -> None:
-    """Add zeros to the log; SQLite reads up to its last commit and writes over what follows."""
-    with suppress(OSError), log.open("ab") as file:  # a full disk: it grows as it is written
-        file.write(bytes(max(0, _LOG_BYTES - file.tell())))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _meta(db: sqlite3.Connection, key: str, path: Path) -> str:
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    if row is None:
-        raise StateError(f"{path}: not a journal (no {key})")
-    return str(row[0])

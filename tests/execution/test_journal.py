@@ -1,8 +1,10 @@
 """The journal keeps what it acknowledged, through any death, and says plainly when it cannot."""
 
 import math
+import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.execution import journal_file
 from engine.execution.journal import CoreState, Journal, Outbox
 from engine.model.errors import JournalError, StateError
 from engine.model.orders import BECOMES, Intent, IntentState, Outcome
@@ -271,6 +274,167 @@ def test_a_damaged_core_is_refused(path: Path) -> None:
     journal.close()
 
 
+def filled(path: Path, n_rows: int = 30) -> bytes:
+    """Return the file of a closed journal that holds a bit of everything."""
+    journal = Journal(path)
+    journal.commit(flags={"halt": True}, core=CoreState(1, b"core"))
+    for number in range(1, n_rows + 1):
+        journal.commit(intents=[intent(number)], records=[audit(number)])
+        journal.commit(outcomes=[Outcome(intent_id=number, state=IntentState(1 + number % 4))])
+    journal.close()
+    return path.read_bytes()
+
+
+def contents(path: Path) -> tuple[object, ...]:
+    """Return all that a journal says."""
+    journal, outbox = Journal(path, durable=False), Outbox(path)
+    try:
+        return (
+            str(journal.intents_since(0)),  # NaN is not itself
+            [i.id for i in journal.unsettled()],
+            journal.flags(),
+            journal.load_core(),
+            journal.journal_id,
+            outbox.entries(0, 10_000),
+        )
+    finally:
+        outbox.close()
+        journal.close()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(place=st.floats(0.0, 1.0, exclude_max=True), flip=st.integers(1, 255))
+def test_a_changed_byte_is_refused_or_changes_nothing(
+    place: float,
+    flip: int,
+    sound: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Wherever one byte of the file is another: the start refuses in a line, or all is there."""
+    path = tmp_path_factory.mktemp("j") / "journal.sqlite"
+    data, before = sound.read_bytes(), contents(sound)
+    changed = bytearray(data)
+    changed[int(place * len(data))] ^= flip
+    path.write_bytes(changed)
+    try:
+        after = contents(path)
+    except StateError as e:
+        message = str(e)
+    else:
+        assert after == before
+        return
+    assert message.startswith(str(path))
+    assert "\n" not in message
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a whole journal, made once."""
+    path = tmp_path_factory.mktemp("sound") / "journal.sqlite"
+    filled(path)
+    contents(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", bytes(3000), b"\xff" * 3000], ids=["nothing", "zeros", "ones"]
+)
+def test_a_torn_last_record_loses_only_what_was_not_acknowledged(path: Path, tail: bytes) -> None:
+    """Cut the log anywhere, as a power cut may: the whole commits before the cut are there."""
+    journal = Journal(path)
+    log = path.with_name(path.name + "-wal")
+    ends = []
+    for number in range(1, 11):
+        journal.commit(intents=[intent(number)])
+        ends.append(len(log.read_bytes().rstrip(b"\0")))
+    whole, pages = log.read_bytes(), path.read_bytes()
+    journal.close()
+    seen = []
+    for cut in range(0, ends[-1] + 600, 509):
+        copy = path.with_name(f"cut{cut}.sqlite")
+        copy.write_bytes(pages)
+        copy.with_name(copy.name + "-wal").write_bytes(whole[:cut] + tail)
+        again = Journal(copy, durable=False)
+        ids = [i.id for i in again.unsettled()]
+        again.close()
+        assert ids == list(range(1, len(ids) + 1))
+        assert len(ids) >= sum(end <= cut for end in ends)
+        seen.append(len(ids))
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0, 10)
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """A directory that is missing or read-only is not called damage, nor another engine."""
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o500)
+    # Nobody may write to the second, not even root.
+    for place in (tmp_path / "missing", Path("/proc/self"), locked):
+        if place == locked and os.geteuid() == 0:
+            continue
+        with pytest.raises(StateError, match=r"cannot be written \(.*\): see to the disk's space"):
+            Journal(place / "journal.sqlite")
+
+
+def test_a_full_disk_at_the_start_is_said(path: Path) -> None:
+    """The journal that is there opens or says that it cannot be written; it is not damaged."""
+    filled(path)
+    before = contents(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StateError, match="cannot be written"):
+            Journal(path).commit(flags={"halt": False})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert contents(path) == before
+
+
+def test_a_file_that_is_mostly_empty_is_written_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage the next start gives the disk back; every row and number stays."""
+    monkeypatch.setattr(journal_file, "COMPACT_BYTES", 2_000_000)
+    filled(path)
+    journal, outbox = Journal(path), Outbox(path)
+    journal.commit(records=[bars()] * 15_000)
+    last = journal.backlog()
+    outbox.trim(last - 5)
+    outbox.close()
+    journal.close()
+    assert path.stat().st_size > 2_000_000
+    ids = [e.seq for e in entries_of(path)]
+
+    journal = Journal(path)
+    assert path.stat().st_size < 200_000
+    journal.commit(records=[audit(1)])
+    journal.close()
+    assert [e.seq for e in entries_of(path)] == [*ids, ids[-1] + 1]
+
+
+def entries_of(path: Path) -> list[Any]:
+    outbox = Outbox(path)
+    try:
+        return outbox.entries(0, 1_000_000)
+    finally:
+        outbox.close()
+
+
+def test_a_journal_of_format_1_goes_on(path: Path) -> None:
+    """Rows without a checksum are read as they are; new ones have theirs."""
+    filled(path)
+    before = contents(path)
+    with sqlite3.connect(path) as db:
+        for table in ("meta", "intents", "outbox", "flags"):
+            db.execute(f"ALTER TABLE {table} DROP COLUMN crc")
+        db.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
+    db.close()
+
+    assert contents(path) == before
+    assert contents(path) == before
+
+
 @pytest.mark.parametrize("damage", ["garbage", "middle", "foreign"])
 def test_a_damaged_file_is_one_line(path: Path, damage: str) -> None:
     """A file that is no sound journal is a one-line StateError that leaves the file alone."""
@@ -284,7 +448,7 @@ def test_a_damaged_file_is_one_line(path: Path, damage: str) -> None:
         if damage == "middle":
             data[8192 : len(data) // 2] = bytes(len(data) // 2 - 8192)
         else:
-            data = bytearray(data.replace(b"format1", b"format9"))
+            data = bytearray(data.replace(b"format2", b"format9"))
         path.write_bytes(data)
     before = path.read_bytes()
     with pytest.raises(StateError) as error:
