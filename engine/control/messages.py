@@ -13,7 +13,7 @@ from engine.model.snapshot import Command, Reply, Snapshot
 Role = Literal["viewer", "operator", "admin"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "operator", "admin")
 
-ADMIN_COMMANDS: Final = frozenset({"resume", "stop", "add", "limit"})
+ADMIN_COMMANDS: Final = frozenset({"resume", "stop", "add", "limit", "adopt"})
 """Commands that add risk or leave positions unattended; all others need an operator."""
 
 AGELESS_COMMANDS: Final = frozenset({"kill", "halt", "flatten"})

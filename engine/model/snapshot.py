@@ -22,6 +22,7 @@ CommandName = Literal[
     "add",
     "remove",
     "limit",
+    "adopt",
 ]
 
 
@@ -174,8 +175,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
     `target`: a strategy, book, symbol or limit; `seen_version`: what was on screen.
     `value` carries the speed of `speed` and the new value of a `limit`; `text` what `add` adds (a
-    portfolio's tables as JSON), and what becomes of the position at `remove` ("", "flatten",
-    "keep", "to BOOK").
+    portfolio's tables as JSON), what becomes of the position at `remove` ("", "flatten", "keep",
+    "to BOOK"), and who is to `adopt` the position whose ticket is the target.
     `sent_ns` is the sender's wall clock: a command older than 5 s is refused, except kill and halt.
     `id` makes a resend run once.
     """

@@ -9,6 +9,7 @@ from engine.decision import switches
 from engine.model.errors import Refused
 from engine.model.reasons import ExitReason
 from engine.model.snapshot import Command, Reply
+from engine.runtime.adoption import adopt
 from engine.runtime.changes import Addition, close_for_removal
 from engine.runtime.host_contract import Prepared
 from engine.runtime.inbox import Inbox
@@ -124,6 +125,8 @@ class Commands:
             text = self._change(trader, command, change)
         if command.name == "limit":
             text = self._limit(trader, command, actor)
+        if command.name == "adopt":
+            text = self._adopt(trader, command, actor)
         text = text or self._switch(trader, command, change)
         trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
         trader.recorder.flag(flattening=trader.flattening is not None)
@@ -182,6 +185,15 @@ class Commands:
         text = f"{name} is {value:g}; it was {before:g}"
         trader.events.add("warning", "limit", f"{text}, by {actor.user}")
         return text
+
+    def _adopt(self, trader: "Trader", command: Command, actor: Actor) -> str:
+        try:
+            return adopt(trader, command.target, command.text)
+        except Refused as e:
+            details = _details(command, actor, str(e))
+            trader.recorder.audit("COMMAND", details, actor=actor.user, status="FAILED")
+            trader.save()
+            raise
 
     def _resume(self, trader: "Trader", *, rebase: bool) -> str:
         account, limits = trader.core.account[0], trader.core.limits[0]

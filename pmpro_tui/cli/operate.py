@@ -32,7 +32,18 @@ Rebase = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (status, stop, kill, enable, disable, halt, resume, flatten, limit):
+    for command in (
+        status,
+        stop,
+        kill,
+        enable,
+        disable,
+        halt,
+        resume,
+        flatten,
+        limit,
+        adopt,
+    ):
         app.command(command.__name__)(command)
 
 
@@ -130,6 +141,21 @@ def limit(
         now = "" if before is None else f" It is {before:g}."
         ask(f"Set {name} to {value:g} on {_account(snapshot)}?{now}", "limit", yes)
         send(client, "limit", name, value=value, seen_version=snapshot.version, json=json)
+
+
+def adopt(
+    ticket: Annotated[str, typer.Argument(help="An EXTERNAL position's ticket.")],
+    book: Annotated[str, typer.Argument(help="A book that trades its symbol and holds nothing.")],
+    config: Config = None,
+    mode: Mode = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Give a position that somebody else opened to a book, which may close it."""
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
+        ask(f"Let {book} have position {ticket} on {_account(snapshot)}?", "adopt", yes)
+        send(client, "adopt", ticket, text=book, seen_version=snapshot.version, json=json)
 
 
 def _show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:

@@ -24,7 +24,9 @@ def commands_of(bench: Bench, inbox: Inbox) -> Commands:
     )
 
 
-def order(bench: Bench, name: Any, target: str = "", value: float = 0.0) -> Reply:
+def order(
+    bench: Bench, name: Any, target: str = "", value: float = 0.0, *, text: str = ""
+) -> Reply:
     """Give a command from a client's thread while this one is the engine's.
 
     Raises:
@@ -35,7 +37,7 @@ def order(bench: Bench, name: Any, target: str = "", value: float = 0.0) -> Repl
     replies: list[Reply | PmproError] = []
 
     def ask() -> None:
-        command = Command(id="1", name=name, target=target, value=value)
+        command = Command(id="1", name=name, target=target, value=value, text=text)
         try:
             replies.append(commands.execute(command, ACTOR))
         except PmproError as error:
