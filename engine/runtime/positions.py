@@ -369,10 +369,17 @@ class Positions:
                 self._say("critical", intent, "was executed after all: closing it")
 
     def _late_closed(self, intent: Intent, outcome: Outcome) -> None:
-        """Book a late order with its closing: all its deals, and what became of its intent."""
-        opened, _ = self.late.pop(intent.position, (None, None))
+        """Book a late order with its closing: all its deals, and what became of its intent.
+
+        What was closed in part goes on being late.
+        """
+        opened, position = self.late.pop(intent.position, (None, None))
         amounts = [outcome.profit_ccy, outcome.commission_ccy, outcome.swap_ccy]
-        if opened is not None:
+        left_lots = 0.0 if position is None else position.lots - outcome.lots
+        if opened is not None and position is not None and left_lots > LOTS_EPS:
+            rest = msgspec.structs.replace(position, lots=round(left_lots, 8))
+            self.late[intent.position] = (opened, rest)
+        elif opened is not None:
             try:
                 deals = self._terminal.deals(opened.created_ns - NS_PER_HOUR)
             except BrokerError as e:

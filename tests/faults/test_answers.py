@@ -337,7 +337,10 @@ def test_every_fault_at_every_step_of_an_order(make_bench: Make, call: str, when
     ]
     if call == "order_send":
         kinds += [{"kind": "retcode", "retcode": 10012}, {"kind": "lag", "delay_s": 0.3}]
-        kinds += [{"kind": "delay"}]
+        kinds += [{"kind": "delay"}, {"kind": "placed", "delay_s": 0.3}]
+        kinds += [{"kind": "partial", "fill_frac": 0.5}, {"kind": "late", "delay_s": 0.3}]
+    else:
+        kinds += [{"kind": "duplicate"}, {"kind": "empty"}]
     bench = make_bench({"a": "LF" * 14})
     for fault in kinds:
         for action in ("OPEN", "CLOSE"):
@@ -352,3 +355,44 @@ def test_every_fault_at_every_step_of_an_order(make_bench: Make, call: str, when
         assert bench.trader.core.account[0]["trading"] == 0, fault
     entries = [d for d in bench.deals if d.entry == 0]
     assert len({d.magic for d in entries}) == len(entries)
+
+
+def test_what_was_filled_in_part_is_held_and_its_rest_is_closed(make_bench: Make) -> None:
+    """An entry holds what it got, a close goes on until nothing is left; all of it is booked."""
+    bench = make_bench({"a": "LLF"})
+    bench.fault(call="order_send", kind="partial", fill_frac=0.4)
+    bench.step()
+    assert [p.lots for p in bench.held] == [pytest.approx(0.2)]
+    bench.check_books()
+    bench.step()
+    bench.fault(call="order_send", kind="partial", fill_frac=0.5)
+
+    bench.step(2)
+
+    assert bench.held == []
+    assert [d.lots for d in bench.deals] == [pytest.approx(lots) for lots in (0.2, 0.1, 0.1)]
+    bench.check_books()
+    bench.check_balance()
+
+
+def test_a_late_order_that_is_closed_in_part_is_closed_in_the_end(make_bench: Make) -> None:
+    """Nobody forgets the rest of what was executed after it had been declared not executed."""
+    bench = make_bench({"a": "LF"})
+    bench.fault(call="order_send", kind="error", code=-10005, when="before")
+    bench.step()
+    late = bench.journal.unsettled()[0]
+    bench.look_for_s(40)
+    bench.by_hand(1, late.lots, magic=late.magic)
+    bench.fault(call="order_send", kind="partial", fill_frac=0.4)
+
+    bench.look()
+    bench.look()
+
+    assert bench.held == []
+    assert len(bench.deals) == 3
+    bench.check_balance()
+    found = bench.journal.intent(late.id)
+    assert found is not None
+    assert found[1] is not None
+    assert found[1].state == IntentState.DONE
+    assert bench.crash() == []
