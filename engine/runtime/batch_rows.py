@@ -47,11 +47,9 @@ def add_portfolio_rows(trader: Trader) -> None:
         )
 
 
-def add_batch_rows(trader: Trader) -> None:
-    """Record open positions and the day's metrics after a batch."""
-    account = trader.core.account[0]
-    now_ns = int(account["batch_ns"])
-    equity = float(account["equity_ccy"])
+def add_positions_row(trader: Trader) -> None:
+    """Record the open positions as they are now."""
+    now_ns = int(trader.core.account[0]["batch_ns"])
     items = [
         PositionItem(
             ticket=view.ticket,
@@ -70,6 +68,13 @@ def add_batch_rows(trader: Trader) -> None:
         if view.owner != "EXTERNAL"
     ]
     trader.recorder.add(PositionsRow(time_ns=now_ns, positions=items))
+
+
+def add_batch_rows(trader: Trader) -> None:
+    """Record open positions and the day's metrics after a batch."""
+    add_positions_row(trader)
+    account = trader.core.account[0]
+    equity = float(account["equity_ccy"])
     gross_ccy = gross_exposure_ccy(trader.core)
     trader.recorder.add(
         MetricsRow(
@@ -81,7 +86,7 @@ def add_batch_rows(trader: Trader) -> None:
             win_rate=trader.positions.ledger.win_rate(),
             sharpe_ratio=_sharpe(trader.day_returns),
             leverage=gross_ccy / equity if equity > 0 else 0.0,
-            time_ns=now_ns,
+            time_ns=int(account["batch_ns"]),
             volatility=_finite(volatility_frac(trader.core)),
             value_at_risk=_finite(var_frac(trader.core)) if equity > 0 else None,
             correlations=_correlations(trader),

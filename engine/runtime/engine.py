@@ -205,6 +205,7 @@ class Engine:
             trader.positions.book_broker_closes()
         except BrokerError as e:
             log.warning("stopping_without_the_terminal", error=str(e))
+        batch_rows.add_positions_row(trader)
         trader.recorder.audit("COMMAND", {"command": "stop", "reason": self._stop_reason})
         trader.save()
         self._trader = None

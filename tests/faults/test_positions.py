@@ -11,6 +11,10 @@ from engine.execution.journal import Outbox
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import ExitReason
+from engine.model.records import PositionsRow
+from engine.runtime.batch_rows import add_batch_rows
+from engine.runtime.engine import Engine
+from engine.runtime.settings import load_settings
 from engine.terminal.gateway import Gateway
 from engine.terminal.simulated.ledger import Ledger
 from tests.faults.bench import BID, LOTS, POINT, Bench, level_bars
@@ -36,6 +40,22 @@ def test_a_position_opened_by_hand_is_shown_and_never_touched(make_bench: Make) 
     bench.by_hand(1, 0.3, position=ticket)
     bench.look()
     assert bench.trader.positions.external == ()
+
+
+def test_a_stopped_engine_leaves_the_positions_there_are(make_bench: Make) -> None:
+    """What closed after the last batch is not among the rows that PostgreSQL keeps."""
+    bench = make_bench({"a": "LLL"})
+    bench.step(2)
+    add_batch_rows(bench.trader)
+    bench.by_hand(-1, LOTS, position=bench.held[0].ticket)
+
+    Engine(load_settings(mode="demo"))._finish(bench.trader)
+
+    outbox = Outbox(bench.journal.path)
+    (left,) = (e.record for e in outbox.entries(0, 1000) if isinstance(e.record, PositionsRow))
+    outbox.close()
+    assert bench.held == []
+    assert left.positions == []
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
