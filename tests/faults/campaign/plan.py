@@ -179,7 +179,7 @@ def _busy(rng: np.random.Generator, text: str) -> str:
     text = re.sub(r"need = \d+", "need = 1", text)
     if rng.random() < 0.8:
         text = re.sub(r'timeframe = "\w+"', 'timeframe = "M1"', text)
-    if rng.random() < 0.7:
+    if rng.random() < 0.8:
         text = re.sub(r"\[risk\].*?\n(?=\[|\n)", f"[risk]\n{_LOOSE}", text, flags=re.DOTALL)
         text = re.sub(r"sizing = \{.*?\}", _SIZING, text)
     return text
@@ -202,9 +202,9 @@ def _kills(rng: np.random.Generator) -> list[Action]:
 def _troubles(rng: np.random.Generator) -> list[Action]:
     troubles: list[Action] = []
     names = list(FAULTS)
-    for _ in range(int(rng.integers(2, 7))):
+    for _ in range(int(rng.integers(4, 11))):
         name = names[rng.integers(len(names))]
-        text = name + str(rng.choice(FAULTS[name])) + f"+{rng.integers(0, 2)}"
+        text = name + str(rng.choice(FAULTS[name])) + f"+{rng.choice([0, 0, 1])}"
         # Deals may come a few seconds after their positions before that is a difference.
         longest_s = 4.0 if name == "late-deals" else 20.0
         lag_s = float(rng.choice([0.1, 1.0, 2.0, longest_s])) if name in _HIDING else 0.0

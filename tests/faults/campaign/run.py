@@ -83,7 +83,19 @@ class _Facts:
         self.next_batch = 0
         self.done = False
         self.engine_killed = False
+        self.terminal_killed = False
+        self.n_before = 0
         self.ended: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        """Begin another life."""
+        self.engine_killed = self.terminal_killed = False
+        self.n_before = self.n_starts
+
+    @property
+    def refused_to_start(self) -> bool:
+        """Whether this life ended because its terminal was killed while it started."""
+        return self.terminal_killed and self.n_starts == self.n_before and not self.engine_killed
 
     def take(self, fact: dict[str, Any]) -> None:
         """Take one."""
@@ -98,6 +110,7 @@ class _Facts:
                 self.counts[f"kill {target}"] += 1
                 self.counts[f"at {point}"] += 1
                 self.engine_killed = target == "engine"
+                self.terminal_killed |= target == "terminal"
             case {"turn_failed": str(text)}:
                 self.ended.setdefault("turns failed", []).append(text)
             case {"done": True}:
@@ -126,7 +139,7 @@ def run(
             life=life,
             broken=broken,
         )
-        facts.engine_killed = False
+        facts.begin()
         with nursery.engine(job, home) as (words, code):
             for line in words:
                 fact = msgspec.json.decode(line)
@@ -135,6 +148,8 @@ def run(
                 facts.take(fact)
         if facts.done:
             break
+        if facts.refused_to_start:
+            continue
         if code != [-signal.SIGKILL] or not facts.engine_killed:
             found.append(f"the engine ended with code {code}: {_tail(home / 'engine.log')}")
             return Result(seed=plan.seed, violations=found, counts=facts.counts)
