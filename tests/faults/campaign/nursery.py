@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tests.conftest import REPO
-from tests.faults.campaign.worker import Job
+from tests.faults.campaign.plan import Job
 
 LIFE_S = 120.0
 

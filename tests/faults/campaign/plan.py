@@ -125,6 +125,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return bars
 
 
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is to do. `first`: the batch it begins or goes on at; `life`: which this is."""
+
+    plan: Plan
+    home: str
+    database_url: str
+    database_pid: int
+    first: int
+    life: int = 0
+    broken: str = ""
+
+
 def batches_of(plan: Plan, bars: dict[str, Bars]) -> list[int]:
     """Return the minutes at which a bar opens or closes, from the start on."""
     opens = np.concatenate([b["time_ns"][b["time_ns"] >= plan.from_ns] for b in bars.values()])

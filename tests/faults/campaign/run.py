@@ -14,8 +14,7 @@ from engine.store.embedded import EmbeddedServer, Urls
 from engine.terminal.simulated.fault_text import FAULTS
 from tests.faults.campaign.check import read, violations
 from tests.faults.campaign.nursery import Nursery
-from tests.faults.campaign.plan import Plan
-from tests.faults.campaign.worker import Job
+from tests.faults.campaign.plan import Job, Plan
 from tests.parity.portfolios import compiled_of
 
 # Runs do not lose power.
