@@ -213,7 +213,9 @@ class Positions:
         return found
 
     def _book_closes(self, found: dict[int, BrokerPosition]) -> None:
-        held = (self.core.positions["direction"] != 0) & (self.core.positions["unsettled"] == 0)
+        held = self.core.positions["direction"] != 0
+        # Their own deals would be taken for the broker's.
+        held[[i.slot for i in self._unknown.values() if i.action == "CLOSE"]] = False
         slots = np.flatnonzero(held).tolist()
         self._others_lots = {s: lots for s, lots in self._others_lots.items() if s in slots}
         changed = [slot for slot in slots if self._lots_differ(slot, found)]
@@ -323,9 +325,13 @@ class Positions:
         Raises:
             BrokerError: the terminal could not be read.
         """
-        if not self._unknown:
+        # After a restart a slot may hold what the broker closed before its entry was sent: that
+        # close is booked first.
+        held = self.core.positions["direction"] != 0
+        unknown = [i for i in self._unknown.values() if i.action == "CLOSE" or not held[i.slot]]
+        if not unknown:
             return []
-        outcomes = self._reconciler.settle(list(self._unknown.values()))
+        outcomes = self._reconciler.settle(unknown)
         for outcome in outcomes:
             intent = self._unknown[outcome.intent_id]
             self._say("warning", intent, f"outcome settled: {outcome.state.name}")

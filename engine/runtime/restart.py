@@ -50,6 +50,7 @@ def reconcile(trader: Trader, journal: Journal) -> list[str]:
         else:
             trader.positions.mark_unknown(msgspec.structs.replace(intent, slot=slot))
     trader.skip_ids(_highest_id(trader))
+    trader.positions.book_broker_closes()
     trader.settle_unknown()
     found = trader.positions.book_broker_closes()
     return orphans + _slot_complaints(trader, found) + _owner_complaints(trader)

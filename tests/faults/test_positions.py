@@ -9,7 +9,7 @@ import pytest
 from engine.decision import switches
 from engine.execution.journal import Outbox
 from engine.execution.terminal import Terminal
-from engine.model.broker import BrokerPosition
+from engine.model.broker import BrokerPosition, OrderRequest
 from engine.model.reasons import ExitReason
 from engine.model.records import PositionsRow
 from engine.runtime.batch_rows import add_batch_rows
@@ -93,6 +93,40 @@ def test_a_start_balances_whenever_a_position_closes_beside_it(
     assert bench.held == []
     bench.check_books()
     assert not bench.trader.core.account[0]["trading"]
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_kill_at_an_entry_forgets_no_close_before_it(make_bench: Make, executed: bool) -> None:
+    """What the broker had closed is booked first, whether or not the slot's next entry went out."""
+    bench = make_bench({"a": "LLSSSS"})
+    bench.step(2)
+    bench.by_hand(-1, LOTS, position=bench.held[0].ticket)
+
+    class Killed(BaseException):
+        """As `kill -9`: nothing after it happens."""
+
+    class Killing:
+        """The terminal; the engine ends while it sends."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(bench.gateway, name)
+
+        def send(self, request: OrderRequest) -> None:
+            if executed:
+                bench.gateway.send(request)
+            raise Killed
+
+    bench.trader._router._terminal = cast(Terminal, Killing())
+    with pytest.raises(Killed):
+        bench.step()
+    assert bench.crash() == []
+    bench.look_for_s(40)
+
+    assert [p.direction for p in bench.held] == [-1] * executed
+    assert not bench.slot("a")["unsettled"]
+    assert list(bench.trader.positions.ledger.open) == ["a/EURUSD"] * executed
+    bench.check_books()
+    bench.check_balance()
 
 
 def test_a_part_closed_by_hand_is_booked(make_bench: Make) -> None:
