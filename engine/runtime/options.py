@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from engine.model.errors import ConfigError
+from engine.model.errors import ConfigError, UserError
 
 Mode = Literal["demo", "paper", "live"]
 
@@ -140,6 +140,18 @@ class Demo(Section):
         description="what goes wrong at the simulated terminal: see Faults in the user guide",
         examples=["lost-reply%0.01*9, requote%0.05*99, seed=4"],
     )
+
+    @field_validator("faults")
+    @classmethod
+    def _known_faults(cls, text: str) -> str:
+        if text:
+            from engine.terminal.simulated.fault_text import read_faults  # brings NumPy
+
+            try:
+                read_faults(text)
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        return text
 
 
 class StrategyHosts(Section):

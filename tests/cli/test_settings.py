@@ -60,6 +60,7 @@ def test_command_line_beats_environment_beats_file_beats_default(
         ("[demo]\nspeed = true", r'key "demo\.speed" must be a number, not True'),
         ("[demo]\nspeed = nan", r'key "demo\.speed" must be a finite number'),
         ("[demo]\nspeed = 0", r'key "demo\.speed" must be greater than 0, not 0'),
+        ("[demo]\nfaults = 'hangs'", r"key \"demo\.faults\" fault 'hangs' is not understood"),
         ("[terminal]\npath = 3", r'key "terminal\.path" must be a .* in quotes, not 3'),
         ("[terminal]\nserver_clock = 'Mars'", r'key "terminal\.server_clock" server clock .*Mars'),
         ("mode = 'lve'", r"key \"mode\" must be 'demo', 'paper' or 'live', not 'lve'"),
@@ -129,6 +130,7 @@ def test_every_option_can_be_set_from_the_environment(monkeypatch: pytest.Monkey
         "database.embedded": "false",
         "log.level": "debug",
         "demo.start": "2018-03-06T08:00:00Z",
+        "demo.faults": "requote",
     }
     skipped = {"terminal.password_file", "terminal.token_file", "database.url_file"}
     for key in set(option_keys()) - skipped:

@@ -1,12 +1,15 @@
 """An engine refuses an account or a clock that is not what its files say."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from engine.model.broker import AccountState
 from engine.model.errors import ConfigError
 from engine.model.portfolio import Account, Portfolio, Strategy
-from engine.runtime.host_settings import verify_account, verify_clock
+from engine.portfolio.compile import compile_portfolio
+from engine.runtime.host_settings import host_config, verify_account, verify_clock
 from engine.runtime.settings import load_settings
 
 PORTFOLIO = Portfolio(strategy=[Strategy(name="a", kind="ma_cross", symbol="EURUSD")])
@@ -64,3 +67,12 @@ def test_two_clocks_are_refused() -> None:
     other = msgspec.structs.replace(PORTFOLIO, server_clock="UTC+2", account=Account())
     with pytest.raises(ConfigError, match="set both to the broker's"):
         verify_clock(load_settings(mode="demo"), other)
+
+
+def test_faults_are_the_demos_alone(tmp_path: Path) -> None:
+    """The demo's terminal misbehaves as the option says; paper trades without."""
+    compiled = compile_portfolio(PORTFOLIO)
+    for mode, faults in (("demo", "requote"), ("paper", "")):
+        settings = load_settings(mode=mode, overrides={"demo.faults": "requote"})
+        config = host_config(settings, compiled, tmp_path, None)
+        assert config.simulated["faults"] == faults

@@ -5,6 +5,7 @@ the engine's process id, then its exit code, a line each.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -55,16 +56,21 @@ class Nursery:
         self._process.stdin.write(msgspec.json.encode(birth) + b"\n")
         self._process.stdin.flush()
         pid = int(self._process.stdout.readline())
-        hung = threading.Timer(LIFE_S, os.kill, (pid, 9))
+        hung = threading.Timer(LIFE_S, os.kill, (pid, signal.SIGKILL))
         hung.daemon = True
         hung.start()
         code: list[int] = []
-        with words.open("rb") as told:
-            yield iter(told), code
-            for _ in told:  # until it has ended
-                pass
-        code.append(int(self._process.stdout.readline()))
-        hung.cancel()
+        try:
+            with words.open("rb") as told:
+                yield iter(told), code
+                for _ in told:  # until it has ended
+                    pass
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            hung.cancel()
+            code.append(int(self._process.stdout.readline()))
 
     def close(self) -> None:
         """End the nursery; no engine is left in it."""

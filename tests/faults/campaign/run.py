@@ -52,14 +52,14 @@ class Database:
         return process.pid
 
     def make(self) -> Urls:
-        """Return a new database, as owner and as operator."""
-        self._n_made += 1
+        """Return a new database, as owner and as operator, in the place of the last one."""
+        last, self._n_made = self._n_made, self._n_made + 1
         name = f"run_{self._n_made}"
         admin = create_engine(
             self._urls.owner.set(database="postgres"), isolation_level="AUTOCOMMIT"
         )
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS run_{last} WITH (FORCE)")
             connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE pmpro STRATEGY FILE_COPY")
         admin.dispose()
         return Urls(self._urls.owner.set(database=name), self._urls.operator.set(database=name))
