@@ -5,6 +5,7 @@ Exit code 1 on any violation. Run number i has the seed SEED + i: `--n 1 --seed`
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("--broken", choices=sorted(BREAKS), default="", help="break the engine")
     options = parser.parse_args()
     errors_to_stderr()
+    # A campaign that is broken off ends what it started, too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     place = Path(tempfile.mkdtemp(prefix="pmf-", dir="/var/tmp"))
     counts: Counter[str] = Counter()
     n_orders = n_bad = 0
