@@ -55,7 +55,8 @@ def choose_stops(core: Core, moved: Integers, stops: Floats) -> int:
 def moved_stop(core: Core, slot: int) -> float:
     """Return where a slot's stop belongs now; NaN to leave it where it is.
 
-    It needs a fresh quote, the contract's distance to it, and a way of `step_points`.
+    It needs a fresh quote, the contract's distance to it, of the target too, and a way of
+    `step_points`.
     """
     config, position = core.slots[slot], core.positions[slot]
     direction = position["direction"]
@@ -81,8 +82,12 @@ def moved_stop(core: Core, slot: int) -> float:
     if way_points < max(config["step_points"], 1.0):  # without a stop there is no way: NaN
         return np.nan
     near = quote["bid"] if direction > 0 else quote["ask"]
-    if direction * (near - stop) / point + _POINTS_EPS < max(spec["stops_level_points"], 1.0):
+    least_points = max(spec["stops_level_points"], 1.0)
+    if direction * (near - stop) / point + _POINTS_EPS < least_points:
         return np.nan
+    # A change is judged whole: a broker refuses it for a target that is too near by now.
+    if direction * (position["target"] - near) / point + _POINTS_EPS < least_points:
+        return np.nan  # without a target this is NaN, which is not below
     return float(stop)
 
 

@@ -284,7 +284,9 @@ class Engine:
         if saved_ns and since_ns - saved_ns <= CATCH_UP_MAX_NS:
             since_ns = min(saved_ns, since_ns)
         needed = self._hosts.m1_bars_needed(since_ns)
-        faults = self._hosts.start(load_history(gateway, needed, since_ns, now_ns), since_ns)
+        history = load_history(gateway, needed, since_ns, now_ns)
+        trader.take_history(history)
+        faults = self._hosts.start(history, since_ns)
         for name, fault in faults.items():
             trader.quarantine_member(name, fault)
         trader.flattening = ExitReason.FLATTEN if self._journal.flags().get("flattening") else None

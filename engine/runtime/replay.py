@@ -113,7 +113,9 @@ class _Replay:
         gateway = self._connect(int(batches_ns[0]))
         trader = self._trader(gateway)
         names = [spec.name for spec in self._compiled.symbols]
-        self._hosts.start(self._history(int(batches_ns[0])), from_ns)
+        history = self._history(int(batches_ns[0]))
+        trader.take_history(history)
+        self._hosts.start(history, from_ns)
         gateway.watch(names, int(batches_ns[0]))
         update: MarketUpdate | None = None
         for n_done, batch_ns in enumerate(batches_ns):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.decision.account import guard, mark, roll_day, set_quote, update_conversions
+from engine.decision.account import close_bar, guard, mark, roll_day, set_quote, update_conversions
 from engine.decision.batch import (
     begin_batch,
     decide_entries,
@@ -258,6 +258,17 @@ class Trader:
     def _record_closed(self, closed: Mapping[str, Bars]) -> None:
         if self._record_bars:
             self.recorder.add(*(bars_row(name, bars) for name, bars in closed.items()))
+
+    def take_history(self, history: Mapping[str, Bars]) -> None:
+        """Give symbols that have no price yet the last close of their history, for marking only."""
+        for name, bars in history.items():
+            index = self.symbol_index.get(name)
+            if index is None or not len(bars) or self.core.quotes[index]["close"] > 0.0:
+                continue
+            spec, spread = self.core.symbols[index], float(bars[-1]["spread"])
+            unknown = float(spec["spread_points"] * spec["point"])
+            close = float(bars[-1]["close"])
+            close_bar(self.core, index, close, unknown if np.isnan(spread) else spread)
 
     def _take_bars(self, closed: Mapping[str, Bars]) -> None:
         """Take the closed bars' ranges and closes."""

@@ -729,6 +729,8 @@ def move_stop(slot: Slot, now: int) -> None:
         return
     if (near - stop) * side < max(s.stops_level, 1) * s.point:
         return
+    if p["target"] is not None and (p["target"] - near) * side < max(s.stops_level, 1) * s.point:
+        return
     p["stop"] = stop
 
 

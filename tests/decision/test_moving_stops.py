@@ -89,6 +89,18 @@ def test_it_keeps_the_contracts_distance_to_the_price(make_core):
     assert moved_stop(core, 0) == 1.174
 
 
+def test_a_target_that_is_too_near_keeps_the_stop(make_core):
+    """The broker judges a change whole."""
+    core = make(make_core, "trail_points = 100")
+    core.symbols[0]["stops_level_points"] = 30
+    core.positions[0]["best_price"] = 1.1750
+    core.positions[0]["target"] = 1.1753
+    quote(core, 1.17501)
+    assert math.isnan(moved_stop(core, 0))
+    quote(core, 1.17500)
+    assert moved_stop(core, 0) == 1.174
+
+
 def test_a_position_without_a_stop_gets_one(make_core):
     """A stop where there was none is toward profit."""
     core = make(make_core, "break_even_points = 20", stop=NAN)

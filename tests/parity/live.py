@@ -137,10 +137,9 @@ class Live:
         assert restore(trader, self._journal) == []
         # The bar that opens at the last batch has not closed: the next one brings it.
         before_ns = self._market_ns
-        self._hosts.start(
-            {name: bars[bars["time_ns"] < before_ns] for name, bars in self._bars.items()},
-            before_ns if restarted else self._from_ns,
-        )
+        past = {name: bars[bars["time_ns"] < before_ns] for name, bars in self._bars.items()}
+        trader.take_history(past)
+        self._hosts.start(past, before_ns if restarted else self._from_ns)
         if restarted:
             assert reconcile(trader, self._journal) == []
         names = [spec.name for spec in compiled.symbols]
