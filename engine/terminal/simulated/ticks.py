@@ -36,6 +36,8 @@ def bar_ticks(
     bids = np.clip(np.rint(bids * scale) / scale, bar.low, bar.high)
     bids[anchors] = (bar.open, *ends, bar.close)
     slot_ms = CLOSE_OFFSET_NS // NS_PER_MS / n
-    times_ms = np.floor((index + uniforms(key, index + 1 + n)) * slot_ms).astype(np.int64)
+    # A slot's last milliseconds stay free: two ticks are never at the same one.
+    places = index + uniforms(key, index + 1 + n) * (1.0 - 2.0 / slot_ms)
+    times_ms = np.floor(places * slot_ms).astype(np.int64)
     times_ms[0], times_ms[-1] = 0, CLOSE_OFFSET_NS // NS_PER_MS
     return bar.time_ns + times_ms * NS_PER_MS, bids

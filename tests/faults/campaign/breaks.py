@@ -20,7 +20,7 @@ def journal_after_send() -> None:
     """Write intents down when their outcomes are known."""
     execute, begin = Router.execute, Recorder.begin
 
-    def late(self: Router, intents: Sequence[Intent], **how: Any) -> list[Outcome]:
+    def late(self: Router, intents: Sequence[Intent], **how: Any) -> list[tuple[Intent, Outcome]]:
         write, self._begin = self._begin, lambda _: True
         try:
             outcomes = execute(self, intents, **how)
@@ -63,7 +63,7 @@ def none_is_flat() -> None:
 
         return asked
 
-    for name in ("positions", "orders", "deals"):
+    for name in ("positions", "orders", "deals", "order_history"):
         setattr(Gateway, name, empty(getattr(Gateway, name)))
 
 
