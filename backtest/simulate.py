@@ -4,6 +4,7 @@ The period is half-open: bars that open in [from, to). Bars before it warm strat
 each symbol its last price, nothing else. The order of events is docs/SEMANTICS.md §1.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -19,7 +20,7 @@ from backtest.loop import (
     decide,
     run_batches,
 )
-from backtest.stretches import Stretch, Stretches, fill_spread
+from backtest.stretches import AHEAD, Stretch, Stretches, fill_spread
 from engine.decision.account import close_bar, roll_day
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
@@ -93,20 +94,19 @@ def simulate(
     stretches = Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once)
     run = _Run(compiled, bars, from_ns, to_ns, n_checks)
     with ThreadPoolExecutor(1) as worker:
-        done: Future[None] | None = None
-        for stretch in stretches:
-            # The kernel runs without the GIL: the next stretch's signals are made meanwhile.
-            if done is not None:
-                done.result()
-            begins = done is None
-            done = worker.submit(run.advance, stretch)
-            if begins:
+        under_way: deque[Future[None]] = deque()
+        for n, stretch in enumerate(stretches):
+            # The kernel runs without the GIL: the next stretches' signals are made meanwhile.
+            while len(under_way) >= AHEAD:
+                under_way.popleft().result()
+            under_way.append(worker.submit(run.advance, stretch))
+            if n == 0:
                 # Its kernels are loaded now, alone: two threads that load kernels at once may each
                 # hold the lock, of numba and of LLVM, that the other one waits for.
-                done.result()
+                under_way.popleft().result()
             progress((int(stretch.market.batch_ns[-1]) - from_ns) / (to_ns - from_ns))
-        if done is not None:
-            done.result()
+        while under_way:
+            under_way.popleft().result()
     return run.finish(from_ns, to_ns)
 
 

@@ -1,7 +1,7 @@
 """A backtest's period in stretches of days: batches, bars and signals of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from engine.portfolio.compile import CompiledPortfolio
 from strategies.base import Strategy
 
 Integers = npt.NDArray[np.int64]
+# Days differ in what they take of signals and core: the one need not wait for the other at each.
+AHEAD: Final = 2
 
 
 class Market(Arrays):
@@ -55,8 +57,8 @@ def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
 class Stretches:
     """The period cut after UTC midnights: batches in (midnight, midnight], the first from `from`.
 
-    So a day's M1 signals, due up to the midnight after it, are one anchor period. Two rooms for
-    signals take turns: one is being written while the core reads the other.
+    So a day's M1 signals, due up to the midnight after it, are one anchor period. Rooms for signals
+    take turns: one is being written while the core has the others, of the last `AHEAD` stretches.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Stretches:
             b[: np.searchsorted(b["time_ns"], to_ns)] for b in (bars[s.name] for s in self._specs)
         ]
         self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
-        self._rooms = [make_room(0, 0, 0), make_room(0, 0, 0)]
+        self._rooms = [make_room(0, 0, 0) for _ in range(AHEAD + 1)]
         self._streams, self._symbol, self._timeframe = self._make_streams(compiled, strategies)
         self._weighted = np.concatenate([s.weighted for s in self._streams]).astype(np.uint32)
         n_weighted = np.array([len(stream.weighted) for stream in self._streams], np.int64)
@@ -107,7 +109,7 @@ class Stretches:
         )
 
     def cut(self, days: int) -> Iterator[Stretch]:
-        """Yield stretches of `days` days in order; each is valid until the one after the next."""
+        """Yield stretches of `days` days in order; `AHEAD` later ones leave each as it is."""
         after_ns = self._from_ns - 1
         while after_ns < self._to_ns:
             midnight_ns = (after_ns + 1) // NS_PER_DAY * NS_PER_DAY
@@ -171,7 +173,7 @@ class Stretches:
         n_signals = sum(
             len(stream.members) * (p.stop - p.first) for stream, periods in parts for p in periods
         )
-        self._rooms.reverse()
+        self._rooms.append(self._rooms.pop(0))
         room = self._rooms[0]
         if len(room.raw) < n_signals or len(room.rows) < n_rows or len(room.blocks) < n_blocks:
             room = self._rooms[0] = make_room(n_signals, n_blocks, n_rows)

@@ -1,13 +1,13 @@
 """The feed says what every strategy says by itself, however the period is cut."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 
 import numpy as np
 import pytest
 
 from backtest.loop import take_due_signals
 from backtest.series import make_series
-from backtest.stretches import Stretches, fill_spread
+from backtest.stretches import AHEAD, Stretches, fill_spread
 from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT
@@ -235,15 +235,14 @@ def test_the_weighted_members_of_a_series_stand_in_the_order_of_their_weights(wo
     assert seen == weighted
 
 
-def test_a_stretch_stays_as_it_is_while_the_next_one_is_made(world):
-    """The core reads one while the other is written."""
-    before = None
+def test_a_stretch_stays_as_it_is_while_the_next_ones_are_made(world):
+    """The core has the last ones while another is written."""
+    kept = deque(maxlen=AHEAD)
     for stretch in cut(world, 1):
-        if before is not None:
-            kept, copies = before
-            assert [a.tobytes() for a in kept] == copies
-        parts = (stretch.market.batch_ns, stretch.market.bars, *list(stretch.feed)[:-1])
-        before = parts, [a.tobytes() for a in parts]
+        for arrays, copies in kept:
+            assert [a.tobytes() for a in arrays] == copies
+        arrays = (stretch.market.batch_ns, stretch.market.bars, *list(stretch.feed)[:-1])
+        kept.append((arrays, [a.tobytes() for a in arrays]))
 
 
 @pytest.mark.parametrize("days", [1, 4])
