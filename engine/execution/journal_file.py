@@ -121,6 +121,9 @@ def open_file(path: Path, *, durable: bool) -> sqlite3.Connection:
     except sqlite3.Error as e:
         db.close()
         raise _refusal(path, e) from e
+    except UnicodeDecodeError as e:  # SQLite quotes a damaged name in its error
+        db.close()
+        raise _refusal(path, sqlite3.DatabaseError("a name in it cannot be read")) from e
     except StateError:
         db.close()
         raise

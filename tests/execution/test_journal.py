@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.execution import journal_file
@@ -304,6 +304,7 @@ def contents(path: Path) -> tuple[object, ...]:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(place=st.floats(0.0, 1.0, exclude_max=True), flip=st.integers(1, 255))
+@example(place=0.0625, flip=128)  # the schema's own text
 def test_a_changed_byte_is_refused_or_changes_nothing(
     place: float,
     flip: int,

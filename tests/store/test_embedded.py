@@ -1,5 +1,6 @@
 """The embedded server starts, after whatever happened, and stops; as root and as a user."""
 
+import contextlib
 import json
 import os
 import random
@@ -75,7 +76,8 @@ def kill_all(data: Path) -> None:
     processes = server_processes(data)
     assert processes
     for process in processes:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended with its server
+            process.kill()
     pause = threading.Event()
     deadline_s = time.monotonic() + 10
     while server_processes(data) and time.monotonic() < deadline_s:
