@@ -23,7 +23,7 @@ from engine.model.errors import StoreError
 from engine.store import migrate
 from engine.store.connection import connect
 from engine.store.embedded import EmbeddedServer, Urls
-from engine.store.processes import server_processes
+from engine.store.processes import _is_postmaster, server_processes
 
 REPO = Path(__file__).resolve().parents[2]
 Make = Callable[[str], EmbeddedServer]
@@ -197,7 +197,7 @@ def test_kill_9_of_the_engine(server: EmbeddedServer) -> None:
     child.kill()
     end_child(child)
     urls = server.start()
-    postmasters = [p for p in server_processes(data_of(server)) if "-D" in p.cmdline()]
+    postmasters = [p for p in server_processes(data_of(server)) if _is_postmaster(p)]
     assert len(postmasters) == 1
     assert scalar(urls.operator, "SELECT 1") == 1
 
