@@ -36,7 +36,8 @@ def test_whole_numbers_of_all_sizes_and_constants_are_one_version():
     assert out.tolist() == [6, 48, 7]
     assert doubled(np.int8(100), 2) == 400
     assert doubled(5, 1) == 10
-    assert len(doubled._compiler.parts) == len(doubled.overloads) == 1
+    assert len(doubled.overloads) == 1
+    assert len(doubled._compiler.parts) <= 1  # none where it came from the cache
 
 
 def test_other_numbers_are_versions_of_their_own():
