@@ -50,7 +50,7 @@ def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
     if not unknown.any():
         return bars
     filled = bars.copy()
-    filled["spread"][unknown] = spec.spread_points * spec.point
+    filled["spread"][unknown] = spec.spread
     return filled
 
 
@@ -92,8 +92,9 @@ class Stretches:
         series = {}
         for key in {(i.symbol, i.timeframe) for s in strategies for i in s.inputs}:
             at = symbols[key[0]]
-            spread = self._specs[at].spread_points * self._specs[at].point
-            series[key] = make_series(self._bars[at], self._opens[at], key[1], self._clock, spread)
+            series[key] = make_series(
+                self._bars[at], self._opens[at], key[1], self._clock, self._specs[at].spread
+            )
         voting = {m for s in compiled.slots if s.book.combine == "vote" for m in s.members}
         grouped: dict[tuple[str, Timeframe], list[Member]] = {}
         for m, strategy in enumerate(strategies):
@@ -126,7 +127,7 @@ class Stretches:
         for spec, whole, span, first, last in zip(
             self._specs, self._bars, spans, bar_next, bar_stop, strict=True
         ):
-            _copy_filled(whole[slice(*span)], spec.spread_points * spec.point, bars[first:last])
+            _copy_filled(whole[slice(*span)], spec.spread, bars[first:last])
         server_ns = server_times(self._clock, batch_ns)
         return Stretch(
             Market(batch_ns, server_ns, bars, bar_next, bar_stop),

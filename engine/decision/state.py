@@ -6,7 +6,7 @@ not change while running, `*_STATE` arrays, `days` and `returns` are what a rest
 the rest is worked out from them.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -308,6 +308,11 @@ class Core(Arrays):
     checks: Floats
 
 
+def stop_moves(slots: Any) -> Any:
+    """Return whether stops of these SLOT_CONFIG may move, one or many."""
+    return (slots["trail_points"] > 0.0) | (slots["break_even_points"] > 0.0)
+
+
 def new_core(
     *,
     limits: Records,
@@ -345,7 +350,7 @@ def new_core(
     work["stop"][:-1] = np.searchsorted(
         members["symbol"][by_symbol], np.arange(len(symbols)), side="right"
     )
-    moves = (slots["trail_points"] > 0.0) | (slots["break_even_points"] > 0.0)
+    moves = stop_moves(slots)
     np.add.at(work["moving"], slots["symbol"][moves], 1)
     work["moving"][-1] = np.count_nonzero(moves)
     return Core(

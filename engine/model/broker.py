@@ -35,6 +35,14 @@ class Quote(msgspec.Struct, frozen=True, array_like=True):
     bid: float
     ask: float
 
+    def closing(self, direction: int) -> float:
+        """Return the side on which a position closes: long on bid, short on ask."""
+        return self.bid if direction > 0 else self.ask
+
+    def opening(self, direction: int) -> float:
+        """Return the side on which a position opens."""
+        return self.closing(-direction)
+
 
 class BrokerPosition(msgspec.Struct, frozen=True, kw_only=True):
     """One open position. `direction` +1 or -1; stop and target 0.0 for none."""

@@ -54,10 +54,7 @@ def higher_bars(
     The last one may be open still. `unknown_spread` is what a spread of NaN stands for.
     """
     first, starts, ends = _cells(times, timeframe, clock)
-    out = np.empty(len(first), BAR_DTYPE)
-    out["time_ns"] = starts
-    _merge(bars, first, unknown_spread, out)
-    return out, ends
+    return _merged(bars, first, starts, unknown_spread), ends
 
 
 def close_times(bars: Bars, timeframe: Timeframe, clock: ServerClock) -> Times:
@@ -94,11 +91,10 @@ class Resampler:
         pending = self._buffer[: self._n]
         if not self._n or batch_ns < self._end_ns:
             return pending[:0]
-        batch = np.array([batch_ns], np.int64)
-        closed, _ = resample(pending, self.timeframe, self._clock, batch)
         times = np.ascontiguousarray(pending["time_ns"])
-        first, _, ends = _cells(times, self.timeframe, self._clock)
+        first, starts, ends = _cells(times, self.timeframe, self._clock)
         n_closed = int(np.searchsorted(ends, batch_ns, side="right"))
+        closed = _merged(pending, first, starts, np.nan)[:n_closed]
         left = pending[[*first, len(times)][n_closed] :].copy()
         self._n = 0
         if len(left):
@@ -186,6 +182,14 @@ def _first_instant(clock: ServerClock, wall_ns: int) -> int:
     if clock.offset_ns(wall_ns - after) == after:
         return wall_ns - after
     return wall_ns - before
+
+
+def _merged(bars: Bars, first: Times, starts: Times, unknown_spread: float) -> Bars:
+    """Return the higher bars of cells that begin at the indices `first` of `bars`."""
+    out = np.empty(len(first), BAR_DTYPE)
+    out["time_ns"] = starts
+    _merge(bars, first, unknown_spread, out)
+    return out
 
 
 @core_kernel

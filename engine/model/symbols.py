@@ -30,6 +30,11 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Return the smallest price step."""
         return float(10.0**-self.digits)
 
+    @property
+    def spread(self) -> float:
+        """Return the spread, in price, that serves where data has none."""
+        return self.spread_points * self.point
+
 
 def _fx(name: str, digits: int, spread: float, long: float, short: float) -> SymbolSpec:
     return SymbolSpec(

@@ -53,11 +53,11 @@ class TradingDesk:
         update = MarketUpdate(market_ns=trader.now_ns(), batch_ns=0, quotes=[quote])
         trader.take_quotes(update, fresh_from_ns=int(trader.core.account[0]["batch_ns"]))
         if intent.action == "CLOSE":
-            price = quote.bid if intent.direction > 0 else quote.ask
+            price = quote.closing(intent.direction)
             return msgspec.structs.replace(intent, price=price) if price > 0.0 else intent
         if refusal := check_state(trader.core, intent.slot):
             return Refusal(refusal).name
-        price = quote.ask if intent.direction > 0 else quote.bid
+        price = quote.opening(intent.direction)
         stop, target = map(or_zero, entry_levels(trader.core, intent.slot, price))
         return msgspec.structs.replace(intent, price=price, stop=stop, target=target)
 

@@ -10,18 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from engine.decision.moving_stops import move_stop
-from engine.decision.state import Core
+from engine.decision.state import Core, stop_moves
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerPosition
 from engine.model.errors import BrokerError
-from engine.model.times import NS_PER_MINUTE, NS_PER_S
+from engine.runtime.backoff import Backoff
 from engine.runtime.events import EventLog
 from engine.runtime.recorder import Recorder
 from engine.terminal.retcodes import Action, classify
-
-# What the broker refused is tried again after so long, twice as long each time, up to a minute.
-RETRY_FIRST_NS = NS_PER_S
-RETRY_MOST_NS = NS_PER_MINUTE
 
 
 class Levels:
@@ -42,8 +38,7 @@ class Levels:
         self._terminal = terminal
         self._recorder = recorder
         self._events = events
-        self._now_ns = now_ns
-        self._retry: dict[int, tuple[int, int]] = {}
+        self._backoff = Backoff(now_ns)
 
     def reconfigure(self, core: Core, slots: list[str]) -> None:
         """Go on with another portfolio's core and slots."""
@@ -81,8 +76,7 @@ class Levels:
         """Set the levels again that the terminal does not have as the core has them."""
         positions = self._core.positions
         held = np.flatnonzero((positions["direction"] != 0) & (positions["unsettled"] == 0))
-        tickets = {int(positions[slot]["ticket"]) for slot in held}
-        self._retry = {t: wait for t, wait in self._retry.items() if t in tickets}
+        self._backoff.keep({int(positions[slot]["ticket"]) for slot in held})
         for slot in held.tolist():
             self._mend_slot(slot, found)
 
@@ -91,19 +85,17 @@ class Levels:
         there = next((p for p in found if p.identifier == position["ticket"]), None)
         if there is None or self._is_right(slot, there):
             return
-        not_before_ns, waited_ns = self._retry.get(there.identifier, (0, 0))
-        if self._now_ns() < not_before_ns:
+        if not self._backoff.may_try(there.identifier):
             return
         stop, target = float(position["stop"]), float(position["target"])
         text = f"stop {there.stop:g}, target {there.target:g} at the terminal"
         if self._set(there, slot, stop, target):
-            self._retry.pop(there.identifier, None)
+            self._backoff.done(there.identifier)
             text += f": set to {or_zero(stop):g}, {or_zero(target):g}"
             self._events.add("warning", self._slots[slot], text)
             self._recorder.audit("POSITION", {"slot": self._slots[slot], "levels": text})
             return
-        wait_ns = min(max(RETRY_FIRST_NS, 2 * waited_ns), RETRY_MOST_NS)
-        self._retry[there.identifier] = (self._now_ns() + wait_ns, wait_ns)
+        self._backoff.refused(there.identifier)
 
     def _is_right(self, slot: int, there: BrokerPosition) -> bool:
         """Tell whether the terminal has the core's levels; take a stop that did move after all."""
@@ -114,9 +106,8 @@ class Levels:
             return False
         if abs(there.stop - stop) <= near:
             return True
-        moves = config["trail_points"] > 0.0 or config["break_even_points"] > 0.0
         better = (there.stop - stop) * int(position["direction"]) > 0.0 or stop == 0.0
-        if there.stop and moves and better:
+        if there.stop and stop_moves(config) and better:
             move_stop(self._core, slot, there.stop)
             self._say_moved(slot, stop, there.stop)
             return True

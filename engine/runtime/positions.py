@@ -22,8 +22,9 @@ from engine.model.broker import BrokerDeal, BrokerPosition
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.reasons import ExitReason
-from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
+from engine.model.times import NS_PER_HOUR
 from engine.portfolio.compile import CompiledPortfolio
+from engine.runtime.backoff import Backoff
 from engine.runtime.balance import Balance
 from engine.runtime.events import EventLog
 from engine.runtime.levels import Levels, or_zero
@@ -33,9 +34,6 @@ from engine.runtime.records import order_row
 
 # DEAL_REASON_* of MetaTrader's deals.
 _DEAL_REASONS = {4: ExitReason.STOP, 5: ExitReason.TARGET, 6: ExitReason.STOP_OUT}
-# A refused close is renewed after so long, twice as long each time, up to a minute.
-RETRY_FIRST_NS = NS_PER_S
-RETRY_MOST_NS = NS_PER_MINUTE
 # The terminal's positions and deals may lag behind each other; longer is a difference.
 DIFFERENCE_S = 5.0
 
@@ -79,7 +77,8 @@ class Positions:
         self._monotonic_s = monotonic_s
         self._judged: set[int] = set()
         self._unknown: dict[int, Intent] = {}
-        self._retry: dict[int, tuple[int, int]] = {}
+        # Of closes that the broker refused.
+        self._backoff = Backoff(now_ns)
         self._differing: dict[int, float] = {}
         # Lots that others hold in a slot's own position, on a netting account.
         self._others_lots: dict[int, float] = {}
@@ -116,15 +115,13 @@ class Positions:
         elif outcome.state != IntentState.DONE:
             self._renew(intent, outcome)
         elif intent.position == int(self.core.positions[intent.slot]["ticket"]):
-            self._retry.pop(intent.position, None)
+            self._backoff.done(intent.position)
             self._close_slot(intent.slot, ExitReason(intent.reason), outcome, [outcome.order])
         else:
             self._late_closed(intent, outcome)
 
     def _renew(self, intent: Intent, outcome: Outcome) -> None:
-        _, waited_ns = self._retry.get(intent.position, (0, 0))
-        wait_ns = min(max(RETRY_FIRST_NS, 2 * waited_ns), RETRY_MOST_NS)
-        self._retry[intent.position] = (self._now_ns() + wait_ns, wait_ns)
+        self._backoff.refused(intent.position)
         self._say("warning", intent, f"close refused, will be renewed: {outcome.detail}")
 
     def _apply_open(self, intent: Intent, outcome: Outcome) -> None:
@@ -404,11 +401,11 @@ class Positions:
 
     def may_retry(self, ticket: int) -> bool:
         """Tell whether a refused close of a position may be renewed by now."""
-        return self._now_ns() >= self._retry.get(ticket, (0, 0))[0]
+        return self._backoff.may_try(ticket)
 
     def retry_now(self) -> None:
         """Have every goal tried again at once: an operator asks for it."""
-        self._retry.clear()
+        self._backoff.clear()
 
     def any_open(self) -> bool:
         """Tell whether anything is held or may be."""

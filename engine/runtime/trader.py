@@ -265,10 +265,10 @@ class Trader:
             index = self.symbol_index.get(name)
             if index is None or not len(bars) or self.core.quotes[index]["close"] > 0.0:
                 continue
-            spec, spread = self.core.symbols[index], float(bars[-1]["spread"])
-            unknown = float(spec["spread_points"] * spec["point"])
-            close = float(bars[-1]["close"])
-            close_bar(self.core, index, close, unknown if np.isnan(spread) else spread)
+            close, spread = float(bars[-1]["close"]), float(bars[-1]["spread"])
+            if np.isnan(spread):
+                spread = self.compiled.symbols[index].spread
+            close_bar(self.core, index, close, spread)
 
     def _take_bars(self, closed: Mapping[str, Bars]) -> None:
         """Take the closed bars' ranges and closes."""
@@ -402,7 +402,7 @@ class Trader:
         price = self.positions.ledger.open[self.names.slots[intent.slot]].entry_price
         try:
             for quote in self.terminal.quotes([intent.symbol]):
-                price = quote.bid if intent.direction > 0 else quote.ask
+                price = quote.closing(intent.direction)
         except BrokerError as e:
             self.events.add("error", intent.symbol, f"no price for a close: {e}")
         return msgspec.structs.replace(intent, price=price)

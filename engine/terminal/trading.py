@@ -92,7 +92,7 @@ def prepare_modify(
     # One that was opened a moment ago may not be shown yet: then the broker judges alone.
     for item in found:
         position = session.position(item)
-        closing_price = quote.bid if position.direction > 0 else quote.ask
+        closing_price = quote.closing(position.direction)
         problem = freeze_problem(
             closing_price, position.stop, position.target, facts
         ) or stops_problem(position.direction, closing_price, request["sl"], request["tp"], facts)
@@ -136,7 +136,7 @@ def _refuse_bad_entry(session: Session, order: OrderRequest, request: dict[str, 
         held_lots = _held_lots(session, facts, order.direction)
     except BrokerError as error:
         raise NotSent(str(error)) from None
-    closing_price = quote.bid if order.direction > 0 else quote.ask
+    closing_price = quote.closing(order.direction)
     stop, target = request.get("sl", 0.0), request.get("tp", 0.0)
     problem = limit_problem(order.lots, held_lots, facts) or stops_problem(
         order.direction, closing_price, stop, target, facts
