@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pmpro_tui.cli.bench_figures import percentile
 from pmpro_tui.cli.output import Json
 
 if TYPE_CHECKING:
@@ -35,10 +36,8 @@ def journal(
 
 def figures_of(intents_ms: list[float], states_ms: list[float]) -> dict[str, float]:
     """Return the figures of commits of intents, and of those of outcomes with the core's state."""
-    import numpy as np
-
     return {
-        f"{name}_p{percent}_ms": round(float(np.percentile(times_ms, percent)), 3)
+        f"{name}_p{percent}_ms": percentile(times_ms, percent)
         for name, times_ms in (("journal_commit", intents_ms), ("journal_state", states_ms))
         for percent in (50, 99)
     }

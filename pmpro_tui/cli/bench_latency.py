@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import PmproError
+from pmpro_tui.cli.bench_figures import percentile
 from pmpro_tui.cli.output import Json
 
 if TYPE_CHECKING:
@@ -94,9 +95,7 @@ def figures_of(
 
 
 def _percentile(batches: list[list[float]], order: int, percent: float) -> float:
-    import numpy as np
-
-    return round(float(np.percentile([orders[order] for orders in batches], percent)), 3)
+    return percentile([orders[order] for orders in batches], percent)
 
 
 def entries_ms(

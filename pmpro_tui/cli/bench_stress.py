@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pmpro_tui.cli.bench_figures import percentile
 from pmpro_tui.cli.output import Json
 
 if TYPE_CHECKING:
@@ -50,20 +51,16 @@ def busiest_minute() -> int:
     """Return the most entries and exits in a minute of the benchmark's generated month."""
     import numpy as np
 
-    from backtest.bench import portfolio_text, write_bars
-    from backtest.run import prepare
+    from backtest.bench import write_bars
     from backtest.simulate import simulate
-    from pmpro_tui.cli.backtest_options import parse_time
-    from pmpro_tui.cli.bench_backtest import GENERATED_YEAR
+    from pmpro_tui.cli.bench_backtest import GENERATED_YEAR, Data, prepared
 
     with tempfile.TemporaryDirectory(prefix="pmpro-bench-") as name:
         home = Path(name)
-        source = write_bars(home, GENERATED_YEAR)
-        (home / "portfolio.toml").write_text(portfolio_text(_N_STRATEGIES), encoding="utf-8")
+        data = Data(home, write_bars(home, GENERATED_YEAR), GENERATED_YEAR)
         first, last = f"{GENERATED_YEAR}-01-01", f"{GENERATED_YEAR}-02-01"
-        period = parse_time("--from", first), parse_time("--to", last)
-        made = prepare(home / "portfolio.toml", home, *period, source=source)
-        trades = simulate(made.compiled, made.bars, *period).trades
+        made = prepared(data, first, last, _N_STRATEGIES)
+        trades = simulate(made.compiled, made.bars, made.from_ns, made.to_ns).trades
     _, counts = np.unique(
         np.concatenate([trades["entry_ns"], trades["exit_ns"]]), return_counts=True
     )
@@ -85,6 +82,5 @@ def figures_of(minutes: "list[Minute]", n_orders: int) -> dict[str, float]:
     }
     for name, times in (("first", first), ("last", last)):
         for percent in (50, 99, 100):
-            value = float(np.percentile(times, percent)) if times else float("nan")
-            out[f"{name}_order_p{percent}_ms"] = round(value, 3)
+            out[f"{name}_order_p{percent}_ms"] = percentile(times, percent)
     return out

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pmpro_tui.cli.bench_figures import percentile
 from pmpro_tui.cli.output import Json
 
 if TYPE_CHECKING:
@@ -30,12 +31,7 @@ def terminal(
 
 def figures_of(times_ms: list[float]) -> dict[str, float]:
     """Return the figures of these calls."""
-    import numpy as np
-
-    return {
-        f"terminal_call_p{percent}_ms": round(float(np.percentile(times_ms, percent)), 3)
-        for percent in (50, 99)
-    }
+    return {f"terminal_call_p{p}_ms": percentile(times_ms, p) for p in (50, 99)}
 
 
 def call_times_ms(n_calls: int) -> list[float]:

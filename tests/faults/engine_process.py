@@ -1,18 +1,45 @@
 """An engine as a process on the demo's market, for tests that kill it or what it needs."""
 
 import contextlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from engine.control.client import ControlClient
 from engine.model.errors import ControlError
 from engine.model.snapshot import Snapshot
 from engine.runtime.settings import load_settings
+from tests.conftest import REPO
 
 DEADLINE_S = 90.0
+
+
+@contextlib.contextmanager
+def demo_home(portfolio: str, place: str | None = None) -> Iterator[Path]:
+    """A demo's directory at 600 times, without a database, and the environment that names it.
+
+    `place`: where to make it.
+    """
+    path = Path(tempfile.mkdtemp(prefix="pm", dir=place))  # short, as sockets lie in it
+    (path / "portfolio.toml").write_text(portfolio, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "STATE_DIR": str(path),
+            "PORTFOLIO": str(path / "portfolio.toml"),
+            "DEMO__SPEED": "600",
+            "DATABASE__EMBEDDED": "false",
+            "DATABASE__URL": "postgresql://nobody@127.0.0.1:1/none",
+        }.items():
+            patch.setenv(f"PMPRO_{name}", value)
+        patch.setenv("PYTHONPATH", str(REPO))
+        yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

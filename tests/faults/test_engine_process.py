@@ -1,11 +1,9 @@
 """The engine's process: killed at any moment, asked to stop, hung up, started twice."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +18,7 @@ from engine.portfolio.file import read_portfolio
 from engine.terminal.simulated.constants import DEAL_REASON_SL as SL
 from engine.terminal.simulated.constants import DEAL_REASON_TP as TP
 from engine.terminal.simulated.ledger import Ledger
-from tests.conftest import REPO
-from tests.faults.engine_process import engine, until
+from tests.faults.engine_process import demo_home, engine, until
 
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD")
 STRATEGY = """
@@ -35,26 +32,15 @@ sizing = {{ risk_frac = 0.0002 }}
 
 
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home() -> Iterator[Path]:
     """A busy portfolio at 600 times, without a database: trading needs none."""
-    path = Path(tempfile.mkdtemp(prefix="pm"))
     text = [
         STRATEGY.format(name=f"{symbol}-{fast}", symbol=symbol, fast=fast, slow=3 * fast)
         for symbol in SYMBOLS
         for fast in (2, 3, 5)
     ]
-    (path / "portfolio.toml").write_text("".join(text), encoding="utf-8")
-    for name, value in {
-        "PMPRO_STATE_DIR": str(path),
-        "PMPRO_PORTFOLIO": str(path / "portfolio.toml"),
-        "PMPRO_DEMO__SPEED": "600",
-        "PMPRO_DATABASE__EMBEDDED": "false",
-        "PMPRO_DATABASE__URL": "postgresql://nobody@127.0.0.1:1/none",
-        "PYTHONPATH": str(REPO),
-    }.items():
-        monkeypatch.setenv(name, value)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with demo_home("".join(text)) as path:
+        yield path
 
 
 def last_seq(snapshot: Snapshot) -> int:

@@ -5,29 +5,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.model.broker import AccountState
 from engine.model.errors import ConfigError
 from engine.model.portfolio import Account, Portfolio, Strategy
 from engine.portfolio.compile import compile_portfolio
 from engine.runtime.host_settings import host_config, verify_account, verify_clock
 from engine.runtime.settings import load_settings
+from tests.terminal.fake_api import ACCOUNT
 
 PORTFOLIO = Portfolio(strategy=[Strategy(name="a", kind="ma_cross", symbol="EURUSD")])
-ACCOUNT = AccountState(
-    login=7,
-    server="Somewhere",
-    currency="USD",
-    currency_digits=2,
-    leverage=100,
-    hedging=True,
-    real_money=False,
-    trade_allowed=True,
-    balance_ccy=1.0,
-    equity_ccy=1.0,
-    profit_ccy=0.0,
-    margin_ccy=0.0,
-    margin_free_ccy=1.0,
-)
 
 
 def test_the_right_account_and_clock_pass() -> None:

@@ -1,23 +1,17 @@
 """The operator's own strategies in a running engine: saved, added, broken, edited, removed."""
 
-import contextlib
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from engine.control.client import ControlClient
-from engine.model.errors import ControlError
 from engine.model.snapshot import Snapshot, StrategyView
 from engine.runtime.running_portfolio import NAME
-from engine.runtime.settings import load_settings
-from tests.conftest import REPO
+from tests.faults.engine_process import demo_home, engine, until
 
 DEADLINE_S = 60.0
 PORTFOLIO = """
@@ -51,56 +45,11 @@ class Mine(Strategy):
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A demo at 600 times with a directory for strategies, without a database."""
-    path = Path(tempfile.mkdtemp(prefix="pm"))
-    (path / "portfolio.toml").write_text(PORTFOLIO, encoding="utf-8")
-    (path / "own").mkdir()
-    for name, value in {
-        "PMPRO_STATE_DIR": str(path),
-        "PMPRO_PORTFOLIO": str(path / "portfolio.toml"),
-        "PMPRO_STRATEGIES_DIR": str(path / "own"),
-        "PMPRO_DEMO__SPEED": "600",
-        "PMPRO_DATABASE__EMBEDDED": "false",
-        "PMPRO_DATABASE__URL": "postgresql://nobody@127.0.0.1:1/none",
-        "PYTHONPATH": str(REPO),
-    }.items():
-        monkeypatch.setenv(name, value)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def engine(home: Path) -> Iterator[int]:
-    """A headless engine's process id; whatever is left of it in the end is killed."""
-    with (home / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield process.pid
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def until(found: Callable[[Snapshot], bool]) -> Snapshot:
-    """Return the first snapshot with something in it."""
-    end_s = time.monotonic() + DEADLINE_S
-    seen = None
-    while time.monotonic() < end_s:
-        with (
-            contextlib.suppress(ControlError),
-            ControlClient(load_settings(mode="demo").socket_path) as client,
-        ):
-            seen = client.snapshot()
-            if seen is not None and seen.state == "ACTIVE" and found(seen):
-                return seen
-        time.sleep(0.05)
-    raise AssertionError(seen and (seen.strategies, seen.events))
+    """A demo with a directory for strategies."""
+    with demo_home(PORTFOLIO) as path:
+        (path / "own").mkdir()
+        monkeypatch.setenv("PMPRO_STRATEGIES_DIR", str(path / "own"))
+        yield path
 
 
 def row(snapshot: Snapshot, name: str) -> StrategyView | None:
@@ -136,23 +85,24 @@ def test_a_strategy_of_ones_own_lives_in_a_running_engine(home: Path) -> None:
     Its code runs in strategy hosts alone, never in the engine's process.
     """
     file = home / "own" / "mine.py"
-    with engine(home) as pid:
-        until(lambda s: row(s, "other") is not None)
+    seen_until = partial(until, home=home, deadline_s=DEADLINE_S)
+    with engine(home) as process:
+        seen_until(lambda s: row(s, "other") is not None)
         file.write_text(MINE.replace("CONFIDENCE", "0.25"))
-        until(told("mine.py: mine"))
+        seen_until(told("mine.py: mine"))
         done = pmpro("strategy", "add", "my", "--kind", "mine", "--symbol", "EURUSD")
         assert (done.returncode, done.stdout.strip()) == (0, "added my"), done.stderr
-        seen = until(confident("my", 0.25))
+        seen = seen_until(confident("my", 0.25))
         assert [view.name for view in seen.strategies] == ["other", "my"]
 
         file.write_text(MINE.replace("CONFIDENCE", "0.75)"))
-        fault = next(e for e in until(told("SyntaxError")).events if "SyntaxError" in e.text)
+        fault = next(e for e in seen_until(told("SyntaxError")).events if "SyntaxError" in e.text)
         assert fault.level == "error"
         assert f"{file}, line 16" in fault.text
-        until(confident("my", 0.25))
+        seen_until(confident("my", 0.25))
 
         file.write_text(MINE.replace("CONFIDENCE", "0.75"))
-        seen = until(confident("my", 0.75))
+        seen = seen_until(confident("my", 0.75))
         other = row(seen, "other")
         assert other is not None
         assert other.state != "WARMING"
@@ -162,16 +112,16 @@ def test_a_strategy_of_ones_own_lives_in_a_running_engine(home: Path) -> None:
         assert "did you mean 'mine'" in done.stderr
         hosts = {int(line) for line in (file.parent / "pids").read_text().split()}
         assert hosts
-        assert pid not in hosts
+        assert process.pid not in hosts
         assert os.getpid() not in hosts
 
-        held = until(lambda s: any(p.owner == "my" for p in s.positions))
+        held = seen_until(lambda s: any(p.owner == "my" for p in s.positions))
         assert row(held, "my") is not None
     assert (home / "demo" / NAME).exists()
 
     with engine(home):
-        until(confident("my", 0.75))
+        seen_until(confident("my", 0.75))
         assert pmpro("strategy", "remove", "my").returncode == 3
         assert pmpro("strategy", "remove", "my", "--flatten").returncode == 0
-        gone = until(lambda s: row(s, "my") is None)
+        gone = seen_until(lambda s: row(s, "my") is None)
         assert not [p for p in gone.positions if p.owner != "other"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.model.broker import AccountState
 from engine.model.times import NS_PER_MS, NS_PER_S
 
 RATES_DTYPE = [
@@ -20,6 +21,21 @@ RATES_DTYPE = [
     ("spread", "<i4"),
     ("real_volume", "<u8"),
 ]
+ACCOUNT = AccountState(
+    login=7,
+    server="Somewhere",
+    currency="USD",
+    currency_digits=2,
+    leverage=100,
+    hedging=True,
+    real_money=False,
+    trade_allowed=True,
+    balance_ccy=1.0,
+    equity_ccy=1.0,
+    profit_ccy=0.0,
+    margin_ccy=0.0,
+    margin_free_ccy=1.0,
+)
 SYMBOL = {
     "digits": 5,
     "point": 1e-5,

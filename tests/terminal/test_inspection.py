@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.model.broker import AccountState, Quote
+from engine.model.broker import Quote
 from engine.model.times import NS_PER_HOUR
 from engine.terminal.clock_meter import ClockState
 from engine.terminal.convert import symbol_facts
@@ -17,7 +17,7 @@ from engine.terminal.inspection import (
     symbol_findings,
     terminal_findings,
 )
-from tests.terminal.fake_api import SYMBOL
+from tests.terminal.fake_api import ACCOUNT, SYMBOL
 
 INFO: dict[str, Any] = {
     "name": "Terminal",
@@ -28,21 +28,6 @@ INFO: dict[str, Any] = {
     "maxbars": 100_000,
     "ping_last": 20_000,
 }
-ACCOUNT = AccountState(
-    login=7,
-    server="Somewhere",
-    currency="USD",
-    currency_digits=2,
-    leverage=100,
-    hedging=True,
-    real_money=False,
-    trade_allowed=True,
-    balance_ccy=1.0,
-    equity_ccy=1.0,
-    profit_ccy=0.0,
-    margin_ccy=0.0,
-    margin_free_ccy=1.0,
-)
 FACTS = symbol_facts(SimpleNamespace(name="EURUSD", **SYMBOL))
 QUOTE = Quote("EURUSD", 1, 1.1, 1.1001)
 CLOCK = ClockState(

@@ -1,8 +1,6 @@
 """A hundred strategies at full speed while PostgreSQL is gone: trading does not notice."""
 
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,29 +15,18 @@ from engine.model.times import NS_PER_MINUTE
 from engine.store.embedded import EmbeddedServer
 from engine.store.migrate import upgrade
 from engine.terminal.simulated.ledger import Ledger
-from tests.conftest import REPO
-from tests.faults.engine_process import client, engine, until
+from tests.faults.engine_process import client, demo_home, engine, until
 
 AWAY_MINUTES = 600
 GROWTH_MB = 40.0
 
 
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A short directory that the server's account can reach too, and the engine's settings."""
-    path = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
-    path.chmod(0o711)
-    (path / "portfolio.toml").write_text(portfolio_text(100), encoding="utf-8")
-    for name, value in {
-        "PMPRO_STATE_DIR": str(path),
-        "PMPRO_PORTFOLIO": str(path / "portfolio.toml"),
-        "PMPRO_DEMO__SPEED": "600",
-        "PMPRO_DATABASE__EMBEDDED": "false",
-        "PYTHONPATH": str(REPO),
-    }.items():
-        monkeypatch.setenv(name, value)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def home() -> Iterator[Path]:
+    """A directory that the server's account can reach too, and the engine's settings."""
+    with demo_home(portfolio_text(100), "/var/tmp") as path:
+        path.chmod(0o711)
+        yield path
 
 
 @pytest.mark.long
