@@ -28,7 +28,7 @@ _DEAL_POLL_S = 0.05
 # An entry is good until the next bar closes: nothing is opened on old quotes.
 ENTRY_VALID_NS = NS_PER_MINUTE
 # A call that fails after so long means that nobody is there: the rest of the phase waits.
-_LOST_S = 2.0
+LOST_S = 2.0
 COMMENT_PREFIX = "pm"
 # Between two orders while the broker says that they are too many.
 BUSY_GAP_S = 0.05
@@ -155,7 +155,7 @@ class Router:
             began_s = time.monotonic()
             name = self._ask(a, desk)
             silent = a.outcome is not None and not a.outcome.retcode
-            self._lost = silent and time.monotonic() - began_s >= _LOST_S
+            self._lost = silent and time.monotonic() - began_s >= LOST_S
             unknown = a.outcome is not None and a.outcome.state == IntentState.UNKNOWN
             self._no_entries |= unknown or bool(self.barred)
             return name

@@ -5,12 +5,14 @@ wants them moved, and sets them again where the terminal shows others.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from engine.decision.moving_stops import move_stop
 from engine.decision.state import Core, stop_moves
+from engine.execution.router import LOST_S
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerPosition
 from engine.model.errors import BrokerError
@@ -47,7 +49,8 @@ class Levels:
     def move(self, stops: Mapping[int, float]) -> None:
         """Move slots' stops at the broker, and in the core where the broker has done it.
 
-        One that was refused or got no answer is decided anew at the next batch.
+        One that was refused or got no answer is decided anew at the next batch. Where nobody is
+        there, the others are not tried either.
         """
         try:
             held = {p.identifier: p for p in self._terminal.positions()}
@@ -59,8 +62,11 @@ class Levels:
             there = held.get(int(position["ticket"]))
             if there is None:  # closed a moment ago
                 continue
+            began_s = time.monotonic()
             if not self._set(there, slot, stop, float(position["target"])):
-                return
+                if time.monotonic() - began_s >= LOST_S:
+                    return
+                continue
             before = float(position["stop"])
             move_stop(self._core, slot, stop)
             self._say_moved(slot, before, stop)

@@ -64,6 +64,23 @@ def test_a_move_that_was_refused_is_decided_anew(make_bench: Make) -> None:
     assert levels_of(bench) == there(bench) != before
 
 
+def test_a_refused_move_keeps_no_other_from_moving(make_bench: Make) -> None:
+    """However often the first one is refused."""
+    books = "".join(
+        f'[[book]]\nname = "trail-{m}"\nmembers = {{ {m} = 1 }}\nenter = 0.3\n{TRAIL}\n'
+        'sizing = { method = "fixed_lots", lots = 0.1 }\n'
+        for m in ("a", "b")
+    )
+    bench = make_bench({"a": "LLLLLLLLLL", "b": "LLLLLLLLLL"}, rising(2, 60), extra=books)
+    bench.step(2)
+    before = bench.trader.core.positions["stop"].tolist()
+    bench.fault(call="order_send", kind="retcode", retcode=10016)
+    bench.step(1)
+    stops = bench.trader.core.positions["stop"].tolist()
+    assert stops[0] == before[0]
+    assert stops[1] == pytest.approx(BID - 40 * POINT)
+
+
 def test_a_move_whose_answer_is_lost_is_found(make_bench: Make) -> None:
     """It was done: the next look takes the better stop instead of taking it back."""
     bench = trailing(make_bench)
