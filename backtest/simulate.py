@@ -20,10 +20,11 @@ from backtest.loop import (
     decide,
     run_batches,
 )
-from backtest.stretches import AHEAD, Stretch, Stretches, fill_spread
+from backtest.stretches import AHEAD, Stretch, Stretches
 from engine.decision.account import close_bar, roll_day
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
+from engine.model.symbols import fill_spread
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio

@@ -12,7 +12,6 @@ from engine.model.arrays import Arrays
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.compiled import core_kernel
 from engine.model.server_clock import ServerClock
-from engine.model.symbols import SymbolSpec
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from engine.portfolio.compile import CompiledPortfolio
 from strategies.base import Strategy
@@ -42,16 +41,6 @@ class Stretch(NamedTuple):
 
     market: Market
     feed: SignalFeed
-
-
-def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
-    """Return the bars with the contract's spread where the data has none (0 is a spread)."""
-    unknown = np.isnan(bars["spread"])
-    if not unknown.any():
-        return bars
-    filled = bars.copy()
-    filled["spread"][unknown] = spec.spread
-    return filled
 
 
 class Stretches:

@@ -1,6 +1,9 @@
 """What a symbol is: the contract facts that money and rounding need."""
 
 import msgspec
+import numpy as np
+
+from engine.model.bars import Bars
 
 
 class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +37,16 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
     def spread(self) -> float:
         """Return the spread, in price, that serves where data has none."""
         return self.spread_points * self.point
+
+
+def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
+    """Return the bars with the contract's spread where the data has none (0 is a spread)."""
+    unknown = np.isnan(bars["spread"])
+    if not unknown.any():
+        return bars
+    filled = bars.copy()
+    filled["spread"][unknown] = spec.spread
+    return filled
 
 
 def _fx(name: str, digits: int, spread: float, long: float, short: float) -> SymbolSpec:

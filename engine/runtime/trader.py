@@ -265,10 +265,7 @@ class Trader:
             index = self.symbol_index.get(name)
             if index is None or not len(bars) or self.core.quotes[index]["close"] > 0.0:
                 continue
-            close, spread = float(bars[-1]["close"]), float(bars[-1]["spread"])
-            if np.isnan(spread):
-                spread = self.compiled.symbols[index].spread
-            close_bar(self.core, index, close, spread)
+            close_bar(self.core, index, bars[-1]["close"], bars[-1]["spread"])
 
     def _take_bars(self, closed: Mapping[str, Bars]) -> None:
         """Take the closed bars' ranges and closes."""

@@ -10,11 +10,11 @@ from backtest.bench import portfolio_text
 from backtest.data import load_bars
 from backtest.report import digest, net_profits_ccy, summary, trades_table
 from backtest.simulate import make_strategies, simulate
-from backtest.stretches import fill_spread, server_times
+from backtest.stretches import server_times
 from engine.model.errors import StrategyError
 from engine.model.reasons import Refusal
 from engine.model.server_clock import ServerClock
-from engine.model.symbols import DEFAULT_SYMBOLS
+from engine.model.symbols import DEFAULT_SYMBOLS, fill_spread
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio

@@ -7,7 +7,7 @@ import pytest
 
 from backtest.loop import take_due_signals
 from backtest.series import make_series
-from backtest.stretches import AHEAD, Stretches, fill_spread
+from backtest.stretches import AHEAD, Stretches
 from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT
@@ -15,6 +15,7 @@ from engine.model.bars import BAR_DTYPE
 from engine.model.errors import StrategyError
 from engine.model.server_clock import ServerClock
 from engine.model.signals import FLAT
+from engine.model.symbols import fill_spread
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from strategies.base import Columns, Input, Params, Signals, Strategy, as_columns, last_closed
 from strategies.windows import evaluate_period, periods

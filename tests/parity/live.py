@@ -16,6 +16,7 @@ from engine.model.broker import MarketUpdate
 from engine.model.orders import Intent
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
+from engine.model.symbols import fill_spread
 from engine.portfolio.allocator import Change
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.assembly import points, simulated_terminal, write_prices
@@ -137,7 +138,10 @@ class Live:
         assert restore(trader, self._journal) == []
         # The bar that opens at the last batch has not closed: the next one brings it.
         before_ns = self._market_ns
-        past = {name: bars[bars["time_ns"] < before_ns] for name, bars in self._bars.items()}
+        past = {}
+        for spec in compiled.symbols:
+            bars = self._bars[spec.name]
+            past[spec.name] = fill_spread(bars[bars["time_ns"] < before_ns], spec)
         trader.take_history(past)
         self._hosts.start(past, before_ns if restarted else self._from_ns)
         if restarted:
