@@ -1,6 +1,7 @@
 """The engine's state as consoles see it: one immutable snapshot from core, ledger and events."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from engine.decision.account import mark_exposure, open_profit_ccy
 from engine.decision.state import Core
@@ -17,17 +18,49 @@ SignalName = Literal["LONG", "FLAT", "SHORT"]
 _SIGNALS: dict[int, SignalName] = {1: "LONG", 0: "FLAT", -1: "SHORT"}
 
 
+class _Member(NamedTuple):
+    """What the core knows of a member, as plain Python: reading NumPy's fields one by one is slow.
+
+    Field names are the core's.
+    """
+
+    slot: int
+    direction: int
+    confidence: float
+    share: float
+    enabled: int
+    benched: int
+    killed: int
+    quarantined: int
+    warming: int
+    waiting: int
+    realised_ccy: float
+    shadow_trades: int
+    shadow_r: float
+
+
+class _Slot(NamedTuple):
+    """What a slot's members have in common; `weight_frac` is the account's a unit of share."""
+
+    book: str
+    symbol_killed: bool
+    barred: bool
+    spent: bool
+    detail: str
+    weight_frac: float
+
+
 def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
     """Return a row for every strategy, in the core's order."""
     profits = trader.positions.open_profits_ccy()
     open_shares = trader.positions.ledger.open_share_ccy(profits)
-    total = _total_shares(trader)
+    members = _members(trader.core)
+    slots = _slots(trader, members)
     rows = []
-    for index, strategy in enumerate(trader.compiled.strategies):
-        output = trader.core.outputs[index]
-        slot = int(trader.core.members[index]["slot"])
+    for strategy, member in zip(trader.compiled.strategies, members, strict=True):
+        slot = slots[member.slot]
         tally = trader.positions.ledger.tallies.get(strategy.name)
-        today_ccy = tally.today_ccy if tally else 0.0
+        open_ccy = open_shares.get(strategy.name, 0.0)
         rows.append(
             StrategyView(
                 id=trader.ids[strategy.name],
@@ -35,84 +68,86 @@ def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
                 kind=strategy.kind,
                 symbol=strategy.symbol,
                 timeframe=strategy.timeframe,
-                book=trader.compiled.slots[slot].book.name,
-                state=_state(trader.core, output, slot, symbol_killed=_killed(trader, slot)),
-                signal=_SIGNALS[int(output["direction"])],
-                confidence=trader.confidences.get(strategy.name, float(output["confidence"])),
-                weight_frac=_weight(trader, index, slot, total),
-                pnl_today_ccy=today_ccy + open_shares.get(strategy.name, 0.0),
+                book=slot.book,
+                state=_state(member, slot),
+                signal=_SIGNALS[member.direction],
+                confidence=trader.confidences.get(strategy.name, member.confidence),
+                weight_frac=member.share * slot.weight_frac if member.enabled else 0.0,
+                pnl_today_ccy=(tally.today_ccy if tally else 0.0) + open_ccy,
                 trades_today=tally.today_trades if tally else 0,
                 score=tally.score() if tally else 0.0,
-                detail=_detail(trader, index, slot),
-                realised_ccy=float(output["realised_ccy"]),
-                open_ccy=open_shares.get(strategy.name, 0.0),
-                shadow_trades=int(output["shadow_trades"]),
-                shadow_r=float(output["shadow_r"]),
-                shadow_mean_r=float(output["shadow_r"]) / max(int(output["shadow_trades"]), 1),
+                detail=_detail(trader, strategy.name, member, slot),
+                realised_ccy=member.realised_ccy,
+                open_ccy=open_ccy,
+                shadow_trades=member.shadow_trades,
+                shadow_r=member.shadow_r,
+                shadow_mean_r=member.shadow_r / max(member.shadow_trades, 1),
             )
         )
     return tuple(rows)
 
 
-def _killed(trader: Trader, slot: int) -> bool:
-    return bool(trader.core.quotes[int(trader.core.slots[slot]["symbol"])]["killed"])
+def _members(core: Core) -> list[_Member]:
+    slots = core.members["slot"].tolist()
+    columns = (core.outputs[name].tolist() for name in _Member._fields[1:])
+    return list(map(_Member, slots, *columns))
 
 
-def _detail(trader: Trader, member: int, slot: int) -> str:
+def _slots(trader: Trader, members: Sequence[_Member]) -> list[_Slot]:
+    voting = [0.0] * len(trader.compiled.slots)
+    for member in members:
+        voting[member.slot] += member.share if member.enabled else 0.0
+    positions = trader.core.positions
+    killed = trader.core.quotes["killed"][trader.core.slots["symbol"]].tolist()
+    shares = positions["allocation"].tolist()
+    total = sum(shares) or 1.0
+    rows = zip(
+        trader.compiled.slots,
+        killed,
+        *(positions[name].tolist() for name in ("barred", "spent", "wish", "direction", "refusal")),
+        shares,
+        voting,
+        strict=True,
+    )
+    out = []
+    for which, is_killed, barred, spent, wish, direction, refusal, share, votes in rows:
+        detail = ""
+        if is_killed:
+            detail = f"symbol {which.symbol} is killed: enable {which.symbol}"
+        elif barred:
+            detail = f"book barred by {Refusal(barred).name}: enable {which.book.name}"
+        elif wish and (paused := trader.pauses.reason(which.symbol, wish)):
+            detail = paused
+        elif wish and direction == 0 and refusal > 0:
+            detail = f"refused: {Refusal(refusal).name.lower()}"
+        weight_frac = share / total / votes if votes else 0.0
+        out.append(
+            _Slot(which.book.name, bool(is_killed), bool(barred), bool(spent), detail, weight_frac)
+        )
+    return out
+
+
+def _detail(trader: Trader, name: str, member: _Member, slot: _Slot) -> str:
     """Return why a strategy does not trade, "" where it does or its state says it."""
-    name = trader.compiled.strategies[member].name
     if name in trader.quarantined:
         return trader.quarantined[name]
-    which = trader.compiled.slots[slot]
-    if _killed(trader, slot):
-        return f"symbol {which.symbol} is killed: enable {which.symbol}"
-    if barred := int(trader.core.positions[slot]["barred"]):
-        return f"book barred by {Refusal(barred).name}: enable {which.book.name}"
-    wish = int(trader.core.positions[slot]["wish"])
-    if wish and (paused := trader.pauses.reason(which.symbol, wish)):
-        return paused
-    if trader.core.outputs[member]["benched"]:
+    if member.benched and not (slot.symbol_killed or slot.barred):
         return f"benched by its shadow record: enable {name}, or wait"
-    return _refused(trader.core, slot)
+    return slot.detail
 
 
-def _state(core: Core, output: Any, slot: int, *, symbol_killed: bool) -> StrategyState:
-    if output["killed"] or symbol_killed:
+def _state(member: _Member, slot: _Slot) -> StrategyState:
+    if member.killed or slot.symbol_killed:
         return "KILLED"
-    if output["quarantined"]:
+    if member.quarantined:
         return "QUARANTINED"
-    if not output["enabled"] or output["benched"] or core.positions[slot]["barred"]:
+    if not member.enabled or member.benched or slot.barred:
         return "OFF"
-    if output["warming"]:
+    if member.warming:
         return "WARMING"
-    if output["waiting"]:
+    if member.waiting:
         return "WAITING"
-    return "SPENT" if core.positions[slot]["spent"] else "ON"
-
-
-def _refused(core: Core, slot: int) -> str:
-    """Return which rule keeps a slot out that wants in."""
-    position = core.positions[slot]
-    if position["direction"] != 0 or position["wish"] == 0 or position["refusal"] <= 0:
-        return ""
-    return f"refused: {Refusal(int(position['refusal'])).name.lower()}"
-
-
-def _total_shares(trader: Trader) -> float:
-    return float(sum(trader.core.positions["allocation"])) or 1.0
-
-
-def _weight(trader: Trader, member: int, slot: int, total: float) -> float:
-    """Return a member's share of the account: its share of the book × the book's allocation."""
-    config = trader.core.slots[slot]
-    members = range(config["first_member"], config["first_member"] + config["n_members"])
-    voting = sum(
-        float(trader.core.outputs[m]["share"]) for m in members if trader.core.outputs[m]["enabled"]
-    )
-    if not voting or not trader.core.outputs[member]["enabled"]:
-        return 0.0
-    share = float(trader.core.outputs[member]["share"]) / voting
-    return share * float(trader.core.positions[slot]["allocation"]) / total
+    return "SPENT" if slot.spent else "ON"
 
 
 def position_views(trader: Trader) -> tuple[PositionView, ...]:
@@ -174,11 +209,15 @@ def _results(trader: Trader, names: list[str]) -> tuple[ResultView, ...]:
     """Add the slots up by name; sums of whole cents are whole cents."""
     profits = trader.positions.open_profits_ccy()
     sums: dict[str, list[float]] = {name: [0, 0.0, 0.0] for name in names}
-    for slot, name in enumerate(names):
-        position, row = trader.core.positions[slot], sums[name]
-        row[0] += int(position["n_trades"])
-        row[1] += float(position["realised_ccy"])
-        row[2] += profits.get(trader.names.slots[slot], 0.0)
+    counts = trader.core.positions["n_trades"].tolist()
+    realised_ccy = trader.core.positions["realised_ccy"].tolist()
+    for n, made_ccy, name, slot in zip(
+        counts, realised_ccy, names, trader.names.slots, strict=True
+    ):
+        row = sums[name]
+        row[0] += n
+        row[1] += made_ccy
+        row[2] += profits.get(slot, 0.0)
     return tuple(
         ResultView(name=name, n_trades=int(n), realised_ccy=round(realised, 2), open_ccy=open_ccy)
         for name, (n, realised, open_ccy) in sums.items()
