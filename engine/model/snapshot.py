@@ -143,7 +143,10 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """State of the engine as it last knew it. `equity_points`: (market_ns, equity_ccy)."""
+    """State of the engine as it last knew it. `equity_points`: (market_ns, equity_ccy).
+
+    `publish_ms` is the processor time that the snapshot before this one took.
+    """
 
     version: int
     mode: Literal["demo", "paper", "live", "replay"]
@@ -168,6 +171,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     books: tuple[ResultView, ...] = ()
     symbols: tuple[ResultView, ...] = ()
     terminal: TerminalView = TerminalView()
+    publish_ms: float = 0.0
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -56,6 +56,7 @@ class Publisher:
         self._account: AccountState | None = None
         self._version = 0
         self._published_s = 0.0
+        self._made_in_ms = 0.0
         self._snapshot = self._make(None, None)
 
     @property
@@ -82,8 +83,10 @@ class Publisher:
         if now_s - self._published_s < EVERY_S:
             return
         self._published_s = now_s
+        began_s = time.thread_time()
         self._judge(trader)
         self._snapshot = self._make(trader, view)
+        self._made_in_ms = 1000.0 * (time.thread_time() - began_s)
 
     def _judge(self, trader: Trader) -> None:
         if self.state == "STOPPING":
@@ -113,6 +116,7 @@ class Publisher:
             data_age_s=0.0 if view is None else view.data_age_s,
             speed=self.speed,
             latency_ms=self.latency_ms,
+            publish_ms=self._made_in_ms,
             journal_backlog=0 if view is None else view.journal_backlog,
             database="starting" if view is None else view.database,
             terminal=TerminalView() if view is None else view.terminal,

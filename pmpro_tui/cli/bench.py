@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from pmpro_tui.cli.bench_backtest import backtest
+from pmpro_tui.cli.bench_console import console
 from pmpro_tui.cli.bench_journal import journal
 from pmpro_tui.cli.bench_latency import latency
 from pmpro_tui.cli.bench_stress import stress
@@ -27,6 +28,7 @@ def bench() -> None:
 
 
 app.command("backtest")(backtest)
+app.command("console")(console)
 app.command("journal")(journal)
 app.command("latency")(latency)
 app.command("stress")(stress)
