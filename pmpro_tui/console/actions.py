@@ -1,84 +1,18 @@
-"""The one table of actions: bindings, footer, help and palette are made from it.
+"""The one table of actions: bindings, footer, help, palette and the manual are made from it.
 
 What reduces risk is never blocked by the state of the connection or by what the screen believes;
 what adds risk needs a fresh picture. No safety key is a letter that ends an escape sequence
 (A–F, H, P–S, Z, ~).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal
 
-from engine.model.snapshot import Snapshot
-from pmpro_tui.console.link import Word
+from pmpro_tui.console import context as reasons
+from pmpro_tui.console.context import Action
 
 SPEEDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 
-_OFF_STATES = ("OFF", "KILLED", "QUARANTINED")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """What decides whether an action is possible now."""
-
-    snapshot: Snapshot | None
-    target: str
-    target_state: str
-    link: Word
-    readonly: bool
-
-
-Blocked = Callable[[Context], str | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Action:
-    """One thing the operator can do. `blocked` returns why not now, None if possible.
-
-    `kind`: view only changes the screen; reduce and add are commands; detach leaves.
-    `rank`: place in the footer, lower stays longer; None is not shown there.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    shown: str
-    label: str
-    help: str
-    kind: Literal["view", "reduce", "add", "detach"] = "view"
-    rank: int | None = None
-    blocked: Blocked = lambda _: None
-
-
-def _targeted(context: Context) -> str | None:
-    return None if context.target else "nothing of ours is selected"
-
-
-def _fresh(context: Context) -> str | None:
-    if context.link != "FRESH":
-        return f"the screen is {context.link}: this needs a fresh picture"
-    return None
-
-
-def _enable(context: Context) -> str | None:
-    if context.target_state and context.target_state not in _OFF_STATES:
-        return f"{context.target} is enabled ({context.target_state})"
-    return _targeted(context) or _fresh(context)
-
-
-def _resume(context: Context) -> str | None:
-    now = context.snapshot
-    if now is not None and now.state == "ACTIVE" and now.risk.tier == 0:
-        return "nothing to resume: the engine is ACTIVE"
-    return _fresh(context)
-
-
-def _speed(context: Context) -> str | None:
-    if context.snapshot is not None and context.snapshot.mode not in ("demo", "replay"):
-        return f"the speed of a {context.snapshot.mode} account is the market's"
-    return _fresh(context)
-
-
-ACTIONS: Final[tuple[Action, ...]] = (
+_COMMANDS: Final = (
     Action(
         name="kill",
         keys=("K",),
@@ -87,7 +21,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         help="Disable the target and close what it holds, at once",
         kind="reduce",
         rank=0,
-        blocked=_targeted,
+        blocked=reasons.targeted,
     ),
     Action(
         name="enable",
@@ -97,7 +31,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         help="Let the target enter again, at its next change",
         kind="add",
         rank=1,
-        blocked=_enable,
+        blocked=reasons.enable,
     ),
     Action(
         name="disable",
@@ -107,7 +41,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         help="No more entries of the target; what it holds stays until its exit",
         kind="reduce",
         rank=2,
-        blocked=_targeted,
+        blocked=reasons.targeted,
     ),
     Action(
         name="halt",
@@ -123,26 +57,113 @@ ACTIONS: Final[tuple[Action, ...]] = (
         keys=("ctrl+x",),
         shown="^x",
         label="Flatten",
-        help="Close every position and halt, after one confirmation",
+        help="Close every position and halt",
         kind="reduce",
         rank=4,
+        asks="once",
     ),
     Action(
         name="resume",
         keys=("r",),
         shown="r",
         label="Resume",
-        help="Allow entries again after a halt; asks for a typed word",
+        help="Allow entries again after a halt",
         kind="add",
         rank=8,
-        blocked=_resume,
+        blocked=reasons.resume,
+        asks="the word `resume`",
+    ),
+)
+
+_SCREENS: Final = (
+    Action(
+        name="overview",
+        keys=("1",),
+        shown="1",
+        label="Overview",
+        help="Equity, drawdown, risk, today by strategy, and what the engine depends on",
+    ),
+    Action(
+        name="strategies",
+        keys=("2",),
+        shown="2",
+        label="Strategies",
+        help="Every strategy: state, signal, weight, result",
+    ),
+    Action(
+        name="positions",
+        keys=("3",),
+        shown="3",
+        label="Positions",
+        help="Every open position: owner, stop, target, age, result",
+    ),
+    Action(
+        name="risk",
+        keys=("4",),
+        shown="4",
+        label="Risk",
+        help="Every gauge against its limit",
+    ),
+    Action(
+        name="backtests",
+        keys=("5",),
+        shown="5",
+        label="Backtests",
+        help="Backtests that run and their results",
+    ),
+    Action(name="log", keys=("6",), shown="6", label="Log", help="What the engine did"),
+    Action(
+        name="alerts",
+        keys=("7",),
+        shown="7",
+        label="Alerts",
+        help="What wants somebody's eyes, and who has seen it",
+    ),
+    Action(
+        name="help",
+        keys=("8", "question_mark"),
+        shown="? 8",
+        label="Help",
+        help="All keys, and why one does nothing now",
+        rank=5,
+    ),
+)
+
+_WITHIN: Final = (
+    Action(
+        name="next_panel",
+        keys=("tab", "right_square_bracket"),
+        shown="tab ]",
+        label="Panel",
+        help="Give the keys to the next panel",
+        rank=10,
+    ),
+    Action(
+        name="previous_panel",
+        keys=("shift+tab", "left_square_bracket"),
+        shown="shift+tab [",
+        label="Panel ←",
+        help="Give the keys to the panel before",
+    ),
+    Action(name="down", keys=("j", "down"), shown="j ↓", label="Down", help="Next row"),
+    Action(name="up", keys=("k", "up"), shown="k ↑", label="Up", help="Row before"),
+    Action(name="page_down", keys=("pagedown",), shown="PgDn", label="Page down", help="Page down"),
+    Action(name="page_up", keys=("pageup",), shown="PgUp", label="Page up", help="Page up"),
+    Action(name="first", keys=("home", "g"), shown="g Home", label="First", help="First row"),
+    Action(name="last", keys=("end", "G"), shown="G End", label="Last", help="Last row"),
+    Action(
+        name="back",
+        keys=("escape",),
+        shown="esc",
+        label="Back",
+        help="Out of a detail, a filter, or the help",
     ),
     Action(
         name="filter",
         keys=("slash",),
         shown="/",
         label="Filter",
-        help="Show strategies that match words: name, kind, symbol, book or state",
+        help="Show rows in which all words occur; enter keeps them, esc shows all",
         rank=7,
     ),
     Action(
@@ -150,8 +171,15 @@ ACTIONS: Final[tuple[Action, ...]] = (
         keys=("s",),
         shown="s",
         label="Sort",
-        help="Order strategies by file, P&L, score, state or name, in turn",
+        help="Order rows by the next column; after the last, as they come",
         rank=11,
+    ),
+    Action(
+        name="reverse",
+        keys=("S",),
+        shown="S",
+        label="Reverse",
+        help="Turn the order round",
     ),
     Action(
         name="freeze",
@@ -162,35 +190,25 @@ ACTIONS: Final[tuple[Action, ...]] = (
         rank=9,
     ),
     Action(
-        name="next_panel",
-        keys=("tab",),
-        shown="tab",
-        label="Panel",
-        help="Give the keys to the next panel",
-        rank=10,
+        name="palette",
+        keys=("colon", "ctrl+p"),
+        shown=": ^p",
+        label="Palette",
+        help="The same actions by name",
+        rank=12,
     ),
-    Action(
-        name="previous_panel",
-        keys=("shift+tab",),
-        shown="shift+tab",
-        label="Back",
-        help="Give the keys to the panel before",
-    ),
-    Action(name="down", keys=("j", "down"), shown="j ↓", label="Down", help="Next row"),
-    Action(name="up", keys=("k", "up"), shown="k ↑", label="Up", help="Row before"),
-    Action(name="page_down", keys=("pagedown",), shown="PgDn", label="Page", help="Page down"),
-    Action(name="page_up", keys=("pageup",), shown="PgUp", label="Page", help="Page up"),
-    Action(name="first", keys=("home", "g"), shown="g Home", label="First", help="First row"),
-    Action(name="last", keys=("end", "G"), shown="G End", label="Last", help="Last row"),
+)
+
+_CONSOLE: Final = (
     Action(
         name="faster",
         keys=("plus", "equals_sign"),
-        shown="+",
+        shown="+ =",
         label="Faster",
         help="Next higher speed of the demo's or replay's clock",
         kind="add",
-        rank=12,
-        blocked=_speed,
+        rank=13,
+        blocked=reasons.speed,
     ),
     Action(
         name="slower",
@@ -199,21 +217,13 @@ ACTIONS: Final[tuple[Action, ...]] = (
         label="Slower",
         help="Next lower speed of the demo's or replay's clock",
         kind="add",
-        rank=13,
-        blocked=_speed,
-    ),
-    Action(
-        name="help",
-        keys=("question_mark",),
-        shown="?",
-        label="Help",
-        help="All keys, and why one does nothing now",
-        rank=5,
+        rank=14,
+        blocked=reasons.speed,
     ),
     Action(
         name="detach",
-        keys=("q",),
-        shown="q",
+        keys=("q", "ctrl+q"),
+        shown="q ^q",
         label="Detach",
         help="Leave this console; the engine keeps trading",
         kind="detach",
@@ -224,25 +234,24 @@ ACTIONS: Final[tuple[Action, ...]] = (
         keys=("Q",),
         shown="Q",
         label="Stop",
-        help="Stop the engine; asks for a typed word while positions are open",
+        help="Stop the engine",
         kind="add",
-        rank=14,
+        rank=15,
+        asks="once; the word `stop` while positions are open",
+    ),
+    Action(
+        name="suspend",
+        keys=("ctrl+z",),
+        shown="^z",
+        label="Suspend",
+        help="Back to the shell; `fg` returns",
+        kind="detach",
     ),
 )
 
+ACTIONS: Final[tuple[Action, ...]] = (*_COMMANDS, *_SCREENS, *_WITHIN, *_CONSOLE)
+SCREENS: Final = tuple(action.name for action in _SCREENS)
 BY_NAME: Final = {action.name: action for action in ACTIONS}
-
-
-def known(now: Snapshot) -> bool:
-    """Return whether positions and risk mean something: only while the engine looks at them."""
-    return now.state not in ("STARTING", "STOPPING")
-
-
-def why_not(action: Action, context: Context) -> str | None:
-    """Return why an action is impossible now, None if it is possible."""
-    if context.readonly and action.kind in ("reduce", "add"):
-        return "this console is read-only"
-    return action.blocked(context)
 
 
 def next_speed(speed: float, step: Literal[1, -1]) -> float:

@@ -1,4 +1,4 @@
-"""The console's application: theme, palette, key guard; its one screen does the rest."""
+"""The console's application: theme, palette, key guard; its hub and frame do the rest."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -9,7 +9,9 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from pmpro_tui.console.actions import ACTIONS, why_not
+from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.context import why_not
+from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.keyguard import KeyGuard
 from pmpro_tui.console.screen import MainScreen
 from pmpro_tui.console.theme import CSS as CONSOLE_CSS
@@ -23,7 +25,6 @@ class ConsoleApp(App[str | Exception]):
     TITLE = "pmpro"
     CSS = CONSOLE_CSS
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False),
         Binding("ctrl+q", "detach", "Detach", show=False, priority=True),
     ]
 
@@ -42,26 +43,24 @@ class ConsoleApp(App[str | Exception]):
         self.theme = THEME.name
         self._guard = KeyGuard()
         self._monotonic_ns = monotonic_ns
-        self.main = MainScreen(
-            opener,
-            mode=mode,
-            readonly=readonly,
-            poll_s=poll_s,
-            now_ns=now_ns,
-            monotonic_ns=monotonic_ns,
-        )
+        self.hub = Hub(mode=mode, readonly=readonly, now_ns=now_ns, monotonic_ns=monotonic_ns)
+        self.main = MainScreen(self.hub, opener, poll_s=poll_s)
 
     def get_default_screen(self) -> Screen[None]:
-        """Start on the console's screen."""
+        """Start with the frame."""
         return self.main
 
     async def on_event(self, event: events.Event) -> None:
-        """Drop the rests of split escape sequences before they can act."""
+        """Drop the rests of split escape sequences before they can act; say so of a command."""
         if (
             isinstance(event, events.Key)
             and not event.is_forwarded
             and self._guard.drops(event.key, event.character, self._monotonic_ns())
         ):
+            for action in ACTIONS:
+                if event.key in action.keys and action.kind in ("reduce", "add"):
+                    text = "it looked like the rest of a broken key sequence: press it again"
+                    self.notify(text, title=f"{action.label}: dropped", severity="warning")
             return
         await super().on_event(event)
 
@@ -77,9 +76,9 @@ class ConsoleApp(App[str | Exception]):
                 lambda name=action.name: self.main.action_do(name),
             )
 
-    def action_detach(self) -> None:
+    async def action_detach(self) -> None:
         """Leave; the engine keeps running."""
-        self.main.commands.do("detach")
+        await self.main.commands.do("detach")
 
     def action_help_quit(self) -> None:
         """Say what ctrl+c does not do."""

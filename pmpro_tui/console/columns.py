@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len
 
@@ -18,7 +18,7 @@ class Column(Generic[T]):
     """A column: `least` cells, up to `most`; lower `rank` is kept longer when room is short.
 
     `measured`: no wider than its longest text; for texts that seldom change, so that columns
-    do not jump.
+    do not jump. `order`: what rows are sorted by; what is wanted first is least.
     """
 
     header: str
@@ -28,6 +28,7 @@ class Column(Generic[T]):
     rank: int = 0
     align: Align = "left"
     measured: bool = False
+    order: Callable[[T], Any] | None = None
 
     def most_for(self, rows: Sequence[T]) -> int:
         """Return the widest this column may become over `rows`."""
@@ -43,11 +44,12 @@ class Fitted(Generic[T]):
 
     columns: tuple[tuple[Column[T], int], ...]
 
-    def header(self) -> Line:
-        """Return the line of column headers."""
+    def header(self, ordered: str = "") -> Line:
+        """Return the line of column headers; the one that orders the rows stands out."""
         parts = [Span(" " * MARK_WIDTH)]
         for column, width in self.columns:
-            parts += [Span(fit(column.header, width, column.align), "header"), Span(" ")]
+            tone = "accent" if column.header == ordered else "header"
+            parts += [Span(fit(column.header, width, column.align), tone), Span(" ")]
         return Line(tuple(parts[:-1]))
 
     def row(self, item: T, *, marked: bool, active: bool) -> Line:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from engine.control.client import new_command
-from engine.model.snapshot import Command, Reply, Snapshot
-from pmpro_tui.console import worker
-from pmpro_tui.console.actions import BY_NAME, known, next_speed, why_not
+from engine.model.snapshot import CommandName, Snapshot
+from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
+from pmpro_tui.console.context import known, why_not
+from pmpro_tui.console.hub import Notice
 
 if TYPE_CHECKING:
     from pmpro_tui.console.screen import MainScreen
@@ -18,62 +18,30 @@ _FAR = 1_000_000_000
 
 
 class Commands:
-    """Runs actions for a screen; every command's picture is the one on the screen."""
+    """Runs actions for the frame; every command's picture is the one on the screen."""
 
     def __init__(self, screen: MainScreen) -> None:
         self._screen = screen
-        self._sent: dict[str, Command] = {}
-        self.stopping = False
 
-    @property
-    def pending(self) -> str:
-        """The last command that is not answered yet, in words."""
-        return _words(next(reversed(self._sent.values()))) if self._sent else ""
-
-    def do(self, name: str) -> None:
+    async def do(self, name: str) -> None:
         """Run action `name`, or say why it is impossible now."""
         action = BY_NAME[name]
-        reason = why_not(action, self._screen.context())
-        if reason is not None:
-            self._screen.notify(
-                reason, title=f"{action.label}: not now", severity="warning", markup=False
-            )
-            return
-        getattr(self, f"_{name}")()
-
-    def answered(self, command: Command, reply: Reply) -> None:
-        """Name what a command hit and what the engine said."""
-        self._sent.pop(command.id, None)
-        if command.name == "stop" and reply.ok:
-            self.stopping = True
-        self._screen.notify(
-            reply.text or "done",
-            title=_words(command).capitalize(),
-            severity="information" if reply.ok else "error",
-            timeout=4.0 if reply.ok else 12.0,
-            markup=False,
-        )
-
-    def _send(
-        self,
-        name: Literal["kill", "enable", "disable", "halt", "resume", "flatten", "speed", "stop"],
-        target: str = "",
-        value: float = 0.0,
-    ) -> None:
         screen = self._screen
-        command = new_command(
-            name,
-            target,
-            value=value,
-            seen_version=screen.shown.version if screen.shown else 0,
-            now_ns=screen.now_ns,
-        )
-        if screen.feed is None:
-            self.answered(command, Reply(ok=False, text="no engine is connected yet"))
+        reason = why_not(action, screen.context())
+        if reason is not None:
+            screen.tell(Notice(reason, f"{action.label}: not now", "warning", 5.0))
             return
-        self._sent[command.id] = command
-        worker.send(screen.feed, command, screen.post_message)
-        screen.draw_footer()
+        if name in SCREENS:
+            await screen.show(name)
+            return
+        run = getattr(screen.page, f"do_{name}", None) or getattr(self, f"_{name}")
+        done = run()
+        if done is not None:
+            await done
+
+    def _send(self, name: CommandName, target: str = "", *, value: float = 0.0) -> None:
+        self._screen.tell(self._screen.hub.send(name, target, value=value))
+        self._screen.draw_footer()
 
     # -- commands -------------------------------------------------------------------------
 
@@ -92,7 +60,7 @@ class Commands:
     def _flatten(self) -> None:
         from pmpro_tui.console.dialogs import Confirm
 
-        now = self._screen.shown
+        now = self._screen.hub.shown
         body = f"{_account(now)}\n{_held(now)}\n\nClose all of it now, and halt entries."
         self._screen.app.push_screen(
             Confirm("Flatten everything?", body, "Flatten"), self._if("flatten")
@@ -101,7 +69,7 @@ class Commands:
     def _resume(self) -> None:
         from pmpro_tui.console.dialogs import TypedWord
 
-        now = self._screen.shown
+        now = self._screen.hub.shown
         state = f"{now.state}: {now.state_reason or 'no reason given'}" if now else ""
         body = f"{_account(now)}\n{state}\n\nEntries will be allowed again. This adds risk."
         self._screen.app.push_screen(
@@ -111,7 +79,7 @@ class Commands:
     def _stop(self) -> None:
         from pmpro_tui.console.dialogs import Confirm, TypedWord
 
-        now = self._screen.shown
+        now = self._screen.hub.shown
         body = f"{_account(now)}\n{_held(now)}\n\n"
         if now is not None and known(now) and not now.positions:
             body += "The engine will stop. `q` would leave it running."
@@ -129,7 +97,7 @@ class Commands:
         self._speed(-1)
 
     def _speed(self, step: Literal[1, -1]) -> None:
-        now = self._screen.shown
+        now = self._screen.hub.shown
         if now is not None:
             self._send("speed", value=next_speed(now.speed, step))
 
@@ -140,16 +108,23 @@ class Commands:
 
         return answer
 
-    # -- the screen -----------------------------------------------------------------------
+    # -- the frame ------------------------------------------------------------------------
 
     def _filter(self) -> None:
         self._screen.open_filter()
 
-    def _sort(self) -> None:
-        self._screen.cycle_order()
-
     def _freeze(self) -> None:
-        self._screen.toggle_freeze()
+        self._screen.hub.toggle_freeze()
+        self._screen.draw()
+
+    async def _back(self) -> None:
+        await self._screen.leave()
+
+    def _palette(self) -> None:
+        self._screen.app.action_command_palette()
+
+    def _suspend(self) -> None:
+        self._screen.app.action_suspend_process()
 
     def _next_panel(self) -> None:
         self._screen.step_panel(1)
@@ -175,19 +150,8 @@ class Commands:
     def _last(self) -> None:
         self._screen.moved(lambda table: table.move(_FAR))
 
-    def _help(self) -> None:
-        from pmpro_tui.console.dialogs import Help
-
-        self._screen.app.push_screen(Help(self._screen.context()))
-
     def _detach(self) -> None:
         self._screen.app.exit(_DETACHED)
-
-
-def _words(command: Command) -> str:
-    if command.name == "speed":
-        return f"speed {command.value:g}×"
-    return f"{command.name} {command.target}".strip()
 
 
 def _account(now: Snapshot | None) -> str:

@@ -1,4 +1,4 @@
-"""The equity line in braille dots: two columns and four rows of dots a cell. Pure.
+"""The equity line in braille dots: two columns and four rows of dots a cell.
 
 Drawn here because the plotting widget imports NumPy, which costs a third of the time to the first
 paint. Each dot column shows the least and the last value of its points, so that a drawdown
@@ -6,10 +6,11 @@ between two columns is not smoothed away.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from engine.model.times import NS_PER_S
 from pmpro_tui.console.eventlog import clock
+from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.text import Line, Span, line, money, spread
 
 _LEFT_BITS = (0x01, 0x02, 0x04, 0x40)
@@ -17,6 +18,22 @@ _RIGHT_BITS = (0x08, 0x10, 0x20, 0x80)
 _BLANK = 0x2800
 
 Point = tuple[int, float]
+
+EVERY_S = 2.0
+
+
+class Paced(Painted):
+    """A picture that is drawn when its data has changed, at most every 2 s."""
+
+    _drawn: Hashable = ()
+    _drawn_ns: int | None = None
+
+    def offer(self, data: Hashable, time_ns: int) -> None:
+        """Draw if `data` is new and the last drawing is old enough."""
+        early = self._drawn_ns is not None and time_ns - self._drawn_ns < EVERY_S * NS_PER_S
+        if data != self._drawn and not early:
+            self._drawn, self._drawn_ns = data, time_ns
+            self.draw()
 
 
 def curve_lines(points: Sequence[Point], width: int, height: int) -> list[Line]:

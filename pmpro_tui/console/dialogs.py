@@ -1,16 +1,13 @@
-"""Questions before what cannot be taken back, and the help."""
+"""Questions before what cannot be taken back."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Static
-
-from pmpro_tui.console.actions import ACTIONS, Context, why_not
+from textual.widgets import Button, Input, Label
 
 
 class Confirm(ModalScreen[bool]):
@@ -112,44 +109,3 @@ class TypedWord(ModalScreen[bool]):
 
     def _is_typed(self) -> bool:
         return self.query_one(Input).value.strip() == self._word
-
-
-class Help(ModalScreen[None]):
-    """All actions, and why one does nothing now."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,enter", "leave", "Close"),
-        Binding("j,down", "scroll(1)", "Down"),
-        Binding("k,up", "scroll(-1)", "Up"),
-    ]
-
-    def __init__(self, context: Context) -> None:
-        super().__init__()
-        self._actions_context = context
-
-    def compose(self) -> ComposeResult:
-        """Lay out the table."""
-        with VerticalScroll(classes="dialog -help", can_focus=False):
-            yield Label("Keys", classes="heading")
-            text = "\n".join(help_lines(self._actions_context))
-            yield Static(text, markup=False, id="keys")
-            yield Label("ctrl+p: palette · ctrl+z: suspend · esc: close", classes="hint")
-
-    def action_leave(self) -> None:
-        """Close."""
-        self.dismiss(None)
-
-    def action_scroll(self, step: int) -> None:
-        """Scroll by a line."""
-        self.query_one(VerticalScroll).scroll_relative(y=step, animate=False)
-
-
-def help_lines(context: Context) -> Sequence[str]:
-    """Return one line an action, with the reason where it is disabled."""
-    lines = []
-    for action in ACTIONS:
-        reason = why_not(action, context)
-        lines.append(f"{action.shown:>9}  {action.label:<8}  {action.help}")
-        if reason is not None:
-            lines.append(f"{'':>21}not now: {reason}")
-    return lines

@@ -55,6 +55,14 @@ def clock(time_ns: int) -> str:
     return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%H:%M:%S")
 
 
+def matching(rows: list[EventView], words: str) -> list[EventView]:
+    """Return the events in which every word occurs, whatever the case."""
+    terms = words.casefold().split()
+    if not terms:
+        return rows
+    return [e for e in rows if all(t in f"{e.level} {e.source} {e.text}".casefold() for t in terms)]
+
+
 class EventLog:
     """The last events by sequence number; an engine that starts over clears it."""
 

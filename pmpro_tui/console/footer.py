@@ -1,6 +1,7 @@
 """The last line: what a key would hit, and the keys, from the action table."""
 
-from pmpro_tui.console.actions import ACTIONS, Context, why_not
+from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.context import Action, Context, why_not
 from pmpro_tui.console.text import Line, Span, fit, line_width
 
 _ROOMY = 100
@@ -17,11 +18,13 @@ def footer_line(context: Context, pending: str, width: int) -> Line:
     left = width - line_width(Line((head,)))
     roomy = width >= _ROOMY
     parts = [head]
-    for action in sorted((a for a in ACTIONS if a.rank is not None), key=lambda a: a.rank or 0):
+    for action in _offered(context.screen):
         able = why_not(action, context) is None
         # Brackets tell a disabled action where there is no colour.
         gap, joint = ("  ", " ") if roomy else (" ", ":")
-        key = Span(f"{gap}{action.shown}{joint if able else ''}", "accent" if able else "muted")
+        key = Span(
+            f"{gap}{action.shown.split()[0]}{joint if able else ''}", "accent" if able else "muted"
+        )
         label = Span(action.label) if able else Span(f"({action.label})", "muted")
         size = line_width(Line((key, label)))
         if size > left:
@@ -29,3 +32,8 @@ def footer_line(context: Context, pending: str, width: int) -> Line:
         parts += [key, label]
         left -= size
     return Line(tuple(parts))
+
+
+def _offered(screen: str) -> list[Action]:
+    offered = (a for a in ACTIONS if a.rank is not None and (not a.screens or screen in a.screens))
+    return sorted(offered, key=lambda a: a.rank or 0)

@@ -2,8 +2,8 @@
 
 On a slow line the terminal's `ESC [ H` (Home) can arrive in pieces; its last letter then looks
 like a typed `H`. After a lone ESC with `[` or `O`, whatever is left of the sequence is dropped
-for a second. The parser may swallow the ESC of a piece `ESC [`, and no action is bound to `[`, so
-a `[` alone opens a sequence too.
+for a second. The parser may swallow the ESC of a piece `ESC [`, so a `[` alone opens a sequence
+too: it acts, because it only changes the panel, but what comes right after it does not.
 """
 
 from engine.model.times import NS_PER_S
@@ -20,6 +20,7 @@ class KeyGuard:
         self._open_ns = -NS_PER_S
         self._short = False
         self._is_open = False
+        self._lone = False
 
     def drops(self, key: str, character: str | None, now_ns: int) -> bool:
         """Return whether this key is part of a split sequence.
@@ -33,6 +34,9 @@ class KeyGuard:
         if key == "escape":
             self._escape_ns, self._is_open = now_ns, False
             return False
+        if self._lone and key in _OPENS:
+            self._is_open, self._open_ns = True, now_ns
+            return False
         if self._is_open and now_ns - self._open_ns <= guard_ns:
             if character is None or len(character) != 1 or not character.isprintable():
                 self._is_open = False
@@ -43,6 +47,7 @@ class KeyGuard:
         after_escape = now_ns - self._escape_ns <= guard_ns
         self._short = key == "alt+shift+o" or (key == "O" and after_escape)
         self._is_open = self._short or key in _OPENS
+        self._lone = key == "left_square_bracket" and not after_escape
         self._open_ns = now_ns
         self._escape_ns = now_ns - guard_ns - 1
-        return self._is_open
+        return self._is_open and not self._lone

@@ -8,33 +8,23 @@ from typing import Final
 
 from engine.model.snapshot import EventView, Snapshot
 from pmpro_tui.console import eventlog
-from pmpro_tui.console.actions import known
 from pmpro_tui.console.columns import fitted
+from pmpro_tui.console.context import known
 from pmpro_tui.console.curve import change_text, curve_lines
 from pmpro_tui.console.gauges import gauge_lines, risk_line
 from pmpro_tui.console.table import title_line
-from pmpro_tui.console.text import Line, Span, fit, line, line_width, spread
+from pmpro_tui.console.text import Line, Span, line
 
-PANELS: Final = ("strategies", "positions", "risk", "equity", "events")
 UNKNOWN: Final = "not known yet"
 
 _NOT_KNOWN: Final = line(Span(f"  {UNKNOWN}", "muted"))
 
 
-def note(now: Snapshot | None, words: str, order: str) -> str:
-    """Return why the engine does not trade freely, the filter and the order, as they apply."""
-    why = now.state_reason if now is not None and now.state != "ACTIVE" else ""
-    filtered = f"/{words}" if words.strip() else ""
-    ordered = "" if order == "file" else f"by {order}"
-    return " ".join(part for part in (why, filtered, ordered) if part)
-
-
-def strategies_title(now: Snapshot, n_shown: int) -> str:
-    """Return the strategy table's title with its counts."""
+def counted(title: str, now: Snapshot, n_shown: int, total: int) -> str:
+    """Return a table's title with its counts."""
     if not known(now):
-        return "Strategies"
-    total = len(now.strategies)
-    return f"Strategies {total}" if n_shown == total else f"Strategies {n_shown}/{total}"
+        return title
+    return f"{title} {total}" if n_shown == total else f"{title} {n_shown}/{total}"
 
 
 def why_no_strategies(now: Snapshot, words: str, events: Sequence[EventView]) -> str:
@@ -46,20 +36,11 @@ def why_no_strategies(now: Snapshot, words: str, events: Sequence[EventView]) ->
     return "no strategies: the portfolio file names what trades"
 
 
-def tabs(now: Snapshot | None, active: str, remark: str, width: int) -> Line:
-    """Return the small screen's panel names; brackets mark the one that is shown."""
-    counts = {}
-    if now is not None and known(now):
-        counts = {"strategies": len(now.strategies), "positions": len(now.positions)}
-    parts = []
-    for name in PANELS:
-        text = f"{name.capitalize()} {counts.get(name, '')}".strip()
-        on = name == active
-        parts.append(Span(f"[{text}]" if on else f" {text} ", "tab" if on else "muted"))
-    names = Line(tuple(parts))
-    room = width - line_width(names) - 2
-    right = fit(remark, room, "right") if room > 0 else ""
-    return spread(names, line(Span(f"{right} ", "accent")), width)
+def why_no_positions(now: Snapshot, words: str) -> str:
+    """Return what an empty position table says."""
+    if words.strip():
+        return f"nothing matches /{words}: esc shows all"
+    return "no open positions" if known(now) else UNKNOWN
 
 
 def brief(now: Snapshot | None, width: int) -> list[Line]:

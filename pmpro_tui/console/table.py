@@ -7,6 +7,7 @@ from textual import events
 
 from pmpro_tui.console.columns import Column, fitted
 from pmpro_tui.console.lines import Lines
+from pmpro_tui.console.ordering import Ordering
 from pmpro_tui.console.text import Line, Span, line, spread
 
 T = TypeVar("T")
@@ -34,12 +35,14 @@ class Table(Lines, Generic[T]):
         super().__init__(id=id, classes="panel")
         self.title = title
         self.note = ""
+        self.ordering = Ordering(columns, key=key)
         self._empty: tuple[str, ...] = ("not known yet",)
         self.active = False
         self.titled = True
         self._columns = columns
         self._key = key
         self._follow = follow
+        self._given: Sequence[T] = ()
         self._rows: Sequence[T] = ()
         self._cursor: Hashable = None
         self._top = 0
@@ -54,13 +57,21 @@ class Table(Lines, Generic[T]):
         """Set what is shown while there are no rows."""
         self._empty = texts
 
-    def set_rows(self, rows: Sequence[T], *, pick: bool = False) -> None:
-        """Show these rows. `pick`: move a cursor whose row is gone to the first row."""
+    def set_rows(self, rows: Sequence[T], *, hold: bool = False, pick: bool = False) -> None:
+        """Show these rows in order.
+
+        `hold` keeps the places they have; `pick` moves a cursor whose row is gone to the first one.
+        """
         first = not self._rows
-        self._rows = rows
+        self._given = rows
+        self._rows = rows = self.ordering.apply(rows, hold=hold)
         if rows and self._index() is None and (pick or first) and not self._follow:
             self._cursor = self._key(rows[0])
         self.draw()
+
+    def reorder(self) -> None:
+        """Take the order that was chosen, at once."""
+        self.set_rows(self._given)
 
     def move(self, step: int) -> None:
         """Move the cursor; a log leaves following when moved up and resumes at its end."""
@@ -92,7 +103,7 @@ class Table(Lines, Generic[T]):
         room = self._room()
         index = self._index()
         self._scroll(index, room)
-        lines.append(shape.header())
+        lines.append(shape.header(self.ordering.name))
         lines += [
             shape.row(self._rows[i], marked=i == index, active=self.active)
             for i in range(self._top, min(self._top + room, len(self._rows)))

@@ -49,52 +49,28 @@ Screen { background: $background; color: $foreground; }
 
 Lines { background: $background; color: $foreground; }
 
-#status { height: 1; background: $surface; }
-#brief, #tabs { height: 1; display: none; }
-#footer { height: 1; background: $surface; }
+#status, #names, #tabs, #footer { height: 1; }
+#status, #footer { background: $surface; }
+#tabs { display: none; }
+#steps { display: none; height: 1fr; }
+.-waiting #steps { display: block; }
+.-waiting #pages { display: none; }
 #filter {
     height: 1; display: none; border: none; padding: 0 1;
     background: $surface; color: $foreground;
 }
 #filter.-open { display: block; }
-#body { height: 1fr; }
-#upper { height: 1fr; }
-#lower { height: 11; }
-#side { width: 36; margin-left: 1; }
-#risk { height: 13; }
-#equity { height: 1fr; }
-#strategies { width: 1fr; height: 1fr; }
-#positions { width: 55%; height: 1fr; }
-#events { width: 1fr; height: 1fr; margin-left: 1; }
-#recent { height: 4; display: none; }
-
-.-wide #side { width: 56; }
-.-wide #lower { height: 15; }
-.-wide #positions { width: 3fr; }
-.-wide #events { width: 2fr; }
-
-.-narrow #brief, .-narrow #tabs, .-narrow #recent { display: block; }
-.-narrow .panel, .-narrow #side, .-narrow #upper, .-narrow #lower { display: none; }
-.-narrow #side { width: 1fr; margin-left: 0; }
-.-narrow #events { margin-left: 0; }
-.-narrow #positions { width: 1fr; }
-.-narrow #lower { height: 1fr; }
-.-narrow.-on-strategies #upper, .-narrow.-on-strategies #strategies { display: block; }
-.-narrow.-on-risk #upper, .-narrow.-on-risk #side, .-narrow.-on-risk #risk { display: block; }
-.-narrow.-on-risk #risk { height: 1fr; }
-.-narrow.-on-equity #upper, .-narrow.-on-equity #side, .-narrow.-on-equity #equity {
-    display: block;
+#pages { height: 1fr; }
+MainScreen.-narrow .small-only { display: block; }
+MainScreen.-narrow .panel, MainScreen.-narrow Box, MainScreen.-narrow Stack {
+    width: 1fr; height: 1fr; margin: 0;
 }
-.-narrow.-on-positions #lower, .-narrow.-on-positions #positions { display: block; }
-.-narrow.-on-events #lower, .-narrow.-on-events #events { display: block; }
-.-narrow.-on-events #recent { display: none; }
 
 ModalScreen { align: center middle; background: $background 60%; }
 .dialog {
     width: 66; max-width: 95%; height: auto; max-height: 95%; padding: 1 2;
     background: $surface; border: round $accent;
 }
-.dialog.-help { width: 96; }
 .dialog Label { width: 100%; }
 .dialog .heading { text-style: bold; margin-bottom: 1; }
 .dialog .body { margin-bottom: 1; }

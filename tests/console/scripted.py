@@ -239,7 +239,7 @@ LOST = ControlError("connection lost: broken pipe")
 
 async def settle(pilot: Any, app: ConsoleApp) -> None:
     """Wait until the first snapshot is drawn."""
-    await until(pilot, lambda: app.main.shown is not None)
+    await until(pilot, lambda: app.hub.shown is not None)
     await pilot.pause()
 
 

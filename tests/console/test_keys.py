@@ -11,7 +11,8 @@ from textual.widgets import Button, Input
 from engine.model.snapshot import Reply
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.app import ConsoleApp
-from pmpro_tui.console.dialogs import Confirm, Help, TypedWord
+from pmpro_tui.console.dialogs import Confirm, TypedWord
+from pmpro_tui.console.table import Table
 from tests.console.scripted import (
     LOST,
     START_NS,
@@ -54,9 +55,9 @@ COMMANDS = {
     "ctrl+x tab enter": ("flatten", "", 0.0),
     "plus": ("speed", "", 120.0),
     "minus": ("speed", "", 30.0),
-    "tab g K": ("kill", "eur-trend", 0.0),
-    "tab g j j K": ("kill", "yen", 0.0),
-    "tab tab K": ("kill", "eur-ma-14", 0.0),
+    "3 g K": ("kill", "eur-trend", 0.0),
+    "3 g j j K": ("kill", "yen", 0.0),
+    "2 g j K": ("kill", "eur-rsi-17", 0.0),
     "Q s t o p enter": ("stop", "", 0.0),
 }
 
@@ -68,9 +69,7 @@ def test_a_key_sends_exactly_its_command(feed: ScriptedFeed) -> None:
     async def script(pilot: Any) -> None:
         for keys, expected in COMMANDS.items():
             feed.sent.clear()
-            while app.main.active != "strategies":
-                app.main.step_panel(1)
-            await pilot.press("g", *keys.split())
+            await pilot.press("1", "g", *keys.split())
             await until(pilot, lambda: bool(feed.sent))
             await pilot.pause()
             assert sent(feed) == [expected], keys
@@ -220,7 +219,7 @@ def test_a_lost_picture_keeps_nobody_from_reducing_risk(feed: ScriptedFeed) -> N
     async def script(pilot: Any) -> None:
         feed.failure = LOST
         app.main.tick()
-        await until(pilot, lambda: app.main.link.word == "LOST")
+        await until(pilot, lambda: app.hub.link.word == "LOST")
         await pilot.press("j", "j", "j", "j", "j", "j", "e", "plus")
         assert not feed.sent
         await pilot.press("K", "X", "d")
@@ -278,12 +277,12 @@ def test_the_cursor_follows_its_strategy(feed: ScriptedFeed) -> None:
         for version, changed in ((2, rows[::-1]), (3, rows[2:])):
             feed.version, feed.changes = version, {"strategies": changed}
             app.main.tick()
-            await until(pilot, lambda: app.main.shown.version == feed.version)  # type: ignore[union-attr]
-            assert app.main.strategies.selected == chosen
+            await until(pilot, lambda: app.hub.shown.version == feed.version)  # type: ignore[union-attr]
+            assert app.main.page.table.selected == chosen
         feed.version, feed.changes = 4, {"strategies": rows[:2]}
         app.main.tick()
-        await until(pilot, lambda: app.main.shown.version == 4)  # type: ignore[union-attr]
-        assert app.main.strategies.selected is None
+        await until(pilot, lambda: app.hub.shown.version == 4)  # type: ignore[union-attr]
+        assert app.main.page.table.selected is None
         await pilot.press("K")
         assert not feed.sent
 
@@ -296,7 +295,7 @@ def test_an_external_position_is_nobodys_target(feed: ScriptedFeed) -> None:
     app = console(feed)
 
     async def script(pilot: Any) -> None:
-        await pilot.press("tab", "K")
+        await pilot.press("3", "K")
         assert "nothing selected" in footer(app)
 
     drive(app, script)
@@ -308,7 +307,7 @@ def test_rows_keep_their_places_for_two_seconds_after_a_key(feed: ScriptedFeed) 
     app = console(feed)
 
     def order() -> list[str]:
-        return [row.name for row in app.main.strategies._rows]
+        return [row.name for row in app.main.page.table._rows]
 
     async def script(pilot: Any) -> None:
         await pilot.press("s")
@@ -322,7 +321,7 @@ def test_rows_keep_their_places_for_two_seconds_after_a_key(feed: ScriptedFeed) 
             feed.version = version
             feed.clock.advance(seconds)
             app.main.tick()
-            await until(pilot, lambda: app.main.shown.version == feed.version)  # type: ignore[union-attr]
+            await until(pilot, lambda: app.hub.shown.version == feed.version)  # type: ignore[union-attr]
             assert (order() == before) is held
         assert order()[0] == best.name
 
@@ -335,11 +334,15 @@ def test_help_lists_every_action_and_why_not(feed: ScriptedFeed) -> None:
 
     async def script(pilot: Any) -> None:
         await pilot.press("question_mark")
-        assert isinstance(app.screen, Help)
-        text = str(app.screen.query_one("#keys").render())
+        assert app.main.name_shown == "help"
+        table = app.main.page.query_one(Table)
+        texts = [table._columns[2].cell(row).text for row in table._rows]
         for action in ACTIONS:
-            assert action.help in text
-        assert "not now: nothing to resume: the engine is ACTIVE" in text
+            assert any(action.help in text for text in texts), action.name
+        assert any("not now: nothing to resume: the engine is ACTIVE" in text for text in texts)
+        await pilot.press("escape")
+        assert app.main.name_shown == "overview"
+        await pilot.press("question_mark")
         await pilot.press("K")
         assert not feed.sent
 

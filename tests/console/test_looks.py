@@ -48,7 +48,7 @@ def look(snap_compare: Any, feed: ScriptedFeed) -> Look:
             if change is not None:
                 change()
                 app.main.tick()
-                await until(pilot, lambda: not app.main._fetching)
+                await until(pilot, lambda: not app.hub.fetching)
             await pilot.press(*keys.split())
             await pilot.pause()
 
@@ -108,18 +108,18 @@ def test_real_money_usual(look: Look, feed: ScriptedFeed) -> None:
 
 
 def test_positions_small(look: Look) -> None:
-    """The second panel of a small screen."""
-    look(SMALL, keys="tab j")
+    """Positions on a small screen."""
+    look(SMALL, keys="3 j")
 
 
 def test_risk_small(look: Look) -> None:
-    """The third panel of a small screen."""
-    look(SMALL, keys="tab tab")
+    """Risk on a small screen."""
+    look(SMALL, keys="4")
 
 
 def test_events_small(look: Look) -> None:
-    """The last panel of a small screen, scrolled up."""
-    look(SMALL, keys="shift+tab k k")
+    """The log on a small screen, scrolled up."""
+    look(SMALL, keys="6 k k")
 
 
 def test_nothing_yet_usual(look: Look, feed: ScriptedFeed) -> None:
@@ -131,7 +131,7 @@ def test_nothing_yet_usual(look: Look, feed: ScriptedFeed) -> None:
 def test_many_strategies_filtered_usual(look: Look, feed: ScriptedFeed) -> None:
     """A filter, an order and more rows than fit."""
     feed.changes = {"strategies": strategies(200)}
-    look(USUAL, keys="s slash e u r enter pagedown")
+    look(USUAL, keys="2 s slash e u r enter pagedown")
 
 
 def test_flatten_usual(look: Look) -> None:
@@ -175,9 +175,11 @@ def test_every_size_names_all_there_is(feed: ScriptedFeed, size: tuple[int, int]
 
     async def script(pilot: Any) -> None:
         texts = [app.main.query_one("#status").text]  # type: ignore[attr-defined]
-        for _ in range(5):
-            texts += [line.text for line in app.main.query(".panel") if line.display]  # type: ignore[attr-defined]
-            await pilot.press("tab")
+        for key in "1234567":
+            await pilot.press(key)
+            for _ in range(5):
+                texts += [line.text for line in app.main.page.query(".panel") if line.display]  # type: ignore[attr-defined]
+                await pilot.press("tab")
         text = "\n".join(texts)
         for fact in ("DEMO", "10012345", "ACTIVE", "FRESH", "4ms", "60×", "12:33:05"):
             assert fact in text, fact

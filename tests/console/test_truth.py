@@ -30,11 +30,11 @@ def test_screen_says_stale_when_the_engine_goes_quiet(feed: ScriptedFeed) -> Non
         app.main.tick()
         await pilot.pause()
         assert "STALE 10s" in status(app)
-        assert app.main.strategies._quiet
+        assert app.main.page.table._quiet
         feed.version = 2
         app.main.tick()
         await until(pilot, lambda: "FRESH" in status(app))
-        assert not app.main.strategies._quiet
+        assert not app.main.page.table._quiet
 
     drive(app, script)
 
@@ -48,8 +48,8 @@ def test_screen_says_lost_and_comes_back(feed: ScriptedFeed) -> None:
         feed.failure = LOST
         for _ in range(200):
             app.main.tick()
-            attempts.append(app.main._fetching)
-            await until(pilot, lambda: not app.main._fetching)
+            attempts.append(app.hub.fetching)
+            await until(pilot, lambda: not app.hub.fetching)
             feed.clock.advance(0.05)
         assert "LOST 10s" in status(app) or "LOST 9s" in status(app)
         assert 5 <= sum(attempts) <= 9
@@ -70,13 +70,13 @@ def test_a_frozen_screen_says_so_and_catches_up(feed: ScriptedFeed) -> None:
         feed.clock.advance(5)
         feed.version, feed.changes = 2, {"state": "HALTED", "events": events(60)}
         app.main.tick()
-        await until(pilot, lambda: app.main._latest.version == 2)  # type: ignore[union-attr]
+        await until(pilot, lambda: app.hub.latest.version == 2)  # type: ignore[union-attr]
         assert "FROZEN 5s" in status(app)
         assert "ACTIVE" in status(app)
         await pilot.press("space")
         assert "FROZEN" not in status(app)
         assert "HALTED" in status(app)
-        assert [event.seq for event in app.main._history.rows] == list(range(1, 61))
+        assert [event.seq for event in app.hub.history.rows] == list(range(1, 61))
 
     drive(app, script)
 
@@ -101,8 +101,8 @@ def test_a_restarted_engines_log_starts_over(feed: ScriptedFeed) -> None:
         feed.version = 2
         feed.snapshot = lambda since, *, events_after: feed.now(events=events(3))  # type: ignore[method-assign]
         app.main.tick()
-        await until(pilot, lambda: app.main.shown.version == 2)  # type: ignore[union-attr]
-        assert [event.seq for event in app.main._history.rows] == [1, 2, 3]
+        await until(pilot, lambda: app.hub.shown.version == 2)  # type: ignore[union-attr]
+        assert [event.seq for event in app.hub.history.rows] == [1, 2, 3]
 
     drive(app, script)
 
@@ -116,7 +116,7 @@ def test_unchanged_rows_are_not_drawn_again(
 
     async def script(pilot: Any) -> None:
         await pilot.pause()
-        table = app.main.strategies
+        table = app.main.page.table
         monkeypatch.setattr(table, "refresh", lambda *args, **_: regions.extend(args))
         rows = list(feed.now().strategies)
         rows[3] = type(rows[3])(
@@ -125,7 +125,7 @@ def test_unchanged_rows_are_not_drawn_again(
         )
         feed.version, feed.changes = 2, {"strategies": tuple(rows)}
         app.main.tick()
-        await until(pilot, lambda: app.main.shown.version == 2)  # type: ignore[union-attr]
+        await until(pilot, lambda: app.hub.shown.version == 2)  # type: ignore[union-attr]
 
     drive(app, script)
     assert [region.y for region in regions] == [5]
@@ -146,7 +146,7 @@ def test_the_curve_waits_for_its_turn(feed: ScriptedFeed) -> None:
             more = tuple((last_ns + i * NS_PER_S, 1e5) for i in range(extra))
             feed.version, feed.changes = version, {"equity_points": points + more}
             app.main.tick()
-            await until(pilot, lambda: app.main.shown.version == feed.version)  # type: ignore[union-attr]
+            await until(pilot, lambda: app.hub.shown.version == feed.version)  # type: ignore[union-attr]
 
     drive(app, script)
     assert drawn == [4]

@@ -1,7 +1,8 @@
-"""The strategy table: its columns, its orders and its filter."""
+"""The strategy table: its columns, their orders and its filter."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+import math
+from collections.abc import Sequence
+from typing import Final
 
 from engine.model.snapshot import StrategyView
 from pmpro_tui.console.columns import Column
@@ -25,8 +26,22 @@ _SIGNALS: Final = {
 
 _View = Column[StrategyView]
 
+
+def _first(value: float) -> float:
+    # The largest first, what is not known last.
+    return math.inf if math.isnan(value) else -value
+
+
 COLUMNS: Final[tuple[_View, ...]] = (
-    _View(header="Name", cell=lambda s: Span(s.name), least=14, most=28, rank=0, measured=True),
+    _View(
+        header="Name",
+        cell=lambda s: Span(s.name),
+        least=14,
+        most=28,
+        rank=0,
+        measured=True,
+        order=lambda s: s.name,
+    ),
     _View(
         header="Kind",
         cell=lambda s: Span(s.kind, "muted"),
@@ -34,9 +49,24 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=20,
         rank=9,
         measured=True,
+        order=lambda s: s.kind,
     ),
-    _View(header="Symbol", cell=lambda s: Span(s.symbol), least=6, most=8, rank=4),
-    _View(header="TF", cell=lambda s: Span(s.timeframe, "muted"), least=3, most=3, rank=10),
+    _View(
+        header="Symbol",
+        cell=lambda s: Span(s.symbol),
+        least=6,
+        most=8,
+        rank=4,
+        order=lambda s: s.symbol,
+    ),
+    _View(
+        header="TF",
+        cell=lambda s: Span(s.timeframe, "muted"),
+        least=3,
+        most=3,
+        rank=10,
+        order=lambda s: s.timeframe,
+    ),
     _View(
         header="Book",
         cell=lambda s: Span(s.book, "muted"),
@@ -44,6 +74,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=20,
         rank=12,
         measured=True,
+        order=lambda s: s.book,
     ),
     _View(
         header="State",
@@ -52,8 +83,16 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=11,
         rank=1,
         measured=True,
+        order=lambda s: _STATE_ORDER.index(s.state),
     ),
-    _View(header="Signal", cell=lambda s: _SIGNALS[s.signal], least=7, most=7, rank=3),
+    _View(
+        header="Signal",
+        cell=lambda s: _SIGNALS[s.signal],
+        least=7,
+        most=7,
+        rank=3,
+        order=lambda s: ("LONG", "SHORT", "FLAT").index(s.signal),
+    ),
     _View(
         header="Conf",
         cell=lambda s: Span(percent(s.confidence, 0)),
@@ -61,6 +100,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=4,
         rank=11,
         align="right",
+        order=lambda s: -s.confidence,
     ),
     _View(
         header="Weight",
@@ -69,6 +109,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=6,
         rank=7,
         align="right",
+        order=lambda s: -s.weight_frac,
     ),
     _View(
         header="P&L today",
@@ -77,6 +118,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=12,
         rank=2,
         align="right",
+        order=lambda s: -s.pnl_today_ccy,
     ),
     _View(
         header="Trd",
@@ -85,6 +127,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=4,
         rank=6,
         align="right",
+        order=lambda s: -s.trades_today,
     ),
     _View(
         header="Score",
@@ -93,17 +136,10 @@ COLUMNS: Final[tuple[_View, ...]] = (
         most=6,
         rank=8,
         align="right",
+        order=lambda s: _first(s.score),
     ),
     _View(header="Detail", cell=lambda s: Span(s.detail, "muted"), least=16, most=60, rank=13),
 )
-
-ORDERS: Final[dict[str, Callable[[StrategyView], Any] | None]] = {
-    "file": None,
-    "P&L": lambda s: -s.pnl_today_ccy,
-    "score": lambda s: -s.score if s.score == s.score else float("inf"),
-    "state": lambda s: _STATE_ORDER.index(s.state),
-    "name": lambda s: s.name,
-}
 
 
 def matching(rows: Sequence[StrategyView], words: str) -> list[StrategyView]:
@@ -118,28 +154,3 @@ def matching(rows: Sequence[StrategyView], words: str) -> list[StrategyView]:
         )
 
     return [row for row in rows if all(term in text(row) for term in terms)]
-
-
-class Ordering:
-    """The order of rows, held still while the operator's hands are on the keys."""
-
-    def __init__(self) -> None:
-        self.name = "file"
-        self._ranks: dict[int, int] = {}
-
-    def cycle(self) -> None:
-        """Take the next order, at once."""
-        names = list(ORDERS)
-        self.name = names[(names.index(self.name) + 1) % len(names)]
-        self._ranks.clear()
-
-    def apply(self, rows: Sequence[StrategyView], *, hold: bool) -> list[StrategyView]:
-        """Return rows in order; `hold` keeps the places they have, new rows go last."""
-        key = ORDERS[self.name]
-        if key is None:
-            return list(rows)
-        if hold and self._ranks:
-            return sorted(rows, key=lambda s: self._ranks.get(s.id, len(self._ranks)))
-        ordered = sorted(rows, key=key)
-        self._ranks = {row.id: rank for rank, row in enumerate(ordered)}
-        return ordered

@@ -1,0 +1,164 @@
+"""What every screen draws from: the feed, its picture and log, the freeze, commands under way.
+
+One request is in flight at most. Switching screens asks the engine nothing: all draw from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.control.client import new_command
+from engine.model.errors import PmproError
+from engine.model.snapshot import Command, CommandName, Reply, Snapshot
+from engine.model.times import NS_PER_S
+from pmpro_tui.console import eventlog, worker
+from pmpro_tui.console.link import Link
+
+if TYPE_CHECKING:
+    from pmpro_tui.console.feed import Feed
+
+HANDS_OFF_AFTER_S = 2.0
+
+
+class Notice(NamedTuple):
+    """What the operator is told at once."""
+
+    text: str
+    title: str
+    severity: str = "error"
+    timeout_s: float = 12.0
+
+
+class Hub:
+    """The console's one copy of the engine's state.
+
+    Args:
+        mode: shown until the engine tells its own.
+        readonly: refuse every command.
+        now_ns: the box's wall clock.
+        monotonic_ns: a clock nobody sets.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        readonly: bool,
+        now_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int],
+    ) -> None:
+        self.mode = mode
+        self.readonly = readonly
+        self.now_ns = now_ns
+        self.monotonic_ns = monotonic_ns
+        self.feed: Feed | None = None
+        self.shown: Snapshot | None = None
+        self.latest: Snapshot | None = None
+        self.link = Link(now_ns, monotonic_ns)
+        self.history = eventlog.EventLog()
+        self.steps: list[str] = []
+        self.fetching = False
+        self.stopping = False
+        self.post: worker.Post = lambda _: None
+        self._frozen_ns: int | None = None
+        self._key_ns = -int(HANDS_OFF_AFTER_S * NS_PER_S)
+        self._sent: dict[str, Command] = {}
+
+    # -- the picture ----------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Ask for news, unless that is under way or a lost engine is given its pause."""
+        if self.feed is not None and not self.fetching and self.link.may_try():
+            self.fetching = True
+            since = self.latest.version if self.latest else 0
+            worker.fetch(self.feed, since, self.history.last_seq, self.post)
+
+    def take(self, result: Snapshot | Exception | None) -> Notice | None:
+        """Take what a poll brought; returns what the operator must hear of it."""
+        self.fetching = False
+        if isinstance(result, Exception):
+            return self._lost(result)
+        self.link.arrived(None if result is None else result.taken_ns)
+        if result is None:
+            return None
+        first = result.events[0].seq if result.events else 0
+        self.history.add(result.events, restarted=0 < first <= self.history.last_seq)
+        before, self.latest = self.latest, result
+        if self._frozen_ns is None:
+            self.shown = result
+        if before is None or before.state == result.state:
+            return None
+        if result.state not in ("HALTED", "REDUCING"):
+            return None
+        return Notice(result.state_reason or "no reason given", result.state)
+
+    def _lost(self, error: Exception) -> Notice | None:
+        text = str(error) if isinstance(error, PmproError) else f"{type(error).__name__}: {error}"
+        first = self.link.word != "LOST" and self.latest is not None
+        self.link.failed(text)
+        return Notice(text, "Connection lost", timeout_s=5.0) if first else None
+
+    @property
+    def frozen_s(self) -> float | None:
+        """How long the picture has been held, None if it moves."""
+        if self._frozen_ns is None:
+            return None
+        return (self.monotonic_ns() - self._frozen_ns) / NS_PER_S
+
+    def toggle_freeze(self) -> None:
+        """Hold the picture, or catch up."""
+        if self._frozen_ns is None:
+            self._frozen_ns = self.monotonic_ns()
+        else:
+            self._frozen_ns = None
+            self.shown = self.latest
+
+    # -- the operator ---------------------------------------------------------------------
+
+    def touched(self) -> None:
+        """Note a key: rows keep their places for a while after it."""
+        self._key_ns = self.monotonic_ns()
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether a key was pressed within the last moments."""
+        return self.monotonic_ns() - self._key_ns < HANDS_OFF_AFTER_S * NS_PER_S
+
+    @property
+    def pending(self) -> str:
+        """The last command that is not answered yet, in words."""
+        return words(next(reversed(self._sent.values()))) if self._sent else ""
+
+    def send(
+        self, name: CommandName, target: str = "", *, value: float = 0.0, text: str = ""
+    ) -> Notice | None:
+        """Send a command that names the picture on the screen; returns why it cannot be sent."""
+        command = new_command(
+            name,
+            target,
+            value=value,
+            text=text,
+            seen_version=self.shown.version if self.shown else 0,
+            now_ns=self.now_ns,
+        )
+        if self.feed is None:
+            return Notice("no engine is connected yet", words(command).capitalize())
+        self._sent[command.id] = command
+        worker.send(self.feed, command, self.post)
+        return None
+
+    def answered(self, command: Command, reply: Reply) -> Notice:
+        """Name what a command hit and what the engine said."""
+        self._sent.pop(command.id, None)
+        if command.name == "stop" and reply.ok:
+            self.stopping = True
+        severity, timeout_s = ("information", 4.0) if reply.ok else ("error", 12.0)
+        return Notice(reply.text or "done", words(command).capitalize(), severity, timeout_s)
+
+
+def words(command: Command) -> str:
+    """Return a command as the operator would say it."""
+    if command.name == "speed":
+        return f"speed {command.value:g}×"
+    return f"{command.name} {command.target}".strip()

@@ -1,0 +1,160 @@
+"""What every screen is: panels over the hub's picture, one of which has the keys.
+
+A screen is made when it is first shown and drawn only while it is shown. On a small terminal one
+panel is shown at a time. Where an action needs the screen, a method `do_NAME` runs it and
+`why_not` says why it cannot.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from textual.containers import Horizontal, Vertical
+
+from engine.model.snapshot import Snapshot
+from pmpro_tui.console.context import Context
+from pmpro_tui.console.hub import Hub
+from pmpro_tui.console.lines import Lines, Painted
+from pmpro_tui.console.table import Table
+
+
+class Target(NamedTuple):
+    """The name that kill, enable and disable hit, and its state; "" for nothing."""
+
+    name: str = ""
+    state: str = ""
+
+
+class Box(Horizontal):
+    """Panels side by side; gone while none of them is shown."""
+
+
+class Stack(Vertical):
+    """Panels one above the other; gone while none of them is shown."""
+
+
+class Page(Vertical):
+    """One screen. Subclasses compose panels (class "panel", ids as in `PANELS`) and draw them.
+
+    `PANELS`: names by id, in the order of the keys `[` and `]`; the first one has the keys first.
+    `FILTER`: what the filter looks through, in words; "" for a screen without one.
+    """
+
+    PANELS: ClassVar[dict[str, str]] = {}
+    FILTER: ClassVar[str] = ""
+    DEFAULT_CSS = """
+    Page { height: 1fr; }
+    Page Box, Page Stack, Page .panel { width: 1fr; height: 1fr; }
+    Page .small-only { display: none; }
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(classes="page")
+        self.hub = hub
+        self.active = next(iter(self.PANELS), "")
+        self.narrow = False
+        self.words = ""
+
+    # -- what a screen answers ------------------------------------------------------------
+
+    def come(self, asked: Context) -> None:
+        """Note what was shown before this screen."""
+
+    def draw(self, now: Snapshot | None) -> None:
+        """Draw the picture; called when it changed, or what is shown of it did."""
+        raise NotImplementedError
+
+    def target(self) -> Target:
+        """Return what commands hit."""
+        return Target()
+
+    def why_not(self, name: str) -> str | None:
+        """Return why this screen cannot run an action now."""
+        if name == "filter" and not self.FILTER:
+            return "nothing to filter here"
+        if name in ("sort", "reverse") and (self.table is None or not self.table.ordering.names):
+            return "nothing to sort here"
+        return None
+
+    def counts(self, now: Snapshot) -> dict[str, int]:  # noqa: ARG002
+        """Return the numbers beside the panels' names."""
+        return {}
+
+    def note(self) -> str:
+        """Return why the engine does not trade freely, the filter and the order, as they apply."""
+        now, table = self.hub.shown, self.table
+        why = now.state_reason if now is not None and now.state != "ACTIVE" else ""
+        filtered = f"/{self.words}" if self.words.strip() else ""
+        ordered = table.ordering.note if table is not None else ""
+        return " ".join(part for part in (why, filtered, ordered) if part)
+
+    def back(self) -> bool:
+        """Leave a detail or a mark; False if there is nothing to leave."""
+        return False
+
+    # -- panels ---------------------------------------------------------------------------
+
+    @property
+    def table(self) -> Table[Any] | None:
+        """The table that has the keys."""
+        found = self.query(f"#{self.active}").results(Table) if self.active else ()
+        return next(iter(found), None)
+
+    def moved(self, move: Callable[[Table[Any]], None]) -> None:
+        """Move the cursor of the table that has the keys."""
+        if self.table is not None:
+            move(self.table)
+
+    def do_sort(self) -> None:
+        """Order the table that has the keys by its next column."""
+        if self.table is not None:
+            self.table.ordering.cycle()
+            self.table.reorder()
+            self.draw(self.hub.shown)
+
+    def do_reverse(self) -> None:
+        """Turn the order of the table that has the keys round."""
+        if self.table is not None:
+            self.table.ordering.reverse()
+            self.table.reorder()
+            self.draw(self.hub.shown)
+
+    def fill(self, table: Table[Any], rows: Sequence[Any]) -> None:
+        """Give a table its rows; they keep their places while the operator's hands are on."""
+        table.note = self.note() if table.id == self.active else ""
+        table.set_rows(rows, hold=self.hub.hands_on, pick=bool(self.words.strip()))
+
+    def step_panel(self, step: int) -> None:
+        """Give the keys to another panel; those without rows are skipped while all are shown."""
+        choice = [
+            name
+            for name in self.PANELS
+            if self.narrow or isinstance(self.query_one(f"#{name}"), Table)
+        ]
+        if choice:
+            at = choice.index(self.active) if self.active in choice else -1
+            self.active = choice[(at + step) % len(choice)]
+            self.place(narrow=self.narrow)
+
+    def place(self, *, narrow: bool) -> None:
+        """Show the panels that have room, and mark the one that has the keys."""
+        self.narrow = narrow
+        for panel in self.query(".panel"):
+            panel.display = not narrow or panel.id == self.active
+        for box in reversed(self.query("Box, Stack")):
+            box.display = any(child.display for child in box.children)
+        for table in self.query(Table):
+            table.active = self.active == table.id
+            table.titled = not narrow
+            table.draw()
+        self.paint()
+
+    def paint(self, *names: str) -> None:
+        """Draw painted panels anew, all or by id."""
+        for panel in self.query(Painted):
+            if not names or panel.id in names:
+                panel.draw()
+
+    def set_quiet(self, quiet: bool) -> None:
+        """Draw without colours while the numbers have stopped moving."""
+        for lines in self.query(Lines):
+            lines.set_quiet(quiet)

@@ -1,0 +1,38 @@
+"""The screen of strategies: every one of them, in any order."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+
+from engine.model.snapshot import Snapshot, StrategyView
+from pmpro_tui.console import panels, strategy_table
+from pmpro_tui.console.screens.page import Page, Target
+from pmpro_tui.console.table import Table
+
+
+class Strategies(Page):
+    """The table of strategies."""
+
+    PANELS: ClassVar[dict[str, str]] = {"strategies": "Strategies"}
+    FILTER: ClassVar[str] = "name, kind, symbol, book, state"
+
+    def compose(self) -> ComposeResult:
+        """Lay out the table."""
+        yield Table[StrategyView](
+            "Strategies", strategy_table.COLUMNS, key=lambda s: s.id, id="strategies"
+        )
+
+    def draw(self, now: Snapshot | None) -> None:
+        """Draw the rows that match, in order."""
+        if now is None:
+            return
+        table = self.query_one("#strategies", Table)
+        rows = strategy_table.matching(now.strategies, self.words)
+        table.say(panels.why_no_strategies(now, self.words, self.hub.history.rows))
+        table.title = panels.counted("Strategies", now, len(rows), len(now.strategies))
+        self.fill(table, rows)
+
+    def target(self) -> Target:
+        """Return the marked strategy."""
+        chosen: StrategyView | None = self.query_one("#strategies", Table).selected
+        return Target(chosen.name, chosen.state) if chosen is not None else Target()
