@@ -23,6 +23,7 @@ CommandName = Literal[
     "remove",
     "limit",
     "adopt",
+    "ack",
 ]
 
 
@@ -142,10 +143,41 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class AlertView(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert: `n` events of one kind, the newest's text. `id` is stable over restarts.
+
+    `time_ns` is the newest event's, on the engine's clock. `acked_ns`, the box's clock, is 0 and
+    `acked_by` "" until somebody acknowledges it. `delivery` is a word and what there is to add:
+    PENDING (on its way), HELD (until quiet hours end), SENT, FAILED (given up), or NONE (shown
+    here only).
+    """
+
+    id: int
+    time_ns: int
+    level: str
+    source: str
+    text: str
+    n: int = 1
+    acked_by: str = ""
+    acked_ns: int = 0
+    delivery: str = ""
+
+
+class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A channel of alerts, OK, QUIET (its quiet hours) or FAILING; `n_waiting`: alerts for it."""
+
+    name: str
+    state: Literal["OK", "QUIET", "FAILING"]
+    n_waiting: int = 0
+    detail: str = ""
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """State of the engine as it last knew it. `equity_points`: (market_ns, equity_ccy).
 
     `publish_ms` is the processor time that the snapshot before this one took.
+    `alerts` are newest first, at most 200; `n_unacked_critical` counts all that are kept.
+    `n_alerts_lost`: events that found the queue of alerts full, since the start.
     """
 
     version: int
@@ -172,12 +204,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[ResultView, ...] = ()
     terminal: TerminalView = TerminalView()
     publish_ms: float = 0.0
+    alerts: tuple[AlertView, ...] = ()
+    n_unacked_critical: int = 0
+    n_alerts_lost: int = 0
+    channels: tuple[ChannelView, ...] = ()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One operator command.
 
-    `target`: a strategy, book, symbol or limit; `seen_version`: what was on screen.
+    `target`: a strategy, book, symbol or limit, or the id of an alert or "all" for `ack`.
+    `seen_version`: what was on screen.
     `value` carries the speed of `speed` and the new value of a `limit`; `text` what `add` adds (a
     portfolio's tables as JSON), what becomes of the position at `remove` ("", "flatten", "keep",
     "to BOOK"), and who is to `adopt` the position whose ticket is the target.

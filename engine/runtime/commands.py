@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 REPLY_WAIT_S = 3.0
 
 
+def no_alerts(target: str, user: str) -> str:
+    """Stand where nothing raises alerts."""
+    raise Refused(f"no alert {target!r} for {user} to acknowledge")
+
+
 class Commands:
     """Runs commands of control clients against one trader."""
 
@@ -34,6 +39,7 @@ class Commands:
         set_speed: Callable[[float], None],
         stop: Callable[[str], None],
         changes: "Callable[[], Changes | None]" = lambda: None,
+        acknowledge: Callable[[str, str], str] = no_alerts,
     ) -> None:
         self._inbox = inbox
         self._trader = trader
@@ -41,6 +47,7 @@ class Commands:
         self._set_speed = set_speed
         self._stop = stop
         self._changes = changes
+        self._acknowledge = acknowledge
 
     def execute(self, command: Command, actor: Actor) -> Reply:
         """Run a command; called on a client's thread."""
@@ -50,6 +57,8 @@ class Commands:
             return Reply(ok=True, text="stopping")
         if trader is None:
             raise Refused("the engine is still starting; try again in a moment")
+        if command.name == "ack":
+            return self._ack(trader, command, actor)
         try:
             with trader.exchange:
                 text = self._flag_now(trader, command, actor.user)
@@ -69,6 +78,20 @@ class Commands:
                     "COMMAND", _details(command, actor, reason), actor=actor.user, status="FAILED"
                 )
             )
+
+    def _ack(self, trader: "Trader", command: Command, actor: Actor) -> Reply:
+        """Acknowledge on the caller's thread: of the engine's it needs the audit only."""
+        try:
+            text = self._acknowledge(command.target, actor.user)
+        except Refused as e:
+            self.refused(command, actor, str(e))
+            raise
+        self._inbox.run(lambda: self._audit_ack(trader, command, actor, text))
+        return Reply(ok=True, text=text)
+
+    def _audit_ack(self, trader: "Trader", command: Command, actor: Actor, text: str) -> None:
+        trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
+        trader.save()
 
     def _flag_now(self, trader: "Trader", command: Command, user: str) -> str:
         """Set what only reduces risk, on the caller's thread, whatever the engine thread does."""

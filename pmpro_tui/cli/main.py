@@ -23,6 +23,7 @@ LAZY = {
     "strategy": "Add, remove, write and check strategies.",
     "replay": "Play past bars through the whole live path.",
     "terminal": "Check or serve the terminal, run programs on a simulated one.",
+    "alert": "List, acknowledge and try out alerts.",
     "db": "Set up the database and see how it is.",
     "audit": "Read and verify the audit trail.",
 }
