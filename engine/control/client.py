@@ -17,6 +17,7 @@ from engine.control.frames import NoAnswer, receive_frame, send_frame
 from engine.control.messages import (
     ANSWER_MAX_BYTES,
     Answer,
+    Ask,
     Changed,
     Denied,
     Execute,
@@ -25,10 +26,12 @@ from engine.control.messages import (
     Poll,
     Request,
     Role,
+    Told,
     Unchanged,
     Welcome,
 )
-from engine.model.errors import ControlError, Refused
+from engine.model.details import Detail, Question
+from engine.model.errors import ControlError, Refused, Unanswered
 from engine.model.snapshot import PROTOCOL_VERSION, Command, CommandName, Reply, Snapshot
 
 _decode: Callable[[bytes], Answer] = msgspec.msgpack.Decoder(Answer).decode
@@ -112,16 +115,34 @@ class ControlClient:
             return None
         raise self._unexpected(answer)
 
-    def send(self, command: Command) -> Reply:
-        """Have `command` run once, also over a connection that breaks in between."""
+    def ask(self, question: Question) -> Detail:
+        """Return details.
+
+        Raises:
+            Unanswered: the engine cannot tell; it says why.
+        """
         self.connect()
+        answer = self._exchange(Ask(question=question))
+        if not isinstance(answer, Told):
+            raise self._unexpected(answer)
+        if answer.detail is None:
+            raise Unanswered(answer.text)
+        return answer.detail
+
+    def send(self, command: Command, *, token: str = "") -> Reply:
+        """Have `command` run once, also over a connection that breaks in between.
+
+        `token`: the operator's own, where the engine asks for one.
+        """
+        self.connect()
+        request = Execute(command=command, token=token)
         try:
-            answer = self._exchange(Execute(command=command))
+            answer = self._exchange(request)
         except NoAnswer:
             raise
         except ControlError:
             self.connect()
-            answer = self._exchange(Execute(command=command))
+            answer = self._exchange(request)
         if isinstance(answer, Executed):
             return answer.reply
         raise self._unexpected(answer)
@@ -140,8 +161,8 @@ class ControlClient:
             role=self._role,
             mode=self._mode,
             account=self.account,
-            tty=_tty_name(),
-            ssh=os.environ.get("SSH_CONNECTION", "").partition(" ")[0],
+            tty=_tty_name()[:256],
+            ssh=os.environ.get("SSH_CONNECTION", "").partition(" ")[0][:256],
         )
 
     def _exchange(self, request: Request) -> Answer:

@@ -13,6 +13,10 @@ class NoAnswer(ControlError):
     """The other side is there and silent."""
 
 
+class TooLong(ControlError):
+    """A frame is longer than is read."""
+
+
 def send_frame(sock: socket.socket, payload: bytes, *, timeout_s: float) -> None:
     """Send one frame within `timeout_s`, or raise ControlError."""
     sock.settimeout(timeout_s)
@@ -44,7 +48,7 @@ def receive_frame(
         header = first + _receive_exactly(sock, _HEADER.size - len(first), end_s)
         (length,) = _HEADER.unpack(header)
         if length > limit_bytes:
-            raise ControlError(f"a frame of {length} bytes, {limit_bytes} allowed")
+            raise TooLong(f"a frame of {length} bytes, {limit_bytes} allowed")
         return _receive_exactly(sock, length, end_s)
     except TimeoutError:
         raise NoAnswer("no answer in time") from None

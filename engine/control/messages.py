@@ -4,10 +4,12 @@
 console and a new engine can still tell each other why they part.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from engine.model.details import Detail, Question
+from engine.model.errors import UserError
 from engine.model.snapshot import Command, Reply, Snapshot
 
 Role = Literal["viewer", "operator", "admin"]
@@ -20,12 +22,19 @@ AGELESS_COMMANDS: Final = frozenset({"kill", "halt", "flatten"})
 """Goals that only reduce risk: obeyed however late they arrive."""
 
 COMMAND_AGE_MAX_S: Final = 5.0
+NAME_MAX_CHARS: Final = 64
 REQUEST_MAX_BYTES: Final = 64 * 1024
 ANSWER_MAX_BYTES: Final = 32 * 1024 * 1024
 
 
+ShortText = Annotated[str, msgspec.Meta(max_length=256)]
+
+
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sent a command. `uid`, `user`, `pid` are the kernel's word; `tty`, `ssh` are claims."""
+    """Who sent a command. `uid`, `user`, `pid` are the kernel's word; `tty`, `ssh` are claims.
+
+    `person`: whose personal token came with it, "" without one.
+    """
 
     uid: int
     user: str
@@ -33,18 +42,24 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     tty: str = ""
     ssh: str = ""
+    person: str = ""
+
+    @property
+    def name(self) -> str:
+        """The person where known, else the login."""
+        return self.person or self.user
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """A client introduces itself. `mode` and `account`: what it expects, None for any."""
 
     protocol: int
-    client: str
+    client: Annotated[str, msgspec.Meta(max_length=NAME_MAX_CHARS)]
     role: Role | None = None
     mode: str | None = None
     account: int | None = None
-    tty: str = ""
-    ssh: str = ""
+    tty: ShortText = ""
+    ssh: ShortText = ""
 
 
 class Poll(msgspec.Struct, frozen=True, kw_only=True, tag="poll"):
@@ -55,13 +70,23 @@ class Poll(msgspec.Struct, frozen=True, kw_only=True, tag="poll"):
 
 
 class Execute(msgspec.Struct, frozen=True, kw_only=True, tag="execute"):
-    """Ask for a command to be run, once."""
+    """Ask for a command to be run, once. `token`: the sender's personal one, never kept."""
 
     command: Command
+    token: ShortText = ""
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """Ask for details that the snapshot has no room for."""
+
+    question: Question
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
-    """The engine's introduction. `instance` names one life of the engine."""
+    """The engine's introduction. `instance` names one life of the engine.
+
+    `wants_token`: commands that need an admin need a personal token too.
+    """
 
     protocol: int
     instance: str
@@ -70,6 +95,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     server: str
     role: Role
     pid: int
+    wants_token: bool = False
 
 
 class Denied(msgspec.Struct, frozen=True, kw_only=True, tag="denied"):
@@ -97,5 +123,24 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True, tag="executed"):
     reply: Reply
 
 
-Request = Hello | Poll | Execute
-Answer = Welcome | Denied | Unchanged | Changed | Executed
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+    """Details, or why there are none."""
+
+    detail: Detail | None = None
+    text: str = ""
+
+
+Request = Hello | Poll | Execute | Ask
+Answer = Welcome | Denied | Unchanged | Changed | Executed | Told
+
+
+def role_of(text: str) -> Role:
+    """Return the role of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    for role in ROLES:
+        if role == text:
+            return role
+    raise UserError(f"there is no role {text!r}: {', '.join(ROLES)}")

@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+from collections.abc import Mapping
 
 import msgspec
 
@@ -20,11 +21,11 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     role: Role | None
 
 
-def peer_of(sock: socket.socket) -> Peer:
-    """Return who connected: the engine's own user and root are admin."""
+def peer_of(sock: socket.socket, roles: Mapping[int, Role]) -> Peer:
+    """Return who connected: the engine's own user and root are admin, others what `roles` says."""
     packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, _ = _UCRED.unpack(packed)
-    role: Role | None = "admin" if uid in (0, os.geteuid()) else None
+    role: Role | None = "admin" if uid in (0, os.geteuid()) else roles.get(uid)
     return Peer(uid=uid, pid=pid, user=user_name(uid), role=role)
 
 

@@ -1,8 +1,11 @@
 """Results of commands, kept so that a resend runs once."""
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+
+import msgspec
 
 from engine.model.snapshot import Command, Reply
 from engine.model.times import NS_PER_S
@@ -15,10 +18,10 @@ Key = tuple[int, str, str]
 
 
 class _Entry:
-    __slots__ = ("command", "done", "reply", "started_ns")
+    __slots__ = ("content", "done", "reply", "started_ns")
 
-    def __init__(self, command: Command, started_ns: int) -> None:
-        self.command = command
+    def __init__(self, content: bytes, started_ns: int) -> None:
+        self.content = content
         self.started_ns = started_ns
         self.done = threading.Event()
         self.reply = Reply(ok=False, text="still running")
@@ -32,17 +35,23 @@ class Results:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
 
-    def once(self, key: Key, command: Command, run: Callable[[], Reply], *, wait_s: float) -> Reply:
-        """Return the reply of `run`, called once per key however often this is asked."""
+    def once(
+        self, key: Key, command: Command, run: Callable[[], Reply], *, wait_s: float
+    ) -> Reply | None:
+        """Return the reply of `run`, called once per key however often this is asked.
+
+        None: the key stands for another command.
+        """
+        content = _digest(command)
         with self._lock:
             self._forget_old()
             entry = self._entries.get(key)
             first = entry is None
             if entry is None:
-                entry = self._entries[key] = _Entry(command, self._now_ns())
+                entry = self._entries[key] = _Entry(content, self._now_ns())
         if not first:
-            if entry.command != command:
-                return Reply(ok=False, text=f"command id {command.id} was used before")
+            if entry.content != content:
+                return None
             entry.done.wait(wait_s)
             return entry.reply
         try:
@@ -58,3 +67,8 @@ class Results:
             if entry.started_ns >= oldest_ns and len(self._entries) < KEPT_MAX:
                 return
             self._entries.popitem(last=False)
+
+
+def _digest(command: Command) -> bytes:
+    # Thousands are kept, and one may carry a whole portfolio.
+    return hashlib.blake2b(msgspec.msgpack.encode(command), digest_size=16).digest()

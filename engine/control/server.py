@@ -2,8 +2,9 @@
 
 One thread per client answers requests from the newest immutable snapshot; nothing queues for a
 slow client, and no client can make the engine wait. Who speaks is the kernel's word
-(SO_PEERCRED): the engine's own user and root are admin, anybody else is refused. When all places
-are taken the client that has been quiet the longest loses its place, so a kill always gets in.
+(SO_PEERCRED): the engine's own user and root are admin, others what `roles` says, anybody else is
+refused. When all places are taken the client that has been quiet the longest loses its place, so a
+kill always gets in.
 
 Publish a snapshot with a new `version` at least every second, changed or not: clients call an
 engine quiet whose version stands still.
@@ -16,18 +17,22 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
-from engine.control.messages import Actor
+from engine.control.messages import Actor, Role
+from engine.control.order import SendOrder
 from engine.control.paths import group_id, prepare_run_dir
 from engine.control.peer import peer_of
 from engine.control.results import Results
 from engine.control.session import Service, Session
-from engine.model.errors import ControlError, StateError
-from engine.model.snapshot import Command, Reply, Snapshot
+from engine.control.tally import Tally
+from engine.model.details import Detail, Question
+from engine.model.errors import ControlError, StateError, Unanswered
+from engine.model.snapshot import Command, ControlView, Reply, Snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +41,23 @@ LAST_ANSWER_S = 1.0
 _BACKLOG = 64
 
 
+def _no_details(question: Question) -> Detail:  # noqa: ARG001
+    raise Unanswered("this engine tells no details")
+
+
 class ControlServer:
-    """Listen on `path`, from `start` to `close`."""
+    """Listen on `path`, from `start` to `close`.
+
+    Args:
+        path: the socket.
+        snapshot: the newest picture.
+        execute: run a command.
+        refused: audit a command that was refused.
+        now_ns: the box's wall clock.
+        answer: tell details; raises PmproError where it cannot.
+        roles: roles of users other than the engine's own and root, by uid.
+        person: whose a personal token is; None asks for no tokens.
+    """
 
     def __init__(
         self,
@@ -47,15 +67,24 @@ class ControlServer:
         execute: Callable[[Command, Actor], Reply],
         refused: Callable[[Command, Actor, str], None],
         now_ns: Callable[[], int],
+        answer: Callable[[Question], Detail] = _no_details,
+        roles: Mapping[int, Role] = MappingProxyType({}),
+        person: Callable[[str], str | None] | None = None,
     ) -> None:
         self._path = path
+        self._roles = dict(roles)
+        self._tally = Tally()
         self._service = Service(
             instance=secrets.token_hex(8),
             snapshot=snapshot,
             execute=execute,
             refused=refused,
+            answer=answer,
+            person=person,
             now_ns=now_ns,
             results=Results(now_ns),
+            order=SendOrder(),
+            tally=self._tally,
         )
         self._lock = threading.Lock()
         self._gone = threading.Condition(self._lock)
@@ -99,6 +128,12 @@ class ControlServer:
             self._path.unlink()
         self._listener = None
 
+    def view(self) -> ControlView:
+        """Return who is connected and what was refused."""
+        with self._lock:
+            n_clients = len(self._sessions)
+        return ControlView(n_clients=n_clients, refused=self._tally.counts())
+
     def _accept(self) -> None:
         assert self._listener is not None
         while True:
@@ -113,7 +148,7 @@ class ControlServer:
                 sock.close()
 
     def _admit(self, sock: socket.socket) -> None:
-        session = Session(sock, peer_of(sock), self._service, self._touch)
+        session = Session(sock, peer_of(sock, self._roles), self._service, self._touch)
         if session.peer.role is None:
             log.warning("control_refused", uid=session.peer.uid, user=session.peer.user)
         with self._lock:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from engine.control.frames import receive_frame, send_frame
+from engine.control.frames import TooLong, receive_frame, send_frame
 from engine.control.messages import (
     ADMIN_COMMANDS,
     AGELESS_COMMANDS,
@@ -17,6 +17,7 @@ from engine.control.messages import (
     ROLES,
     Actor,
     Answer,
+    Ask,
     Changed,
     Denied,
     Execute,
@@ -25,11 +26,15 @@ from engine.control.messages import (
     Poll,
     Request,
     Role,
+    Told,
     Unchanged,
     Welcome,
 )
+from engine.control.order import SendOrder
 from engine.control.peer import Peer
 from engine.control.results import Results
+from engine.control.tally import Kind, Tally
+from engine.model.details import Detail, Question
 from engine.model.errors import ControlError, PmproError
 from engine.model.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
 from engine.model.times import NS_PER_S
@@ -46,14 +51,21 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine offers every client."""
+    """What the engine offers every client.
+
+    `person`: whose a personal token is, None for nobody's; `person` None asks for no tokens.
+    """
 
     instance: str
     snapshot: Callable[[], Snapshot]
     execute: Callable[[Command, Actor], Reply]
     refused: Callable[[Command, Actor, str], None]
+    answer: Callable[[Question], Detail]
+    person: Callable[[str], str | None] | None
     now_ns: Callable[[], int]
     results: Results
+    order: SendOrder
+    tally: Tally
 
 
 class Session:
@@ -89,7 +101,7 @@ class Session:
         if hello is None:
             return
         if not isinstance(hello, Hello):
-            self._send(Denied(text="the first message must be a hello"))
+            self._deny("the first message must be a hello")
             return
         greeting = self._greet(hello)
         self._send(greeting)
@@ -106,22 +118,38 @@ class Session:
         )
         while (request := self._receive(IDLE_S)) is not None:
             self._touched(self)
-            if isinstance(request, Poll):
-                self._send(self._poll(request))
-            elif isinstance(request, Execute):
-                self._send(Executed(reply=self._execute(request.command, actor)))
+            match request:
+                case Poll():
+                    self._send(self._poll(request))
+                case Execute():
+                    self._send(Executed(reply=self._execute(request, actor)))
+                case Ask():
+                    self._send(self._tell(request.question))
+                case Hello():
+                    self._deny("there was a hello before")
+                    return
 
     def _receive(self, idle_s: float) -> Request | None:
-        frame = receive_frame(
-            self._sock, limit_bytes=REQUEST_MAX_BYTES, idle_s=idle_s, frame_s=FRAME_S
-        )
+        try:
+            frame = receive_frame(
+                self._sock, limit_bytes=REQUEST_MAX_BYTES, idle_s=idle_s, frame_s=FRAME_S
+            )
+        except TooLong as error:
+            self._deny(str(error), "huge")
+            raise
         if frame is None:
             return None
         try:
             return _decode(frame)
-        except msgspec.MsgspecError as error:
-            self._send(Denied(text=f"not a request: {error}"))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            self._deny(f"not a request: {error}")
             raise ControlError(f"not a request: {error}") from None
+
+    def _deny(self, text: str, kind: Kind = "malformed") -> None:
+        """Count what is no conversation, and say so to a client that still reads."""
+        self._service.tally.add(kind)
+        with contextlib.suppress(ControlError):
+            self._send(Denied(text=text))
 
     def _send(self, answer: Answer) -> None:
         send_frame(self._sock, _encode(answer), timeout_s=FRAME_S)
@@ -134,6 +162,7 @@ class Session:
             )
         role = self.peer.role
         if role is None:
+            self._service.tally.add("stranger")
             return Denied(
                 text=f"user {self.peer.user} (uid {self.peer.uid}) has no role on this engine",
                 refused=True,
@@ -155,6 +184,7 @@ class Session:
             server=now.server,
             role=lower,
             pid=os.getpid(),
+            wants_token=self._service.person is not None,
         )
 
     def _poll(self, poll: Poll) -> Unchanged | Changed:
@@ -164,18 +194,34 @@ class Session:
         fresh = tuple(event for event in now.events if event.seq > poll.events_after)
         return Changed(snapshot=msgspec.structs.replace(now, events=fresh))
 
-    def _execute(self, command: Command, actor: Actor) -> Reply:
-        key = (actor.uid, self._client, command.id)
-        return self._service.results.once(
-            key, command, lambda: self._run(command, actor), wait_s=EXECUTE_WAIT_S
-        )
-
-    def _run(self, command: Command, actor: Actor) -> Reply:
-        reason = refusal(command, actor, self._service.now_ns())
+    def _tell(self, question: Question) -> Told:
+        """Answer on this thread; what it takes is the answer's own deadline."""
         try:
-            if reason is not None:
-                self._service.refused(command, actor, reason)
-                return Reply(ok=False, text=reason)
+            return Told(detail=self._service.answer(question))
+        except PmproError as error:
+            return Told(text=str(error))
+        except Exception as error:  # border: one question must not end the conversation
+            log.exception("question_failed", question=type(question).__name__)
+            return Told(text=f"failed in the engine ({type(error).__name__}: {error})")
+
+    def _execute(self, request: Execute, actor: Actor) -> Reply:
+        command = request.command
+        key = (actor.uid, self._client, command.id)
+        reply = self._service.results.once(
+            key, command, lambda: self._run(request, actor), wait_s=EXECUTE_WAIT_S
+        )
+        if reply is not None:
+            return reply
+        return self._refuse(command, actor, "replayed", f"command id {command.id} was used before")
+
+    def _run(self, request: Execute, actor: Actor) -> Reply:
+        command = request.command
+        try:
+            if self._service.person is not None and request.token:
+                person = self._service.person(request.token)
+                actor = msgspec.structs.replace(actor, person=person or "")
+            if (why := self._why_not(command, actor)) is not None:
+                return self._refuse(command, actor, *why)
             return self._service.execute(command, actor)
         except PmproError as error:
             return Reply(ok=False, text=str(error))
@@ -184,12 +230,36 @@ class Session:
             text = f"{type(error).__name__}: {error}"
             return Reply(ok=False, text=f"{command.name} failed in the engine ({text})")
 
+    def _why_not(self, command: Command, actor: Actor) -> tuple[Kind, str] | None:
+        """Return what forbids a command now, None for nothing."""
+        name, now_ns = command.name, self._service.now_ns()
+        if (text := role_refusal(command, actor)) is not None:
+            return "role", text
+        wants_token = self._service.person is not None and name in ADMIN_COMMANDS
+        if wants_token and not actor.person:
+            return "token", f"{name} needs a personal token: `pmpro token` makes one"
+        if (text := age_refusal(command, now_ns)) is not None:
+            return "stale", text
+        if self._service.order.overtaken((actor.uid, self._client), command, now_ns):
+            return "disorder", f"{name} was overtaken by a newer command: send anew"
+        return None
 
-def refusal(command: Command, actor: Actor, now_ns: int) -> str | None:
-    """Return why `actor` may not have `command` run now, or None."""
+    def _refuse(self, command: Command, actor: Actor, kind: Kind, text: str) -> Reply:
+        self._service.tally.add(kind)
+        self._service.refused(command, actor, text)
+        return Reply(ok=False, text=text)
+
+
+def role_refusal(command: Command, actor: Actor) -> str | None:
+    """Return why `actor` may not have `command` run at all, or None."""
     needed = "admin" if command.name in ADMIN_COMMANDS else "operator"
     if ROLES.index(actor.role) < ROLES.index(needed):
         return f"{command.name} needs role {needed}, {actor.user} is {actor.role}"
+    return None
+
+
+def age_refusal(command: Command, now_ns: int) -> str | None:
+    """Return why `command` is not of now, or None."""
     age_s = (now_ns - command.sent_ns) / NS_PER_S
     if command.name not in AGELESS_COMMANDS and abs(age_s) > COMMAND_AGE_MAX_S:
         return f"{command.name} is {age_s:.0f} s old, {COMMAND_AGE_MAX_S:.0f} s allowed: send anew"

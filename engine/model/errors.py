@@ -10,6 +10,7 @@ PmproError
 ├── StateError         the state directory is locked, damaged or belongs to another mode
 │   └── JournalError   the journal cannot be written: no entry may be sent, a kill goes on
 ├── ControlError       the console's connection to the engine is lost or was never there
+│   └── Unanswered     the engine is there and cannot tell what was asked
 └── BrokerError        the terminal or its host
     ├── NotSent        the request certainly never reached the terminal
     ├── OrderRejected  the broker refused: do not resend
@@ -55,6 +56,10 @@ class JournalError(StateError):
 
 class ControlError(PmproError):
     """The engine's control socket is absent, lost or speaks another version."""
+
+
+class Unanswered(ControlError):
+    """The engine is there and cannot tell what was asked; the message says why."""
 
 
 class BrokerError(PmproError):

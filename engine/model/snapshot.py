@@ -4,11 +4,11 @@ Times: `market_ns` is the terminal's clock in UTC (simulated in demo and replay)
 `taken_ns` is the box's wall clock. Consoles age a snapshot against their own clock.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 CommandName = Literal[
     "kill",
@@ -133,6 +133,13 @@ class TerminalView(msgspec.Struct, frozen=True, kw_only=True):
     doubt: str = ""
 
 
+class ControlView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is connected, and what was refused since the start, by kind (`engine.control.tally`)."""
+
+    n_clients: int = 0
+    refused: dict[str, int] = {}
+
+
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the event log; `level` is debug, info, warning, error or critical."""
 
@@ -208,6 +215,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     n_unacked_critical: int = 0
     n_alerts_lost: int = 0
     channels: tuple[ChannelView, ...] = ()
+    control: ControlView = ControlView()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,9 +230,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `id` makes a resend run once.
     """
 
-    id: str
+    id: Annotated[str, msgspec.Meta(max_length=64)]
     name: CommandName
-    target: str = ""
+    target: Annotated[str, msgspec.Meta(max_length=256)] = ""
     value: float = 0.0
     text: str = ""
     seen_version: int = 0

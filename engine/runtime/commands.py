@@ -1,12 +1,12 @@
 """Operators' commands. What reduces risk is a flag at once, then a journal row, then orders."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 from engine.control.messages import Actor
 from engine.decision import switches
-from engine.model.errors import Refused
+from engine.model.errors import PmproError, Refused
 from engine.model.reasons import ExitReason
 from engine.model.snapshot import Command, Reply
 from engine.runtime.adoption import adopt
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.runtime.trader import Trader
 
 REPLY_WAIT_S = 3.0
+AUDIT_WAIT_S = 1.0
 
 
 def no_alerts(target: str, user: str) -> str:
@@ -53,31 +54,34 @@ class Commands:
         """Run a command; called on a client's thread."""
         trader = self._trader()
         if command.name == "stop":
-            self._stop(f"stopped by {actor.user}")
-            return Reply(ok=True, text="stopping")
+            return self._end(trader, command, actor)
         if trader is None:
             raise Refused("the engine is still starting; try again in a moment")
         if command.name == "ack":
             return self._ack(trader, command, actor)
         try:
             with trader.exchange:
-                text = self._flag_now(trader, command, actor.user)
+                text = self._flag_now(trader, command, actor.name)
             change = self._prepare(trader, command)
-        except Refused as e:
+        except PmproError as e:
             self.refused(command, actor, str(e))
             raise
         done = self._inbox.run(lambda: self._carry_out(trader, command, actor, text, change))
         return self._answer(done, text)
 
+    def _end(self, trader: "Trader | None", command: Command, actor: Actor) -> Reply:
+        """Have the engine stop; who asked is written down first, if that goes quickly."""
+        if trader is not None:
+            written = self._inbox.run(lambda: _audit(trader, command, actor, "stopping"))
+            wait((written,), timeout=AUDIT_WAIT_S)
+        self._stop(f"stopped by {actor.name}")
+        return Reply(ok=True, text="stopping")
+
     def refused(self, command: Command, actor: Actor, reason: str) -> None:
         """Audit a command that was refused."""
         trader = self._trader()
         if trader is not None:
-            self._inbox.run(
-                lambda: trader.recorder.audit(
-                    "COMMAND", _details(command, actor, reason), actor=actor.user, status="FAILED"
-                )
-            )
+            self._inbox.run(lambda: _audit(trader, command, actor, reason, ok=False))
 
     def _ack(self, trader: "Trader", command: Command, actor: Actor) -> Reply:
         """Acknowledge on the caller's thread: of the engine's it needs the audit only."""
@@ -143,20 +147,36 @@ class Commands:
         text: str,
         change: "Prepared | Addition | None",
     ) -> str:
-        """Journal and pursue, on the engine thread."""
-        if command.name in ("add", "remove"):
-            text = self._change(trader, command, change)
-        if command.name == "limit":
-            text = self._limit(trader, command, actor)
-        if command.name == "adopt":
-            text = self._adopt(trader, command, actor)
-        text = text or self._switch(trader, command, change)
-        trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
+        """Journal and pursue, on the engine thread; what is refused here is journalled too."""
+        try:
+            text = self._effect(trader, command, actor, change) or text
+        except PmproError as e:
+            _audit(trader, command, actor, str(e), ok=False)
+            raise
+        _audit(trader, command, actor, text)
         trader.recorder.flag(flattening=trader.flattening is not None)
         trader.save()
         trader.positions.retry_now()
         trader.pursue()
         return text
+
+    def _effect(
+        self,
+        trader: "Trader",
+        command: Command,
+        actor: Actor,
+        change: "Prepared | Addition | None",
+    ) -> str:
+        """Do what was not done at once; return what it hit, "" where that is known already."""
+        if command.name in ("kill", "halt", "flatten"):
+            return ""
+        if command.name in ("add", "remove"):
+            return self._change(trader, command, change)
+        if command.name == "limit":
+            return self._limit(trader, command, actor)
+        if command.name == "adopt":
+            return adopt(trader, command.target, command.text)
+        return self._switch(trader, command, change)
 
     def _change(
         self, trader: "Trader", command: Command, change: "Prepared | Addition | None"
@@ -196,27 +216,12 @@ class Commands:
 
     def _limit(self, trader: "Trader", command: Command, actor: Actor) -> str:
         name, value = command.target, command.value
-        try:
-            before = trader.limits.change(trader.core, trader.compiled.portfolio, name, value)
-        except Refused as e:
-            details = _details(command, actor, str(e))
-            trader.recorder.audit("COMMAND", details, actor=actor.user, status="FAILED")
-            trader.save()
-            raise
+        before = trader.limits.change(trader.core, trader.compiled.portfolio, name, value)
         numbers = {"limit": name, "before": before, "after": value}
-        trader.recorder.audit("RISK_CHECK", numbers, actor=actor.user)
+        trader.recorder.audit("RISK_CHECK", numbers, actor=actor.name)
         text = f"{name} is {value:g}; it was {before:g}"
-        trader.events.add("warning", "limit", f"{text}, by {actor.user}")
+        trader.events.add("warning", "limit", f"{text}, by {actor.name}")
         return text
-
-    def _adopt(self, trader: "Trader", command: Command, actor: Actor) -> str:
-        try:
-            return adopt(trader, command.target, command.text)
-        except Refused as e:
-            details = _details(command, actor, str(e))
-            trader.recorder.audit("COMMAND", details, actor=actor.user, status="FAILED")
-            trader.save()
-            raise
 
     def _resume(self, trader: "Trader", *, rebase: bool) -> str:
         account, limits = trader.core.account[0], trader.core.limits[0]
@@ -283,6 +288,14 @@ def _kill(trader: "Trader", target: str) -> set[int]:
     return slots
 
 
+def _audit(
+    trader: "Trader", command: Command, actor: Actor, result: str, *, ok: bool = True
+) -> None:
+    """Write a command down, on the engine thread; the turn's end saves it."""
+    details, status = _details(command, actor, result), "SUCCESS" if ok else "FAILED"
+    trader.recorder.audit("COMMAND", details, actor=actor.name, status=status)
+
+
 def _details(command: Command, actor: Actor, text: str) -> dict[str, Any]:
     return {
         "command": command.name,
@@ -290,6 +303,7 @@ def _details(command: Command, actor: Actor, text: str) -> dict[str, Any]:
         "value": command.value,
         "result": text,
         "uid": actor.uid,
+        "user": actor.user,
         "role": actor.role,
         "tty": actor.tty,
         "ssh": actor.ssh,

@@ -24,7 +24,7 @@ from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError, StrategyError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
-from engine.model.snapshot import Snapshot
+from engine.model.snapshot import ControlView, Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.runtime import batch_rows
@@ -45,10 +45,12 @@ from engine.runtime.missed import split_missed, unpack
 from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import Reloads
 from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
+from engine.runtime.roles import roles_by_uid
 from engine.runtime.running_portfolio import read_running, write_running
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.strategy_files import FileWatch, strategy_files
+from engine.runtime.tokens import Tokens
 from engine.runtime.trader import Trader
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
@@ -231,8 +233,19 @@ class Engine:
             execute=commands.execute,
             refused=commands.refused,
             now_ns=time.time_ns,
+            roles=roles_by_uid(self.settings),
+            person=self._person(),
         )
         self._control.start()
+
+    def _person(self) -> Callable[[str], str | None] | None:
+        """Return what tells whose a personal token is; None where none are asked for."""
+        path = self.settings.control.tokens_file
+        if path is None:
+            return None
+        tokens = Tokens(path, self.settings.where("control.tokens_file"))
+        tokens.hashes()  # a file that others may read stops the start
+        return tokens.person
 
     def _start_database(self, state: StateDir) -> None:
         url = self.settings.database_url()
@@ -321,6 +334,8 @@ class Engine:
             return
         for job in work.jobs:
             job()
+        if work.jobs and trader.recorder.waits:  # refusals: once a turn, however many
+            trader.save()
         if work.batches:
             self._take_batches(trader, work.batches)
         if work.update is not None:
@@ -419,6 +434,7 @@ class Engine:
             journal_backlog=0 if self._journal is None else self._journal.backlog(),
             database="off" if self._database is None else self._database.status,
             terminal=msgspec.structs.replace(self._gateway.health(), doubt=self._doubt),
+            control=ControlView() if self._control is None else self._control.view(),
         )
 
 

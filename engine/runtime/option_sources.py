@@ -15,8 +15,8 @@ from engine.runtime.option_errors import SECRETS, explain, unknown
 from engine.runtime.options import Options, Section
 
 ENV_PREFIX = "PMPRO_"
-# Read elsewhere: kernel cache, tests' market data, default configuration file.
-OTHER_VARIABLES = ("PMPRO_CACHE_DIR", "PMPRO_CONFIG", "PMPRO_DATA_DIR")
+# Read elsewhere: kernel cache, tests' market data, default configuration file, personal token.
+OTHER_VARIABLES = ("PMPRO_CACHE_DIR", "PMPRO_CONFIG", "PMPRO_DATA_DIR", "PMPRO_TOKEN")
 
 Layer = dict[str, Any]
 

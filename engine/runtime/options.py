@@ -185,6 +185,22 @@ class Database(Section):
     )
 
 
+class Control(Section):
+    """Who may use the engine's socket beside its own user and root, which are admin."""
+
+    admins: str = Field("", description="logins that may do everything: alice, bob")
+    operators: str = Field(
+        "", description="logins that may kill, enable, flatten and the like, and launch backtests"
+    )
+    viewers: str = Field("", description="logins that may look")
+    tokens_file: Path | None = Field(
+        None,
+        description="where several people share a login: hashes of their personal tokens, which "
+        "an admin's commands then need; written by `pmpro token`, yours, mode 600",
+        examples=["/etc/pmpro/tokens"],
+    )
+
+
 class Console(Section):
     """The full-screen console."""
 
@@ -230,5 +246,6 @@ class Options(Section):
     demo: Demo = Demo()
     strategy_hosts: StrategyHosts = StrategyHosts()
     database: Database = Database()
+    control: Control = Control()
     console: Console = Console()
     log: Log = Log()

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from engine.model.broker import AccountState
-from engine.model.snapshot import RiskView, Snapshot, TerminalView
+from engine.model.snapshot import ControlView, RiskView, Snapshot, TerminalView
 from engine.runtime.events import EventLog
 from engine.runtime.settings import Settings
 from engine.runtime.standing import standing
@@ -41,6 +41,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     journal_backlog: int
     database: str
     terminal: TerminalView
+    control: ControlView
 
 
 class Publisher:
@@ -120,6 +121,7 @@ class Publisher:
             journal_backlog=0 if view is None else view.journal_backlog,
             database="starting" if view is None else view.database,
             terminal=TerminalView() if view is None else view.terminal,
+            control=ControlView() if view is None else view.control,
             strategies=() if trader is None else strategy_views(trader),
             positions=() if trader is None else position_views(trader),
             books=() if trader is None else book_views(trader),

@@ -33,6 +33,11 @@ class Recorder:
         self._flags: dict[str, Any] = {}
         self._failed = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether a row waits for the next save."""
+        return bool(self._records)
+
     def add(self, *records: Record) -> None:
         """Record rows with the next save."""
         self._records += records

@@ -37,13 +37,13 @@ class Attachment:
         *,
         demo: bool,
         data: Path | None,
-        readonly: bool = False,
+        role: Role | None = None,
         inline: bool = False,
     ) -> None:
         self._config = config
         self._demo = demo
         self._data = data
-        self._role: Role | None = "viewer" if readonly else None
+        self._role = role
         self._inline = inline
         self._engine: InlineEngine | None = None
 

@@ -26,6 +26,7 @@ LAZY = {
     "alert": "List, acknowledge and try out alerts.",
     "db": "Set up the database and see how it is.",
     "audit": "Read and verify the audit trail.",
+    "token": "Personal tokens for a desk that shares one login.",
 }
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -5,17 +5,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.model.errors import ControlError, PmproError, Refused, StateError, UserError
-from pmpro_tui.cli.output import Config, Json, Mode, Yes, print_json, print_line, print_table
+from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line, print_table
+from pmpro_tui.cli.status_view import account, facts, show_limits
 
 if TYPE_CHECKING:
     from engine.control.client import ControlClient
-    from engine.model.snapshot import RiskView, Snapshot, TerminalView
+    from engine.model.snapshot import Snapshot
     from engine.runtime.settings import Settings
 
 STOP_WAIT_S = 60.0
@@ -47,14 +49,14 @@ def register(app: typer.Typer) -> None:
         app.command(command.__name__)(command)
 
 
-def status(config: Config = None, mode: Mode = None, json: Json = False) -> None:
+def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json = False) -> None:
     """Show the engine's state, money, risk and positions."""
-    with connected_engine(config, mode) as client:
+    with connected_engine(config, mode, as_) as client:
         snapshot = newest_snapshot(client)
     if json:
         print_json(snapshot)
         return
-    print_table(f"{snapshot.mode} {snapshot.account} {snapshot.server}", ("", ""), _facts(snapshot))
+    print_table(f"{snapshot.mode} {snapshot.account} {snapshot.server}", ("", ""), facts(snapshot))
     if snapshot.positions:
         print_table(
             "Positions",
@@ -75,48 +77,57 @@ def status(config: Config = None, mode: Mode = None, json: Json = False) -> None
         )
 
 
-def kill(target: Killable, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+def kill(
+    target: Killable, config: Config = None, mode: Mode = None, as_: As = None, json: Json = False
+) -> None:
     """Stop a strategy's, book's or symbol's entries and close what it holds."""
-    _order("kill", target, config=config, mode=mode, json=json)
+    _order("kill", target, config=config, mode=mode, as_=as_, json=json)
 
 
-def enable(target: Killable, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+def enable(
+    target: Killable, config: Config = None, mode: Mode = None, as_: As = None, json: Json = False
+) -> None:
     """Let a strategy, book or symbol trade again: from its next change."""
-    _order("enable", target, config=config, mode=mode, json=json)
+    _order("enable", target, config=config, mode=mode, as_=as_, json=json)
 
 
-def disable(target: Target, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+def disable(
+    target: Target, config: Config = None, mode: Mode = None, as_: As = None, json: Json = False
+) -> None:
     """Stop a strategy's or book's entries; what is held stays, protected."""
-    _order("disable", target, config=config, mode=mode, json=json)
+    _order("disable", target, config=config, mode=mode, as_=as_, json=json)
 
 
-def halt(config: Config = None, mode: Mode = None, json: Json = False) -> None:
+def halt(config: Config = None, mode: Mode = None, as_: As = None, json: Json = False) -> None:
     """Refuse all entries until `resume`; exits go on."""
-    _order("halt", "", config=config, mode=mode, json=json)
+    _order("halt", "", config=config, mode=mode, as_=as_, json=json)
 
 
 def resume(
     config: Config = None,
     mode: Mode = None,
+    as_: As = None,
     rebase: Rebase = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Allow entries again after a halt."""
-    with connected_engine(config, mode) as client:
+    with connected_engine(config, mode, as_) as client:
         snapshot = newest_snapshot(client)
-        ask(f"Resume entries on {_account(snapshot)}?", "resume", yes)
+        ask(f"Resume entries on {account(snapshot)}?", "resume", yes)
         target = "rebase" if rebase else ""
         send(client, "resume", target, seen_version=snapshot.version, json=json)
 
 
-def flatten(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
+def flatten(
+    config: Config = None, mode: Mode = None, as_: As = None, yes: Yes = False, json: Json = False
+) -> None:
     """Close every position and refuse entries until `resume`."""
-    with connected_engine(config, mode) as client:
+    with connected_engine(config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         lots = sum(p.lots for p in snapshot.positions)
         ask(
-            f"Close {len(snapshot.positions)} positions, {lots:g} lots, on {_account(snapshot)}?",
+            f"Close {len(snapshot.positions)} positions, {lots:g} lots, on {account(snapshot)}?",
             "",
             yes,
         )
@@ -128,18 +139,19 @@ def limit(
     value: LimitValue = None,
     config: Config = None,
     mode: Mode = None,
+    as_: As = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Show the risk limits, or set one from the next decision on."""
-    with connected_engine(config, mode) as client:
+    with connected_engine(config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         if not name or value is None:
-            _show_limits(snapshot, name, json=json)
+            show_limits(snapshot, name, json=json)
             return
         before = snapshot.risk.limits.get(name)
         now = "" if before is None else f" It is {before:g}."
-        ask(f"Set {name} to {value:g} on {_account(snapshot)}?{now}", "limit", yes)
+        ask(f"Set {name} to {value:g} on {account(snapshot)}?{now}", "limit", yes)
         send(client, "limit", name, value=value, seen_version=snapshot.version, json=json)
 
 
@@ -148,73 +160,27 @@ def adopt(
     book: Annotated[str, typer.Argument(help="A book that trades its symbol and holds nothing.")],
     config: Config = None,
     mode: Mode = None,
+    as_: As = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Give a position that somebody else opened to a book, which may close it."""
-    with connected_engine(config, mode) as client:
+    with connected_engine(config, mode, as_) as client:
         snapshot = newest_snapshot(client)
-        ask(f"Let {book} have position {ticket} on {_account(snapshot)}?", "adopt", yes)
+        ask(f"Let {book} have position {ticket} on {account(snapshot)}?", "adopt", yes)
         send(client, "adopt", ticket, text=book, seen_version=snapshot.version, json=json)
 
 
-def _show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
-    risk = snapshot.risk
-    if name and name not in risk.limits:
-        raise UserError(f"no limit is named {name!r}; `pmpro limit` lists them")
-    names = [name] if name else list(risk.limits)
-    measured = _measured(snapshot)
-    rows = [
-        {
-            "name": n,
-            "limit": risk.limits[n],
-            "of_file": risk.limits_of_file.get(n),
-            "now": measured.get(n),
-        }
-        for n in names
-    ]
-    if json:
-        print_json({"limits": rows})
-        return
-    print_table(
-        f"Limits of {_account(snapshot)}",
-        ("limit", "value", "in the file", "now"),
-        [
-            (
-                row["name"],
-                f"{row['limit']:g}",
-                "" if row["limit"] == row["of_file"] else f"{row['of_file']:g}",
-                "" if row["now"] is None else f"{row['now']:.4g}",
-            )
-            for row in rows
-        ],
-    )
-
-
-def _measured(snapshot: "Snapshot") -> dict[str, float]:
-    """Return what the account-wide limits are compared with, by the limit's name."""
-    risk = snapshot.risk
-    return {
-        "drawdown_reduce_frac": risk.drawdown_frac,
-        "drawdown_stop_entries_frac": risk.drawdown_frac,
-        "drawdown_flatten_frac": risk.drawdown_frac,
-        "account_drawdown_max_frac": risk.account_drawdown_frac,
-        "daily_loss_max_frac": risk.daily_loss_frac,
-        "gross_exposure_max_frac": risk.gross_exposure_frac,
-        "net_exposure_max_frac": risk.net_exposure_frac,
-        "margin_max_frac": risk.margin_frac,
-        "var_max_frac": risk.var_frac,
-    }
-
-
-def stop(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json = False) -> None:
+def stop(
+    config: Config = None, mode: Mode = None, as_: As = None, yes: Yes = False, json: Json = False
+) -> None:
     """Stop the engine and wait until it has ended; positions stay as they are."""
     settings = _settings(config, mode)
-    with _connected(settings) as client:
+    with _connected(settings, as_) as client:
         snapshot = newest_snapshot(client)
         if snapshot.positions:
             ask(
-                f"{len(snapshot.positions)} positions on {_account(snapshot)} stay open, "
+                f"{len(snapshot.positions)} positions on {account(snapshot)} stay open, "
                 "guarded by their stops at the broker alone.",
                 "stop",
                 yes,
@@ -223,8 +189,16 @@ def stop(config: Config = None, mode: Mode = None, yes: Yes = False, json: Json 
     _await_end(settings)
 
 
-def _order(name: str, target: str, *, config: Path | None, mode: str | None, json: bool) -> None:
-    with connected_engine(config, mode) as client:
+def _order(
+    name: str,
+    target: str,
+    *,
+    config: Path | None,
+    mode: str | None,
+    as_: str | None,
+    json: bool,
+) -> None:
+    with connected_engine(config, mode, as_) as client:
         send(client, name, target, json=json)
 
 
@@ -253,7 +227,7 @@ def send(
         seen_version=seen_version,
         now_ns=time.time_ns,
     )
-    reply = client.send(command)
+    reply = client.send(command, token=personal_token(client, name))
     if not reply.ok:
         raise Refused(reply.text)
     if json:
@@ -281,19 +255,27 @@ def _settings(config: Path | None, mode: str | None) -> "Settings":
 
 @contextmanager
 def connected_engine(
-    config: Path | None, mode: str | None, *, timeout_s: float = ANSWER_WAIT_S
+    config: Path | None,
+    mode: str | None,
+    role: str | None = None,
+    *,
+    timeout_s: float = ANSWER_WAIT_S,
 ) -> Iterator["ControlClient"]:
     """Connect to the engine that the configuration means, for as long as the block runs."""
-    with _connected(_settings(config, mode), timeout_s) as client:
+    with _connected(_settings(config, mode), role, timeout_s) as client:
         yield client
 
 
 @contextmanager
-def _connected(settings: "Settings", timeout_s: float = ANSWER_WAIT_S) -> Iterator["ControlClient"]:
+def _connected(
+    settings: "Settings", role: str | None = None, timeout_s: float = ANSWER_WAIT_S
+) -> Iterator["ControlClient"]:
     from engine.control.client import ControlClient
+    from engine.control.messages import role_of
 
     client = ControlClient(
         settings.socket_path,
+        role=None if role is None else role_of(role),
         mode=settings.mode,
         account=settings.terminal.login,
         timeout_s=timeout_s,
@@ -302,6 +284,18 @@ def _connected(settings: "Settings", timeout_s: float = ANSWER_WAIT_S) -> Iterat
         yield client
     finally:
         client.close()
+
+
+def personal_token(client: "ControlClient", name: str) -> str:
+    """Return the operator's token where the engine asks for one: PMPRO_TOKEN, or typed unseen."""
+    from engine.control.messages import ADMIN_COMMANDS
+
+    if not client.connect().wants_token or name not in ADMIN_COMMANDS:
+        return ""
+    token = os.environ.get("PMPRO_TOKEN", "")
+    if not token and sys.stdin.isatty():
+        token = getpass("Your personal token: ")
+    return token.strip()
 
 
 def newest_snapshot(client: "ControlClient") -> "Snapshot":
@@ -336,60 +330,3 @@ def _await_end(settings: "Settings") -> None:
         raise ControlError(
             f"the engine is still ending {STOP_WAIT_S:.0f} s after it was told to stop"
         ) from None
-
-
-def _account(snapshot: "Snapshot") -> str:
-    return f"{snapshot.mode} account {snapshot.account} at {snapshot.server}"
-
-
-def _beyond(risk: "RiskView") -> str:
-    history = f"{risk.historical_var_frac:.2%}, {risk.historical_shortfall_frac:.2%}"
-    return f"{risk.shortfall_frac:.2%} beyond; by history {history}"
-
-
-def _connection(snapshot: "Snapshot") -> str:
-    if not snapshot.connected:
-        return "LOST"
-    doubt = snapshot.terminal.doubt
-    return f"connected, no entries: {doubt}" if doubt else "connected"
-
-
-def _terminal(terminal: "TerminalView") -> str:
-    return (
-        f"calls {terminal.call_ms:.1f} ms, worst {terminal.call_worst_ms:.1f}; "
-        f"{terminal.n_failed} failed, {terminal.n_waiting} waiting; "
-        f"host restarts lately: {terminal.host_restarts}"
-    )
-
-
-def _facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
-    risk, currency = snapshot.risk, snapshot.currency
-    limits = " / ".join(f"{limit:.0%}" for limit in risk.drawdown_limits_frac)
-    states = [s.state for s in snapshot.strategies]
-    return [
-        ("state", f"{snapshot.state} {snapshot.state_reason}".strip()),
-        ("connection", _connection(snapshot)),
-        ("terminal", _terminal(snapshot.terminal)),
-        ("data age", f"{snapshot.data_age_s:.1f} s"),
-        ("equity", f"{risk.equity_ccy:,.2f} {currency}"),
-        ("balance", f"{risk.balance_ccy:,.2f} {currency}"),
-        ("P&L today", f"{risk.pnl_today_ccy:+,.2f} {currency}"),
-        ("drawdown", f"{risk.drawdown_frac:.2%} of {limits}, tier {risk.tier}"),
-        (
-            "exposure",
-            f"{risk.gross_exposure_frac:.2f} of {risk.gross_exposure_max_frac:g} × equity",
-        ),
-        ("net exposure", f"{risk.net_exposure_frac:.2f} × equity"),
-        ("margin", f"{risk.margin_frac:.1%} of equity"),
-        ("value at risk", f"{risk.var_frac:.2%} of equity a day at 99 %, {_beyond(risk)}"),
-        ("diversification", f"{risk.diversification_ratio:.2f} × one bet"),
-        ("correlation", f"{risk.correlation_max:.2f} at most between two held"),
-        ("lost today", f"{risk.daily_loss_frac:.2%} of equity"),
-        (
-            "whole account",
-            f"drawdown {risk.account_drawdown_frac:.2%}, others' {risk.external_ccy:+,.2f}",
-        ),
-        ("strategies", f"{len(states)}, {states.count('ON')} on"),
-        ("positions", str(len(snapshot.positions))),
-        ("database", f"{snapshot.database}, {snapshot.journal_backlog} rows waiting"),
-    ]

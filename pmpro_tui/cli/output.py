@@ -14,6 +14,10 @@ Config = Annotated[
 Mode = Annotated[
     str | None, typer.Option("--mode", metavar="MODE", help="demo, paper or live, over the file's.")
 ]
+As = Annotated[
+    str | None,
+    typer.Option("--as", metavar="ROLE", help="viewer or operator: a lower role than one's own."),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 

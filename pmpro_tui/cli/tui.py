@@ -45,6 +45,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         "--data", metavar="DIR", type=Path, help="with --demo: replay the bars in this directory"
     )
     parser.add_argument("--readonly", action="store_true", help="look only: refuse every command")
+    parser.add_argument(
+        "--as",
+        dest="role",
+        choices=("viewer", "operator"),
+        help="a lower role than one's own; viewer is --readonly",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--daemon", action="store_true", help="run the engine here, no console")
     where.add_argument(
@@ -53,6 +59,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.add_argument("--version", action="store_true", help="show the version and exit")
     arguments = parser.parse_args(words)
+    if arguments.readonly:
+        arguments.role = "viewer"
+    arguments.readonly = arguments.role == "viewer"
     if arguments.data is not None and not arguments.demo:
         parser.error("--data needs --demo")
     return arguments
@@ -83,7 +92,7 @@ def run_console(arguments: argparse.Namespace) -> int:
         arguments.config,
         demo=arguments.demo,
         data=arguments.data,
-        readonly=arguments.readonly,
+        role=arguments.role,
         inline=arguments.inline,
     )
     try:

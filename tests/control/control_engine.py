@@ -1,12 +1,15 @@
 """A scripted engine behind a real control server."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.control.client import ControlClient
 from engine.control.messages import Actor
 from engine.control.server import ControlServer
+from engine.model.details import Detail, Question, Rules, RulesOf
+from engine.model.errors import Unanswered
 from engine.model.snapshot import Command, EventView, Reply, RiskView, Snapshot
 from engine.model.times import NS_PER_S
 
@@ -66,21 +69,30 @@ class ScriptedEngine:
         self.clients: list[ControlClient] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.person: Callable[[str], str | None] | None = None
         self.server = self.new_server()
 
-    def new_server(self) -> ControlServer:
+    def new_server(self, **options: Any) -> ControlServer:
         return ControlServer(
             self.path,
             snapshot=lambda: self.current,
             execute=self._execute,
             refused=lambda *refusal: self.refusals.append(refusal),
+            answer=self._answer,
             now_ns=lambda: self.now_ns,
+            person=self.person,
+            **options,
         )
 
     def client(self, **options: Any) -> ControlClient:
         """Return a client that the fixture closes."""
         self.clients.append(ControlClient(self.path, **options))
         return self.clients[-1]
+
+    def _answer(self, question: Question) -> Detail:
+        if isinstance(question, RulesOf):
+            return Rules(slots=())
+        raise Unanswered("no samples yet")
 
     def _execute(self, command: Command, actor: Actor) -> Reply:
         self.executed.append((command, actor))

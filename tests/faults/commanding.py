@@ -48,6 +48,8 @@ def order(
     while client.is_alive():
         for job in inbox.take(0.01).jobs:
             job()
+        if bench.trader.recorder.waits:  # as the engine's turn does
+            bench.trader.save()
     if isinstance(replies[0], PmproError):
         raise replies[0]
     return replies[0]

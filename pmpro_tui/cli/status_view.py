@@ -1,0 +1,124 @@
+"""The engine's state and limits for people."""
+
+from typing import TYPE_CHECKING
+
+from engine.model.errors import UserError
+from pmpro_tui.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from engine.model.snapshot import ControlView, RiskView, Snapshot, TerminalView
+
+
+def account(snapshot: "Snapshot") -> str:
+    """Return which account it is."""
+    return f"{snapshot.mode} account {snapshot.account} at {snapshot.server}"
+
+
+def show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
+    """Write one limit, or all with "" for a name."""
+    risk = snapshot.risk
+    if name and name not in risk.limits:
+        raise UserError(f"no limit is named {name!r}; `pmpro limit` lists them")
+    names = [name] if name else list(risk.limits)
+    measured = _measured(snapshot)
+    rows = [
+        {
+            "name": n,
+            "limit": risk.limits[n],
+            "of_file": risk.limits_of_file.get(n),
+            "now": measured.get(n),
+        }
+        for n in names
+    ]
+    if json:
+        print_json({"limits": rows})
+        return
+    print_table(
+        f"Limits of {account(snapshot)}",
+        ("limit", "value", "in the file", "now"),
+        [
+            (
+                row["name"],
+                f"{row['limit']:g}",
+                "" if row["limit"] == row["of_file"] else f"{row['of_file']:g}",
+                "" if row["now"] is None else f"{row['now']:.4g}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _measured(snapshot: "Snapshot") -> dict[str, float]:
+    """Return what the account-wide limits are compared with, by the limit's name."""
+    risk = snapshot.risk
+    return {
+        "drawdown_reduce_frac": risk.drawdown_frac,
+        "drawdown_stop_entries_frac": risk.drawdown_frac,
+        "drawdown_flatten_frac": risk.drawdown_frac,
+        "account_drawdown_max_frac": risk.account_drawdown_frac,
+        "daily_loss_max_frac": risk.daily_loss_frac,
+        "gross_exposure_max_frac": risk.gross_exposure_frac,
+        "net_exposure_max_frac": risk.net_exposure_frac,
+        "margin_max_frac": risk.margin_frac,
+        "var_max_frac": risk.var_frac,
+    }
+
+
+def _beyond(risk: "RiskView") -> str:
+    history = f"{risk.historical_var_frac:.2%}, {risk.historical_shortfall_frac:.2%}"
+    return f"{risk.shortfall_frac:.2%} beyond; by history {history}"
+
+
+def _connection(snapshot: "Snapshot") -> str:
+    if not snapshot.connected:
+        return "LOST"
+    doubt = snapshot.terminal.doubt
+    return f"connected, no entries: {doubt}" if doubt else "connected"
+
+
+def _terminal(terminal: "TerminalView") -> str:
+    return (
+        f"calls {terminal.call_ms:.1f} ms, worst {terminal.call_worst_ms:.1f}; "
+        f"{terminal.n_failed} failed, {terminal.n_waiting} waiting; "
+        f"host restarts lately: {terminal.host_restarts}"
+    )
+
+
+def _control(control: "ControlView") -> str:
+    counts = ", ".join(f"{n} {kind}" for kind, n in sorted(control.refused.items()))
+    return f"{control.n_clients} connected; refused: {counts or 'nothing'}"
+
+
+def facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
+    """Return name and figure of every line of `pmpro status`."""
+    risk, currency = snapshot.risk, snapshot.currency
+    limits = " / ".join(f"{limit:.0%}" for limit in risk.drawdown_limits_frac)
+    states = [s.state for s in snapshot.strategies]
+    return [
+        ("state", f"{snapshot.state} {snapshot.state_reason}".strip()),
+        ("connection", _connection(snapshot)),
+        ("terminal", _terminal(snapshot.terminal)),
+        ("data age", f"{snapshot.data_age_s:.1f} s"),
+        ("equity", f"{risk.equity_ccy:,.2f} {currency}"),
+        ("balance", f"{risk.balance_ccy:,.2f} {currency}"),
+        ("P&L today", f"{risk.pnl_today_ccy:+,.2f} {currency}"),
+        ("drawdown", f"{risk.drawdown_frac:.2%} of {limits}, tier {risk.tier}"),
+        (
+            "exposure",
+            f"{risk.gross_exposure_frac:.2f} of {risk.gross_exposure_max_frac:g} × equity",
+        ),
+        ("net exposure", f"{risk.net_exposure_frac:.2f} × equity"),
+        ("margin", f"{risk.margin_frac:.1%} of equity"),
+        ("value at risk", f"{risk.var_frac:.2%} of equity a day at 99 %, {_beyond(risk)}"),
+        ("diversification", f"{risk.diversification_ratio:.2f} × one bet"),
+        ("correlation", f"{risk.correlation_max:.2f} at most between two held"),
+        ("lost today", f"{risk.daily_loss_frac:.2%} of equity"),
+        (
+            "whole account",
+            f"drawdown {risk.account_drawdown_frac:.2%}, others' {risk.external_ccy:+,.2f}",
+        ),
+        ("strategies", f"{len(states)}, {states.count('ON')} on"),
+        ("positions", str(len(snapshot.positions))),
+        ("database", f"{snapshot.database}, {snapshot.journal_backlog} rows waiting"),
+        ("control", _control(snapshot.control)),
+    ]

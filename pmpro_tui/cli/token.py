@@ -1,0 +1,62 @@
+"""`pmpro token add|list|remove`: personal tokens for a desk that shares one login."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.model.errors import UserError
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.runtime.tokens import Tokens
+
+app = typer.Typer(no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The person's name, as the audit trail shows it.")]
+
+
+@app.command()
+def add(name: Name, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Make a person's token and show it, this once; a former one of theirs is void."""
+    token = _tokens(config, mode).add(name)
+    if json:
+        print_json({"name": name, "token": token})
+        return
+    print_line(token)
+    print_line(f"{name} gives it when asked, or as PMPRO_TOKEN; it is not shown again")
+
+
+@app.command("list")
+def list_(config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """List who has a token."""
+    names = sorted(_tokens(config, mode).hashes())
+    if json:
+        print_json({"names": names})
+        return
+    print_line(", ".join(names) or "nobody has a token")
+
+
+@app.command()
+def remove(name: Name, config: Config = None, mode: Mode = None, json: Json = False) -> None:
+    """Make a person's token void, at once."""
+    _tokens(config, mode).remove(name)
+    if json:
+        print_json({"name": name})
+    else:
+        print_line(f"the token of {name} is void")
+
+
+def _tokens(config: "Path | None", mode: str | None) -> "Tokens":
+    from engine.runtime.settings import load_settings
+    from engine.runtime.tokens import Tokens
+
+    settings = load_settings(config, mode=mode)
+    path = settings.control.tokens_file
+    if path is None:
+        raise UserError(
+            f"{settings.where('control.tokens_file')} is not set: name the file that keeps the "
+            "tokens' hashes there, and start the engine anew"
+        )
+    return Tokens(path, settings.where("control.tokens_file"))

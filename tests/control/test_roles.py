@@ -1,0 +1,89 @@
+"""Who may do what: every role with every command, and the personal tokens of a shared login."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from engine.control.client import new_command
+from engine.control.messages import ADMIN_COMMANDS, ROLES, Role
+from engine.control.server import ControlServer
+from engine.model.details import Correlations, Rules, RulesOf
+from engine.model.errors import Unanswered
+from engine.model.snapshot import CommandName
+from tests.control.control_engine import ScriptedEngine
+
+COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
+# Written down here a second time, so that no change of the code alone widens what a role may do.
+OPERATORS = {
+    "kill",
+    "enable",
+    "disable",
+    "halt",
+    "flatten",
+    "speed",
+    "remove",
+    "ack",
+    "close",
+    "backtest",
+    "cancel",
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_role_has_its_commands_and_no_other(
+    engine: ScriptedEngine, role: Role, name: CommandName
+) -> None:
+    """A command runs for the roles it is meant for; every other one is refused and reported."""
+    allowed = role == "admin" or (role == "operator" and name in OPERATORS)
+    client = engine.client(role=role)
+    reply = client.send(new_command(name, "eur", now_ns=lambda: engine.now_ns))
+    assert reply.ok is allowed
+    assert [c.name for c, _ in engine.executed] == [name] * allowed
+    assert [(c.name, a.role) for c, a, _ in engine.refusals] == [(name, role)] * (not allowed)
+    assert engine.server.view().refused == ({} if allowed else {"role": 1})
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_may_ask(engine: ScriptedEngine, role: Role) -> None:
+    """Details are for looking: a viewer gets them; what cannot be told is said in words."""
+    client = engine.client(role=role)
+    assert isinstance(client.ask(RulesOf()), Rules)
+    with pytest.raises(Unanswered, match="no samples"):
+        client.ask(Correlations())
+    assert client.snapshot() is not None
+
+
+def with_tokens(engine: ScriptedEngine, people: dict[str, str]) -> None:
+    """Serve with personal tokens from now on."""
+    engine.server.close()
+    engine.person = people.get
+    engine.server = engine.new_server()
+    engine.server.start()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_admin_s_command_asks_for_a_personal_token(
+    engine: ScriptedEngine, name: CommandName
+) -> None:
+    """On a shared login what adds risk needs a person; who it was stands beside the login."""
+    with_tokens(engine, {"secret": "alice"})
+    client = engine.client()
+    assert client.connect().wants_token
+    for token, person in (("", ""), ("wrong", ""), ("secret", "alice")):
+        command = new_command(name, "eur", now_ns=lambda: engine.now_ns)
+        asks = name in ADMIN_COMMANDS
+        reply = client.send(command, token=token)
+        assert reply.ok is (not asks or person == "alice")
+        assert "secret" not in reply.text
+        if reply.ok:
+            assert engine.executed[-1][1].person == person
+    assert "secret" not in repr((engine.executed, engine.refusals))
+
+
+def test_no_other_user_has_a_role_unless_given(run_dir: Path) -> None:
+    """Roles of other users come by uid from the configuration."""
+    engine = ScriptedEngine(run_dir / "e.sock")
+    server: ControlServer = engine.new_server(roles={65534: "viewer"})
+    assert server._roles == {65534: "viewer"}
