@@ -25,6 +25,7 @@ _MARGIN_MODE_HEDGING: Final = 2
 _TRADE_MODE_REAL: Final = 2
 _SWAP_DISABLED: Final = 0
 _SWAP_POINTS: Final = 1
+_ORDERS_DAILY: Final = 1
 _DIRECTION_OF_DEAL: Final = {0: 1, 1: -1}
 
 
@@ -153,6 +154,7 @@ def symbol_facts(info: Any) -> SymbolFacts:
         swap_long=float(info.swap_long),
         swap_short=float(info.swap_short),
         swap_weekday=int(info.swap_rollover3days),
+        stops_daily=int(info.order_gtc_mode) == _ORDERS_DAILY,
     )
 
 

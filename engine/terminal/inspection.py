@@ -116,6 +116,10 @@ def symbol_findings(facts: SymbolFacts, quote: Quote | None, *, commission: bool
     if facts.stops_level_points:
         text = f"stops and targets at least {facts.stops_level_points} points away"
         found.append(_warn(name, text, "nearer ones are refused: see the strategies' stops"))
+    if facts.stops_daily:
+        text = "the broker takes stops and targets away at the end of its day"
+        remedy = "they are set again at once: hold nothing over the close that must not be bare"
+        found.append(_warn(name, text, remedy))
     if quote is None or not quote.time_ns:
         found.append(_warn(name, "no tick yet", "check again while the market is open"))
     if not commission:

@@ -25,7 +25,8 @@ class SymbolFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A symbol as the terminal specifies it; `*_points` are counts of `point`.
 
     `name` is ours, `broker_name` the terminal's own.
-    `swap_weekday` is MetaTrader's: Sunday 0. Swaps are in `swap_mode`'s unit.
+    `swap_weekday` is MetaTrader's: Sunday 0. Swaps are in `swap_mode`'s unit. `stops_daily`: the
+    broker takes stops and targets away at the end of its day.
     """
 
     name: str
@@ -52,6 +53,7 @@ class SymbolFacts(msgspec.Struct, frozen=True, kw_only=True):
     swap_long: float
     swap_short: float
     swap_weekday: int
+    stops_daily: bool
 
 
 def fillings_for(facts: SymbolFacts) -> list[int]:

@@ -6,6 +6,7 @@ The broker's own word (`positions`, `deals`) is the truth that everything is com
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import msgspec
@@ -91,10 +92,22 @@ class Current:
 
 
 class Bench:
-    """One engine's trading parts. `now_s` is the monotonic clock of reconciliation."""
+    """One engine's trading parts. `now_s` is the monotonic clock of reconciliation.
 
-    def __init__(self, work: Path, text: str, bars: Bars | None = None) -> None:
+    `broker`, `account`: what the simulated terminal is beside what the portfolio says.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        text: str,
+        bars: Bars | None = None,
+        *,
+        broker: Mapping[str, object] = MappingProxyType({}),
+        account: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self.work = work
+        self._broker, self._account = broker, account
         self.compiled = compile_portfolio(parse_portfolio(text, "test"))
         self.bars = level_bars() if bars is None else bars
         self.market_ns = START_NS
@@ -269,17 +282,19 @@ class Bench:
 
     def host_config(self) -> HostConfig:
         """Return how to run the terminal host."""
+        simulated: dict[str, Any] = simulated_terminal(
+            self.compiled,
+            write_prices({"EURUSD": self.bars}, self.work / "prices"),
+            start_ns=START_NS,
+            server_clock="new_york+7",
+            ledger_path=self.work / "broker.sqlite",
+        )
+        account = {**simulated["account"], **self._account}
         return HostConfig(
             module="simulated",
             lock_path=str(self.work / "terminal.lock"),
             log_path=str(self.work / "terminal.log"),
-            simulated=simulated_terminal(
-                self.compiled,
-                write_prices({"EURUSD": self.bars}, self.work / "prices"),
-                start_ns=START_NS,
-                server_clock="new_york+7",
-                ledger_path=self.work / "broker.sqlite",
-            ),
+            simulated={**simulated, **self._broker, "account": account},
             stepped=True,
         )
 

@@ -59,6 +59,7 @@ SYMBOL = {
     "swap_long": -6.1,
     "swap_short": 2.0,
     "swap_rollover3days": 3,
+    "order_gtc_mode": 0,
 }
 
 

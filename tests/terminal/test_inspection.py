@@ -97,6 +97,7 @@ def test_a_wrong_clock_stops_and_an_unknown_one_warns() -> None:
         ({"stops_level_points": 50}, "warn", "at least 50 points"),
         ({"freeze_level_points": 5}, "warn", "within 5 points"),
         ({"swap_mode": 3}, "warn", "swaps"),
+        ({"stops_daily": True}, "warn", "end of its day"),
         ({"broker_name": "EURUSD.r"}, "ok", "EURUSD.r there"),
         ({"execution_mode": 1, "filling_mode": 2}, "ok", "instant execution, IOC RETURN"),
         ({"volume_limit_lots": 5.0}, "ok", "5 a direction"),

@@ -22,7 +22,7 @@ from engine.model.errors import StateError
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MS
 from engine.terminal.simulated import constants as c
-from engine.terminal.simulated.accounting import Accounting
+from engine.terminal.simulated.accounting import Accounting, Figures
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.history import History
 from engine.terminal.simulated.ledger import Ledger
@@ -166,6 +166,18 @@ class Broker:
         self._ledger.write(self.account, orders=[done])
         self.orders.append(done)
 
+    def reject(self, order: Order, time_ns: int) -> Order:
+        """Number an order that comes to nothing, and have it in the history as rejected."""
+        done = msgspec.structs.replace(
+            order,
+            ticket=self.take_order(),
+            state=c.ORDER_STATE_REJECTED,
+            done_msc=self.server_msc(time_ns),
+        )
+        self._ledger.write(self.account, orders=[done])
+        self.orders.append(done)
+        return done
+
     def execute(self, trade: Trade, position: Position | None, order: Order | None = None) -> Deal:
         """Fill an order, in whole or in part, and write it.
 
@@ -174,7 +186,7 @@ class Broker:
         """
         msc = self.server_msc(trade.time_ns)
         if order is None:
-            order = _order(trade, self.take_order(), msc)
+            order = market_order(trade, self.take_order(), msc)
         ticket = order.ticket
         position_id = position.identifier if position else ticket
         entry, profit, swap = c.DEAL_ENTRY_IN, 0.0, 0.0
@@ -343,7 +355,7 @@ class Broker:
             )
             deals.append(msgspec.structs.replace(deal, commission=0.0))
         order = msgspec.structs.replace(
-            _order(trade, ticket, msc),
+            market_order(trade, ticket, msc),
             type=c.ORDER_TYPE_CLOSE_BY,
             position_id=position.identifier,
             position_by=other.identifier,
@@ -405,7 +417,10 @@ class Broker:
         self.execute(trade, position)
 
     def roll_day(self, now_ns: int) -> None:
-        """Charge swaps when the server's day has changed, at the quotes as they stand."""
+        """Charge swaps when the server's day has changed, at the quotes as they stand.
+
+        Where orders are daily, stops and targets end with the day.
+        """
         day = self.clock.day(now_ns)
         last, self.account.swap_day = self.account.swap_day, max(day, self.account.swap_day)
         if last < 0 or day <= last:
@@ -421,13 +436,15 @@ class Broker:
                 spec.contract_size,
                 self.market.conversion(position.symbol),
             )
+            if self.config.orders == "daily":
+                position.sl = position.tp = 0.0
         self._ledger.write(self.account, positions=self.positions.values())
 
     def stop_out(self, now_ns: int) -> None:
-        """Below the stop-out margin level, close the largest loser that trades, and look again."""
+        """Below the stop-out level, close the largest loser that trades, and look again."""
         while self.positions:
             figures = self.money.figures()
-            if not figures.equity < figures.margin * self.config.margin_so_frac:
+            if not self._is_stopped_out(figures):
                 return
             losers = [p for p in self.positions.values() if self.market.is_open(p.symbol, now_ns)]
             if not losers:
@@ -439,6 +456,11 @@ class Broker:
             comment = f"[so {figures.margin_level:.2f}%]"
             self._close(worst, price, now_ns, c.DEAL_REASON_SO, comment)
 
+    def _is_stopped_out(self, figures: Figures) -> bool:
+        if self.config.margin_so_ccy is not None:
+            return figures.margin_free < self.config.margin_so_ccy
+        return figures.equity < figures.margin * self.config.margin_so_frac
+
     def save_clock(self, now_ns: int) -> None:
         """Write that everything up to `now_ns` is processed."""
         self.account.clock_ns = now_ns
@@ -449,7 +471,7 @@ class Broker:
         self._ledger.close()
 
 
-def _order(trade: Trade, ticket: int, time_msc: int) -> Order:
+def market_order(trade: Trade, ticket: int, time_msc: int) -> Order:
     """Return the market order behind a fill, before it."""
     lots = trade.ordered_lots or trade.lots
     return Order(

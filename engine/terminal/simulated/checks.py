@@ -14,6 +14,7 @@ from engine.terminal.simulated.rules import (
     GRID_TOLERANCE,
     is_frozen,
     on_grid,
+    over_position_limit,
     over_volume_limit,
     valid_levels,
     valid_volume,
@@ -50,6 +51,7 @@ COMMENTS: Final = {
     c.TRADE_RETCODE_CONNECTION: "No connection",
     c.TRADE_RETCODE_LIMIT_ORDERS: "Too many pending orders",
     c.TRADE_RETCODE_LIMIT_VOLUME: "Volume limit reached",
+    c.TRADE_RETCODE_LIMIT_POSITIONS: "Position limit reached",
     c.TRADE_RETCODE_INVALID_ORDER: "Invalid order",
     c.TRADE_RETCODE_CLOSE_ORDER_EXIST: "Close order already exists",
     c.TRADE_RETCODE_FIFO_CLOSE: "Positions of a symbol close oldest first",
@@ -254,6 +256,8 @@ class Checks:
         closing = quote.bid if direction > 0 else quote.ask
         if not valid_levels(direction, request.sl, request.tp, closing, spec):
             return c.TRADE_RETCODE_INVALID_STOPS
+        if over_position_limit(self._broker, symbol):
+            return c.TRADE_RETCODE_LIMIT_POSITIONS
         if over_volume_limit(self._broker, symbol, direction, request.volume):
             return c.TRADE_RETCODE_LIMIT_VOLUME
         money = self._broker.money

@@ -12,7 +12,8 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `any_login`: whoever logs in owns it. `exchange`: a netting account in exchange margin mode.
     `fifo`: positions of a symbol close oldest first. `hedge_allowed` False: no position against
-    another. `limit_orders`: working orders at most; 0 for any number.
+    another. `limit_orders`: working orders at most, `limit_positions`: open positions; 0 for any
+    number.
     """
 
     login: int = 1_000_001
@@ -25,6 +26,7 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     fifo: bool = False
     hedge_allowed: bool = True
     limit_orders: int = 200
+    limit_positions: int = 0
     server: str = "Simulated-Demo"
     password: str | None = None
 
@@ -66,7 +68,10 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `volume_limit_lots`: held and waiting in one direction of a symbol at most; 0.0 for any.
     `hours`: trading hours of all symbols, such as "mon 01:00-23:55", and `holidays`, such as
     "2018-12-25", on the server's clock; none: open whenever there are prices.
-    `margin_call_frac`, `margin_so_frac`: margin levels of call and stop-out.
+    `orders`: "daily" ends the working orders without a term of their own, and takes all stops and
+    targets away, when the server's day changes; "daily_no_stops" leaves stops and targets.
+    `margin_call_frac`, `margin_so_frac`: margin levels of call and stop-out. `margin_so_ccy`: the
+    free margin below which positions are stopped out instead, and `margin_call_ccy` its call.
     `faults`: what goes wrong, as `fault_text` reads it.
     """
 
@@ -82,8 +87,11 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     liquidity_lots: float | None = None
     freeze_level_points: float = 0.0
     volume_limit_lots: float = 0.0
+    orders: Literal["gtc", "daily", "daily_no_stops"] = "gtc"
     hours: list[str] = []
     holidays: list[str] = []
     margin_call_frac: float = 1.0
     margin_so_frac: float = 0.5
+    margin_so_ccy: float | None = None
+    margin_call_ccy: float = 0.0
     faults: str = ""

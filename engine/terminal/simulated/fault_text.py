@@ -51,7 +51,8 @@ FAULTS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 
 _VALUES: Final = MappingProxyType(
     {
-        **dict.fromkeys(("hang", "hang-after", "lag", "late-deals", "placed-late"), "delay_s"),
+        **dict.fromkeys(("hang", "hang-after", "lag", "late-deals"), "delay_s"),
+        **dict.fromkeys(("placed-late", "placed-rejected"), "delay_s"),
         "partial": "fill_frac",
     }
 )

@@ -10,8 +10,8 @@
 - "exit": the process ends at once, as if killed.
 - "lag": after `order_send`, positions and history show the state before it for `delay_s`.
 - "late": the same, but positions show it at once: its deal comes late.
-- "placed": `order_send` answers 10008 without a deal. Nothing comes of it, or with `when` "after"
-  it was executed and is shown `delay_s` later.
+- "placed": `order_send` answers 10008 without a deal. The order is rejected, as the history says
+  (`delay_s` later), or with `when` "after" it was executed and is shown `delay_s` later.
 - "partial": `order_send` fills `fill_frac` of the volume, rounded down, and answers 10010.
 - "empty": the call answers without content: no bars, no positions, a tick of zeros.
 - "duplicate": the call's newest item comes twice.

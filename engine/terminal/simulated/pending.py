@@ -97,8 +97,12 @@ class Pending:
     def expire(self, now_ns: int) -> None:
         """End the orders whose time is over."""
         server_s = self._broker.server_msc(now_ns) // 1000
+        daily = self._broker.config.orders != "gtc"
         for order in list(self._broker.working.values()):
-            ends_s = ends_at_s(order.type_time, order.expiration_s, order.time_msc // 1000)
+            type_time = order.type_time
+            if daily and type_time == c.ORDER_TIME_GTC:
+                type_time = c.ORDER_TIME_DAY
+            ends_s = ends_at_s(type_time, order.expiration_s, order.time_msc // 1000)
             if ends_s is not None and server_s >= ends_s:
                 self._broker.drop(order, c.ORDER_STATE_EXPIRED, now_ns)
 

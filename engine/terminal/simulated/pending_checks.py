@@ -13,6 +13,7 @@ from engine.terminal.simulated.rules import (
     GRID_TOLERANCE,
     is_frozen,
     on_grid,
+    over_position_limit,
     over_volume_limit,
     valid_levels,
     valid_volume,
@@ -139,6 +140,8 @@ class PendingChecks:
         most = broker.config.account.limit_orders
         if most and len(broker.working) >= most:
             return c.TRADE_RETCODE_LIMIT_ORDERS
+        if over_position_limit(broker, order.symbol):
+            return c.TRADE_RETCODE_LIMIT_POSITIONS
         if over_volume_limit(broker, order.symbol, order.direction, order.lots):
             return c.TRADE_RETCODE_LIMIT_VOLUME
         return 0

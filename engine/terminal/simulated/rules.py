@@ -40,6 +40,23 @@ def is_frozen(market: float, level: float, spec: SymbolSpec, freeze_points: floa
     return freeze_points > 0.0 and abs(market - level) / spec.point <= freeze_points + 1e-3
 
 
+def over_position_limit(broker: Broker, symbol: str) -> bool:
+    """Tell whether one more order in a symbol could exceed the most positions that may be open.
+
+    Where positions hedge, what waits to open one counts; else a symbol that has its position is
+    free.
+    """
+    limit = broker.config.account.limit_positions
+    if not limit:
+        return False
+    n_open = len(broker.positions)
+    if broker.account.hedging:
+        n_open += sum(order.position_id == 0 for order in broker.working.values())
+    elif broker.netted(symbol):
+        return False
+    return n_open >= limit
+
+
 def over_volume_limit(broker: Broker, symbol: str, direction: int, lots: float) -> bool:
     """Tell whether more lots in a direction exceed the most that may be held and wait there."""
     limit = broker.config.volume_limit_lots

@@ -12,7 +12,7 @@ from engine.decision.money import round_price
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs
 from engine.terminal.simulated.arguments import CallFailed
-from engine.terminal.simulated.broker import Broker, Trade
+from engine.terminal.simulated.broker import Broker, Trade, market_order
 from engine.terminal.simulated.checks import ACCEPTED, COMMENTS, Checks, Verdict
 from engine.terminal.simulated.faults import Faults, Switches
 from engine.terminal.simulated.history import History
@@ -100,8 +100,8 @@ class Trading:
             verdict = Verdict(fault.retcode)
         if verdict.retcode != ACCEPTED:
             return self._refusal(request, verdict.retcode)
-        if self._faults.take("order_send", "placed"):
-            return self._result(request, c.TRADE_RETCODE_PLACED, order=self._broker.take_order())
+        if fault := self._faults.take("order_send", "placed"):
+            return self._placed_in_vain(request, verdict, fault.delay_s)
         placed = self._faults.take("order_send", "placed", when="after")
         if fault := placed or self._faults.take("order_send", "lag"):
             self._start_lag(fault.delay_s)
@@ -112,6 +112,23 @@ class Trading:
             made: Any = done
             return self._result(request, c.TRADE_RETCODE_PLACED, order=made.order)
         return done
+
+    def _placed_in_vain(
+        self, request: Any, verdict: Verdict, delay_s: float | None
+    ) -> StructSequence:
+        """Accept an order that is rejected afterwards: the history says so, perhaps later."""
+        order = verdict.order
+        if request.action == c.TRADE_ACTION_DEAL:
+            trade = self._trade(request, verdict.position)
+            order = market_order(trade, 0, self._broker.server_msc(trade.time_ns))
+            order = msgspec.structs.replace(order, position_id=request.position)
+        elif request.action != c.TRADE_ACTION_PENDING:
+            return self._result(request, c.TRADE_RETCODE_PLACED)
+        assert order is not None
+        if delay_s is not None:
+            self._start_lag(delay_s)
+        done = self._broker.reject(order, self._now_ns())
+        return self._result(request, c.TRADE_RETCODE_PLACED, order=done.ticket)
 
     def _perform(self, request: Any, verdict: Verdict) -> StructSequence:
         """Do what an accepted request asks."""

@@ -23,6 +23,11 @@ _EXECUTION = {
     "request": c.SYMBOL_TRADE_EXECUTION_REQUEST,
     "exchange": c.SYMBOL_TRADE_EXECUTION_EXCHANGE,
 }
+_GTC = {
+    "gtc": c.SYMBOL_ORDERS_GTC,
+    "daily": c.SYMBOL_ORDERS_DAILY,
+    "daily_no_stops": c.SYMBOL_ORDERS_DAILY_NO_STOPS,
+}
 
 
 def rounded(amount: float) -> float:
@@ -53,13 +58,18 @@ def account_info(config: SimulatedConfig, broker: Broker, switches: Switches) ->
     netting = c.ACCOUNT_MARGIN_MODE_RETAIL_NETTING
     if account.exchange:
         netting = c.ACCOUNT_MARGIN_MODE_EXCHANGE
+    call, stop_out = config.margin_call_frac * 100.0, config.margin_so_frac * 100.0
+    if config.margin_so_ccy is not None:
+        call, stop_out = config.margin_call_ccy, config.margin_so_ccy
     return build(
         structs.AccountInfo,
         login=switches.other_login or account.login,
         trade_mode=c.ACCOUNT_TRADE_MODE_DEMO,
         leverage=account.leverage,
         limit_orders=account.limit_orders,
-        margin_so_mode=c.ACCOUNT_STOPOUT_MODE_PERCENT,
+        margin_so_mode=c.ACCOUNT_STOPOUT_MODE_PERCENT
+        if config.margin_so_ccy is None
+        else c.ACCOUNT_STOPOUT_MODE_MONEY,
         trade_allowed=not (switches.investor or switches.other_login),
         trade_expert=True,
         margin_mode=c.ACCOUNT_MARGIN_MODE_RETAIL_HEDGING if account.hedging else netting,
@@ -71,8 +81,8 @@ def account_info(config: SimulatedConfig, broker: Broker, switches: Switches) ->
         margin=figures.margin,
         margin_free=figures.margin_free,
         margin_level=figures.margin_level,
-        margin_so_call=config.margin_call_frac * 100.0,
-        margin_so_so=config.margin_so_frac * 100.0,
+        margin_so_call=call,
+        margin_so_so=stop_out,
         name="Simulated",
         server=account.server,
         currency=account.currency,
@@ -109,6 +119,7 @@ def symbol_info(
         margin_hedged_use_leg=True,
         expiration_mode=_EXPIRATION_MODE,
         filling_mode=broker.config.filling_mode,
+        order_gtc_mode=_GTC[broker.config.orders],
         order_mode=_ORDER_MODE | (_CLOSE_BY if broker.account.hedging else 0),
         bid=quote.bid if quote else 0.0,
         ask=quote.ask if quote else 0.0,

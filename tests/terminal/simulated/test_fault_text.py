@@ -61,6 +61,25 @@ def test_a_hang_takes_its_seconds():
         assert terminal_with(f"{name}=0.01").order_send(deal(0)).retcode == 10009
 
 
+def test_a_placed_order_that_is_rejected_is_in_the_history(tmp_path):
+    """A market or working order, rejected and unfilled; later where that was asked for; kept."""
+    terminal = terminal_with("placed-rejected*2, placed-rejected=60", ledger=tmp_path / "ledger")
+    waits = {"action": c.TRADE_ACTION_PENDING, "symbol": EUR, "volume": 0.2, "type": 2}
+    waits |= {"price": 1.09, "type_filling": c.ORDER_FILLING_RETURN}
+    numbers = [terminal.order_send(r).order for r in (deal(0, magic=7), waits, deal(1))]
+    always = (1, 2**31 - 1)
+    shown = [(o.ticket, o.state, o.volume_current) for o in terminal.history_orders_get(*always)]
+    rejected = c.ORDER_STATE_REJECTED
+    assert shown == [(numbers[0], rejected, 0.1), (numbers[1], rejected, 0.2)]
+    assert terminal.history_orders_get(ticket=numbers[0])[0].magic == 7
+    terminal.control({"op": "end_lag"})
+    assert [o.ticket for o in terminal.history_orders_get(*always)] == numbers
+    assert (terminal.orders_get(), terminal.positions_get(), all_deals(terminal)) == ((), (), [])
+    terminal.close()
+    again = make_terminal(ledger=tmp_path / "ledger")
+    assert [o.state for o in again.history_orders_get(*always)] == [rejected] * 3
+
+
 def test_a_placed_order_is_filled_later():
     """The answer says placed; until it is shown neither position nor deal can be seen."""
     terminal = terminal_with("placed-late")

@@ -265,6 +265,50 @@ def test_stop_out_closes_the_largest_loser():
     assert (last.reason, last.price) == (c.DEAL_REASON_SO, 1.092)
 
 
+def test_stop_out_by_money_looks_at_the_free_margin():
+    """The account tells mode and levels; only as much goes as brings the free margin back."""
+    levels = {"margin_so_ccy": 500.0, "margin_call_ccy": 1000.0}
+    terminal = make_terminal(
+        stepped_prices(1.1, 1.0995, 1.0988, 1.0988), account={"balance_ccy": 10_000.0}, **levels
+    )
+    info = terminal.account_info()
+    assert (info.margin_so_mode, info.margin_so_call, info.margin_so_so) == (1, 1000.0, 500.0)
+    big = terminal.order_send(deal(BUY, 5.0)).order
+    terminal.order_send(deal(BUY, 3.0))
+    terminal.advance(minute(1))
+    assert 500.0 < terminal.account_info().margin_free < 1000.0
+    assert terminal.positions_total() == 2
+    terminal.advance(minute(2))
+    assert [p.volume for p in terminal.positions_get()] == [3.0]
+    assert terminal.history_deals_get(position=big)[-1].reason == c.DEAL_REASON_SO
+    assert terminal.account_info().margin_free > 500.0
+
+
+@pytest.mark.parametrize("hedging", [True, False])
+def test_the_number_of_positions_is_limited(hedging):
+    """One more is 10040; what closes, adds to or reverses a netted position is taken."""
+    bars = {EUR: make_bars(flat(1.1)), JPY: make_bars(flat(110.0), spread=0.01)}
+    terminal = make_terminal(bars, account={"hedging": hedging, "limit_positions": 1})
+    waits = {"action": c.TRADE_ACTION_PENDING, "symbol": JPY, "volume": 0.1, "type": 2}
+    waits |= {"price": 109.0, "type_filling": c.ORDER_FILLING_RETURN}
+    over = c.TRADE_RETCODE_LIMIT_POSITIONS
+    ticket = terminal.order_send(waits).order
+    # Only where positions hedge must a waiting order open one more.
+    expected = over if hedging else c.TRADE_RETCODE_DONE
+    assert terminal.order_send(deal(BUY)).retcode == expected
+    terminal.order_send({"action": c.TRADE_ACTION_REMOVE, "order": ticket})
+    if hedging:
+        assert terminal.order_send(deal(BUY)).retcode == c.TRADE_RETCODE_DONE
+    (held,) = terminal.positions_get()
+    refused = [terminal.order_send(r) for r in (deal(SELL, symbol=JPY), waits)]
+    assert [(r.retcode, r.comment) for r in refused] == [(over, "Position limit reached")] * 2
+    for lots in (0.1, 0.2):
+        added = terminal.order_send(deal(BUY, lots)).retcode
+        assert added == (over if hedging else c.TRADE_RETCODE_DONE)
+    closing = deal(SELL, 0.1, position=held.ticket)
+    assert terminal.order_send(closing).retcode == c.TRADE_RETCODE_DONE
+
+
 def test_helpers_retry_requotes_and_close():
     """`Buy`, `Sell` and `Close` exist, try again on a requote and report what happened."""
     terminal = make_terminal()

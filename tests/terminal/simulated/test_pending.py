@@ -184,6 +184,53 @@ def test_orders_expire_on_the_servers_clock(type_time, expiration, ends_s):
     assert done.volume_current == done.volume_initial
 
 
+@pytest.mark.parametrize(
+    ("orders", "mode", "waits", "levels"),
+    [
+        ("gtc", c.SYMBOL_ORDERS_GTC, True, (1.05, 1.15)),
+        ("daily", c.SYMBOL_ORDERS_DAILY, False, (0.0, 0.0)),
+        ("daily_no_stops", c.SYMBOL_ORDERS_DAILY_NO_STOPS, False, (1.05, 1.15)),
+    ],
+)
+def test_what_ends_with_the_servers_day(orders, mode, waits, levels):
+    """Daily: orders without a term expire, stops and targets go; a term of its own goes on."""
+    terminal = make_terminal({EUR: make_bars(flat(1.1, 1000))}, orders=orders)
+    assert terminal.symbol_info(EUR).order_gtc_mode == mode
+    terminal.order_send(deal(BUY, sl=1.05, tp=1.15))
+    ticket = place(terminal, LIMIT, 1.09)
+    timed = place(terminal, LIMIT, 1.09, type_time=2, expiration=SERVER_S + 2 * DAY_S)
+    midnight = (DAY_S - SERVER_S % DAY_S) // 60
+    terminal.advance(minute(midnight - 1))
+    assert (terminal.orders_total(), terminal.positions_get()[0].sl) == (2, 1.05)
+    terminal.advance(minute(midnight))
+    assert [o.ticket for o in terminal.orders_get()] == ([ticket] if waits else []) + [timed]
+    (held,) = terminal.positions_get()
+    assert (held.sl, held.tp) == levels
+    if not waits:
+        assert terminal.history_orders_get(ticket=ticket)[0].state == c.ORDER_STATE_EXPIRED
+
+
+def test_the_rest_of_a_close_takes_no_more_than_is_left():
+    """What a close-by took meanwhile is not sold again: the rest ends with its position."""
+    terminal = make_terminal(execution="exchange", liquidity_lots=0.3)
+    held = terminal.order_send(deal(BUY, 0.9, type_filling=c.ORDER_FILLING_RETURN)).order
+    other = terminal.order_send(deal(SELL, 0.2)).order
+    terminal.advance(minute(3))
+    assert [p.volume for p in terminal.positions_get()] == [0.9, 0.2]
+    closing = deal(SELL, 0.9, position=held, type_filling=c.ORDER_FILLING_RETURN)
+    part = terminal.order_send(closing)
+    assert (part.retcode, part.volume) == (c.TRADE_RETCODE_DONE_PARTIAL, 0.3)
+    by = {"action": c.TRADE_ACTION_CLOSE_BY, "position": held, "position_by": other}
+    assert terminal.order_send(by).retcode == c.TRADE_RETCODE_DONE
+    assert [p.volume for p in terminal.positions_get()] == [0.4]
+    terminal.advance(minute(7))
+    assert (terminal.positions_get(), terminal.orders_get()) == ((), ())
+    sold = [d.volume for d in terminal.history_deals_get(ticket=part.order)]
+    assert sold == pytest.approx([0.3, 0.3, 0.1])
+    (done,) = terminal.history_orders_get(ticket=part.order)
+    assert (done.state, done.volume_current) == (c.ORDER_STATE_CANCELED, 0.2)
+
+
 def test_an_order_can_be_changed_and_taken_back():
     """Price, stops and expiration change in place; the same again is 10025; unknown is 10035."""
     terminal = make_terminal()
