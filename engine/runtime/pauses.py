@@ -1,7 +1,7 @@
 """Symbols that the broker lets nobody enter for now: closed, switched off, one side only.
 
-A pause ends by its time, by an operator who enables the symbol or resumes, or with the process: a
-broker that still refuses says so once more. Closes are never paused.
+A pause ends by its time, or by an operator who enables the symbol or resumes; it is saved with the
+engine's state, so that no restart asks the broker again before then. Closes are never paused.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,12 +28,12 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Pauses:
-    """The symbols' pauses, by what the broker answered."""
+    """The symbols' pauses, by what the broker answered; `paused` is saved."""
 
     def __init__(self, events: EventLog, now_ns: Callable[[], int]) -> None:
         self._events = events
         self._now_ns = now_ns
-        self._pauses: dict[str, Pause] = {}
+        self.paused: dict[str, Pause] = {}
         # Symbols that others hold on a netting account: an entry would change what is theirs.
         self.taken: frozenset[str] = frozenset()
 
@@ -44,14 +44,14 @@ class Pauses:
         until_ns = self._now_ns() + int(verdict.pause_s * NS_PER_S)
         side, note = verdict.pause_direction, f" ({verdict.note})" if verdict.note else ""
         reason = f"no {_SIDES[side]} until {to_datetime(until_ns):%H:%M} UTC: {verdict.name}{note}"
-        self._pauses[intent.symbol] = Pause(side, until_ns, reason)
+        self.paused[intent.symbol] = Pause(side, until_ns, reason)
         self._events.add("warning", intent.symbol, reason)
 
     def reason(self, symbol: str, direction: int) -> str:
         """Return why a symbol takes no entry of this direction now, "" where it does."""
         if symbol in self.taken:
             return f"others hold {symbol} on this netting account: no entries"
-        pause = self._pauses.get(symbol)
+        pause = self.paused.get(symbol)
         if pause is None or pause.direction not in (0, direction):
             return ""
         return pause.reason
@@ -59,14 +59,14 @@ class Pauses:
     def expire(self) -> None:
         """End the pauses whose time has come."""
         now_ns = self._now_ns()
-        for symbol, pause in list(self._pauses.items()):
+        for symbol, pause in list(self.paused.items()):
             if now_ns >= pause.until_ns:
                 self.end(symbol)
 
     def end(self, symbol: str = "") -> None:
         """End a symbol's pause, or all of them."""
-        for name in [symbol] if symbol else list(self._pauses):
-            if self._pauses.pop(name, None) is not None:
+        for name in [symbol] if symbol else list(self.paused):
+            if self.paused.pop(name, None) is not None:
                 self._events.add("info", name, "entries are tried again")
 
     @contextmanager

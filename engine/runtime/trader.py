@@ -51,7 +51,7 @@ from engine.runtime.host_contract import Hosts
 from engine.runtime.host_protocol import Evaluations
 from engine.runtime.intents import Intents
 from engine.runtime.limits import Limits, SetLimit
-from engine.runtime.pauses import Pauses
+from engine.runtime.pauses import Pause, Pauses
 from engine.runtime.positions import Positions
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import bars_row, signal_row
@@ -71,6 +71,7 @@ class Saved(msgspec.Struct):
     reason: str = ""
     limits: dict[str, SetLimit] = {}
     balance: Explained | None = None
+    paused: dict[str, Pause] = {}
 
 
 def names_of(compiled: CompiledPortfolio) -> Names:
@@ -484,6 +485,7 @@ class Trader:
                 self.reason,
                 self.limits.set,
                 self.positions.balance.explained,
+                self.pauses.paused,
             )
         )
         self.recorder.save(dump_core(self.core, self.names), extra, outcomes)
@@ -498,6 +500,7 @@ class Trader:
         self.equity_points = extra.equity_points
         self.day_returns, self.reason = extra.day_returns, extra.reason
         self.positions.balance.explained = extra.balance
+        self.pauses.paused = extra.paused
         for remark in self.limits.load(self.core, self.compiled.portfolio, extra.limits):
             self.events.add("warning", "limit", remark)
         _take_manual_shares(self.compiled, self.core)

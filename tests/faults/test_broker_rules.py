@@ -87,3 +87,23 @@ def test_a_stop_out_by_money_is_booked_as_one(make_bench: Make) -> None:
     assert bench.held == []
     assert [trade.reason for trade in closed] == [ExitReason.STOP_OUT]
     bench.check_balance()
+
+
+def test_a_pause_outlives_a_crash(make_bench: Make) -> None:
+    """Neither sooner nor later tried again; an end that an operator gave it stays too."""
+    bench = make_bench({"a": "L"})
+    bench.fault(call="order_send", kind="retcode", retcode=10018)
+    bench.step(2)
+    reason = bench.trader.pauses.reason("EURUSD", 1)
+    assert "MARKET_CLOSED" in reason
+    assert bench.crash() == []
+    assert bench.trader.pauses.reason("EURUSD", 1) == reason
+    n_intents = bench.journal.last_intent_id()
+    bench.step(3)
+    assert bench.journal.last_intent_id() == n_intents
+    bench.trader.pauses.end("EURUSD")
+    bench.trader.save()
+    assert bench.crash() == []
+    bench.step(1)
+    assert len(bench.held) == 1
+    bench.check_books()
