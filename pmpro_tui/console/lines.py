@@ -1,10 +1,11 @@
-"""The one widget everything is drawn with: lines in, and only lines whose text changed go out.
+"""The one widget everything is drawn with: lines in, and only the cells that changed go out.
 
 Strips are cached by content, so a row that comes back (a moved cursor, a scrolled table) costs a
 look-up. Measured on 200 rows at 4 Hz: a sixth of a DataTable's time.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 from rich.segment import Segment
 from rich.style import Style
@@ -12,7 +13,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from pmpro_tui.console.text import Line, line_text
+from pmpro_tui.console.text import Line, changed, line_text
 from pmpro_tui.console.theme import TONES
 
 _CACHE_MAX = 4096
@@ -33,14 +34,12 @@ class Lines(Widget, can_focus=False):
         return "\n".join(line_text(one) for one in self._lines)
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Draw these lines; rows whose content is the same are not drawn again."""
+        """Draw these lines; cells whose content is the same are not drawn again."""
         old, self._lines = self._lines, list(lines)
-        width = self.size.width
-        for y in range(max(len(old), len(self._lines))):
-            before = old[y] if y < len(old) else None
-            after = self._lines[y] if y < len(self._lines) else None
+        for y, (before, after) in enumerate(zip_longest(old, self._lines, fillvalue=_NOTHING)):
             if before != after:
-                self.refresh(Region(0, y, width, 1))
+                for x, stop in changed(before, after, self.size.width):
+                    self.refresh(Region(x, y, stop - x, 1))
 
     def set_quiet(self, quiet: bool) -> None:
         """Draw without colours while the numbers have stopped moving."""
@@ -71,7 +70,7 @@ class Lines(Widget, can_focus=False):
     def _draw(self, one: Line) -> Strip:
         base = self.rich_style + self._style(one.tone)
         segments = [Segment(span.text, base + self._style(span.tone)) for span in one.spans]
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        return Strip(segments).adjust_cell_length(self.size.width, base).simplify()
 
     def _style(self, tone: str) -> Style:
         if not tone:

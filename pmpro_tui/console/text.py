@@ -43,6 +43,34 @@ def line_width(of: Line) -> int:
     return sum(cell_len(span.text) for span in of.spans)
 
 
+# To move the cursor takes as many bytes as so many cells.
+_MOVE_CELLS: Final = 8
+
+
+def changed(before: Line, after: Line, width: int) -> list[tuple[int, int]]:
+    """Return the runs of cells, start to stop, in which two lines of `width` cells differ."""
+    one, other = _cells(before, width), _cells(after, width)
+    if before.tone != after.tone or one is None or other is None:
+        return [(0, width)]
+    runs: list[tuple[int, int]] = []
+    for i, (a, b) in enumerate(zip(one, other, strict=True)):
+        if a == b:
+            continue
+        if runs and i - runs[-1][1] < _MOVE_CELLS:
+            runs[-1] = (runs[-1][0], i + 1)
+        else:
+            runs.append((i, i + 1))
+    return runs
+
+
+def _cells(of: Line, width: int) -> list[tuple[str, str]] | None:
+    """Return each cell's character and tone; None where a character is not one cell wide."""
+    cells = [(character, span.tone) for span in of.spans for character in span.text]
+    if len(cells) != line_width(of):
+        return None
+    return (cells + [(" ", "")] * (width - len(cells)))[:width]
+
+
 def fit(text: str, width: int, align: Align = "left") -> str:
     """Return `text` in exactly `width` cells; what does not fit ends in an ellipsis."""
     length = cell_len(text)
