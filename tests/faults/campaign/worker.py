@@ -65,11 +65,12 @@ class Run:
         self._moments.disarm()
         tell(started=self._job.first)
         for number in range(self._job.first, n_steps):
+            # Told first: who is killed while it is disturbed does not come back to the same kill.
+            tell(batch=number)
             if number < n_steps - N_QUIET:
                 self._disturb(number)
             else:
                 self._calm(number)
-            tell(batch=number)
             engine.step(number)
         self._flush()
         tell(account=engine.trader.core.account[0]["trading"].item(), reason=engine.trader.reason)
