@@ -89,6 +89,19 @@ def enable_symbol(core: Core, symbol: int) -> None:
     core.quotes[symbol]["killed"] = 0
 
 
+def close_position(core: Core, ticket: int) -> bool:
+    """Give the position of a ticket the goal to close; False if no slot holds it.
+
+    Its slot is spent afterwards: it enters again when its signal re-arms.
+    """
+    for slot in np.flatnonzero(core.positions["ticket"] == ticket):
+        if core.positions[slot]["direction"] != 0:
+            if core.positions[slot]["close_reason"] == 0:
+                core.positions[slot]["close_reason"] = int(ExitReason.OPERATOR)
+            return True
+    return False
+
+
 def kill_held(core: Core) -> None:
     """Give every position whose members, or whose symbol, are killed the goal to close.
 

@@ -19,6 +19,7 @@ class ExitReason(enum.IntEnum):
     STOP_OUT = 7
     END = 8
     EXTERNAL = 9
+    OPERATOR = 10
 
 
 class Refusal(enum.IntEnum):

@@ -24,6 +24,7 @@ CommandName = Literal[
     "limit",
     "adopt",
     "ack",
+    "close",
 ]
 
 
@@ -221,7 +222,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class Command(msgspec.Struct, frozen=True, kw_only=True):
     """One operator command.
 
-    `target`: a strategy, book, symbol or limit, or the id of an alert or "all" for `ack`.
+    `target`: a strategy, book, symbol or limit, the tickets to `close`, or the id of an alert or
+    "all" for `ack`.
     `seen_version`: what was on screen.
     `value` carries the speed of `speed` and the new value of a `limit`; `text` what `add` adds (a
     portfolio's tables as JSON), what becomes of the position at `remove` ("", "flatten", "keep",

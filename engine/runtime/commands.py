@@ -108,6 +108,10 @@ class Commands:
             switches.halt_entries(trader.core)
             trader.reason = f"entries halted by {user}"
             return "entries halted"
+        if command.name == "close":
+            text = _close(trader, command.target)
+            trader.urgent.set()
+            return text
         if command.name == "remove" and command.text == "flatten":
             return close_for_removal(trader, command.target)
         if command.name == "flatten":
@@ -168,7 +172,7 @@ class Commands:
         change: "Prepared | Addition | None",
     ) -> str:
         """Do what was not done at once; return what it hit, "" where that is known already."""
-        if command.name in ("kill", "halt", "flatten"):
+        if command.name in ("kill", "halt", "flatten", "close"):
             return ""
         if command.name in ("add", "remove"):
             return self._change(trader, command, change)
@@ -294,6 +298,26 @@ def _audit(
     """Write a command down, on the engine thread; the turn's end saves it."""
     details, status = _details(command, actor, result), "SUCCESS" if ok else "FAILED"
     trader.recorder.audit("COMMAND", details, actor=actor.name, status=status)
+
+
+def _close(trader: "Trader", target: str) -> str:
+    """Give positions, named by their tickets, the goal to close; say which are not held."""
+    closing: list[str] = []
+    others: list[str] = []
+    for ticket in target.replace(",", " ").split():
+        number = int(ticket) if ticket.isdecimal() and len(ticket) < 19 else 0
+        held = number > 0 and switches.close_position(trader.core, number)
+        (closing if held else others).append(ticket)
+    external = {str(position.ticket) for position in trader.positions.external}
+    left = [
+        f"{ticket} is EXTERNAL: nobody here closes it unless a book adopts it"
+        if ticket in external
+        else f"{ticket} is not open"
+        for ticket in others
+    ]
+    if not closing:
+        raise Refused("; ".join(left) or "close which position? name its ticket")
+    return "; ".join([f"closing position {', '.join(closing)}", *left])
 
 
 def _details(command: Command, actor: Actor, text: str) -> dict[str, Any]:

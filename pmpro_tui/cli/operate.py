@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
         halt,
         resume,
         flatten,
+        close,
         limit,
         adopt,
     ):
@@ -132,6 +133,25 @@ def flatten(
             yes,
         )
         send(client, "flatten", seen_version=snapshot.version, json=json)
+
+
+def close(
+    tickets: Annotated[list[str], typer.Argument(help="Tickets of positions of our books.")],
+    config: Config = None,
+    mode: Mode = None,
+    as_: As = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Close some positions; their books enter again when their signals re-arm."""
+    with connected_engine(config, mode, as_) as client:
+        snapshot = newest_snapshot(client)
+        held = {str(p.ticket): p for p in snapshot.positions}
+        if missing := [ticket for ticket in tickets if ticket not in held]:
+            raise UserError(f"no open position has ticket {', '.join(missing)}")
+        lots = sum(held[ticket].lots for ticket in tickets)
+        ask(f"Close {len(tickets)} position(s), {lots:g} lots, on {account(snapshot)}?", "", yes)
+        send(client, "close", " ".join(tickets), seen_version=snapshot.version, json=json)
 
 
 def limit(

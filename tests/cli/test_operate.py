@@ -123,6 +123,19 @@ def test_a_limit_is_set_only_when_confirmed(engine: ScriptedEngine, pmpro: Pmpro
     assert engine.executed[0][0].value == 2.5
 
 
+def test_close_names_what_it_closes_and_knows_the_tickets(
+    engine: ScriptedEngine, pmpro: Pmpro
+) -> None:
+    """A ticket that is not open is a usage error; without a terminal it needs --yes."""
+    assert pmpro("close", "8", "--yes").returncode == 2
+    done = pmpro("close", "7")
+    assert done.returncode == 2
+    assert "Close 1 position(s), 0.3 lots, on demo account 1001 at Sim" in done.stderr
+    assert sent(engine) == []
+    assert pmpro("close", "7", "--yes").returncode == 0
+    assert sent(engine) == [("close", "7")]
+
+
 def test_halt_asks_nothing(engine: ScriptedEngine, pmpro: Pmpro) -> None:
     """Stopping entries is never slowed down."""
     assert pmpro("halt").stdout == "done\n"

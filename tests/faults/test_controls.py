@@ -44,6 +44,48 @@ def state_of(bench: Bench) -> tuple[str, str]:
     return standing(trader.core, flattening=flattening, reason=trader.reason)
 
 
+# ---- close
+
+
+def test_named_positions_are_closed_and_their_books_wait_for_a_new_signal(
+    make_bench: Make,
+) -> None:
+    """Only what was named closes, as an operator's close; its slot is spent until it re-arms."""
+    bench = make_bench({"a": "LLLLLLFL", "b": "LLLLLLLL"})
+    bench.step(2)
+    closed = []
+    bench.trader.positions.on_closed = closed.append
+    first, second = sorted(int(p.identifier) for p in bench.held)
+    said = order(bench, "close", f"{first}, 77").text
+    assert said == f"closing position {first}; 77 is not open"
+    assert [int(p.identifier) for p in bench.held] == [second]
+    assert [trade.reason for trade in closed] == [ExitReason.OPERATOR]
+    assert audited(bench, "COMMAND")[-1]["result"] == said
+    bench.step(4)
+    assert len(bench.held) == 1
+    assert "SPENT" in {view.state for view in strategy_views(bench.trader)}
+    bench.step(2)
+    assert len(bench.held) == 2
+    bench.check_books()
+
+
+def test_what_is_not_ours_is_not_closed(make_bench: Make) -> None:
+    """An EXTERNAL position, a ticket nobody holds and no ticket at all are refused."""
+    bench = make_bench({"a": "FFFF"})
+    bench.step(1)
+    ticket = bench.by_hand(1, 0.1)
+    bench.look()
+    for target, why in (
+        (str(ticket), "is EXTERNAL"),
+        ("0", "is not open"),
+        ("9" * 5000, "not open"),
+        ("", "which position"),
+    ):
+        with pytest.raises(Refused, match=why):
+            order(bench, "close", target)
+    assert len(bench.trader.positions.external) == 1
+
+
 # ---- kill
 
 
