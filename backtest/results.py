@@ -1,24 +1,29 @@
 """Backtests in the database: stored with what is needed to make them again."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from backtest.report import config_hash, data_hash, digest
 from backtest.run import Prepared, Report, code_version, load
 from backtest.simulate import Result, simulate
+from engine.decision.state import Records
 from engine.model.errors import UserError
 from engine.model.portfolio import Portfolio
 from engine.model.times import from_datetime, to_datetime
 from engine.store.results import NewResult, list_backtests, save_backtest, show_backtest
 
+CURVE_POINTS = 400
 
-def store(engine: Engine, report: Report) -> int:
-    """Store a report in `backtest_results` and return its id."""
+
+def store(engine: Engine, report: Report, *, name: str = "") -> int:
+    """Store a report in `backtest_results` and return its id; `name` says what was tested."""
     document = report.document
     figures = document["summary"]
 
@@ -36,7 +41,7 @@ def store(engine: Engine, report: Report) -> int:
                 win_rate_frac=number("win_rate_frac"),
                 max_drawdown_frac=number("max_drawdown_frac"),
                 n_trades=document["trades_count"],
-                results=_kept(report),
+                results=_kept(report, name),
                 config_hash=document["config_hash"],
                 data_hash=document["data_hash"],
                 code_version=document["code_version"],
@@ -44,17 +49,35 @@ def store(engine: Engine, report: Report) -> int:
         )
 
 
-def _kept(report: Report) -> dict[str, Any]:
-    """Return the document with what a run is made of; the changes are counted in the summary."""
+def _kept(report: Report, name: str) -> dict[str, Any]:
+    """Return the document with its curve and what a run is made of; changes are only counted."""
     prepared = report.prepared
     document = {name: part for name, part in report.document.items() if name != "changes"}
     return document | {
+        "equity": curve(report.result.equity),
         "made_of": {
+            "name": name,
             "portfolio": msgspec.to_builtins(prepared.compiled.portfolio),
             "data": str(prepared.data_dir.absolute()),
             "source": prepared.source,
-        }
+        },
     }
+
+
+def curve(equity: Records) -> list[tuple[int, float]]:
+    """Return the equity's course in at most `CURVE_POINTS`: of each part its lowest and its last.
+
+    So a drawdown between two points is never smoothed away.
+    """
+    times, values = equity["time_ns"], equity["equity_ccy"]
+    if len(times) <= CURVE_POINTS:
+        chosen = np.arange(len(times))
+    else:
+        ends = np.linspace(0, len(times), CURVE_POINTS // 2 + 1).astype(np.int64)
+        parts = [range(start, stop) for start, stop in pairwise(ends.tolist())]
+        lowest = [part.start + int(np.argmin(values[part.start : part.stop])) for part in parts]
+        chosen = np.unique([*lowest, *(part.stop - 1 for part in parts)])
+    return list(zip(times[chosen].tolist(), values[chosen].tolist(), strict=True))
 
 
 def again(engine: Engine, result_id: int, data_dir: Path | None = None) -> tuple[Prepared, Result]:

@@ -11,8 +11,10 @@ from backtest.data import coverage_notes, load_bars, skipped_note
 from backtest.memory import return_large_blocks
 from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
+from backtest.variant import varied
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError, UserError
+from engine.model.jobs import Variant
 from engine.model.kernel_cache import source_hash
 from engine.model.portfolio import Portfolio
 from engine.model.times import iso_utc
@@ -20,6 +22,7 @@ from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
 
 _DISTRIBUTION = "portfolio-manager-pro"
+NO_VARIANT = Variant()
 
 
 class Prepared(NamedTuple):
@@ -42,18 +45,24 @@ class Report(NamedTuple):
 
 
 def prepare(
-    portfolio: Path, data_dir: Path, from_ns: int, to_ns: int, *, source: str | None = None
+    portfolio: Path,
+    data_dir: Path,
+    from_ns: int,
+    to_ns: int,
+    *,
+    source: str | None = None,
+    variant: Variant = NO_VARIANT,
 ) -> Prepared:
-    """Read a portfolio file and the bars it needs for [from, to).
+    """Read a portfolio file, with what `variant` changes, and the bars it needs for [from, to).
 
     Raises:
         UserError: the file, the data or the period is wrong.
     """
     return_large_blocks()
-    if from_ns >= to_ns:
-        raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
+    _check_period(from_ns, to_ns)
     try:
-        return load(read_portfolio(portfolio), data_dir, from_ns, to_ns, source=source)
+        changed = varied(read_portfolio(portfolio), variant)
+        return load(changed, data_dir, from_ns, to_ns, source=source)
     except StrategyError as e:
         raise StrategyError(f"{portfolio}: {e}") from None
 
@@ -97,13 +106,40 @@ def run_backtest(
     to_ns: int,
     *,
     source: str | None = None,
+    variant: Variant = NO_VARIANT,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Report:
     """Run a portfolio file over the bars that open in [from, to); errors as `prepare`."""
     started_s = time.perf_counter()
-    prepared = prepare(portfolio, data_dir, from_ns, to_ns, source=source)
+    prepared = prepare(portfolio, data_dir, from_ns, to_ns, source=source, variant=variant)
+    return _report(prepared, started_s, progress)
+
+
+def run_portfolio(
+    portfolio: Portfolio,
+    data_dir: Path,
+    from_ns: int,
+    to_ns: int,
+    *,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Report:
+    """Run a portfolio as `run_backtest` does a file's."""
+    started_s = time.perf_counter()
+    return_large_blocks()
+    _check_period(from_ns, to_ns)
+    return _report(load(portfolio, data_dir, from_ns, to_ns), started_s, progress)
+
+
+def _check_period(from_ns: int, to_ns: int) -> None:
+    if from_ns >= to_ns:
+        raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
+
+
+def _report(prepared: Prepared, started_s: float, progress: Callable[[float], None]) -> Report:
     loaded_s = time.perf_counter()
-    result = simulate(prepared.compiled, prepared.bars, from_ns, to_ns, progress=progress)
+    result = simulate(
+        prepared.compiled, prepared.bars, prepared.from_ns, prepared.to_ns, progress=progress
+    )
     times = {
         "load_s": round(loaded_s - started_s, 3),
         "simulate_s": round(time.perf_counter() - loaded_s, 3),

@@ -4,7 +4,7 @@ Written down with the intent, so that any order can be explained later; compact 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -112,15 +112,9 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     sizing: Sizing
     code: str = ""
 
-    def rules(self) -> Iterator[Rule]:
-        """Yield what the rules said that were asked, in the order they were asked."""
-        pairs = np.frombuffer(self.checks, "<f8").reshape(-1, 2).tolist()
-        for group in (STATE_RULES, SIZE_RULES, ORDER_RULES):
-            for rule in group:
-                if rule < len(pairs):
-                    yield _rule(rule, *pairs[rule])
-            if self.refusal in group:
-                return
+    def rules(self) -> list[Rule]:
+        """Return what the rules said that were asked, in the order they were asked."""
+        return read_rules(self.checks)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON has it: `rules` {name: [value, limit]}, `votes`, `sizing`, `order`."""
@@ -138,6 +132,20 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
                 "target": self.target or None,
             },
         }
+
+
+def read_rules(checks: bytes) -> list[Rule]:
+    """Return what the rules said that were asked, in the order they were asked.
+
+    `checks` as in `Decision`: who refuses ends the asking with its group.
+    """
+    pairs = np.frombuffer(checks, "<f8").reshape(-1, 2).tolist()
+    asked: list[Rule] = []
+    for group in (STATE_RULES, SIZE_RULES, ORDER_RULES):
+        asked += (_rule(rule, *pairs[rule]) for rule in group if rule < len(pairs))
+        if not all(rule.ok for rule in asked):
+            break
+    return asked
 
 
 def judged(document: Mapping[str, Any]) -> list[Rule]:

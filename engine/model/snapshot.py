@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from engine.model.jobs import JobView
+
 PROTOCOL_VERSION = 2
 
 CommandName = Literal[
@@ -25,6 +27,8 @@ CommandName = Literal[
     "adopt",
     "ack",
     "close",
+    "backtest",
+    "cancel",
 ]
 
 
@@ -217,6 +221,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     n_alerts_lost: int = 0
     channels: tuple[ChannelView, ...] = ()
     control: ControlView = ControlView()
+    jobs: tuple[JobView, ...] = ()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,7 +232,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `seen_version`: what was on screen.
     `value` carries the speed of `speed` and the new value of a `limit`; `text` what `add` adds (a
     portfolio's tables as JSON), what becomes of the position at `remove` ("", "flatten", "keep",
-    "to BOOK"), and who is to `adopt` the position whose ticket is the target.
+    "to BOOK"), who is to `adopt` the position whose ticket is the target, and a `backtest` as the
+    JSON of a `BacktestSpec`; `cancel` has a job's id as target.
     `sent_ns` is the sender's wall clock: a command older than 5 s is refused, except kill and halt.
     `id` makes a resend run once.
     """

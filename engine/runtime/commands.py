@@ -17,6 +17,7 @@ from engine.runtime.inbox import Inbox
 if TYPE_CHECKING:
     from engine.runtime.changes import Changes
     from engine.runtime.host_contract import Hosts
+    from engine.runtime.launches import Launches
     from engine.runtime.trader import Trader
 
 REPLY_WAIT_S = 3.0
@@ -41,6 +42,7 @@ class Commands:
         stop: Callable[[str], None],
         changes: "Callable[[], Changes | None]" = lambda: None,
         acknowledge: Callable[[str, str], str] = no_alerts,
+        launches: "Launches | None" = None,
     ) -> None:
         self._inbox = inbox
         self._trader = trader
@@ -49,6 +51,7 @@ class Commands:
         self._stop = stop
         self._changes = changes
         self._acknowledge = acknowledge
+        self._launches = launches
 
     def execute(self, command: Command, actor: Actor) -> Reply:
         """Run a command; called on a client's thread."""
@@ -59,6 +62,8 @@ class Commands:
             raise Refused("the engine is still starting; try again in a moment")
         if command.name == "ack":
             return self._ack(trader, command, actor)
+        if command.name in ("backtest", "cancel"):
+            return self._launch(trader, command, actor)
         try:
             with trader.exchange:
                 text = self._flag_now(trader, command, actor.name)
@@ -76,6 +81,18 @@ class Commands:
             wait((written,), timeout=AUDIT_WAIT_S)
         self._stop(f"stopped by {actor.name}")
         return Reply(ok=True, text="stopping")
+
+    def _launch(self, trader: "Trader", command: Command, actor: Actor) -> Reply:
+        """Do what children do; the engine thread only writes it down."""
+        try:
+            if self._launches is None:
+                raise Refused("this engine launches no backtests")
+            text = self._launches.carry_out(command, trader.compiled.portfolio, actor.name)
+        except Refused as e:
+            self.refused(command, actor, str(e))
+            raise
+        self._inbox.run(lambda: _audit(trader, command, actor, text))
+        return Reply(ok=True, text=text)
 
     def refused(self, command: Command, actor: Actor, reason: str) -> None:
         """Audit a command that was refused."""
@@ -325,6 +342,7 @@ def _details(command: Command, actor: Actor, text: str) -> dict[str, Any]:
         "command": command.name,
         "target": command.target,
         "value": command.value,
+        "text": command.text[:1000],
         "result": text,
         "uid": actor.uid,
         "user": actor.user,

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import structlog
+from sqlalchemy import URL
 
 from engine.execution.journal import Outbox
 from engine.model.errors import PmproError
@@ -33,6 +34,7 @@ class DatabaseKeeper:
         self._writer: Writer | None = None
         self._stopping = threading.Event()
         self._status = "starting"
+        self._ready_url: URL | str | None = None
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
 
     @property
@@ -40,6 +42,11 @@ class DatabaseKeeper:
         """`ok`, `starting`, or why it is away."""
         writer = self._writer
         return self._status if writer is None else writer.status.status
+
+    @property
+    def url(self) -> URL | str | None:
+        """Where the database is; None until it is ready."""
+        return self._ready_url
 
     def start(self) -> None:
         """Start in the background."""
@@ -88,10 +95,12 @@ class DatabaseKeeper:
         if self._server is not None:
             urls = self._server.start()
             upgrade(urls.owner)
-            writer = Writer(Outbox(self._journal_path), urls.operator)
+            url: URL | str = urls.operator
         else:
             assert self._url is not None
             upgrade(self._url)
-            writer = Writer(Outbox(self._journal_path), self._url)
+            url = self._url
+        writer = Writer(Outbox(self._journal_path), url)
         writer.start()
+        self._ready_url = url
         return writer

@@ -17,14 +17,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from engine.control.server import ControlServer
 from engine.execution.journal import Journal
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError, StrategyError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
-from engine.model.snapshot import ControlView, Snapshot
+from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.runtime import batch_rows
@@ -38,6 +37,7 @@ from engine.runtime.changes import Changes, Terms
 from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
 from engine.runtime.events import EventLog
+from engine.runtime.front import Front
 from engine.runtime.host_settings import host_config, verify_account, verify_clock
 from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
@@ -45,12 +45,10 @@ from engine.runtime.missed import split_missed, unpack
 from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import Reloads
 from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
-from engine.runtime.roles import roles_by_uid
 from engine.runtime.running_portfolio import read_running, write_running
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.strategy_files import FileWatch, strategy_files
-from engine.runtime.tokens import Tokens
 from engine.runtime.trader import Trader
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
@@ -96,7 +94,7 @@ class Engine:
         self._files_watch: FileWatch | None = None
         self._journal: Journal | None = None
         self._state: StateDir | None = None
-        self._control: ControlServer | None = None
+        self._front: Front | None = None
         self._database: DatabaseKeeper | None = None
         self._publisher = Publisher(settings, self.events)
         self._connected = False
@@ -125,7 +123,7 @@ class Engine:
         compiled = compile_portfolio(portfolio)
         self._state = StateDir(settings.state_path)
         self._journal = Journal(self._state.journal)
-        self._listen()
+        self._listen(self._state)
         if remark:
             self.events.add("warning", "engine", remark)
         self._start_database(self._state)
@@ -191,7 +189,7 @@ class Engine:
         self._publisher.state = "STOPPING"
         if self._trader is not None:
             self._finish(self._trader)
-        for part in (self._files_watch, self._control, self._hosts, self._gateway):
+        for part in (self._files_watch, self._front, self._hosts, self._gateway):
             if part is not None:
                 part.close()
         if self._database is not None:
@@ -218,7 +216,14 @@ class Engine:
 
     # ---- parts
 
-    def _listen(self) -> None:
+    def _listen(self, state: StateDir) -> None:
+        front = Front(
+            self.settings,
+            state,
+            self.events,
+            database=lambda: None if self._database is None else self._database.url,
+        )
+        self._front = front
         commands = Commands(
             self._inbox,
             trader=lambda: self._trader,
@@ -226,26 +231,9 @@ class Engine:
             set_speed=self._set_speed,
             stop=self.stop,
             changes=lambda: self._changes,
+            launches=front.launches,
         )
-        self._control = ControlServer(
-            self.settings.socket_path,
-            snapshot=self.snapshot,
-            execute=commands.execute,
-            refused=commands.refused,
-            now_ns=time.time_ns,
-            roles=roles_by_uid(self.settings),
-            person=self._person(),
-        )
-        self._control.start()
-
-    def _person(self) -> Callable[[str], str | None] | None:
-        """Return what tells whose a personal token is; None where none are asked for."""
-        path = self.settings.control.tokens_file
-        if path is None:
-            return None
-        tokens = Tokens(path, self.settings.where("control.tokens_file"))
-        tokens.hashes()  # a file that others may read stops the start
-        return tokens.person
+        front.start(commands, snapshot=self.snapshot, picture=lambda: self._publisher.picture)
 
     def _start_database(self, state: StateDir) -> None:
         url = self.settings.database_url()
@@ -427,6 +415,7 @@ class Engine:
 
     def _view(self) -> View:
         assert self._gateway is not None
+        assert self._front is not None
         return View(
             market_ns=self._market_ns,
             data_age_s=time.monotonic() - self._market_seen_s,
@@ -434,7 +423,8 @@ class Engine:
             journal_backlog=0 if self._journal is None else self._journal.backlog(),
             database="off" if self._database is None else self._database.status,
             terminal=msgspec.structs.replace(self._gateway.health(), doubt=self._doubt),
-            control=ControlView() if self._control is None else self._control.view(),
+            control=self._front.control(),
+            jobs=self._front.jobs(),
         )
 
 

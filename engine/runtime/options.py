@@ -201,6 +201,16 @@ class Control(Section):
     )
 
 
+class Backtest(Section):
+    """Backtests that the console launches."""
+
+    data: Path | None = Field(
+        None,
+        description="directory of bars to test on; default: demo.data",
+        examples=["/srv/bars"],
+    )
+
+
 class Console(Section):
     """The full-screen console."""
 
@@ -247,5 +257,6 @@ class Options(Section):
     strategy_hosts: StrategyHosts = StrategyHosts()
     database: Database = Database()
     control: Control = Control()
+    backtest: Backtest = Backtest()
     console: Console = Console()
     log: Log = Log()

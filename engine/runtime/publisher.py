@@ -6,8 +6,10 @@ from typing import Literal
 import msgspec
 
 from engine.model.broker import AccountState
+from engine.model.jobs import JobView
 from engine.model.snapshot import ControlView, RiskView, Snapshot, TerminalView
 from engine.runtime.events import EventLog
+from engine.runtime.picture import Picture, take_picture
 from engine.runtime.settings import Settings
 from engine.runtime.standing import standing
 from engine.runtime.trader import EQUITY_POINTS_KEPT, Trader
@@ -42,6 +44,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     database: str
     terminal: TerminalView
     control: ControlView
+    jobs: tuple[JobView, ...]
 
 
 class Publisher:
@@ -58,6 +61,7 @@ class Publisher:
         self._version = 0
         self._published_s = 0.0
         self._made_in_ms = 0.0
+        self.picture: Picture | None = None
         self._snapshot = self._make(None, None)
 
     @property
@@ -87,6 +91,7 @@ class Publisher:
         began_s = time.thread_time()
         self._judge(trader)
         self._snapshot = self._make(trader, view)
+        self.picture = take_picture(trader, self.picture)
         self._made_in_ms = 1000.0 * (time.thread_time() - began_s)
 
     def _judge(self, trader: Trader) -> None:
@@ -122,6 +127,7 @@ class Publisher:
             database="starting" if view is None else view.database,
             terminal=TerminalView() if view is None else view.terminal,
             control=ControlView() if view is None else view.control,
+            jobs=() if view is None else view.jobs,
             strategies=() if trader is None else strategy_views(trader),
             positions=() if trader is None else position_views(trader),
             books=() if trader is None else book_views(trader),

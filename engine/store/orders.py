@@ -15,17 +15,9 @@ def explained_order(session: Session, number: int) -> dict[str, Any] | None:
 
     Of an order that closed a position: the one that opened it. None where there is no such order.
     """
-    order = _newest(session, or_(Order.magic == number, Order.order_ticket == number))
+    order = find_order(session, number)
     if order is None:
         return None
-    if order.action == "CLOSE":
-        trade = session.scalar(
-            select(Trade)
-            .where(Trade.close_order_ticket == order.order_ticket)
-            .order_by(Trade.id.desc())
-        )
-        opened = trade and _newest(session, Order.order_ticket == trade.order_ticket)
-        order = opened or order
     return {
         "time": iso_utc(from_datetime(order.created_at)),
         "magic": order.magic,
@@ -37,22 +29,42 @@ def explained_order(session: Session, number: int) -> dict[str, Any] | None:
         "detail": order.detail,
         "filled_price": None if order.price is None else float(order.price),
         "decision": order.checks,
-        "result": _result(session, order),
+        "result": outcome_of(session, trade_of(session, order)),
     }
+
+
+def find_order(session: Session, number: int) -> Order | None:
+    """Return the newest order with this magic or ticket; of a close, the one that opened."""
+    order = _newest(session, or_(Order.magic == number, Order.order_ticket == number))
+    if order is None or order.action != "CLOSE":
+        return order
+    trade = session.scalar(
+        select(Trade)
+        .where(Trade.close_order_ticket == order.order_ticket)
+        .order_by(Trade.id.desc())
+    )
+    opened = trade and _newest(session, Order.order_ticket == trade.order_ticket)
+    return opened or order
 
 
 def _newest(session: Session, where: Any) -> Order | None:
     return session.scalars(select(Order).where(where).order_by(Order.id.desc()).limit(1)).first()
 
 
-def _result(session: Session, order: Order) -> Mapping[str, Any] | None:
-    """Return what became of the position an order opened, None while it is open or never was."""
-    trade = session.scalars(
+def trade_of(session: Session, order: Order) -> Trade | None:
+    """Return the closed trade that an order opened, None while it is open or never was."""
+    if not order.order_ticket:
+        return None
+    return session.scalars(
         select(Trade)
         .where(Trade.order_ticket == order.order_ticket, Trade.status == "CLOSED")
         .order_by(Trade.id.desc())
     ).first()
-    if trade is None or not order.order_ticket or trade.exit_time is None:
+
+
+def outcome_of(session: Session, trade: Trade | None) -> Mapping[str, Any] | None:
+    """Return what became of a closed position."""
+    if trade is None or trade.exit_time is None:
         return None
     parts = session.execute(
         select(Strategy.name, TradeShare.profit, TradeShare.commission, TradeShare.swap)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import PmproError, StoreError
+from engine.model.jobs import Variant
 from pmpro_tui.cli import backtest_stored
 from pmpro_tui.cli.backtest_options import (
     At,
@@ -38,6 +39,15 @@ def run(
     from_: From,
     to: To,
     source: Source = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option(metavar="S", help="Only strategies on it; again for more.")
+    ] = None,
+    commission: Annotated[
+        float | None, typer.Option(min=0.0, help="Per lot and side, in place of the file's.")
+    ] = None,
+    spread_points: Annotated[
+        float | None, typer.Option(min=0.0, help="In place of the file's, where bars have none.")
+    ] = None,
     trades: Trades = None,
     equity: Equity = None,
     attribution: Annotated[
@@ -62,11 +72,18 @@ def run(
     check_explain(explain, at, book)
     for path in (trades, equity, attribution):
         check_path(path)
+    variant = Variant(
+        symbols=tuple(symbol or ()),
+        commission_per_lot_ccy=commission,
+        spread_points=spread_points,
+    )
     with progress_bar("Backtest", quiet=json) as advance:
-        report = run_backtest(portfolio, data, *period, source=source, progress=advance)
+        report = run_backtest(
+            portfolio, data, *period, source=source, variant=variant, progress=advance
+        )
     asked = explained(report.prepared, report.result, explain, at, book)
     write_files(report.result, trades=trades, equity=equity, attribution=attribution)
-    stored_id = None if no_store else _store(report, config, mode)
+    stored_id = None if no_store else _store(report, portfolio.stem, config, mode)
     if json:
         print_json({**report.document, **asked, "stored_id": stored_id})
     else:
@@ -90,7 +107,7 @@ def write_files(
         write_attribution(attribution, attribution_table(result))
 
 
-def _store(report: "Report", config: Path | None, mode: str | None) -> int | None:
+def _store(report: "Report", name: str, config: Path | None, mode: str | None) -> int | None:
     """Store the report; say so in a line where there is no database to store it in."""
     from engine.runtime.settings import load_settings
     from pmpro_tui.cli.database import open_database
@@ -100,7 +117,7 @@ def _store(report: "Report", config: Path | None, mode: str | None) -> int | Non
         with open_database(settings) as engine:
             from backtest.results import store
 
-            return store(engine, report)
+            return store(engine, report, name=name)
     except PmproError as error:
         if not isinstance(error, StoreError):
             raise

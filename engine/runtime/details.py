@@ -1,0 +1,206 @@
+"""Answers to what consoles ask beside the snapshot, on the thread of the client that asks.
+
+From copies of the core (`picture`), and from the database through a reader that has deadlines of
+its own: nothing here touches the engine thread.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.decision import signals
+from engine.metrics.risk import correlation
+from engine.model.decisions import Rule, read_rules
+from engine.model.details import (
+    AuditOf,
+    BacktestOf,
+    Backtests,
+    BacktestsOf,
+    Correlation,
+    Correlations,
+    Detail,
+    Question,
+    RecordOf,
+    Rules,
+    RulesOf,
+    RuleView,
+    SlotView,
+    StrategyDetail,
+    StrategyOf,
+    VoteView,
+)
+from engine.model.errors import StoreError, Unanswered
+from engine.model.reasons import Refusal
+from engine.runtime.picture import Decided, Picture
+from engine.runtime.reader import Reader
+from engine.store import questions
+
+
+class Details:
+    """Answers questions; any thread. `portfolios` and `data`: what a backtest can be made of."""
+
+    def __init__(
+        self,
+        *,
+        picture: Callable[[], Picture | None],
+        reader: Reader,
+        portfolios: Callable[[], tuple[str, ...]],
+        data: str,
+    ) -> None:
+        self._picture = picture
+        self._reader = reader
+        self._portfolios = portfolios
+        self._data = data
+
+    def answer(self, question: Question) -> Detail:
+        """Return the details asked for.
+
+        Raises:
+            Unanswered: there is no such thing, or what keeps it is away.
+        """
+        try:
+            match question:
+                case RulesOf():
+                    return rules(self._now(), question.slot)
+                case Correlations():
+                    return correlations(self._now())
+                case StrategyOf():
+                    return self._strategy(question)
+                case RecordOf():
+                    return self._reader.read(lambda session: questions.record(session, question))
+                case AuditOf():
+                    return self._reader.read(lambda session: questions.audit(session, question))
+                case BacktestsOf():
+                    return self._backtests(question)
+                case BacktestOf():
+                    return self._reader.read(lambda session: questions.backtest(session, question))
+        except StoreError as error:
+            raise Unanswered(f"the database cannot tell: {error}") from None
+
+    def _now(self) -> Picture:
+        picture = self._picture()
+        if picture is None:
+            raise Unanswered("the engine is still starting; ask again in a moment")
+        return picture
+
+    def _strategy(self, question: StrategyOf) -> StrategyDetail:
+        known = strategy(self._now(), question.name)
+        try:
+            kept = self._reader.read(lambda session: questions.strategy(session, question))
+        except StoreError as error:
+            return msgspec.structs.replace(known, database=str(error))
+        return msgspec.structs.replace(known, **kept)
+
+    def _backtests(self, question: BacktestsOf) -> Backtests:
+        portfolio = self._now().compiled
+        try:
+            stored, database = self._reader.read(lambda s: questions.backtests(s, question)), "ok"
+        except StoreError as error:
+            stored, database = (), str(error)
+        return Backtests(
+            stored=stored,
+            portfolios=self._portfolios(),
+            symbols=tuple(spec.name for spec in portfolio.symbols[: portfolio.n_traded_symbols]),
+            data=self._data,
+            database=database,
+        )
+
+
+def rules(now: Picture, slot: str) -> Rules:
+    """Return what the rules last said: of every slot in short, of one in full.
+
+    Raises:
+        Unanswered: there is no such slot.
+    """
+    names = [which.name for which in now.compiled.slots]
+    if slot and slot not in names:
+        raise Unanswered(f"no book trades {slot!r} as BOOK/SYMBOL")
+    decided = now.decided.get(slot)
+    asked = [] if decided is None else read_rules(decided.checks)
+    return Rules(
+        slots=tuple(_slot(name, now.decided.get(name)) for name in names),
+        slot=slot,
+        rules=tuple(RuleView(**rule._asdict()) for rule in asked),
+    )
+
+
+def _slot(name: str, decided: Decided | None) -> SlotView:
+    if decided is None:
+        return SlotView(name=name)
+    said = read_rules(decided.checks)
+    used = {rule.name: part for rule in said if not math.isnan(part := _used_frac(rule))}
+    nearest = max(used, key=used.__getitem__, default="")
+    return SlotView(
+        name=name,
+        decided_ns=decided.at_ns,
+        refusal=next((rule.name for rule in said if not rule.ok), ""),
+        nearest=nearest,
+        used_frac=used.get(nearest, math.nan),
+    )
+
+
+# Theirs is the least that is allowed: there is no part of it to use up.
+_LEAST = {Refusal.STOP_TOO_CLOSE.name.lower(), Refusal.VOLUME_BELOW_MIN.name.lower()}
+
+
+def _used_frac(rule: Rule) -> float:
+    measured = 0.0 < rule.limit < math.inf and rule.name not in _LEAST
+    return rule.value / rule.limit if measured else math.nan
+
+
+def correlations(now: Picture) -> Correlation:
+    """Return the correlation of every symbol with every other one."""
+    matrix = correlation(now.covariance)
+    return Correlation(
+        symbols=tuple(spec.name for spec in now.compiled.symbols),
+        matrix=tuple(map(tuple, matrix.tolist())),
+        n_samples=now.n_samples,
+        net_frac=now.net_frac,
+        threshold=now.threshold_frac,
+    )
+
+
+def strategy(now: Picture, name: str) -> StrategyDetail:
+    """Return what the engine knows of a strategy without the database.
+
+    Raises:
+        Unanswered: there is no such strategy.
+    """
+    names = [one.name for one in now.compiled.strategies]
+    if name not in names:
+        raise Unanswered(f"no strategy is named {name!r}")
+    member = names.index(name)
+    slot = next(one for one in now.compiled.slots if member in one.members)
+    one, days = now.compiled.strategies[member], now.days[:, member]
+    sizing = slot.book.sizing
+    return StrategyDetail(
+        name=name,
+        kind=one.kind,
+        symbol=one.symbol,
+        timeframe=one.timeframe,
+        book=slot.book.name,
+        params=one.params,
+        combine=slot.book.combine,
+        sizing="fixed_fraction" if sizing is None else sizing.method,
+        votes=tuple(_vote(now, m) for m in slot.members),
+        days_r=tuple(days[~np.isnan(days)].tolist()),
+    )
+
+
+# The rule's source, which reads nothing but `outputs`: a picture has no other part of a core.
+_votes: Callable[[Any, int], bool] = getattr(signals.votes, "py_func", signals.votes)
+
+
+def _vote(now: Picture, member: int) -> VoteView:
+    output = now.outputs[member]
+    return VoteView(
+        strategy=now.compiled.strategies[member].name,
+        votes=bool(_votes(now, member)),
+        direction=int(output["direction"]),
+        confidence=float(output["confidence"]),
+        share=float(output["share"]),
+        entry_share=float(output["entry_share"]),
+    )

@@ -1,0 +1,103 @@
+"""The engine's side that clients reach: the socket, commands, details, launched backtests."""
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import URL
+
+from engine.control.server import ControlServer
+from engine.model.jobs import JobView
+from engine.model.snapshot import ControlView, Snapshot
+from engine.runtime.commands import Commands
+from engine.runtime.details import Details
+from engine.runtime.events import EventLog
+from engine.runtime.jobs import Jobs
+from engine.runtime.launches import Launches
+from engine.runtime.picture import Picture
+from engine.runtime.reader import Reader
+from engine.runtime.roles import roles_by_uid
+from engine.runtime.settings import Settings
+from engine.runtime.state_dir import StateDir
+from engine.runtime.tokens import Tokens
+
+DatabaseUrl = Callable[[], URL | str | None]
+
+
+class Front:
+    """One engine's clients. `launches` goes into the commands before `start`."""
+
+    def __init__(
+        self, settings: Settings, state: StateDir, events: EventLog, *, database: DatabaseUrl
+    ) -> None:
+        self._settings = settings
+        self._reader = Reader(database)
+        self._jobs = Jobs(
+            state.logs,
+            database=lambda: _with_password(database()),
+            on_end=lambda level, text: events.add(level, "backtest", text),
+            now_ns=time.time_ns,
+        )
+        self.launches = Launches(self._jobs, settings)
+        self._server: ControlServer | None = None
+
+    def start(
+        self,
+        commands: Commands,
+        *,
+        snapshot: Callable[[], Snapshot],
+        picture: Callable[[], Picture | None],
+    ) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: roles or tokens are not right.
+            StateError: another engine listens.
+        """
+        data = self.launches.data
+        details = Details(
+            picture=picture,
+            reader=self._reader,
+            portfolios=self.launches.portfolios,
+            data="" if data is None else str(data),
+        )
+        self._server = ControlServer(
+            self._settings.socket_path,
+            snapshot=snapshot,
+            execute=commands.execute,
+            refused=commands.refused,
+            answer=details.answer,
+            now_ns=time.time_ns,
+            roles=roles_by_uid(self._settings),
+            person=_person(self._settings),
+        )
+        self._server.start()
+
+    def control(self) -> ControlView:
+        """Return who is connected and what was refused."""
+        return ControlView() if self._server is None else self._server.view()
+
+    def jobs(self) -> tuple[JobView, ...]:
+        """Return the launched backtests, newest first."""
+        return self._jobs.views()
+
+    def close(self) -> None:
+        """Let the clients go and end what was launched."""
+        if self._server is not None:
+            self._server.close()
+        self._jobs.close()
+        self._reader.close()
+
+
+def _person(settings: Settings) -> Callable[[str], str | None] | None:
+    """Return what tells whose a personal token is; None where none are asked for."""
+    path = settings.control.tokens_file
+    if path is None:
+        return None
+    tokens = Tokens(path, settings.where("control.tokens_file"))
+    tokens.hashes()  # a file that others may read stops the start
+    return tokens.person
+
+
+def _with_password(url: URL | str | None) -> str:
+    """Return a URL as the child's pipe takes it, "" while there is none."""
+    return url.render_as_string(hide_password=False) if isinstance(url, URL) else url or ""

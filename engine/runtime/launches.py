@@ -1,0 +1,83 @@
+"""Backtests as commands: what may be launched, checked before anything waits for it."""
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from engine.model.errors import PmproError, Refused
+from engine.model.jobs import BacktestSpec
+from engine.model.portfolio import Portfolio
+from engine.model.snapshot import Command
+from engine.portfolio.file import read_portfolio
+from engine.runtime.jobs import Jobs
+from engine.runtime.settings import Settings
+
+FILES_MAX = 100
+FILE_MAX_BYTES = 1_000_000
+
+
+class Launches:
+    """Turns `backtest` and `cancel` into jobs."""
+
+    def __init__(self, jobs: Jobs, settings: Settings) -> None:
+        self._jobs = jobs
+        self._directory = settings.portfolio_path.parent
+        self.data = settings.backtest.data or settings.demo.data
+
+    def carry_out(self, command: Command, running: Portfolio, by: str) -> str:
+        """Launch or cancel; return what was done.
+
+        Raises:
+            Refused: it cannot be done, and why.
+        """
+        if command.name == "cancel":
+            if not command.target.isdecimal():
+                raise Refused(f"{command.target!r} is no number of a job")
+            return f"cancelled {self._jobs.cancel(int(command.target), by).title}"
+        if self.data is None:
+            raise Refused("no bars to test on: set backtest.data in the configuration")
+        spec = _spec(command.text)
+        portfolio = self._portfolio(spec.portfolio) if spec.portfolio else running
+        view = self._jobs.launch(spec, portfolio, str(self.data), by)
+        return f"backtest {view.id} queued: {view.title}"
+
+    def portfolios(self) -> tuple[str, ...]:
+        """Return the portfolio files beside the running one's, by name."""
+        files = sorted(self._directory.glob("*.toml"))[:FILES_MAX]
+        return tuple(path.name for path in files if _is_portfolio(path))
+
+    def _portfolio(self, name: str) -> Portfolio:
+        # From the list alone: no path of an operator's choice is read.
+        if name not in self.portfolios():
+            raise Refused(f"there is no portfolio {name!r} beside the running one")
+        try:
+            return read_portfolio(self._directory / name)
+        except PmproError as error:
+            raise Refused(str(error)) from None
+
+
+def _spec(text: str) -> BacktestSpec:
+    try:
+        spec = msgspec.json.decode(text, type=BacktestSpec)
+        first, last = (_day(day) for day in (spec.from_day, spec.to_day))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Refused(f"no backtest: {error}") from None
+    if first >= last:
+        raise Refused(f"{spec.from_day} must be before {spec.to_day}")
+    return spec
+
+
+def _day(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is None else moment.replace(tzinfo=None)
+
+
+def _is_portfolio(path: Path) -> bool:
+    try:
+        if path.stat().st_size > FILE_MAX_BYTES:
+            return False
+        return "strategy" in tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False

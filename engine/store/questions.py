@@ -1,0 +1,236 @@
+"""What consoles ask the database, answered as plain records within the caller's session."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Select, Text, cast, func, select
+from sqlalchemy.orm import Session
+
+from engine.model.details import (
+    AuditEntry,
+    AuditOf,
+    AuditPage,
+    Backtest,
+    BacktestOf,
+    BacktestsOf,
+    BacktestView,
+    RecordDetail,
+    RecordOf,
+    SignalView,
+    StrategyOf,
+    TradeView,
+)
+from engine.model.errors import Unanswered
+from engine.model.times import from_datetime, to_datetime
+from engine.store.order_detail import order_detail
+from engine.store.tables import (
+    AuditLog,
+    BacktestResult,
+    Strategy,
+    StrategySignal,
+    Trade,
+    TradeShare,
+)
+
+_MADE_OF = ("code_version", "config_hash", "data_hash", "digest")
+
+
+def audit(session: Session, asked: AuditOf) -> AuditPage:
+    """Return a page of the audit log."""
+    forward = bool(asked.after_ns)
+    query = _matching(asked)
+    if forward:
+        query = query.where(AuditLog.timestamp >= to_datetime(asked.after_ns))
+    elif asked.before_ns:
+        query = query.where(AuditLog.timestamp < to_datetime(asked.before_ns))
+    order = AuditLog.id if forward else AuditLog.id.desc()
+    rows = list(session.scalars(query.order_by(order).limit(asked.limit + 1)))
+    more, rows = len(rows) > asked.limit, rows[: asked.limit]
+    if not forward:
+        rows.reverse()
+    return AuditPage(
+        entries=tuple(_entry(row) for row in rows),
+        older=forward or more,
+        newer=more if forward else bool(asked.before_ns),
+    )
+
+
+def _matching(asked: AuditOf) -> Select[AuditLog]:
+    query = select(AuditLog)
+    if asked.event_type:
+        query = query.where(AuditLog.event_type == asked.event_type)
+    if asked.status:
+        query = query.where(AuditLog.status == asked.status)
+    if asked.pattern:
+        words = func.concat_ws(
+            " ", AuditLog.event_type, AuditLog.actor, AuditLog.status, cast(AuditLog.details, Text)
+        )
+        query = query.where(words.op("~*")(asked.pattern))
+    return query
+
+
+def record(session: Session, asked: RecordOf) -> RecordDetail:
+    """Return an audit entry with the order it names, or an order by ticket or magic.
+
+    Raises:
+        Unanswered: there is no such record.
+    """
+    entry = None
+    if asked.audit_id:
+        row = session.scalar(select(AuditLog).where(AuditLog.id == asked.audit_id))
+        if row is None:
+            raise Unanswered(f"there is no audit entry {asked.audit_id}")
+        entry = _entry(row)
+    number = asked.order or (0 if entry is None else entry.order)
+    order = order_detail(session, number) if number else None
+    if order is None and entry is None:
+        raise Unanswered(f"the database has no order {number}: what is not moved yet comes soon")
+    return RecordDetail(audit=entry, order=order)
+
+
+def _entry(row: AuditLog) -> AuditEntry:
+    return AuditEntry(
+        id=row.id,
+        time_ns=from_datetime(row.timestamp),
+        event_type=row.event_type,
+        actor=row.actor,
+        status=row.status,
+        details=json.dumps(row.details, ensure_ascii=False),
+        order=_order_of(row.details),
+    )
+
+
+def _order_of(details: Mapping[str, Any]) -> int:
+    for key in ("order", "order_ticket", "magic"):
+        value = details.get(key)
+        if isinstance(value, int) and value:
+            return value
+    return 0
+
+
+def strategy(session: Session, asked: StrategyOf) -> dict[str, Any]:
+    """Return the kept fields of a `StrategyDetail`, each list oldest first."""
+    trades = _trades(session, asked)
+    total, equity = 0.0, []
+    for trade in trades:
+        if trade.exit_ns:
+            total += trade.profit_ccy
+            equity.append((trade.exit_ns, round(total, 2)))
+    return {"signals": _signals(session, asked), "trades": trades, "equity": tuple(equity)}
+
+
+def _signals(session: Session, asked: StrategyOf) -> tuple[SignalView, ...]:
+    rows = session.scalars(
+        select(StrategySignal)
+        .join(Strategy, Strategy.id == StrategySignal.strategy_id)
+        .where(Strategy.name == asked.name)
+        .order_by(StrategySignal.timestamp.desc())
+        .limit(asked.limit)
+    ).all()
+    return tuple(
+        SignalView(
+            time_ns=from_datetime(row.timestamp),
+            strategy=asked.name,
+            symbol=row.symbol,
+            signal=row.signal,
+            confidence=as_float(row.confidence),
+        )
+        for row in reversed(rows)
+    )
+
+
+def _trades(session: Session, asked: StrategyOf) -> tuple[TradeView, ...]:
+    rows = session.execute(
+        select(Trade, TradeShare)
+        .join(TradeShare, TradeShare.trade_id == Trade.id)
+        .join(Strategy, Strategy.id == TradeShare.strategy_id)
+        .where(Strategy.name == asked.name)
+        .order_by(Trade.entry_time.desc())
+        .limit(asked.limit)
+    ).all()
+    return tuple(_trade(trade, share) for trade, share in reversed(rows))
+
+
+def _trade(trade: Trade, share: TradeShare) -> TradeView:
+    parts = (share.profit, share.commission, share.swap)
+    return TradeView(
+        order=trade.order_ticket or 0,
+        symbol=trade.symbol,
+        direction=trade.direction,
+        lots=float(trade.lot_size),
+        entry_ns=from_datetime(trade.entry_time),
+        entry_price=float(trade.entry_price),
+        exit_ns=0 if trade.exit_time is None else from_datetime(trade.exit_time),
+        exit_price=as_float(trade.exit_price),
+        reason=(trade.exit_reason or "").lower(),
+        share_frac=float(share.share),
+        profit_ccy=sum(float(part or 0) for part in parts),
+    )
+
+
+def backtests(session: Session, asked: BacktestsOf) -> tuple[BacktestView, ...]:
+    """Return stored backtests, newest first."""
+    rows = session.execute(_SHORT.order_by(BacktestResult.id.desc()).limit(asked.limit))
+    return tuple(_view(row) for row in rows)
+
+
+def backtest(session: Session, asked: BacktestOf) -> Backtest:
+    """Return one stored backtest.
+
+    Raises:
+        Unanswered: there is none with this id.
+    """
+    parts = [_RESULTS[name] for name in ("summary", "books", "equity", *_MADE_OF)]
+    row = session.execute(
+        _SHORT.add_columns(*parts).where(BacktestResult.id == asked.id)
+    ).one_or_none()
+    if row is None:
+        raise Unanswered(f"there is no backtest {asked.id}")
+    summary, books, equity, *made_of = row[-len(parts) :]
+    return Backtest(
+        view=_view(row),
+        summary=summary,
+        books={book["book"]: book["net_profit_ccy"] for book in books},
+        made_of=dict(zip(_MADE_OF, map(str, made_of), strict=True)),
+        equity=tuple((int(at), float(value)) for at, value in equity or ()),
+    )
+
+
+# A whole `results` holds the portfolio and every strategy's figures: only parts are read.
+_RESULTS = BacktestResult.results
+_SHORT = select(
+    BacktestResult.id,
+    BacktestResult.created_at,
+    BacktestResult.start_date,
+    BacktestResult.end_date,
+    BacktestResult.total_return,
+    BacktestResult.sharpe_ratio,
+    BacktestResult.max_drawdown,
+    BacktestResult.win_rate,
+    BacktestResult.trades_count,
+    _RESULTS["symbols"].label("symbols"),
+    _RESULTS["made_of"]["name"].astext.label("portfolio"),
+)
+
+
+def _view(row: Any) -> BacktestView:
+    return BacktestView(
+        id=row.id,
+        created_ns=from_datetime(row.created_at),
+        from_ns=from_datetime(row.start_date),
+        to_ns=from_datetime(row.end_date),
+        total_return_frac=as_float(row.total_return),
+        sharpe_ratio=as_float(row.sharpe_ratio),
+        max_drawdown_frac=as_float(row.max_drawdown),
+        win_rate_frac=as_float(row.win_rate),
+        n_trades=row.trades_count,
+        symbols=tuple(part["symbol"] for part in row.symbols or ()),
+        portfolio=row.portfolio or "",
+    )
+
+
+def as_float(value: Decimal | None) -> float:
+    """Return a number of the database, NaN for none."""
+    return float("nan") if value is None else float(value)

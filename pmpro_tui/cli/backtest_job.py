@@ -1,0 +1,102 @@
+"""The engine's child for a backtest that a console launched.
+
+It runs below everything else on the box, and tells its progress as parts of its reply.
+"""
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from engine.child.serve import serve
+from engine.model.errors import PmproError, StoreError
+from engine.runtime.jobs import BacktestRequest, Told
+
+if TYPE_CHECKING:
+    from backtest.run import Report
+
+NICENESS = 15
+
+
+def main() -> None:
+    """Answer the engine until it goes."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    serve(handle)
+
+
+def handle(body: bytes) -> Iterator[bytes]:
+    """Run one backtest; yields `Told` as JSON."""
+    request = msgspec.json.decode(body, type=BacktestRequest)
+    told: queue.SimpleQueue[Told | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            told.put(_run(request, told))
+        except Exception as error:  # border: thread
+            told.put(error)
+
+    threading.Thread(target=work, name="backtest", daemon=True).start()
+    while True:
+        said = told.get()
+        if isinstance(said, PmproError):
+            raise JobFailed(str(said)) from said
+        if isinstance(said, Exception):
+            raise said
+        yield msgspec.json.encode(said)
+        if said.text:
+            return
+
+
+class JobFailed(Exception):
+    """What the operator is told."""
+
+
+def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") -> Told:
+    from backtest.run import run_portfolio
+    from backtest.variant import varied
+    from pmpro_tui.cli.backtest_options import parse_time
+
+    spec = request.spec
+    report = run_portfolio(
+        varied(request.portfolio, spec.variant),
+        Path(request.data),
+        parse_time("from", spec.from_day),
+        parse_time("to", spec.to_day),
+        progress=lambda frac: told.put(Told(progress_frac=min(frac, 1.0))),
+    )
+    result_id, remark = _store(report, request.database, Path(spec.portfolio).stem)
+    figures = report.document["summary"]
+    return Told(
+        progress_frac=1.0,
+        text=f"{figures['total_return_frac']:+.2%}, drawdown {figures['max_drawdown_frac']:.2%}, "
+        f"{report.document['trades_count']} trades{remark}",
+        result_id=result_id,
+    )
+
+
+def _store(report: "Report", url: str, name: str) -> tuple[int, str]:
+    """Store the result; return its id, or why it is not stored."""
+    from backtest.results import store
+    from engine.store.connection import connect
+
+    if not url:
+        return 0, "; not stored: the database is away"
+    try:
+        engine = connect(url)
+    except StoreError as error:
+        return 0, f"; not stored: {error}"
+    try:
+        return store(engine, report, name=name or "running"), ""
+    finally:
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)
