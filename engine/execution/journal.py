@@ -11,7 +11,7 @@ them over its own connection (`Outbox`), which never makes the engine wait for a
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.execution.journal_file import TIDY_BYTES, checksum, connect, hold, meta, open_file
+from engine.execution.journal_file import (
+    TIDY_BYTES,
+    checksum,
+    connect,
+    damage,
+    hold,
+    is_damage,
+    meta,
+    open_file,
+    reason_of,
+)
 from engine.model.errors import JournalError, StateError
 from engine.model.orders import BECOMES, Intent, IntentState, Outcome
 from engine.model.records import BarsRow, JournalEntry, PositionsRow, Record
@@ -51,10 +61,15 @@ class CoreState(NamedTuple):
 class Outbox:
     """The journal's rows for PostgreSQL, over a connection of its own; any one thread at a time.
 
-    A trim is not flushed to disk: losing one repeats a move, which changes nothing.
+    A trim is not flushed to disk: losing one repeats a move, which changes nothing. `on_damage`
+    hears why the file is not what was written; nothing is moved from there on.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, on_damage: Callable[[str], object] = lambda reason: None
+    ) -> None:
+        self._path = path
+        self._on_damage = on_damage
         self._db = connect(path)
         try:
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -64,11 +79,32 @@ class Outbox:
             raise StateError(f"{path}: not a journal ({e})") from e
 
     def entries(self, after_seq: int, limit: int) -> list[JournalEntry]:
-        """Return up to `limit` rows after `after_seq`, oldest first."""
-        rows = self._db.execute(
-            "SELECT seq, record FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
-        ).fetchall()
-        return [JournalEntry(seq, _decode_record(record)) for seq, record in rows]
+        """Return up to `limit` rows after `after_seq`, oldest first.
+
+        Raises:
+            JournalError: the file is damaged.
+        """
+        try:
+            rows = self._db.execute(
+                "SELECT seq, positions, record, crc FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after_seq, limit),
+            ).fetchall()
+            last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
+            last_seq = (last.fetchone() or (0,))[0]
+        except (sqlite3.Error, UnicodeDecodeError) as e:
+            if is_damage(e):
+                self._on_damage(reason_of(e))
+            raise JournalError(f"{self._path}: {reason_of(e)}") from e
+        entries = []
+        for seq, positions, record, crc in rows:
+            whole = isinstance(record, bytes) and crc in (None, checksum(positions, record))
+            if not (whole and after_seq < seq <= last_seq):
+                reason = f"row {seq} of the outbox is not as it was written"
+                self._on_damage(reason)
+                raise JournalError(damage(self._path, reason))
+            entries.append(JournalEntry(seq, _decode_record(record)))
+            after_seq = seq
+        return entries
 
     def trim(self, up_to_seq: int) -> None:
         """Drop the rows up to `up_to_seq`, a few at a time so that a commit never waits long."""
@@ -92,13 +128,18 @@ class Outbox:
 
 
 class Journal:
-    """The engine's journal file; one process at a time holds it."""
+    """The engine's journal file; one process at a time holds it.
+
+    `damage` says what was found damaged since it was opened, "" for nothing: no entry may be begun.
+    """
 
     def __init__(
         self, path: Path, *, durable: bool = True, outbox_max_rows: int = OUTBOX_MAX_ROWS
     ) -> None:
         self.path = path
         self.n_dropped = 0
+        self.damage = ""
+        self._n_backlog = 0
         self._n_logged_bytes = 0
         self._outbox_max_rows = outbox_max_rows
         self._mutex = threading.RLock()
@@ -162,31 +203,28 @@ class Journal:
 
     def unsettled(self) -> list[Intent]:
         """Return intents that may be live at the broker: CREATED or UNKNOWN, oldest first."""
-        rows = self._rows("SELECT intent FROM intents WHERE state IN (0, 4) ORDER BY id")
-        return [_decode_intent(row[0]) for row in rows]
+        return [i for i, _ in self._intents("WHERE state IN (0, 4) ORDER BY id")]
 
     def intent(self, intent_id: int) -> tuple[Intent, Outcome | None] | None:
         """Return an intent and its latest outcome."""
-        rows = self._rows("SELECT intent, outcome FROM intents WHERE id = ?", intent_id)
-        return _with_outcome(rows[0]) if rows else None
+        found = self._intents("WHERE id = ?", intent_id)
+        return found[0] if found else None
 
     def intents_since(self, created_ns: int) -> list[tuple[Intent, Outcome | None]]:
         """Return intents created at or after a time, with their latest outcomes, oldest first."""
-        rows = self._rows(
-            "SELECT intent, outcome FROM intents WHERE created_ns >= ? ORDER BY id", created_ns
-        )
-        return [_with_outcome(row) for row in rows]
+        return self._intents("WHERE created_ns >= ? ORDER BY id", created_ns)
 
     def last_intent_id(self) -> int:
         """Return the highest intent id ever written, 0 for none."""
         return int(self._rows("SELECT coalesce(max(id), 0) FROM intents")[0][0])
 
     def prune(self, settled_before_ns: int) -> None:
-        """Forget settled intents created before a time; the newest intent always stays."""
+        """Forget settled intents created before a time; the newest, and damage, always stay."""
         with self._transaction():
             self._db.execute(
                 "DELETE FROM intents WHERE created_ns < ? AND state NOT IN (0, 4)"
-                " AND id < (SELECT max(id) FROM intents)",
+                " AND id < (SELECT max(id) FROM intents)"
+                " AND (crc IS NULL OR crc = row_crc(id, state, created_ns, intent, outcome))",
                 (settled_before_ns,),
             )
 
@@ -210,7 +248,19 @@ class Journal:
     def backlog(self) -> int:
         """Return the rows PostgreSQL has not got yet, or a little more."""
         with self._mutex:
-            return _backlog(self._db)
+            try:
+                self._n_backlog = _backlog(self._db)
+            except (
+                sqlite3.Error,
+                UnicodeDecodeError,
+            ) as e:  # as it was last; whoever uses the file says what is wrong
+                self._note(e)
+            return self._n_backlog
+
+    def found_damage(self, reason: str) -> JournalError:
+        """Note that the file is not as it was written, on any thread; return an error for it."""
+        self.damage = self.damage or damage(self.path, reason)
+        return JournalError(self.damage)
 
     def close(self) -> None:
         """Close the file and release it."""
@@ -220,16 +270,18 @@ class Journal:
 
     def _settle(self, outcome: Outcome) -> None:
         found = self._db.execute(
-            "SELECT state, created_ns, intent FROM intents WHERE id = ?", (outcome.intent_id,)
+            "SELECT state, created_ns, intent, outcome, crc FROM intents WHERE id = ?",
+            (outcome.intent_id,),
         ).fetchone()
         if found is None:
             raise JournalError(f"an outcome for intent {outcome.intent_id}, which does not exist")
+        self._check_intent(outcome.intent_id, *found)
         before = IntentState(found[0])
         if outcome.state not in BECOMES[before]:
             text = f"{before.name} cannot become {outcome.state.name}"
             raise JournalError(f"intent {outcome.intent_id}: {text}")
         state, told = int(outcome.state), _encode(outcome)
-        crc = checksum(outcome.intent_id, state, *found[1:], told)
+        crc = checksum(outcome.intent_id, state, *found[1:3], told)
         self._db.execute(
             "UPDATE intents SET state = ?, outcome = ?, crc = ? WHERE id = ?",
             (state, told, crc, outcome.intent_id),
@@ -261,24 +313,42 @@ class Journal:
                     if self._db.in_transaction:  # SQLite may have rolled back by itself
                         self._db.execute("ROLLBACK")
                     raise
-            except sqlite3.Error as e:
-                raise JournalError(f"{self.path}: {e}; nothing was written") from e
+            except (sqlite3.Error, UnicodeDecodeError) as e:
+                self._note(e)
+                raise JournalError(f"{self.path}: {reason_of(e)}; nothing was written") from e
+
+    def _note(self, error: Exception) -> None:
+        if is_damage(error):
+            self.found_damage(reason_of(error))
+
+    def _intents(self, where: str, *values: int) -> list[tuple[Intent, Outcome | None]]:
+        columns = "id, state, created_ns, intent, outcome, crc"
+        rows = self._rows(f"SELECT {columns} FROM intents {where}", *values)  # noqa: S608
+        for row in rows:
+            self._check_intent(*row)
+        return [
+            (_decode_intent(told), None if outcome is None else _decode_outcome(outcome))
+            for _, _, _, told, outcome, _ in rows
+        ]
+
+    def _check_intent(self, intent_id: int, *row: Any) -> None:
+        *values, crc = row
+        told = isinstance(values[2], bytes) and isinstance(values[3], bytes | None)
+        if not told or crc not in (None, checksum(intent_id, *values)):
+            raise self.found_damage(f"intent {intent_id} is not as it was written")
 
     def _rows(self, sql: str, *values: int) -> list[Any]:
         with self._mutex:
             try:
                 return self._db.execute(sql, values).fetchall()
-            except sqlite3.Error as e:
-                raise JournalError(f"{self.path}: {e}") from e
+            except (sqlite3.Error, UnicodeDecodeError) as e:
+                self._note(e)
+                raise JournalError(f"{self.path}: {reason_of(e)}") from e
 
 
 def _digest(core: CoreState) -> bytes:
     head = f"{core.seq} {len(core.blob)} {len(core.extra)} ".encode()
     return sha256(head + core.blob + core.extra).digest()
-
-
-def _with_outcome(row: tuple[bytes, bytes | None]) -> tuple[Intent, Outcome | None]:
-    return _decode_intent(row[0]), None if row[1] is None else _decode_outcome(row[1])
 
 
 def _backlog(db: sqlite3.Connection) -> int:

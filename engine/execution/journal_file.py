@@ -1,7 +1,8 @@
 """The journal's file: its tables, one holder, every row checksummed, damage refused at the start.
 
 A start reads the whole file: SQLite's own check of pages and indexes, then each row's checksum. So
-a changed byte is one line that says what to do, never a forgotten order.
+a changed byte is one line that says what to do, never a forgotten order. One that changes later is
+found when its row is used.
 """
 
 import os
@@ -57,6 +58,7 @@ _UNWRITABLE: Final = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
 )
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def checksum(*values: Any) -> int:
@@ -118,12 +120,9 @@ def open_file(path: Path, *, durable: bool) -> sqlite3.Connection:
         if durable:
             _compact(db)
             _lengthen(path.with_name(path.name + "-wal"))
-    except sqlite3.Error as e:
+    except (sqlite3.Error, UnicodeDecodeError) as e:
         db.close()
         raise _refusal(path, e) from e
-    except UnicodeDecodeError as e:  # SQLite quotes a damaged name in its error
-        db.close()
-        raise _refusal(path, sqlite3.DatabaseError("a name in it cannot be read")) from e
     except StateError:
         db.close()
         raise
@@ -190,12 +189,32 @@ def _lengthen(log: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _code(error: sqlite3.Error) -> int:
+def is_damage(error: Exception) -> bool:
+    """Tell whether an error of SQLite says that the file is no sound database."""
+    # Python's own: a text that cannot be read.
+    unread = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
+    return unread or isinstance(error, UnicodeDecodeError) or _code(error) in _DAMAGED
+
+
+def reason_of(error: Exception) -> str:
+    """Return what an error of SQLite says, in a line."""
+    if isinstance(error, UnicodeDecodeError):  # SQLite quotes a damaged name in its error
+        return "a name in it cannot be read"
+    return str(error).splitlines()[0]
+
+
+def damage(path: Path, reason: str) -> str:
+    """Return the line about a journal that was found damaged while an engine uses it."""
+    remedy = "no entries; stop the engine, restore the file or move it away, then start again"
+    return f"{path}: damaged in use ({reason}): {remedy}"
+
+
+def _code(error: Exception) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _refusal(path: Path, error: sqlite3.Error) -> StateError:
-    reason = str(error).splitlines()[0]
+def _refusal(path: Path, error: Exception) -> StateError:
+    reason = reason_of(error)
     if _code(error) in _UNWRITABLE:
         text = f"cannot be written ({reason}): see to the disk's space and the directory's rights"
         return StateError(f"{path}: {text}, then start again")

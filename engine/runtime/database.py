@@ -4,6 +4,8 @@ Trading needs no database: while it is away, rows wait in the journal and the co
 """
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,12 +25,21 @@ FLUSH_S = 10.0
 
 
 class DatabaseKeeper:
-    """Keeps the writer running: on the embedded server, or on a URL."""
+    """Keeps the writer running: on the embedded server, or on a URL.
+
+    `on_damage` hears, on the writer's thread, why the journal cannot be read.
+    """
 
     def __init__(
-        self, journal_path: Path, *, url: str | None, data_dir: Path, run_dir: Path
+        self,
+        journal_path: Path,
+        *,
+        url: str | None,
+        data_dir: Path,
+        run_dir: Path,
+        on_damage: Callable[[str], object],
     ) -> None:
-        self._journal_path = journal_path
+        self._outbox = partial(Outbox, journal_path, on_damage=on_damage)
         self._url = url
         self._server = None if url else EmbeddedServer(data_dir, run_dir)
         self._writer: Writer | None = None
@@ -100,7 +111,7 @@ class DatabaseKeeper:
             assert self._url is not None
             upgrade(self._url)
             url = self._url
-        writer = Writer(Outbox(self._journal_path), url)
+        writer = Writer(self._outbox(), url)
         writer.start()
         self._ready_url = url
         return writer

@@ -236,12 +236,14 @@ class Engine:
         front.start(commands, snapshot=self.snapshot, picture=lambda: self._publisher.picture)
 
     def _start_database(self, state: StateDir) -> None:
+        assert self._journal is not None
         url = self.settings.database_url()
         self._database = DatabaseKeeper(
             state.journal,
             url=None if url is None else url.get_secret_value(),
             data_dir=state.path / "postgresql",
             run_dir=self.settings.run_path,
+            on_damage=self._journal.found_damage,
         )
         self._database.start()
 

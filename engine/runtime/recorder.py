@@ -32,6 +32,8 @@ class Recorder:
         self._records: list[Record] = []
         self._flags: dict[str, Any] = {}
         self._failed = False
+        self._told = ""
+        self.on_doubt: Callable[[str], None] = lambda reason: None
 
     @property
     def waits(self) -> bool:
@@ -76,9 +78,12 @@ class Recorder:
     def begin(self, intents: Sequence[Intent]) -> bool:
         """Make intents durable before the first is sent; False where that failed.
 
-        While an earlier save still waits nothing new may begin: its state is not on disk.
+        While an earlier save still waits nothing new may begin: its state is not on disk. Nor may
+        anything in a journal that was found damaged: a restart could not read it.
         """
-        if not self._failed:
+        if self._journal.damage:
+            self._events.add("critical", "journal", self._journal.damage)
+        elif not self._failed:
             try:
                 self._journal.commit(intents=intents)
             except JournalError as e:
@@ -92,7 +97,8 @@ class Recorder:
         """Return the opening intent with this magic if it was settled as not executed."""
         try:
             found = self._journal.intent(intent_of(magic))
-        except JournalError:
+        except JournalError as e:
+            self._events.add("critical", "journal", str(e))
             return None
         if found is None or found[0].magic != magic or found[0].action != "OPEN":
             return None
@@ -111,8 +117,17 @@ class Recorder:
         """Have the journal do what would hold up an order."""
         self._journal.tidy()
 
+    def _tell_damage(self) -> None:
+        """Say once that the journal was found damaged: no entries until it is seen to."""
+        damage = self._journal.damage
+        if damage and damage != self._told:
+            self._told = damage
+            self._events.add("critical", "journal", damage)
+            self.on_doubt(damage)
+
     def save(self, blob: bytes, extra: bytes, outcomes: Sequence[Outcome] = ()) -> None:
         """Commit everything collected with the core's state."""
+        self._tell_damage()
         self._seq += 1
         self._outcomes += outcomes
         try:

@@ -148,6 +148,7 @@ class Trader:
             monotonic_s=monotonic_s,
         )
         self.positions.on_doubt = self.positions.balance.on_doubt = self.doubt
+        self.recorder.on_doubt = self.doubt
         self.equity_points: list[tuple[int, float]] = []
         # The equity's return of each of the server's days that ended.
         self.day_returns: list[float] = []
