@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -42,6 +42,7 @@ from engine.runtime.host_settings import host_config, verify_account, verify_clo
 from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
 from engine.runtime.missed import split_missed, unpack
+from engine.runtime.patience import patiently
 from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import Reloads
 from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
@@ -54,6 +55,7 @@ from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 TICK_S = 0.25
 # How long a thread that runs Python may let another one wait: the writer's long stretches must
@@ -261,7 +263,7 @@ class Engine:
         assert self._journal is not None
         assert self._hosts is not None
         trader = Trader(
-            _specified(gateway, compiled),
+            self._patiently(gateway, partial(_specified, gateway, compiled)),
             terminal=gateway,
             hosts=self._hosts,
             journal=self._journal,
@@ -280,25 +282,30 @@ class Engine:
         assert self._journal is not None
         assert self._hosts is not None
         lost = restore(trader, self._journal)
-        now_ns = self._terminal_now_ns(gateway)
+        now_ns = self._patiently(gateway, partial(self._terminal_now_ns, gateway))
         self._market_ns = now_ns
         since_ns = now_ns - now_ns % NS_PER_MINUTE
         saved_ns = int(trader.core.account[0]["batch_ns"])
         if saved_ns and since_ns - saved_ns <= CATCH_UP_MAX_NS:
             since_ns = min(saved_ns, since_ns)
         needed = self._hosts.m1_bars_needed(since_ns)
-        history = load_history(gateway, needed, since_ns, now_ns)
+        history = self._patiently(gateway, partial(load_history, gateway, needed, since_ns, now_ns))
         trader.take_history(history)
         faults = self._hosts.start(history, since_ns)
         for name, fault in faults.items():
             trader.quarantine_member(name, fault)
         trader.flattening = ExitReason.FLATTEN if self._journal.flags().get("flattening") else None
-        complaints = lost + reconcile(trader, self._journal)
+        complaints = lost + self._patiently(gateway, partial(reconcile, trader, self._journal))
         doubt_unless_balanced(trader, complaints)
         batch_rows.add_portfolio_rows(trader)
         trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})
         trader.save()
-        gateway.watch([spec.name for spec in compiled.symbols], since_ns)
+        names = [spec.name for spec in compiled.symbols]
+        self._patiently(gateway, partial(gateway.watch, names, since_ns))
+
+    def _patiently(self, gateway: Gateway, ask: Callable[[], T]) -> T:
+        say = partial(self.events.add, "warning", "terminal")
+        return patiently(gateway, ask, wait=self._stop.wait, say=say)
 
     def _watch_files(self, hosts: StrategyHosts) -> None:
         reloads = Reloads(hosts, self._inbox, self.events, lambda: self._trader)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from engine.control.client import ControlClient
 from engine.model.errors import ControlError
 from engine.model.snapshot import Snapshot
+from engine.runtime.engine import Engine
 from engine.runtime.settings import load_settings
 from tests.conftest import REPO
 
@@ -58,6 +60,20 @@ def engine(home: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait(10)
+
+
+@contextlib.contextmanager
+def running(engine: Engine) -> Iterator[Engine]:
+    """A started engine, on a thread of this process."""
+    engine.start()
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    try:
+        yield engine
+    finally:
+        engine.stop("test")
+        thread.join(30)
+        engine.close()
 
 
 def client() -> ControlClient:

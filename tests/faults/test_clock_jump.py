@@ -1,9 +1,7 @@
 """The server's clock jumps under a whole running engine: doubt lets nothing in, and passes."""
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +12,7 @@ from engine.model.times import NS_PER_MINUTE
 from engine.runtime.engine import Engine
 from engine.runtime.settings import load_settings
 from tests.faults.bench import SCRIPTED
-from tests.faults.engine_process import DEADLINE_S, demo_home
+from tests.faults.engine_process import DEADLINE_S, demo_home, running
 from tests.faults.scripted import code_of
 
 HELD = f"""
@@ -34,21 +32,6 @@ params = {{ fast = {fast}, slow = {slow}, stop_points = 60, target_points = 60 }
 sizing = {{ risk_frac = 0.0002 }}
 """
 ENTRY = OrderRequest(symbol="EURUSD", direction=1, lots=0.1, price=1.1, magic=1, comment="x")
-
-
-@contextlib.contextmanager
-def running() -> Iterator[Engine]:
-    """An engine of the product on the demo's market, on a thread of this process."""
-    engine = Engine(load_settings(mode="demo"), files=[SCRIPTED])
-    engine.start()
-    thread = threading.Thread(target=engine.run)
-    thread.start()
-    try:
-        yield engine
-    finally:
-        engine.stop("test")
-        thread.join(30)
-        engine.close()
 
 
 def until(what: str, found: Callable[[], object]) -> None:
@@ -84,7 +67,7 @@ def test_a_clock_that_jumps_stops_entries_and_nothing_else(monkeypatch: pytest.M
     ]
     with demo_home("".join([HELD, *flips])):
         monkeypatch.setenv("PMPRO_DEMO__SPEED", "120")
-        with running() as engine:
+        with running(Engine(load_settings(mode="demo"), files=[SCRIPTED])) as engine:
             assert engine._gateway is not None
 
             def doubt() -> str:
