@@ -36,13 +36,17 @@ def main() -> None:
     """Run the command line and exit; the border of every error."""
     arguments = sys.argv[1:]
     errors_to_stderr()
-    debug = "--debug" in arguments
+    ours, commands = split_at_script(arguments)
+    wanted = {"debug": "--debug" in ours}
     try:
         code = build_app(arguments)(
-            [a for a in arguments if a != "--debug"], prog_name="pmpro", standalone_mode=False
+            [*(a for a in ours if a != "--debug"), *commands],
+            prog_name="pmpro",
+            standalone_mode=False,
+            obj=wanted,
         )
     except Exception as error:  # border: every failure becomes a line and an exit code
-        if debug:
+        if wanted["debug"]:
             raise
         if str(error):  # without arguments the help was shown and says it all
             sys.stderr.write(f"pmpro: {one_line(error)}\n")
@@ -51,6 +55,17 @@ def main() -> None:
         sys.stderr.write("pmpro: interrupted\n")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def split_at_script(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return where `--debug` may stand anywhere, and what `terminal run` reads for itself.
+
+    What comes after its script is the script's, whatever it is called.
+    """
+    if [a for a in arguments if a != "--debug"][:2] != ["terminal", "run"]:
+        return arguments, []
+    after = arguments.index("run") + 1
+    return arguments[:after], arguments[after:]
 
 
 def build_app(arguments: list[str]) -> typer.Typer:

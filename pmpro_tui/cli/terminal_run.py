@@ -38,6 +38,14 @@ FaultsFile = Annotated[
 ]
 
 
+def _debug(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        context.obj["debug"] = True
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=_debug)]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command; options come before the script, all after it is the script's."""
     settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -54,6 +62,7 @@ def run(
     speed: Speed = 1.0,
     account: AccountName = "hedging",
     faults: FaultsFile = None,
+    _debug: Debug = False,
 ) -> None:
     """Run a program on a simulated MetaTrader 5: `import MetaTrader5` gives the simulation."""
     if not script.is_file():

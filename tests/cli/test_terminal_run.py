@@ -47,6 +47,16 @@ def test_a_program_runs_unmodified_with_its_arguments(pmpro: Pmpro, script: Path
     assert other.splitlines()[3] != lines[3]
 
 
+def test_debug_after_the_program_is_the_programs(pmpro: Pmpro, script: Path, home: Path) -> None:
+    """Nothing is taken from what a program is given; before it, `--debug` is ours."""
+    given = ("--debug", "run", "--", "--help", "-x")
+    done = pmpro("terminal", "run", *TUESDAY, script, *given)
+    assert done.stdout.splitlines()[0].startswith(str(list(given))), done.stderr
+    for words in (("terminal", "run", "--debug"), ("--debug", "terminal", "run")):
+        assert "Traceback" in pmpro(*words, "--speed", "-1", script).stderr
+    assert "Traceback" not in pmpro("terminal", "run", "--speed", "-1", script, "--debug").stderr
+
+
 def test_an_account_and_its_broker_come_from_a_file(pmpro: Pmpro, script: Path, home: Path) -> None:
     """A kind nets or hedges; a TOML file says more, and its own login is checked."""
     done = pmpro("terminal", "run", "--account", "netting", *TUESDAY, script)
