@@ -230,7 +230,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `target`: a strategy, book, symbol or limit, the tickets to `close`, or the id of an alert or
     "all" for `ack`.
     `seen_version`: what was on screen.
-    `value` carries the speed of `speed` and the new value of a `limit`; `text` what `add` adds (a
+    `value` carries the speed of `speed`, the new value of a `limit`, and for `ack` of "all" the
+    newest alert's id that was on screen (0: all there are); `text` what `add` adds (a
     portfolio's tables as JSON), what becomes of the position at `remove` ("", "flatten", "keep",
     "to BOOK"), who is to `adopt` the position whose ticket is the target, and a `backtest` as the
     JSON of a `BacktestSpec`; `cancel` has a job's id as target.

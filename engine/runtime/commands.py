@@ -24,7 +24,7 @@ REPLY_WAIT_S = 3.0
 AUDIT_WAIT_S = 1.0
 
 
-def no_alerts(target: str, user: str) -> str:
+def no_alerts(target: str, user: str, _up_to: int = 0) -> str:
     """Stand where nothing raises alerts."""
     raise Refused(f"no alert {target!r} for {user} to acknowledge")
 
@@ -41,7 +41,7 @@ class Commands:
         set_speed: Callable[[float], None],
         stop: Callable[[str], None],
         changes: "Callable[[], Changes | None]" = lambda: None,
-        acknowledge: Callable[[str, str], str] = no_alerts,
+        acknowledge: Callable[[str, str, int], str] = no_alerts,
         launches: "Launches | None" = None,
     ) -> None:
         self._inbox = inbox
@@ -102,17 +102,14 @@ class Commands:
 
     def _ack(self, trader: "Trader", command: Command, actor: Actor) -> Reply:
         """Acknowledge on the caller's thread: of the engine's it needs the audit only."""
+        up_to = int(command.value) if 0 < command.value < 2**53 else 0
         try:
-            text = self._acknowledge(command.target, actor.user)
+            text = self._acknowledge(command.target, actor.name, up_to)
         except Refused as e:
             self.refused(command, actor, str(e))
             raise
-        self._inbox.run(lambda: self._audit_ack(trader, command, actor, text))
+        self._inbox.run(lambda: _audit(trader, command, actor, text))
         return Reply(ok=True, text=text)
-
-    def _audit_ack(self, trader: "Trader", command: Command, actor: Actor, text: str) -> None:
-        trader.recorder.audit("COMMAND", _details(command, actor, text), actor=actor.user)
-        trader.save()
 
     def _flag_now(self, trader: "Trader", command: Command, user: str) -> str:
         """Set what only reduces risk, on the caller's thread, whatever the engine thread does."""

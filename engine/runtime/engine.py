@@ -25,8 +25,11 @@ from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from engine.notify.service import AlertService
+from engine.notify.views import Seen
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.runtime import batch_rows
+from engine.runtime.alerts import start_alerts
 from engine.runtime.assembly import (
     Recorded,
     load_history,
@@ -98,7 +101,10 @@ class Engine:
         self._state: StateDir | None = None
         self._front: Front | None = None
         self._database: DatabaseKeeper | None = None
-        self._publisher = Publisher(settings, self.events)
+        self._alerts: AlertService | None = None
+        self._publisher = Publisher(
+            settings, self.events, lambda: Seen() if self._alerts is None else self._alerts.seen
+        )
         self._connected = False
         self._doubt = ""
         self._looked_s = self._settled_s = 0.0
@@ -125,7 +131,8 @@ class Engine:
         compiled = compile_portfolio(portfolio)
         self._state = StateDir(settings.state_path)
         self._journal = Journal(self._state.journal)
-        self._listen(self._state)
+        self._alerts = start_alerts(settings, self._state, self.events)
+        self._listen(self._state, self._alerts)
         if remark:
             self.events.add("warning", "engine", remark)
         self._start_database(self._state)
@@ -196,6 +203,8 @@ class Engine:
                 part.close()
         if self._database is not None:
             self._database.stop()
+        if self._alerts is not None:
+            self._alerts.stop()
         if self._journal is not None:
             self._journal.close()
         if self._state is not None:
@@ -218,7 +227,7 @@ class Engine:
 
     # ---- parts
 
-    def _listen(self, state: StateDir) -> None:
+    def _listen(self, state: StateDir, alerts: AlertService) -> None:
         front = Front(
             self.settings,
             state,
@@ -234,6 +243,7 @@ class Engine:
             stop=self.stop,
             changes=lambda: self._changes,
             launches=front.launches,
+            acknowledge=alerts.ack,
         )
         front.start(commands, snapshot=self.snapshot, picture=lambda: self._publisher.picture)
 

@@ -19,7 +19,12 @@ class EventLog:
         self._lock = threading.Lock()
         self._events: deque[EventView] = deque(maxlen=EVENTS_KEPT)
         self._seq = 0
+        self._listener: Callable[[EventView], None] = lambda event: None
         self._log = structlog.get_logger("engine")
+
+    def listen(self, listener: Callable[[EventView], None]) -> None:
+        """Have every event from now on; the listener must not wait."""
+        self._listener = listener
 
     def add(self, level: str, source: str, text: str) -> None:
         """Add one event; `level` is debug, info, warning, error or critical."""
@@ -29,6 +34,7 @@ class EventLog:
                 seq=self._seq, time_ns=self._now_ns(), level=level, source=source, text=text
             )
             self._events.append(event)
+        self._listener(event)
         getattr(self._log, level)(text, source=source)
 
     def newest(self) -> tuple[EventView, ...]:

@@ -2,13 +2,14 @@
 
 import difflib
 from collections.abc import Callable, Iterable
+from typing import get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.model.errors import ConfigError
 
-SECRETS = frozenset({"terminal.password", "terminal.token", "database.url"})
+SECRETS = frozenset({"terminal.password", "terminal.token", "database.url", "alerts.urls"})
 
 _REASONS = {
     "int_type": "must be a whole number",
@@ -20,6 +21,7 @@ _REASONS = {
     "bool_parsing": "must be true or false",
     "string_type": "must be a text in quotes",
     "path_type": "must be a path in quotes",
+    "tuple_type": "must be a list in brackets, or tables in double ones",
     "string_pattern_mismatch": "must be sha256: and 64 hexadecimal digits",
     "finite_number": "must be a finite number",
 }
@@ -53,7 +55,11 @@ def unknown(key: str, known: Iterable[str], place: str) -> str:
 def section_keys(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     """Return the keys that the table at `path` may have."""
     for name in path:
+        if name.isdecimal():  # the number of a table in [[section.table]]
+            continue
         annotation = model.model_fields[name].annotation
+        if get_origin(annotation) is tuple:
+            annotation = get_args(annotation)[0]
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             model = annotation
     return list(model.model_fields)

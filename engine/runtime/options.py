@@ -3,6 +3,7 @@
 Names carry units. A description is the comment that `config.example.toml` shows.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -211,6 +212,94 @@ class Backtest(Section):
     )
 
 
+class AlertRule(Section):
+    """Which events raise an alert: the first rule that fits. Without one: errors and worse, to all.
+
+    A critical event raises an alert whatever the rules say.
+    """
+
+    name: str = Field(min_length=1, max_length=40, description="its name", examples=["orders"])
+    level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        "error", description="least level of its events"
+    )
+    source: str = Field(
+        "*", description="what the event is about, as a shell pattern: terminal, risk, EUR*"
+    )
+    text: str = Field("*", description="the event's text, as a shell pattern")
+    count: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="so many events within within_s raise it; critical ones at once",
+    )
+    within_s: float = Field(60.0, gt=0, le=86_400, description="see count")
+    channels: tuple[str, ...] | None = Field(
+        None, description="where it goes; default: everywhere; []: console", examples=[["telegram"]]
+    )
+    escalate: tuple[str, ...] | None = Field(
+        None,
+        description="where critical ones go as well that nobody acknowledges; default: everywhere",
+        examples=[["phone"]],
+    )
+
+
+class AlertChannel(Section):
+    """Quiet hours of a channel: what is not critical waits for their end."""
+
+    name: str = Field(min_length=1, description="one of the names in urls_file", examples=["mail"])
+    quiet: str = Field("", description='such as "22:00-07:00"; "" for none')
+    zone: str = Field("UTC", description="time zone of the hours, such as Europe/Berlin")
+
+    @field_validator("quiet")
+    @classmethod
+    def _hours(cls, hours: str) -> str:
+        return _checked(hours, lambda quiet_hours: quiet_hours(hours, "UTC"))
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, zone: str) -> str:
+        return _checked(zone, lambda quiet_hours: quiet_hours("", zone))
+
+
+def _checked(text: str, check: Callable[[Callable[[str, str], object]], object]) -> str:
+    from engine.notify.quiet import quiet_hours
+
+    try:
+        check(quiet_hours)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+class Alerts(Section):
+    """Events that leave the box: Telegram, e-mail, whatever apprise knows."""
+
+    urls: SecretStr | None = Field(
+        None, description="only from the environment: PMPRO_ALERTS__URLS (NAME=URL …)"
+    )
+    urls_file: Path | None = Field(
+        None,
+        description="file with the channels, a line NAME = URL each, yours, mode 600; "
+        "URLs as apprise has them: tgram://TOKEN/CHAT, mailtos://USER:PASSWORD@HOST?to=ADDRESS",
+        examples=["/etc/pmpro/alerts.urls"],
+    )
+    digest_s: float = Field(
+        20.0, ge=1, le=3600, description="between two messages of a channel; meanwhile it gathers"
+    )
+    repeat_minutes: float = Field(
+        10.0, ge=1, le=1440, description="what goes on is sent again after so long, with its count"
+    )
+    escalate_minutes: float = Field(
+        15.0, ge=1, le=1440, description="a critical one that nobody acknowledges goes again"
+    )
+    escalations: int = Field(4, ge=0, le=100, description="so many times")
+    deadline_s: float = Field(
+        20.0, ge=1, le=300, description="a channel that takes longer for a message has failed"
+    )
+    rule: tuple[AlertRule, ...] = Field((), max_length=50, description="which events, and where to")
+    channel: tuple[AlertChannel, ...] = Field((), max_length=16, description="quiet hours")
+
+
 class Console(Section):
     """The full-screen console."""
 
@@ -258,5 +347,6 @@ class Options(Section):
     database: Database = Database()
     control: Control = Control()
     backtest: Backtest = Backtest()
+    alerts: Alerts = Alerts()
     console: Console = Console()
     log: Log = Log()

@@ -1,6 +1,7 @@
 """Makes the snapshot that consoles pull: at least four a second, immutable, numbered."""
 
 import time
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from engine.model.broker import AccountState
 from engine.model.jobs import JobView
 from engine.model.snapshot import ControlView, RiskView, Snapshot, TerminalView
+from engine.notify.views import Seen
 from engine.runtime.events import EventLog
 from engine.runtime.picture import Picture, take_picture
 from engine.runtime.settings import Settings
@@ -50,13 +52,17 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 class Publisher:
     """Holds the newest snapshot; any thread may read it."""
 
-    def __init__(self, settings: Settings, events: EventLog) -> None:
+    def __init__(
+        self, settings: Settings, events: EventLog, alerts: Callable[[], Seen] = Seen
+    ) -> None:
         self.state: State = "STARTING"
         self.reason = "starting"
         self.latency_ms = 0.0
         self.speed = settings.demo.speed if settings.mode == "demo" else 1.0
         self._mode = settings.mode
         self._events = events
+        self._alerts = alerts
+        self._database = ""
         self._account: AccountState | None = None
         self._version = 0
         self._published_s = 0.0
@@ -90,9 +96,19 @@ class Publisher:
         self._published_s = now_s
         began_s = time.thread_time()
         self._judge(trader)
+        self._note_database(view.database)
         self._snapshot = self._make(trader, view)
         self.picture = take_picture(trader, self.picture)
         self._made_in_ms = 1000.0 * (time.thread_time() - began_s)
+
+    def _note_database(self, status: str) -> None:
+        """Make an event of a database that goes or comes back."""
+        before, self._database = self._database, status
+        away = status.startswith("away")
+        if away and not before.startswith("away"):
+            self._events.add("error", "database", f"{status}; rows wait in the journal")
+        elif status == "ok" and before.startswith("away"):
+            self._events.add("info", "database", "back")
 
     def _judge(self, trader: Trader) -> None:
         if self.state == "STOPPING":
@@ -107,7 +123,7 @@ class Publisher:
 
     def _make(self, trader: Trader | None, view: View | None) -> Snapshot:
         self._version += 1
-        account = self._account
+        account, alerts = self._account, self._alerts()
         return Snapshot(
             version=self._version,
             mode=self._mode,
@@ -135,4 +151,8 @@ class Publisher:
             risk=_NOTHING if trader is None else risk_view(trader),
             equity_points=() if trader is None else tuple(trader.equity_points),
             events=self._events.newest(),
+            alerts=alerts.alerts,
+            n_unacked_critical=alerts.n_unacked_critical,
+            n_alerts_lost=alerts.n_lost,
+            channels=alerts.channels,
         )

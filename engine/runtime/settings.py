@@ -29,6 +29,9 @@ from engine.runtime.option_sources import (
 from engine.runtime.options import Options
 from engine.runtime.secret_files import read_secret
 
+# What a file for paper or live says of the account, or of whom to wake: not a demo's.
+_REAL = frozenset({"terminal", "database", "alerts", "portfolio"})
+
 
 class Settings(Options):
     """What the operator asked for, with every default filled in."""
@@ -119,6 +122,18 @@ class Settings(Options):
             return self.database.url
         return read_secret(path, self.where("database.url_file"))
 
+    def alert_urls(self) -> Mapping[str, SecretStr]:
+        """Return the URL of each channel of alerts, from the environment or its file."""
+        from engine.notify.channels import read_channels
+
+        path, where = self.alerts.urls_file, self.where("alerts.urls_file")
+        if path is None and self.alerts.urls is None:
+            return {}
+        if path is None:
+            assert self.alerts.urls is not None
+            return read_channels(self.alerts.urls, self.where("alerts.urls"))
+        return read_channels(read_secret(path, where), f"{where}, {path}")
+
     def where(self, key: str) -> str:
         """Return how errors name an option: its variable or its file and key."""
         return place_of({}, self._file)(key)
@@ -182,7 +197,7 @@ def _without_account(layer: Layer) -> Layer:
     """Return what a file for paper or live also means for a demo on the same box."""
     if layer.get("mode", "demo") == "demo":
         return layer
-    return {k: v for k, v in layer.items() if k not in ("terminal", "database", "portfolio")}
+    return {k: v for k, v in layer.items() if k not in _REAL}
 
 
 def _refuse_contradictions(settings: Settings, place: Callable[[str], str]) -> None:
@@ -202,6 +217,10 @@ def _refuse_contradictions(settings: Settings, place: Callable[[str], str]) -> N
     if terminal.token is not None and terminal.token_file is not None:
         raise ConfigError(
             f"{place('terminal.token')} and {place('terminal.token_file')} exclude each other"
+        )
+    if settings.alerts.urls is not None and settings.alerts.urls_file is not None:
+        raise ConfigError(
+            f"{place('alerts.urls')} and {place('alerts.urls_file')} exclude each other"
         )
     if terminal.host is not None:
         _refuse_incomplete_host(settings, place)

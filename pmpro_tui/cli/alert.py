@@ -1,9 +1,12 @@
-"""`pmpro alert list|ack`."""
+"""`pmpro alert list|ack|test`."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
+from engine.model.errors import PmproError, UserError
 from engine.model.times import iso_utc
 from pmpro_tui.cli.operate import connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_table
@@ -57,7 +60,57 @@ def ack(
 ) -> None:
     """Acknowledge an alert: it is not sent again."""
     with connected_engine(config, mode) as client:
-        send(client, "ack", alert, json=json)
+        newest = max((a.id for a in newest_snapshot(client).alerts), default=0)
+        send(client, "ack", alert, value=newest if alert == "all" else 0, json=json)
+
+
+@app.command("test")
+def try_channels(
+    channel: Annotated[str, typer.Argument(help="A channel's name; none tries all.")] = "",
+    config: Config = None,
+    mode: Mode = None,
+    json: Json = False,
+) -> None:
+    """Send a message through each channel, or one, and tell what came back."""
+    from engine.notify.courier import Carrier
+    from engine.notify.message import Message
+    from engine.runtime.alerts import alert_config, head
+    from engine.runtime.settings import load_settings
+
+    settings = load_settings(config, mode=mode)
+    alerts = alert_config(settings)
+    names = [c.name for c in alerts.channels]
+    if not names:
+        raise UserError("no channel has a URL: set alerts.urls_file or PMPRO_ALERTS__URLS")
+    if channel and channel not in names:
+        raise UserError(f"no channel is named {channel!r}: {', '.join(names)}")
+    found = []
+    for one in alerts.channels:
+        if channel in ("", one.name):
+            message = Message(
+                title=f"{head(settings)}: test",
+                body=f"This is a test of channel {one.name}. Nothing is wrong.",
+                level="info",
+            )
+            carrier = Carrier(one, deadline_s=alerts.policy.deadline_s)
+            began_s = time.monotonic()
+            result = carrier.send(message)
+            took_s = round(time.monotonic() - began_s, 3)
+            carrier.close()
+            found.append({"channel": one.name, "took_s": took_s, **msgspec.structs.asdict(result)})
+    if json:
+        print_json({"ok": all(f["ok"] for f in found), "channels": found})
+    else:
+        print_table(
+            "Alert test",
+            ("channel", "result", "took", "said"),
+            [
+                (f["channel"], "SENT" if f["ok"] else "FAILED", f"{f['took_s']:.1f} s", f["detail"])
+                for f in found
+            ],
+        )
+    if n_failed := sum(not f["ok"] for f in found):
+        raise PmproError(f"{n_failed} of {len(found)} channels failed")
 
 
 def _row(alert: "AlertView") -> tuple[object, ...]:

@@ -43,7 +43,7 @@ def examine(config: Path | None, mode: str | None) -> list[Finding]:
         return [*findings, _fail("settings", str(error), "correct it; `pmpro init` shows all keys")]
     named = settings.file or "defaults (no file)"
     findings.append(Finding(check="settings", finding=f"{named}, mode {settings.mode}"))
-    checks = (_portfolio, _state, _disk, _socket, _terminal, _secrets, _database)
+    checks = (_portfolio, _state, _disk, _socket, _terminal, _secrets, _database, _alerts)
     findings += [_guarded(check, settings) for check in checks]
     return findings
 
@@ -209,6 +209,29 @@ def _database(settings: Settings) -> Finding:
     if shutil.which("pg_dump") is None:
         return _warn("database", f"PostgreSQL {number} answers", "install pg_dump for backups")
     return Finding(check="database", finding=f"PostgreSQL {number} answers")
+
+
+def _alerts(settings: Settings) -> Finding:
+    from engine.notify.courier import Carrier
+    from engine.runtime.alerts import alert_config
+
+    config = alert_config(settings)
+    if not config.channels:
+        text = "no channel: alerts are shown in the console alone"
+        if settings.mode == "live":
+            return _warn("alerts", text, "set alerts.urls_file, then `pmpro alert test`")
+        return Finding(check="alerts", finding=text)
+    found = {}
+    for channel in config.channels:
+        carrier = Carrier(channel, deadline_s=config.policy.deadline_s)
+        found[channel.name] = carrier.check()
+        carrier.close()
+    wrong = {name: result.detail for name, result in found.items() if not result.ok}
+    if wrong:
+        text = "; ".join(f"channel {name}: {detail}" for name, detail in wrong.items())
+        return _fail("alerts", text, "correct its URL: `pmpro alert test` tries it")
+    text = ", ".join(f"{name} ({result.detail})" for name, result in found.items())
+    return Finding(check="alerts", finding=f"{text}; `pmpro alert test` tries them")
 
 
 def _embedded() -> Finding:

@@ -131,8 +131,11 @@ def test_every_option_can_be_set_from_the_environment(monkeypatch: pytest.Monkey
         "log.level": "debug",
         "demo.start": "2018-03-06T08:00:00Z",
         "demo.faults": "requote",
+        "alerts.rule": '[{"name": "r"}]',
+        "alerts.channel": '[{"name": "c"}]',
     }
-    skipped = {"terminal.password_file", "terminal.token_file", "database.url_file"}
+    secrets = ("terminal.password", "terminal.token", "database.url", "alerts.urls")
+    skipped = {f"{key}_file" for key in secrets}
     for key in set(option_keys()) - skipped:
         monkeypatch.setenv(variable_of(key), values.get(key, "7"))
 

@@ -19,7 +19,9 @@ from engine.model.orders import BECOMES
 from engine.model.portfolio import Portfolio
 from engine.model.reasons import Refusal
 from engine.model.snapshot import Command, Snapshot, StrategyView
+from engine.notify.records import Delivery
 from engine.runtime.option_sources import option_keys
+from engine.runtime.options import AlertChannel, AlertRule
 from engine.store.tables import Base
 from engine.terminal.retcodes import LAST_ERRORS, RETCODES
 from pmpro_tui.cli.main import LAZY, build_app
@@ -122,6 +124,15 @@ def test_the_guide_names_every_option() -> None:
     """No option is known to the code alone, and none is shown that is not there."""
     shown = [code_spans(cells[0]) for cells in rows(section(GUIDE, "Configuration"))[1:]]
     assert [name for names in shown for name in names] == option_keys()
+
+
+def test_the_guide_names_every_key_and_word_of_alerts() -> None:
+    """Rules, channels and what becomes of a delivery."""
+    alerts = section(GUIDE, "Alerts")
+    shown = {name for cells in rows(alerts) for name in code_spans(cells[0])}
+    assert {*AlertRule.model_fields, *AlertChannel.model_fields} <= shown
+    words = {cells[0] for cells in rows(alerts)}
+    assert {"HELD", "NONE", *get_args(get_type_hints(Delivery)["state"])} <= words
 
 
 def structs(kind: Any) -> Iterator[Any]:

@@ -92,7 +92,7 @@ def test_example_configuration_holds_every_option_at_its_default(
     for key in option_keys():
         section, _, name = key.rpartition(".")
         part = text.partition(f"[{section}]")[2] if section else text
-        assert re.search(rf"^(# )?{name}( =|:)", part, re.MULTILINE), key
+        assert re.search(rf"^(# )?({name}( =|:)|\[\[{key}\]\])", part, re.MULTILINE), key
 
 
 def test_every_option_is_described() -> None:

@@ -32,7 +32,7 @@ PLAIN = {"engine.terminal.simulated", "engine.terminal.simulated.config"}
 
 def test_an_engine_that_has_traded_never_imported_a_terminal(tmp_path: Path) -> None:
     """Neither the MetaTrader5 package nor any working part of the simulated one is loaded in the
-    process of an engine that has started, decided, sent orders and stopped."""
+    process of an engine that has started, decided, sent orders and stopped, nor is apprise."""
     environment = {
         **os.environ,
         "PMPRO_STATE_DIR": str(tmp_path),
@@ -54,6 +54,8 @@ def test_an_engine_that_has_traded_never_imported_a_terminal(tmp_path: Path) -> 
     assert "MetaTrader5" not in loaded
     assert {m for m in loaded if m.startswith("engine.terminal.simulated")} <= PLAIN
     assert "engine.terminal.gateway" in loaded
+    assert "engine.notify.service" in loaded
+    assert "apprise" not in loaded  # the child that sends has it: its loggers, memory and faults
 
 
 def test_one_place_may_import_the_official_module() -> None:

@@ -1,0 +1,58 @@
+"""Which events raise alerts: the first rule that fits, once its rate is reached."""
+
+from collections import deque
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from engine.model.snapshot import EventView
+from engine.model.times import NS_PER_S
+from engine.notify.records import CRITICAL, RANKS, Rule
+
+DEFAULT_RULES: Final = (Rule(name="errors", level="error"),)
+# A critical event that no rule wants is an alert all the same.
+UNFORESEEN: Final = Rule(name="critical", level="critical")
+
+
+class Rulebook:
+    """The rules in their order, and how often each has lately fitted. Without any: the default."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules) or DEFAULT_RULES
+        self._seen: dict[str, deque[int]] = {rule.name: deque() for rule in self._rules}
+        self._least = min(RANKS[rule.level] for rule in self._rules)
+
+    def may_fit(self, level: str) -> bool:
+        """Tell whether an event of this level can raise an alert at all; any thread."""
+        return level == CRITICAL or RANKS[level] >= self._least
+
+    def rule(self, name: str) -> Rule:
+        """Return a rule by its name; one of a former configuration is the default."""
+        return next((rule for rule in self._rules if rule.name == name), UNFORESEEN)
+
+    def match(self, event: EventView) -> Rule | None:
+        """Return the rule that an event falls under."""
+        found = next((rule for rule in self._rules if _fits(rule, event)), None)
+        return UNFORESEEN if found is None and event.level == CRITICAL else found
+
+    def reached(self, rule: Rule, event: EventView, now_ns: int) -> int:
+        """Count an event; return how many have come in time when they are enough, else 0."""
+        if rule.count <= 1 or event.level == CRITICAL:
+            return 1
+        seen = self._seen[rule.name]
+        seen.append(now_ns)
+        while seen[0] < now_ns - rule.within_s * NS_PER_S:
+            seen.popleft()
+        if len(seen) < rule.count:
+            return 0
+        n = len(seen)
+        seen.clear()
+        return n
+
+
+def _fits(rule: Rule, event: EventView) -> bool:
+    return (
+        RANKS[event.level] >= RANKS[rule.level]
+        and fnmatchcase(event.source, rule.source)
+        and fnmatchcase(event.text, rule.text)
+    )
