@@ -61,13 +61,18 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a book or a symbol has made: closed positions net of costs, and what is open."""
+    """What a book or a symbol has made: closed positions net of costs, and what is open.
+
+    `exposure_frac`, of symbols only: all that is held of it on the account over equity, net, long
+    positive.
+    """
 
     name: str
     n_trades: int
     realised_ccy: float
     open_ccy: float
     detail: str = ""
+    exposure_frac: float = 0.0
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from engine.decision.account import mark_exposure, open_profit_ccy
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
@@ -201,8 +203,19 @@ def book_views(trader: Trader) -> tuple[ResultView, ...]:
 
 
 def symbol_views(trader: Trader) -> tuple[ResultView, ...]:
-    """Return what each traded symbol has made."""
-    return _results(trader, [slot.symbol for slot in trader.compiled.slots])
+    """Return what each traded symbol has made, and how much of it is held."""
+    mark_exposure(trader.core)
+    equity_ccy = float(trader.core.account[0]["equity_ccy"])
+    net_ccy = trader.core.work["net_ccy"]
+    return tuple(
+        msgspec.structs.replace(
+            row,
+            exposure_frac=float(net_ccy[trader.symbol_index[row.name]]) / equity_ccy
+            if equity_ccy > 0.0
+            else 0.0,
+        )
+        for row in _results(trader, [slot.symbol for slot in trader.compiled.slots])
+    )
 
 
 def _results(trader: Trader, names: list[str]) -> tuple[ResultView, ...]:

@@ -199,6 +199,29 @@ _WITHIN: Final = (
     ),
 )
 
+_ALERTS: Final = (
+    Action(
+        name="ack",
+        keys=("a",),
+        shown="a",
+        label="Seen",
+        help="Acknowledge the marked alert: somebody looks after it",
+        kind="reduce",
+        rank=2,
+        screens=("alerts",),
+    ),
+    Action(
+        name="ack_all",
+        keys=("ctrl+a",),
+        shown="^a",
+        label="All seen",
+        help="Acknowledge every alert on the screen",
+        kind="reduce",
+        rank=2,
+        screens=("alerts",),
+    ),
+)
+
 _CONSOLE: Final = (
     Action(
         name="faster",
@@ -219,6 +242,13 @@ _CONSOLE: Final = (
         kind="add",
         rank=14,
         blocked=reasons.speed,
+    ),
+    Action(
+        name="zone",
+        keys=("z",),
+        shown="z",
+        label="Zone",
+        help="Show times in UTC, in the box's zone or in the configured one, in turn",
     ),
     Action(
         name="detach",
@@ -249,7 +279,13 @@ _CONSOLE: Final = (
     ),
 )
 
-ACTIONS: Final[tuple[Action, ...]] = (*_COMMANDS, *_SCREENS, *_WITHIN, *_CONSOLE)
+ACTIONS: Final[tuple[Action, ...]] = (
+    *_COMMANDS,
+    *_ALERTS,
+    *_SCREENS,
+    *_WITHIN,
+    *_CONSOLE,
+)
 SCREENS: Final = tuple(action.name for action in _SCREENS)
 BY_NAME: Final = {action.name: action for action in ACTIONS}
 

@@ -36,8 +36,11 @@ class Commands:
             return
         run = getattr(screen.page, f"do_{name}", None) or getattr(self, f"_{name}")
         done = run()
-        if done is not None:
+        if isinstance(done, Notice):
+            screen.tell(done)
+        elif done is not None:
             await done
+        screen.draw_footer()
 
     def _send(self, name: CommandName, target: str = "", *, value: float = 0.0) -> None:
         self._screen.tell(self._screen.hub.send(name, target, value=value))
@@ -119,6 +122,11 @@ class Commands:
 
     async def _back(self) -> None:
         await self._screen.leave()
+
+    def _zone(self) -> None:
+        self._screen.hub.zone.cycle()
+        self._screen.place()
+        self._screen.draw()
 
     def _palette(self) -> None:
         self._screen.app.action_command_palette()

@@ -7,11 +7,12 @@ between two columns is not smoothed away.
 
 import math
 from collections.abc import Hashable, Sequence
+from itertools import groupby
 
 from engine.model.times import NS_PER_S
-from pmpro_tui.console.eventlog import clock
 from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.text import Line, Span, line, money, spread
+from pmpro_tui.console.zone import Zone
 
 _LEFT_BITS = (0x01, 0x02, 0x04, 0x40)
 _RIGHT_BITS = (0x08, 0x10, 0x20, 0x80)
@@ -36,7 +37,7 @@ class Paced(Painted):
             self.draw()
 
 
-def curve_lines(points: Sequence[Point], width: int, height: int) -> list[Line]:
+def curve_lines(points: Sequence[Point], zone: Zone, width: int, height: int) -> list[Line]:
     """Return the equity panel's body of exactly `height` lines where there is room."""
     usable = [p for p in points if math.isfinite(p[1])]
     if len(usable) < 2 or height < 3:
@@ -50,7 +51,7 @@ def curve_lines(points: Sequence[Point], width: int, height: int) -> list[Line]:
     for y, row in enumerate(rows):
         label = labels[0] if y == 0 else labels[1] if y == len(rows) - 1 else ""
         lines.append(line(" ", Span(row, "plot"), " ", Span(f"{label:>{label_width}}", "muted")))
-    first, last = clock(usable[0][0])[:5], clock(usable[-1][0])[:5]
+    first, last = zone.clock(usable[0][0])[:5], zone.clock(usable[-1][0])[:5]
     axis = spread(
         line(Span(f" {first}", "muted")),
         line(Span(last, "muted")),
@@ -59,8 +60,67 @@ def curve_lines(points: Sequence[Point], width: int, height: int) -> list[Line]:
     return [*lines, axis]
 
 
-def braille(points: Sequence[Point], width: int, height: int, low: float, high: float) -> list[str]:
-    """Return `height` rows of `width` cells; time runs left to right, evenly by index."""
+def drawdowns(points: Sequence[Point], high_water: float) -> list[Point]:
+    """Return each point's drawdown below zero, under the highest point so far.
+
+    `high_water` above all points was reached before them.
+    """
+    usable = [p for p in points if math.isfinite(p[1])]
+    best = max((p[1] for p in usable), default=0.0)
+    high = high_water if high_water > best else 0.0
+    out = []
+    for time_ns, value in usable:
+        high = max(high, value)
+        out.append((time_ns, value / high - 1.0 if high > 0.0 else 0.0))
+    return out
+
+
+def drawdown_lines(
+    points: Sequence[Point], tiers: Sequence[float], width: int, height: int
+) -> list[Line]:
+    """Return drawdowns hanging from zero; the tiers are lines at their depths."""
+    if len(points) < 2 or height < 2:
+        return []
+    deepest = -min(p[1] for p in points)
+    bottom = next((tier for tier in tiers if tier > deepest), max(deepest, tiers[-1]))
+    label_width = 6
+    plot_width = max(4, width - label_width - 2)
+    rows = braille(points, plot_width, height, -bottom, 0.0, filled=True)
+    marks = {
+        min(height - 1, int(tier / bottom * height - 0.01)): f"{100 * tier:g}%"
+        for tier in tiers
+        if tier <= bottom
+    }
+    lines = []
+    for y, row in enumerate(rows):
+        label = marks.get(y, "0%" if y == 0 else "")
+        cells = _ruled(row, "warn") if y in marks else (Span(row, "plot"),)
+        lines.append(line(" ", *cells, " ", Span(f"{label:>{label_width}}", "muted")))
+    return lines
+
+
+def _ruled(row: str, tone: str) -> tuple[Span, ...]:
+    """Return a row whose empty cells are a line."""
+    runs = groupby(row, key=lambda cell: cell == chr(_BLANK))
+    return tuple(
+        Span("╌" * len(list(cells)), tone) if empty else Span("".join(cells), "plot")
+        for empty, cells in runs
+    )
+
+
+def braille(
+    points: Sequence[Point],
+    width: int,
+    height: int,
+    low: float,
+    high: float,
+    *,
+    filled: bool = False,
+) -> list[str]:
+    """Return `height` rows of `width` cells; time runs left to right, evenly by index.
+
+    `filled`: from the top down to the line.
+    """
     n_columns, n_dots = 2 * width, 4 * height
     cells = [[0] * width for _ in range(height)]
     span = high - low or 1.0
@@ -71,8 +131,10 @@ def braille(points: Sequence[Point], width: int, height: int, low: float, high: 
     before: int | None = None
     for x, (least, last) in enumerate(decimated(points, n_columns)):
         ends = [dot(least), dot(last)] + ([before] if before is not None else [])
+        if filled:
+            ends = [0, dot(least)] if least < 0.0 else []
         bits = _LEFT_BITS if x % 2 == 0 else _RIGHT_BITS
-        for y in range(min(ends), max(ends) + 1):
+        for y in range(min(ends, default=0), max(ends, default=-1) + 1):
             cells[y // 4][x // 2] |= bits[y % 4]
         before = dot(last)
     return ["".join(chr(_BLANK + cell) for cell in row) for row in cells]

@@ -1,18 +1,17 @@
 """The event log: its columns, and the merging of what each snapshot brings."""
 
 from collections import deque
-from datetime import UTC, datetime
 from typing import Final
 
 from engine.model.snapshot import EventView
-from engine.model.times import NS_PER_S
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.text import Span
+from pmpro_tui.console.zone import Zone
 
 KEPT: Final = 1000
 
 # A word each, so that levels are told apart without colour.
-_LEVELS: Final = {
+LEVELS: Final = {
     "debug": Span("debug", "muted"),
     "info": Span("info", "muted"),
     "warning": Span("WARN", "warn"),
@@ -29,30 +28,33 @@ def _tone(event: EventView) -> str:
     )
 
 
-COLUMNS: Final[tuple[_View, ...]] = (
-    _View(header="Time", cell=lambda e: Span(clock(e.time_ns), "muted"), least=8, most=8, rank=0),
-    _View(
-        header="Level",
-        cell=lambda e: _LEVELS.get(e.level, Span(e.level)),
-        least=5,
-        most=5,
-        rank=1,
-    ),
-    _View(
-        header="Source",
-        cell=lambda e: Span(e.source, "muted"),
-        least=8,
-        most=14,
-        rank=3,
-        measured=True,
-    ),
-    _View(header="Event", cell=lambda e: Span(e.text, _tone(e)), least=24, most=1000, rank=2),
-)
-
-
-def clock(time_ns: int) -> str:
-    """Return the time of day, UTC."""
-    return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%H:%M:%S")
+def columns(zone: Zone) -> tuple[_View, ...]:
+    """Return the columns, times in `zone`."""
+    return (
+        _View(
+            header="Time",
+            cell=lambda e: Span(zone.clock(e.time_ns), "muted"),
+            least=8,
+            most=8,
+            rank=0,
+        ),
+        _View(
+            header="Level",
+            cell=lambda e: LEVELS.get(e.level, Span(e.level)),
+            least=5,
+            most=5,
+            rank=1,
+        ),
+        _View(
+            header="Source",
+            cell=lambda e: Span(e.source, "muted"),
+            least=8,
+            most=14,
+            rank=3,
+            measured=True,
+        ),
+        _View(header="Event", cell=lambda e: Span(e.text, _tone(e)), least=24, most=1000, rank=2),
+    )
 
 
 def matching(rows: list[EventView], words: str) -> list[EventView]:

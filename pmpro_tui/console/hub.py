@@ -5,6 +5,7 @@ One request is in flight at most. Switching screens asks the engine nothing: all
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,8 @@ from engine.model.snapshot import Command, CommandName, Reply, Snapshot
 from engine.model.times import NS_PER_S
 from pmpro_tui.console import eventlog, worker
 from pmpro_tui.console.link import Link
+from pmpro_tui.console.statusline import data_age_s
+from pmpro_tui.console.zone import Zone
 
 if TYPE_CHECKING:
     from pmpro_tui.console.feed import Feed
@@ -56,6 +59,7 @@ class Hub:
         self.shown: Snapshot | None = None
         self.latest: Snapshot | None = None
         self.link = Link(now_ns, monotonic_ns)
+        self.zone = Zone()
         self.history = eventlog.EventLog()
         self.steps: list[str] = []
         self.fetching = False
@@ -98,6 +102,11 @@ class Hub:
         first = self.link.word != "LOST" and self.latest is not None
         self.link.failed(text)
         return Notice(text, "Connection lost", timeout_s=5.0) if first else None
+
+    @property
+    def data_age_s(self) -> float:
+        """How old the shown prices are."""
+        return data_age_s(self.shown, self.link) if self.shown is not None else math.nan
 
     @property
     def frozen_s(self) -> float | None:

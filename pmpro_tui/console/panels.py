@@ -10,10 +10,12 @@ from engine.model.snapshot import EventView, Snapshot
 from pmpro_tui.console import eventlog
 from pmpro_tui.console.columns import fitted
 from pmpro_tui.console.context import known
-from pmpro_tui.console.curve import change_text, curve_lines
-from pmpro_tui.console.gauges import gauge_lines, risk_line
+from pmpro_tui.console.curve import change_text, curve_lines, drawdown_lines, drawdowns
+from pmpro_tui.console.gauges import exposure_lines, gauge_lines, risk_line
+from pmpro_tui.console.health import health_lines, worries
 from pmpro_tui.console.table import title_line
-from pmpro_tui.console.text import Line, Span, line
+from pmpro_tui.console.text import Line, Span, fit, line
+from pmpro_tui.console.zone import Zone
 
 UNKNOWN: Final = "not known yet"
 
@@ -43,9 +45,17 @@ def why_no_positions(now: Snapshot, words: str) -> str:
     return "no open positions" if known(now) else UNKNOWN
 
 
-def brief(now: Snapshot | None, width: int) -> list[Line]:
-    """Return the small screen's line of money and risk."""
-    return [risk_line(now.risk, width)] if now is not None and known(now) else [_NOT_KNOWN]
+def brief(now: Snapshot | None, data_age_s: float, width: int) -> list[Line]:
+    """Return the small screen's lines of money and risk, and of what is not well."""
+    if now is None or not known(now):
+        return [_NOT_KNOWN]
+    bad = worries(now, data_age_s)
+    second = (
+        line(Span(" ! ", "warn"), Span(fit(" · ".join(bad), width - 3), "warn"))
+        if bad
+        else line(Span(" all well: feed, terminal, database, hosts, alerts", "good"))
+    )
+    return [risk_line(now.risk, width), second]
 
 
 def risk(now: Snapshot | None, width: int, *, titled: bool) -> list[Line]:
@@ -53,21 +63,48 @@ def risk(now: Snapshot | None, width: int, *, titled: bool) -> list[Line]:
     title = [title_line("Risk", "", width, active=False)] if titled else []
     if now is None or not known(now):
         return [*title, _NOT_KNOWN]
-    return [*title, *gauge_lines(now.risk, now.currency, width)]
+    return [*title, *gauge_lines(now.risk, now.currency, width, roomy=titled)]
 
 
-def equity(now: Snapshot | None, width: int, height: int, *, titled: bool) -> list[Line]:
-    """Return the equity panel."""
-    remark = change_text(now.equity_points) if now is not None else ""
-    title = [title_line("Equity", remark, width, active=False)] if titled else []
+def exposure(now: Snapshot | None, width: int, *, titled: bool) -> list[Line]:
+    """Return the panel of exposure by symbol."""
+    title = [title_line("Exposure", "net of equity, open", width, active=False)] if titled else []
     if now is None or not known(now):
         return [*title, _NOT_KNOWN]
-    return [*title, *curve_lines(now.equity_points, width, height - len(title))]
+    limit_frac = now.risk.limits.get("symbol_exposure_max_frac", 0.0)
+    lines = exposure_lines(now.symbols, limit_frac, width)
+    return [*title, *(lines or [line(Span("  nothing is held", "muted"))])]
 
 
-def recent(events: Sequence[EventView], width: int, height: int) -> list[Line]:
+def health(now: Snapshot | None, data_age_s: float, width: int, *, titled: bool) -> list[Line]:
+    """Return the panel of what the engine depends on."""
+    title = [title_line("Health", "", width, active=False)] if titled else []
+    if now is None:
+        return [*title, _NOT_KNOWN]
+    return [*title, *health_lines(now, data_age_s, width)]
+
+
+def equity(
+    now: Snapshot | None, zone: Zone, width: int, height: int, *, titled: bool
+) -> list[Line]:
+    """Return the equity panel: the curve, and the drawdown against its tiers."""
+    remark = change_text(now.equity_points) if now is not None else ""
+    title = [title_line("Equity and drawdown", remark, width, active=False)] if titled else []
+    if now is None or not known(now):
+        return [*title, _NOT_KNOWN]
+    room = height - len(title)
+    lower = max(0, room // 3) if room >= 9 else 0
+    below = drawdowns(now.equity_points, now.risk.high_water_ccy)
+    return [
+        *title,
+        *curve_lines(now.equity_points, zone, width, room - lower),
+        *drawdown_lines(below, now.risk.drawdown_limits_frac, width, lower),
+    ]
+
+
+def recent(events: Sequence[EventView], zone: Zone, width: int, height: int) -> list[Line]:
     """Return the small screen's last events, under a title."""
     rows = events[-max(1, height - 1) :]
-    shape = fitted(eventlog.COLUMNS, width, rows)
+    shape = fitted(eventlog.columns(zone), width, rows)
     title = title_line("Events", "", width, active=False)
     return [title, *(shape.row(row, marked=False, active=False) for row in rows)]

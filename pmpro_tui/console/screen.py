@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Input
 
-from pmpro_tui.console import frame, screens, worker
+from pmpro_tui.console import alert_table, frame, screens, worker
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.commands import Commands
 from pmpro_tui.console.context import Context
@@ -61,6 +61,7 @@ class MainScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the frame around the first screen."""
         yield Painted(self._paint_status, id="status")
+        yield Painted(self._paint_alarm, id="alarm")
         yield Painted(self._paint_names, id="names")
         yield Painted(self._paint_tabs, id="tabs")
         yield Painted(self._paint_steps, id="steps")
@@ -126,6 +127,7 @@ class MainScreen(Screen[None]):
         """Fit the screen that is shown to the terminal's size."""
         one_of_many = self.narrow and len(self.page.PANELS) > 1
         self.query_one("#tabs").display = one_of_many
+        self.page.set_class(self.has_class("-wide"), "-wide")
         self.page.place(narrow=self.narrow)
 
     # -- the engine -----------------------------------------------------------------------
@@ -250,7 +252,9 @@ class MainScreen(Screen[None]):
 
     def _draw_truth(self) -> None:
         self.page.set_quiet(self.hub.link.word in ("STALE", "LOST"))
-        for name in ("status", "names", "tabs", "footer"):
+        # What is held to be read does not hide what has happened since.
+        self.query_one("#alarm").display = alert_table.waiting(self.hub.latest)
+        for name in ("status", "alarm", "names", "tabs", "footer"):
             self.query_one(f"#{name}", Painted).draw()
 
     def draw_footer(self) -> None:
@@ -266,9 +270,14 @@ class MainScreen(Screen[None]):
                 mode=hub.mode,
                 frozen_s=hub.frozen_s,
                 readonly=hub.readonly,
+                zone=hub.zone,
                 width=width,
             )
         ]
+
+    def _paint_alarm(self, width: int, _: int) -> list[Line]:
+        now = self.hub.latest
+        return [] if now is None else [alert_table.alarm(now, self.hub.zone, width)]
 
     def _paint_names(self, width: int, _: int) -> list[Line]:
         return [frame.names(self.hub.shown, self.name_shown, width)]

@@ -1,12 +1,11 @@
 """The first line of every screen: which engine, in which state, and how true it still is."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 from engine.model.snapshot import Snapshot
-from engine.model.times import NS_PER_S
 from pmpro_tui.console.link import Link, Word
 from pmpro_tui.console.text import Line, Span, age, line, line_width, spread
+from pmpro_tui.console.zone import Zone
 
 _MODE_TONES: Final = {"live": "live", "demo": "demo"}
 _STATE_TONES: Final = {
@@ -31,6 +30,7 @@ def status_line(
     mode: str,
     frozen_s: float | None,
     readonly: bool,
+    zone: Zone,
     width: int,
 ) -> Line:
     """Return the status line; what matters least goes first when there is no room."""
@@ -44,7 +44,7 @@ def status_line(
     server = Span(f"{now.server}  ", "muted")
     left = line(_chip(now.mode), account, server, state, "  ", *truth, *marks)
     named, bare = _measures(now, link, named=True), _measures(now, link, named=False)
-    day, time = _clocks(now)
+    day, time = _clocks(now, zone)
     for head, tail in (
         (left, (*named, *_store(now), day)),
         (left, (*named, *_store(now), time)),
@@ -59,7 +59,7 @@ def status_line(
 def _measures(now: Snapshot, link: Link, *, named: bool) -> list[Span]:
     """Return data age, engine latency and speed, with or without their names."""
     if now.connected or now.state == "STARTING":
-        values = [("data", Span(age(now.data_age_s + _added_s(link))))]
+        values = [("data", Span(age(data_age_s(now, link))))]
     else:
         values = [("terminal", Span("TERMINAL LOST", "bad"))]
     values.append(("engine", Span(f"{now.latency_ms:.0f}ms")))
@@ -71,14 +71,15 @@ def _measures(now: Snapshot, link: Link, *, named: bool) -> list[Span]:
     return spans
 
 
-def _clocks(now: Snapshot) -> tuple[Span, Span]:
+def _clocks(now: Snapshot, zone: Zone) -> tuple[Span, Span]:
     """Return the market's clock with and without its date."""
     if not now.market_ns:
-        return Span("  --:--:-- UTC ", "muted"), Span("  --:--:--Z ", "muted")
-    clock = datetime.fromtimestamp(now.market_ns // NS_PER_S, UTC)
+        return Span("  --:--:-- ", "muted"), Span("  --:--:-- ", "muted")
+    label, time = zone.label(now.market_ns), zone.at(now.market_ns)
+    short = "Z" if label == "UTC" else f" {label}"
     return (
-        Span(f"  {clock:%Y-%m-%d %H:%M:%S} UTC ", "bold"),
-        Span(f"  {clock:%H:%M:%S}Z ", "bold"),
+        Span(f"  {time:%Y-%m-%d %H:%M:%S} {label} ", "bold"),
+        Span(f"  {time:%H:%M:%S}{short} ", "bold"),
     )
 
 
@@ -94,9 +95,10 @@ def _chip(mode: str) -> Span:
     return Span(f" {mode.upper() or '…'} ", _MODE_TONES.get(mode, "other-mode"))
 
 
-def _added_s(link: Link) -> float:
+def data_age_s(now: Snapshot, link: Link) -> float:
+    """Return how old the prices are."""
     # Between snapshots the data goes on ageing; under a second that is only noise.
-    return link.age_s() if link.word in ("STALE", "LOST") else 0.0
+    return now.data_age_s + (link.age_s() if link.word in ("STALE", "LOST") else 0.0)
 
 
 def _store(now: Snapshot) -> list[Span]:

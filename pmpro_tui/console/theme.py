@@ -27,6 +27,7 @@ THEME = Theme(
 # Plain styles, not component classes: the latter cost a tenth of the time to the first paint.
 TONES: Final = {
     "accent": Style(color=_ACCENT),
+    "alarm": Style(color="#ffffff", bgcolor="#b3261e", bold=True),
     "bad": Style(color=_BAD),
     "bold": Style(bold=True),
     "cursor": Style(bgcolor=_PANEL, bold=True),
@@ -49,9 +50,9 @@ Screen { background: $background; color: $foreground; }
 
 Lines { background: $background; color: $foreground; }
 
-#status, #names, #tabs, #footer { height: 1; }
+#status, #alarm, #names, #tabs, #footer { height: 1; }
 #status, #footer { background: $surface; }
-#tabs { display: none; }
+#tabs, #alarm { display: none; }
 #steps { display: none; height: 1fr; }
 .-waiting #steps { display: block; }
 .-waiting #pages { display: none; }

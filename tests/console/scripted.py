@@ -12,13 +12,17 @@ import msgspec
 
 from engine.model.errors import ControlError
 from engine.model.snapshot import (
+    AlertView,
+    ChannelView,
     Command,
     EventView,
     PositionView,
     Reply,
+    ResultView,
     RiskView,
     Snapshot,
     StrategyView,
+    TerminalView,
 )
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from pmpro_tui.console.app import ConsoleApp
@@ -123,7 +127,35 @@ def risk(drawdown_frac: float = 0.0231) -> RiskView:
         gross_exposure_max_frac=30.0,
         margin_frac=0.0241,
         margin_level_frac=41.5,
+        daily_loss_frac=0.0040,
+        net_exposure_frac=1.02,
+        var_frac=0.0124,
+        volatility_frac=0.0053,
+        correlation_max=0.62,
+        limits=LIMITS,
+        limits_of_file=LIMITS,
     )
+
+
+LIMITS = {
+    "daily_loss_max_frac": 0.03,
+    "var_max_frac": 0.05,
+    "gross_exposure_max_frac": 30.0,
+    "net_exposure_max_frac": 10.0,
+    "symbol_exposure_max_frac": 10.0,
+    "margin_max_frac": 0.5,
+    "correlation_threshold_frac": 0.8,
+}
+
+
+def symbols() -> tuple[ResultView, ...]:
+    """Return what is held of each symbol, long, short and nothing."""
+    rows = (("EURUSD", -0.73, -12.7), ("GBPUSD", -0.38, -30.07), ("USDJPY", 0.24, 73.47))
+    held = tuple(
+        ResultView(name=name, n_trades=12, realised_ccy=31.5, open_ccy=open_ccy, exposure_frac=frac)
+        for name, frac, open_ccy in rows
+    )
+    return (*held, ResultView(name="XAUUSD", n_trades=0, realised_ccy=0.0, open_ccy=0.0))
 
 
 def events(n: int = 40) -> tuple[EventView, ...]:
@@ -145,6 +177,38 @@ def events(n: int = 40) -> tuple[EventView, ...]:
         )
         for i in range(n)
     )
+
+
+def alerts() -> tuple[AlertView, ...]:
+    """Return alerts of each level and delivery; the newest critical one nobody has seen."""
+    rows = (
+        ("critical", "terminal", "order outcome unknown: GBPUSD takes no entries", 1, "", "SENT"),
+        ("error", "host", "xau-donch-44 quarantined: deadline missed, 5.0 s", 3, "", "PENDING"),
+        ("warning", "risk", "EURUSD entries refused: SPREAD", 41, "", "HELD until 07:00"),
+        ("critical", "risk", "drawdown 8.71%: tier 2, no new entries", 1, "alice", "SENT"),
+        ("info", "engine", "database is back, 1,288 rows written", 1, "", "FAILED 500"),
+    )
+    return tuple(
+        AlertView(
+            id=90 - i,
+            time_ns=START_NS - (i + 1) * 11 * NS_PER_MINUTE,
+            level=level,
+            source=source,
+            text=text,
+            n=n,
+            acked_by=acked_by,
+            acked_ns=START_NS - 5 * NS_PER_MINUTE if acked_by else 0,
+            delivery=delivery,
+        )
+        for i, (level, source, text, n, acked_by, delivery) in enumerate(rows)
+    )
+
+
+CHANNELS = (
+    ChannelView(name="telegram", state="OK"),
+    ChannelView(name="mail", state="FAILING", n_waiting=2, detail="500 from smtp"),
+)
+ALARM: dict[str, object] = {"alerts": alerts(), "channels": CHANNELS, "n_unacked_critical": 1}
 
 
 def equity(n: int = 400) -> tuple[tuple[int, float], ...]:
@@ -200,6 +264,8 @@ class ScriptedFeed:
             "risk": risk(),
             "equity_points": equity(),
             "events": events(),
+            "symbols": symbols(),
+            "terminal": TerminalView(call_ms=2.1, call_worst_ms=31.0, n_failed=2),
         }
         return Snapshot(**(fields | self.changes | changes))  # type: ignore[arg-type]
 

@@ -432,3 +432,18 @@ def test_parts_closed_by_hand_are_attributed_too(make_bench: Make) -> None:
     for rows in (strategy_views(trader), book_views(trader), symbol_views(trader)):
         assert round(sum(row.realised_ccy for row in rows), 2) == made
     assert [row.n_trades for row in symbol_views(trader)] == [2]
+
+
+def test_symbols_show_all_that_is_held_of_them(make_bench: Make) -> None:
+    """Ours and others' net of a symbol, long positive; together they are the account's."""
+    bench = make_bench({"a": "LLLLLL"})
+    bench.step(2)
+    ours = symbol_views(bench.trader)[0].exposure_frac
+    assert ours == pytest.approx(risk_view(bench.trader).net_exposure_frac)
+    assert ours > 0.0
+    bench.by_hand(-1, 3.0 * LOTS)
+    bench.look()
+    bench.step(1)
+    seen = symbol_views(bench.trader)[0].exposure_frac
+    assert seen == pytest.approx(-2.0 * ours, rel=0.01)
+    assert -seen == pytest.approx(risk_view(bench.trader).net_exposure_frac)

@@ -18,7 +18,9 @@ class Log(Page):
 
     def compose(self) -> ComposeResult:
         """Lay out the table."""
-        yield Table[Any]("Events", eventlog.COLUMNS, key=lambda e: e.seq, id="events", follow=True)
+        yield Table[Any](
+            "Events", eventlog.columns(self.hub.zone), key=lambda e: e.seq, id="events", follow=True
+        )
 
     def draw(self, now: Snapshot | None) -> None:  # noqa: ARG002
         """Draw the events that match."""

@@ -1,4 +1,4 @@
-"""The screen of the whole: equity, risk, today by strategy."""
+"""The screen of the whole: equity, risk, today by strategy, exposure, and what all depends on."""
 
 from typing import ClassVar
 
@@ -12,29 +12,45 @@ from pmpro_tui.console.screens.page import Box, Page, Stack, Target
 from pmpro_tui.console.table import Table
 from pmpro_tui.console.text import Line
 
+_DRAWN = ("brief", "risk", "exposure", "health", "recent")
+
 
 class Overview(Page):
     """Everything at a glance."""
 
-    PANELS: ClassVar[dict[str, str]] = {"today": "Today", "risk": "Risk", "equity": "Equity"}
+    PANELS: ClassVar[dict[str, str]] = {
+        "today": "Today",
+        "equity": "Equity",
+        "risk": "Risk",
+        "exposure": "Exposure",
+        "health": "Health",
+    }
     FILTER: ClassVar[str] = "name, kind, symbol, book, state"
     DEFAULT_CSS = """
-    Overview #brief { height: 1; }
-    Overview #recent { height: 4; }
-    Overview #side { width: 44; margin-left: 1; }
-    Overview #risk { height: 13; }
+    Overview #brief { height: 2; }
+    Overview #recent { height: 3; }
+    Overview #side { width: 48; margin-left: 1; }
+    Overview #equity { height: 17; }
+    Overview #risk { height: 15; }
+    Overview #health { height: 9; }
+    Overview.-wide #side { width: 72; }
+    Overview.-wide #recent { display: block; height: 9; }
+    Overview.-wide #equity { height: 21; }
     """
 
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         yield Painted(self._paint_brief, id="brief", classes="small-only")
         with Box():
-            yield Table[StrategyView](
-                "Today", strategy_table.COLUMNS, key=lambda s: s.id, id="today"
-            )
+            with Stack():
+                yield Paced(self._paint_curve, id="equity", classes="panel")
+                yield Table[StrategyView](
+                    "Today", strategy_table.COLUMNS, key=lambda s: s.id, id="today"
+                )
             with Stack(id="side"):
                 yield Painted(self._paint_risk, id="risk", classes="panel")
-                yield Paced(self._paint_curve, id="equity", classes="panel")
+                yield Painted(self._paint_exposure, id="exposure", classes="panel")
+                yield Painted(self._paint_health, id="health", classes="panel")
         yield Painted(self._paint_recent, id="recent", classes="small-only")
 
     def draw(self, now: Snapshot | None) -> None:
@@ -46,7 +62,7 @@ class Overview(Page):
         table.say(panels.why_no_strategies(now, self.words, self.hub.history.rows))
         table.title = panels.counted("Today", now, len(rows), len(now.strategies))
         self.fill(table, rows)
-        self.paint("brief", "risk", "recent")
+        self.paint(*_DRAWN)
         point = now.equity_points[-1] if now.equity_points else None
         self.query_one("#equity", Paced).offer(point, self.hub.monotonic_ns())
 
@@ -56,13 +72,21 @@ class Overview(Page):
         return Target(chosen.name, chosen.state) if chosen is not None else Target()
 
     def _paint_brief(self, width: int, _: int) -> list[Line]:
-        return panels.brief(self.hub.shown, width)
+        return panels.brief(self.hub.shown, self.hub.data_age_s, width)
 
     def _paint_risk(self, width: int, _: int) -> list[Line]:
         return panels.risk(self.hub.shown, width, titled=not self.narrow)
 
+    def _paint_exposure(self, width: int, _: int) -> list[Line]:
+        return panels.exposure(self.hub.shown, width, titled=not self.narrow)
+
+    def _paint_health(self, width: int, _: int) -> list[Line]:
+        hub = self.hub
+        return panels.health(hub.shown, hub.data_age_s, width, titled=not self.narrow)
+
     def _paint_curve(self, width: int, height: int) -> list[Line]:
-        return panels.equity(self.hub.shown, width, height, titled=not self.narrow)
+        hub = self.hub
+        return panels.equity(hub.shown, hub.zone, width, height, titled=not self.narrow)
 
     def _paint_recent(self, width: int, height: int) -> list[Line]:
-        return panels.recent(self.hub.history.rows, width, height)
+        return panels.recent(self.hub.history.rows, self.hub.zone, width, height)

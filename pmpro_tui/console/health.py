@@ -1,0 +1,98 @@
+"""What the engine depends on, a line each: a word, and what there is to know. Pure."""
+
+from engine.model.snapshot import Snapshot
+from pmpro_tui.console.text import Line, Span, age, fit, line
+
+_WORD_WIDTH = 8
+
+
+def health_lines(now: Snapshot, data_age_s: float, width: int) -> list[Line]:
+    """Return feed, terminal, database, strategies' hosts, engine, consoles and alerts."""
+    return [
+        line(
+            Span(f" {name:<9}", "muted"),
+            Span(f"{word:<{_WORD_WIDTH}}", tone),
+            fit(f" {rest}", room),
+        )
+        for name, word, tone, rest in facts(now, data_age_s)
+        for room in (max(0, width - 10 - max(_WORD_WIDTH, len(word))),)
+    ]
+
+
+def worries(now: Snapshot, data_age_s: float) -> list[str]:
+    """Return what is not as it should be, in words."""
+    return [
+        f"{name.lower()} {word}"
+        for name, word, tone, _ in facts(now, data_age_s)
+        if tone in ("bad", "warn")
+    ]
+
+
+def facts(now: Snapshot, data_age_s: float) -> list[tuple[str, str, str, str]]:
+    """Return (name, word, tone, what there is to know)."""
+    return [
+        _feed(now, data_age_s),
+        _terminal(now),
+        _database(now),
+        _hosts(now),
+        ("Engine", "OK", "good", f"last batch {now.latency_ms:.1f} ms"),
+        _consoles(now),
+        _alerts(now),
+    ]
+
+
+def _feed(now: Snapshot, data_age_s: float) -> tuple[str, str, str, str]:
+    if not now.connected:
+        return ("Feed", "LOST", "bad", "no prices: the terminal does not answer")
+    return ("Feed", "OK", "good", f"prices {age(data_age_s)} old")
+
+
+def _terminal(now: Snapshot) -> tuple[str, str, str, str]:
+    terminal = now.terminal
+    rest = f"calls {terminal.call_ms:.1f} ms, worst {terminal.call_worst_ms:.0f}"
+    if terminal.n_failed:
+        rest += f", {terminal.n_failed:,} failed"
+    if not now.connected:
+        return ("Terminal", "LOST", "bad", rest)
+    if terminal.doubt:
+        return ("Terminal", "DOUBT", "bad", f"no entries: {terminal.doubt}")
+    if terminal.host_restarts:
+        return ("Terminal", "RESTARTS", "warn", f"{terminal.host_restarts} lately; {rest}")
+    return ("Terminal", "OK", "good", rest)
+
+
+def _database(now: Snapshot) -> tuple[str, str, str, str]:
+    rest = f"{now.journal_backlog:,} rows wait" if now.journal_backlog else "all written"
+    if now.database in ("", "ok"):
+        return ("Database", "OK", "good", rest)
+    return ("Database", now.database.upper(), "warn", rest)
+
+
+def _hosts(now: Snapshot) -> tuple[str, str, str, str]:
+    out = [s.name for s in now.strategies if s.state == "QUARANTINED"]
+    n_on = sum(s.state == "ON" for s in now.strategies)
+    if out:
+        return ("Hosts", f"{len(out)} OUT", "bad", f"quarantined: {', '.join(out)}")
+    return ("Hosts", "OK", "good", f"{n_on} of {len(now.strategies)} strategies on")
+
+
+def _consoles(now: Snapshot) -> tuple[str, str, str, str]:
+    n, refused = now.control.n_clients, sum(now.control.refused.values())
+    rest = f"{n} attached" + (f", {refused:,} requests refused" if refused else "")
+    return ("Consoles", "OK", "good", rest)
+
+
+def _alerts(now: Snapshot) -> tuple[str, str, str, str]:
+    failing = [c.name for c in now.channels if c.state == "FAILING"]
+    rest = "; ".join(
+        part
+        for part in (
+            f"failing: {', '.join(failing)}" if failing else "",
+            f"{now.n_alerts_lost:,} lost" if now.n_alerts_lost else "",
+            f"{sum(1 for a in now.alerts if not a.acked_ns)} not seen" if now.alerts else "none",
+        )
+        if part
+    )
+    if now.n_unacked_critical:
+        return ("Alerts", "CRITICAL", "bad", rest)
+    return ("Alerts", "FAILING", "warn", rest) if failing else ("Alerts", "OK", "good", rest)
