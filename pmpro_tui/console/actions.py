@@ -75,6 +75,29 @@ _COMMANDS: Final = (
     ),
 )
 
+_POSITIONS: Final = (
+    Action(
+        name="close",
+        keys=("x",),
+        shown="x",
+        label="Close",
+        help="Close the picked positions, or the marked one; its book waits for a new signal",
+        kind="reduce",
+        rank=2,
+        screens=("positions",),
+        asks="once",
+    ),
+    Action(
+        name="pick",
+        keys=("v",),
+        shown="v",
+        label="Pick",
+        help="Pick the marked position or let it go; esc lets all go",
+        rank=3,
+        screens=("positions",),
+    ),
+)
+
 _SCREENS: Final = (
     Action(
         name="overview",
@@ -151,6 +174,15 @@ _WITHIN: Final = (
     Action(name="page_up", keys=("pageup",), shown="PgUp", label="Page up", help="Page up"),
     Action(name="first", keys=("home", "g"), shown="g Home", label="First", help="First row"),
     Action(name="last", keys=("end", "G"), shown="G End", label="Last", help="Last row"),
+    Action(
+        name="open",
+        keys=("enter",),
+        shown="enter",
+        label="Open",
+        help="Everything about the marked row; esc leaves it",
+        rank=6,
+        screens=("overview", "strategies"),
+    ),
     Action(
         name="back",
         keys=("escape",),
@@ -281,6 +313,7 @@ _CONSOLE: Final = (
 
 ACTIONS: Final[tuple[Action, ...]] = (
     *_COMMANDS,
+    *_POSITIONS,
     *_ALERTS,
     *_SCREENS,
     *_WITHIN,

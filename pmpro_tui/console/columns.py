@@ -11,6 +11,7 @@ from pmpro_tui.console.text import Align, Line, Span, fit
 T = TypeVar("T")
 
 MARK_WIDTH = 2
+UNBOUND = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,9 @@ class Fitted(Generic[T]):
             parts += [Span(fit(column.header, width, column.align), tone), Span(" ")]
         return Line(tuple(parts[:-1]))
 
-    def row(self, item: T, *, marked: bool, active: bool) -> Line:
+    def row(self, item: T, *, marked: bool, active: bool, picked: bool = False) -> Line:
         """Return one row; the marked one carries a glyph, and a ground where keys go to it."""
-        parts = [Span("▸ " if marked else " " * MARK_WIDTH, "accent")]
+        parts = [Span(("▸" if marked else " ") + ("●" if picked else " "), "accent")]
         for column, width in self.columns:
             cell = column.cell(item)
             parts += [Span(fit(cell.text, width, column.align), cell.tone), Span(" ")]
@@ -72,7 +73,8 @@ def fitted(columns: Sequence[Column[T]], width: int, rows: Sequence[T]) -> Fitte
             left -= columns[i].least + 1
         else:
             break
-    for i in by_rank:
+    # A text without bound takes what the others leave.
+    for i in sorted(by_rank, key=lambda i: columns[i].most >= UNBOUND):
         if i in widths and left > 0:
             more = min(columns[i].most_for(rows) - widths[i], left)
             widths[i] += more

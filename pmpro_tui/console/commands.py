@@ -38,6 +38,8 @@ class Commands:
         done = run()
         if isinstance(done, Notice):
             screen.tell(done)
+        elif isinstance(done, str):
+            await screen.show(done)
         elif done is not None:
             await done
         screen.draw_footer()

@@ -65,6 +65,7 @@ class Hub:
         self.fetching = False
         self.stopping = False
         self.post: worker.Post = lambda _: None
+        self.tell: Callable[[Notice | None], None] = lambda _: None
         self._frozen_ns: int | None = None
         self._key_ns = -int(HANDS_OFF_AFTER_S * NS_PER_S)
         self._sent: dict[str, Command] = {}

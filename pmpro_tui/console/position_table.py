@@ -56,12 +56,12 @@ def columns(market_ns: Callable[[], int]) -> tuple[_View, ...]:
         ),
         _View(header="Side", cell=lambda p: _SIDES[p.direction], least=6, most=6, rank=2),
         number("Lots", lambda p: Span(f"{p.lots:.2f}"), 5, 7, 4, lambda p: -p.lots),
-        number("Entry", lambda p: Span(price(p.entry_price, p.digits)), 9, 11, 6),
-        number("Price", lambda p: Span(price(p.price, p.digits)), 9, 11, 5),
-        number("Stop", lambda p: Span(price(p.stop, p.digits), "muted"), 9, 11, 8),
-        number("Target", lambda p: Span(price(p.target, p.digits), "muted"), 9, 11, 9),
+        number("Entry", lambda p: Span(price(p.entry_price, p.digits)), 11, 14, 9),
+        number("Price", lambda p: Span(price(p.price, p.digits)), 11, 14, 5),
+        number("Stop", lambda p: Span(price(p.stop, p.digits), "muted"), 11, 14, 6),
+        number("Target", lambda p: Span(price(p.target, p.digits), "muted"), 11, 14, 7),
         number("P&L", lambda p: gain(p.profit_ccy), 9, 12, 3, lambda p: -p.profit_ccy),
-        number("Held", held, 4, 5, 7, lambda p: p.opened_ns),
+        number("Held", held, 4, 5, 8, lambda p: p.opened_ns),
         number("Ticket", lambda p: Span(str(p.ticket), "muted"), 9, 12, 10),
     )
 

@@ -53,7 +53,7 @@ class MainScreen(Screen[None]):
         self.commands = Commands(self)
         self.narrow = False
         self.name_shown = "overview"
-        self._came_from = "overview"
+        self._came_from: dict[str, str] = {}
         self._pages: dict[str, Page] = {"overview": screens.build("overview", hub)}
         self._opener = opener
         self._poll_s = poll_s
@@ -75,6 +75,7 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         """Find the engine and start looking at it."""
         self.hub.post = self.post_message
+        self.hub.tell = self.tell
         self._timer = self.set_interval(self._poll_s, self.tick)
         # After the first paint: reading settings would hold it up.
         self.call_after_refresh(worker.open_feed, self._opener, self.post_message)
@@ -94,11 +95,13 @@ class MainScreen(Screen[None]):
         """The screen that is shown."""
         return self._pages[self.name_shown]
 
-    async def show(self, name: str) -> None:
-        """Show a screen, from what the hub has."""
+    async def show(self, name: str, *, back: bool = False) -> None:
+        """Show a screen, from what the hub has; `back` to where one came from."""
         if name == self.name_shown:
             return
-        self._came_from, before, asked = self.name_shown, self.page, self.context()
+        before, asked = self.page, self.context()
+        if not back:
+            self._came_from[name] = self.name_shown
         self._leave_filter()
         self.name_shown = name
         if name not in self._pages:
@@ -106,7 +109,8 @@ class MainScreen(Screen[None]):
             await self.query_one("#pages").mount(self.page)
         before.display, self.page.display = False, True
         self.query_one("#filter", Input).value = self.page.words
-        self.page.come(asked)
+        if not back:
+            self.page.come(asked)
         self.place()
         self.draw()
 
@@ -120,8 +124,8 @@ class MainScreen(Screen[None]):
         elif self.page.back():
             self.place()
             self.draw()
-        elif self.name_shown == "help":
-            await self.show(self._came_from)
+        elif self.name_shown == "help" or self.page.PARENT:
+            await self.show(self._came_from[self.name_shown], back=True)
 
     def place(self) -> None:
         """Fit the screen that is shown to the terminal's size."""
@@ -280,7 +284,7 @@ class MainScreen(Screen[None]):
         return [] if now is None else [alert_table.alarm(now, self.hub.zone, width)]
 
     def _paint_names(self, width: int, _: int) -> list[Line]:
-        return [frame.names(self.hub.shown, self.name_shown, width)]
+        return [frame.names(self.hub.shown, self.page.PARENT or self.name_shown, width)]
 
     def _paint_tabs(self, width: int, _: int) -> list[Line]:
         page = self.page

@@ -8,7 +8,7 @@ from engine.model.snapshot import StrategyView
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.text import Span, figure, gain, percent
 
-_STATE_TONES: Final = {
+STATE_TONES: Final = {
     "ON": "good",
     "OFF": "muted",
     "KILLED": "bad",
@@ -18,7 +18,7 @@ _STATE_TONES: Final = {
     "WAITING": "muted",
 }
 _STATE_ORDER: Final = ("QUARANTINED", "KILLED", "OFF", "SPENT", "WAITING", "WARMING", "ON")
-_SIGNALS: Final = {
+SIGNALS: Final = {
     "LONG": Span("▲ LONG", "good"),
     "SHORT": Span("▼ SHORT", "bad"),
     "FLAT": Span("· FLAT", "muted"),
@@ -55,8 +55,9 @@ COLUMNS: Final[tuple[_View, ...]] = (
         header="Symbol",
         cell=lambda s: Span(s.symbol),
         least=6,
-        most=8,
+        most=10,
         rank=4,
+        measured=True,
         order=lambda s: s.symbol,
     ),
     _View(
@@ -78,7 +79,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
     ),
     _View(
         header="State",
-        cell=lambda s: Span(s.state, _STATE_TONES[s.state]),
+        cell=lambda s: Span(s.state, STATE_TONES[s.state]),
         least=8,
         most=11,
         rank=1,
@@ -87,7 +88,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
     ),
     _View(
         header="Signal",
-        cell=lambda s: _SIGNALS[s.signal],
+        cell=lambda s: SIGNALS[s.signal],
         least=7,
         most=7,
         rank=3,
@@ -123,7 +124,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
     _View(
         header="Trd",
         cell=lambda s: Span(str(s.trades_today), "" if s.trades_today else "muted"),
-        least=4,
+        least=3,
         most=4,
         rank=6,
         align="right",
@@ -132,8 +133,8 @@ COLUMNS: Final[tuple[_View, ...]] = (
     _View(
         header="Score",
         cell=lambda s: Span(figure(s.score)),
-        least=5,
-        most=6,
+        least=6,
+        most=7,
         rank=8,
         align="right",
         order=lambda s: _first(s.score),

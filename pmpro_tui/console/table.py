@@ -46,12 +46,31 @@ class Table(Lines, Generic[T]):
         self._rows: Sequence[T] = ()
         self._cursor: Hashable = None
         self._top = 0
+        self._picked: set[Hashable] = set()
 
     @property
     def selected(self) -> T | None:
         """The row under the cursor, None while there is none."""
         index = self._index()
         return None if index is None else self._rows[index]
+
+    @property
+    def picked(self) -> list[T]:
+        """The rows that were picked, in order; the selected one where none were."""
+        rows = [row for row in self._rows if self._key(row) in self._picked]
+        return rows or ([] if self.selected is None else [self.selected])
+
+    def pick(self) -> None:
+        """Pick the selected row or let it go, and move on."""
+        if self.selected is not None:
+            self._picked ^= {self._key(self.selected)}
+            self.move(1)
+
+    def unpick(self) -> bool:
+        """Let all picked rows go; False if there were none."""
+        there, self._picked = bool(self._picked), set()
+        self.draw()
+        return there
 
     def say(self, *texts: str) -> None:
         """Set what is shown while there are no rows."""
@@ -65,6 +84,8 @@ class Table(Lines, Generic[T]):
         first = not self._rows
         self._given = rows
         self._rows = rows = self.ordering.apply(rows, hold=hold)
+        if self._picked:
+            self._picked &= {self._key(row) for row in rows}
         if rows and self._index() is None and (pick or first) and not self._follow:
             self._cursor = self._key(rows[0])
         self.draw()
@@ -86,6 +107,11 @@ class Table(Lines, Generic[T]):
         self._cursor = None if at_end else self._key(self._rows[index])
         self.draw()
 
+    def mark(self, row: T) -> None:
+        """Put the cursor on a row."""
+        self._cursor = self._key(row)
+        self.draw()
+
     def page(self, pages: int) -> None:
         """Move the cursor by what is in view."""
         self.move(pages * max(1, self._room() - 1))
@@ -105,7 +131,12 @@ class Table(Lines, Generic[T]):
         self._scroll(index, room)
         lines.append(shape.header(self.ordering.name))
         lines += [
-            shape.row(self._rows[i], marked=i == index, active=self.active)
+            shape.row(
+                self._rows[i],
+                marked=i == index,
+                active=self.active,
+                picked=self._key(self._rows[i]) in self._picked,
+            )
             for i in range(self._top, min(self._top + room, len(self._rows)))
         ]
         self.show(lines)

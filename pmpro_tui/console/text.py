@@ -11,6 +11,8 @@ from rich.cells import cell_len, set_cell_size
 Align = Literal["left", "right"]
 
 NONE: Final = "–"
+PRICE_PLACES: Final = 5
+"""The most digits after the point that a price has."""
 
 
 class Span(NamedTuple):
@@ -103,12 +105,11 @@ def gain(amount_ccy: float) -> Span:
 
 
 def figure(value: float) -> str:
-    """Return a plain figure in at most five cells, with the digits that fit."""
+    """Return a plain figure with two digits after the point, without them where it is huge."""
     if math.isnan(value):
-        return NONE
-    size = abs(value)
-    text = f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
-    return text.replace("-", "−") if size < 9999.5 else ("−" if value < 0 else "+") + "∞"
+        return f"{NONE}   "
+    text = f"{value:,.2f}" if abs(value) < 999.995 else f"{value:,.0f}"
+    return text.replace("-", "−")
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -132,5 +133,10 @@ def age(seconds: float) -> str:
 
 
 def price(value: float, digits: int) -> str:
-    """Return a price with its symbol's digits; 0 and NaN are "none"."""
-    return NONE if math.isnan(value) or value == 0.0 else f"{value:,.{digits}f}"
+    """Return a price with its symbol's digits, padded so that points stand below each other.
+
+    0 and NaN are "none".
+    """
+    if math.isnan(value) or value == 0.0:
+        return NONE + " " * PRICE_PLACES
+    return f"{value:,.{digits}f}" + " " * (PRICE_PLACES - digits + (digits == 0))

@@ -185,7 +185,7 @@ def test_every_size_names_all_there_is(feed: ScriptedFeed, size: tuple[int, int]
             assert fact in text, fact
         for header in ("Name", "Kind", "Symbol", "State", "Signal", "Weight", "P&L today", "Trd"):
             assert header in text, header
-        for panel in ("Score", "Entry", "Drawdown", "Gross exposure", "Margin", "103,"):
+        for panel in ("Score", "Stop", "Target", "Drawdown", "Gross exposure", "Margin", "103,"):
             assert panel in text, panel
 
     drive(app, script, size)

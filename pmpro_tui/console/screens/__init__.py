@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _WHERE: Final = {
     "overview": "overview:Overview",
     "strategies": "strategies:Strategies",
+    "strategy": "strategy:Strategy",
     "positions": "positions:Positions",
     "risk": "risk:Risk",
     "backtests": "backtests:Backtests",

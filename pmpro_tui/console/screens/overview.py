@@ -66,6 +66,16 @@ class Overview(Page):
         point = now.equity_points[-1] if now.equity_points else None
         self.query_one("#equity", Paced).offer(point, self.hub.monotonic_ns())
 
+    def why_not(self, name: str) -> str | None:
+        """See Page."""
+        if name == "open" and not self.target().name:
+            return "nothing is selected"
+        return super().why_not(name)
+
+    def do_open(self) -> str:
+        """Lead to the marked strategy."""
+        return "strategy"
+
     def target(self) -> Target:
         """Return the marked strategy."""
         chosen: StrategyView | None = self.query_one("#today", Table).selected

@@ -36,10 +36,12 @@ class Page(Vertical):
     """One screen. Subclasses compose panels (class "panel", ids as in `PANELS`) and draw them.
 
     `PANELS`: names by id, in the order of the keys `[` and `]`; the first one has the keys first.
+    `PARENT`: the screen of which this is a detail; esc leads back to where one came from.
     `FILTER`: what the filter looks through, in words; "" for a screen without one.
     """
 
     PANELS: ClassVar[dict[str, str]] = {}
+    PARENT: ClassVar[str] = ""
     FILTER: ClassVar[str] = ""
     DEFAULT_CSS = """
     Page { height: 1fr; }
@@ -88,8 +90,8 @@ class Page(Vertical):
         return " ".join(part for part in (why, filtered, ordered) if part)
 
     def back(self) -> bool:
-        """Leave a detail or a mark; False if there is nothing to leave."""
-        return False
+        """Leave a detail or let picked rows go; False if there is nothing to leave."""
+        return self.table is not None and self.table.unpick()
 
     # -- panels ---------------------------------------------------------------------------
 
@@ -125,11 +127,7 @@ class Page(Vertical):
 
     def step_panel(self, step: int) -> None:
         """Give the keys to another panel; those without rows are skipped while all are shown."""
-        choice = [
-            name
-            for name in self.PANELS
-            if self.narrow or isinstance(self.query_one(f"#{name}"), Table)
-        ]
+        choice = list(self.PANELS) if self.narrow else self._tables()
         if choice:
             at = choice.index(self.active) if self.active in choice else -1
             self.active = choice[(at + step) % len(choice)]
@@ -138,6 +136,8 @@ class Page(Vertical):
     def place(self, *, narrow: bool) -> None:
         """Show the panels that have room, and mark the one that has the keys."""
         self.narrow = narrow
+        if not narrow and self.table is None:
+            self.active = next(iter(self._tables()), self.active)
         for panel in self.query(".panel"):
             panel.display = not narrow or panel.id == self.active
         for box in reversed(self.query("Box, Stack")):
@@ -147,6 +147,9 @@ class Page(Vertical):
             table.titled = not narrow
             table.draw()
         self.paint()
+
+    def _tables(self) -> list[str]:
+        return [name for name in self.PANELS if isinstance(self.query_one(f"#{name}"), Table)]
 
     def paint(self, *names: str) -> None:
         """Draw painted panels anew, all or by id."""

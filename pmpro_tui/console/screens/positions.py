@@ -1,4 +1,4 @@
-"""The screen of positions: everything that is open on the account."""
+"""The screen of positions: everything that is open on the account; close one, or some."""
 
 from typing import ClassVar
 
@@ -6,9 +6,14 @@ from textual.app import ComposeResult
 
 from engine.model.snapshot import PositionView, Snapshot
 from pmpro_tui.console import panels, position_table
+from pmpro_tui.console.context import known
 from pmpro_tui.console.hub import Hub
+from pmpro_tui.console.position_table import EXTERNAL
 from pmpro_tui.console.screens.page import Page, Target
 from pmpro_tui.console.table import Table
+from pmpro_tui.console.text import gain
+
+_LISTED = 8
 
 
 class Positions(Page):
@@ -25,25 +30,70 @@ class Positions(Page):
 
     def compose(self) -> ComposeResult:
         """Lay out the table."""
+        # Ours and others' part of one netted position have the same ticket.
         yield Table[PositionView](
-            "Positions", self._columns, key=lambda p: p.ticket, id="positions"
+            "Positions", self._columns, key=lambda p: (p.ticket, p.owner), id="positions"
         )
 
     def draw(self, now: Snapshot | None) -> None:
         """Draw the rows that match, in order."""
         if now is None:
             return
-        table = self.query_one("#positions", Table)
         rows = position_table.matching(now.positions, self.words)
-        table.say(panels.why_no_positions(now, self.words))
-        table.title = panels.counted("Positions", now, len(rows), len(now.positions))
-        self.fill(table, rows)
+        self._rows.say(panels.why_no_positions(now, self.words))
+        title = panels.counted("Positions", now, len(rows), len(now.positions))
+        total = gain(sum(p.profit_ccy for p in rows)).text
+        lots = sum(p.lots for p in rows)
+        self._rows.title = f"{title} · {lots:,.2f} lots · {total}" if rows and known(now) else title
+        self.fill(self._rows, rows)
 
     def target(self) -> Target:
         """Return the owner of the marked position, unless it is nobody's here."""
-        position: PositionView | None = self.query_one("#positions", Table).selected
-        now = self.hub.shown
-        if position is None or now is None or position.owner == position_table.EXTERNAL:
+        position, now = self._rows.selected, self.hub.shown
+        if position is None or now is None or position.owner == EXTERNAL:
             return Target()
         name = position.owner
         return Target(name, next((str(s.state) for s in now.strategies if s.name == name), ""))
+
+    def why_not(self, name: str) -> str | None:
+        """See Page."""
+        if name == "pick" and self._rows.selected is None:
+            return "nothing is selected"
+        if name == "close":
+            chosen = self._rows.picked
+            if not chosen:
+                return "nothing is selected"
+            if any(p.owner == EXTERNAL for p in chosen):
+                return "EXTERNAL is nobody's here: `pmpro adopt` gives it to a book first"
+        return super().why_not(name)
+
+    def do_pick(self) -> None:
+        """Pick the marked position, or let it go."""
+        self._rows.pick()
+
+    def do_close(self) -> None:
+        """Ask once, with what is closed; the tickets are those of the question."""
+        from pmpro_tui.console.dialogs import Confirm
+
+        chosen = list(self._rows.picked)
+        n, lots = len(chosen), sum(p.lots for p in chosen)
+        profit = gain(sum(p.profit_ccy for p in chosen)).text
+        lines = [
+            f"{p.ticket} {p.owner} {p.symbol} {p.direction} {p.lots:.2f} {gain(p.profit_ccy).text}"
+            for p in chosen[:_LISTED]
+        ]
+        more = [f"and {n - _LISTED} more"] if n > _LISTED else []
+        noun = "position" if n == 1 else "positions"
+        body = "\n".join([f"{n} {noun}, {lots:,.2f} lots, {profit}", "", *lines, *more])
+        tickets = " ".join(str(p.ticket) for p in chosen)
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self.hub.tell(self.hub.send("close", tickets))
+                self._rows.unpick()
+
+        self.app.push_screen(Confirm(f"Close {n} {noun}?", body, "Close"), answer)
+
+    @property
+    def _rows(self) -> Table[PositionView]:
+        return self.query_one("#positions", Table)

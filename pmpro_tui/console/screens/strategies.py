@@ -32,6 +32,16 @@ class Strategies(Page):
         table.title = panels.counted("Strategies", now, len(rows), len(now.strategies))
         self.fill(table, rows)
 
+    def why_not(self, name: str) -> str | None:
+        """See Page."""
+        if name == "open" and not self.target().name:
+            return "nothing is selected"
+        return super().why_not(name)
+
+    def do_open(self) -> str:
+        """Lead to the marked strategy."""
+        return "strategy"
+
     def target(self) -> Target:
         """Return the marked strategy."""
         chosen: StrategyView | None = self.query_one("#strategies", Table).selected
