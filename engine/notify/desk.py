@@ -70,8 +70,12 @@ class Desk:
     def load(self, alerts: Iterable[Alert]) -> None:
         """Go on with the alerts of an earlier life; what was on its way goes out again."""
         for alert in sorted(alerts, key=lambda a: a.id):
-            known = {n: d for n, d in alert.deliveries.items() if n in self.lines}
-            alert.deliveries = known
+            kept = alert.deliveries.items()
+            alert.deliveries = {
+                name: delivery
+                for name, delivery in kept
+                if name in self.lines and not (alert.acked_by and delivery.state == "PENDING")
+            }
             self.alerts[alert.id] = alert
             self._last_id = alert.id
             if not alert.acked_by:
@@ -145,7 +149,8 @@ class Desk:
             quiet = bool(line.channel.quiet.until(now_ns))
             due = [a for a in self._waiting(name) if not (quiet and a.level != CRITICAL)]
             if not hurry:
-                due = [a for a in due if not waits(a.deliveries[name].due_ns, now_ns)]
+                repeat_ns = self._policy.repeat_ns
+                due = [a for a in due if not waits(a.deliveries[name].due_ns, now_ns, repeat_ns)]
             if due:
                 self._dispatch(line, due)
                 batches.append(Batch(name, due))
@@ -197,7 +202,9 @@ class Desk:
             if alert is None or delivery is None:  # forgotten, or acknowledged, on its way
                 continue
             delivery.detail = detail
-            if ok:
+            if not ok and alert.acked_by:
+                del alert.deliveries[channel]
+            elif ok:
                 delivery.state, delivery.tries, delivery.sent_ns = "SENT", 0, now_ns
                 if alert.n > n_sent:
                     self._repeat(alert, now_ns)
@@ -220,17 +227,21 @@ class Desk:
         for alert_id in ids:
             alert = self.alerts[alert_id]
             alert.acked_by, alert.acked_ns = who, self._now_ns()
-            alert.deliveries = {
-                n: d for n, d in alert.deliveries.items() if d.state != "PENDING" or d.sent_ns
-            }
-            for delivery in alert.deliveries.values():
-                if delivery.state == "PENDING":
-                    delivery.state = "SENT"
+            self._recall(alert)
             self._open.pop(_key(alert), None)
             self._touch(alert)
         if target != "all":
             return f"acknowledged alert {target}"
         return f"acknowledged {len(ids)} alert(s), {n_critical} critical"
+
+    def _recall(self, alert: Alert) -> None:
+        """Take an alert's deliveries back that have not begun."""
+        for name, delivery in tuple(alert.deliveries.items()):
+            if delivery.state == "PENDING" and alert.id not in self.lines[name].in_flight:
+                if delivery.sent_ns:  # it got out before; only its new count did not
+                    delivery.state = "SENT"
+                else:
+                    del alert.deliveries[name]
 
     def _acknowledgeable(self, target: str) -> int:
         alert = self.alerts.get(int(target)) if target.isdecimal() else None

@@ -20,7 +20,7 @@ import structlog
 from engine.execution.journal import Journal
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
-from engine.model.errors import BrokerError, ConfigError, StrategyError
+from engine.model.errors import BrokerError, ConfigError, PmproError, StrategyError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.snapshot import Snapshot
@@ -119,7 +119,9 @@ class Engine:
         """
         try:
             self._start()
-        except BaseException:
+        except BaseException as e:
+            if self._alerts is not None and isinstance(e, PmproError):
+                self.events.add("critical", "engine", f"not started: {e}")
             self.close()
             raise
 

@@ -89,6 +89,14 @@ def _control(control: "ControlView") -> str:
     return f"{control.n_clients} connected; refused: {counts or 'nothing'}"
 
 
+def _alerts(snapshot: "Snapshot") -> str:
+    words = [f"{snapshot.n_unacked_critical} critical not acknowledged"]
+    words += [f"{c.name} {c.state}, {c.n_waiting} waiting" for c in snapshot.channels]
+    if snapshot.n_alerts_lost:
+        words.append(f"{snapshot.n_alerts_lost} events lost")
+    return "; ".join(words)
+
+
 def facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
     """Return name and figure of every line of `pmpro status`."""
     risk, currency = snapshot.risk, snapshot.currency
@@ -120,5 +128,6 @@ def facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
         ("strategies", f"{len(states)}, {states.count('ON')} on"),
         ("positions", str(len(snapshot.positions))),
         ("database", f"{snapshot.database}, {snapshot.journal_backlog} rows waiting"),
+        ("alerts", _alerts(snapshot)),
         ("control", _control(snapshot.control)),
     ]

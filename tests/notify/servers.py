@@ -104,10 +104,12 @@ def _serving(handler: type[socketserver.BaseRequestHandler], mode: str) -> Itera
     with _Server(handler, mode) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield server
-        server.closing.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.closing.set()
+            server.shutdown()
+            thread.join()
 
 
 def http_server(mode: str = "ok") -> contextlib.AbstractContextManager[_Server]:

@@ -116,6 +116,8 @@ def test_what_a_debugging_engine_writes_holds_no_token(
         try:
             with engine(home) as process:
                 until(lambda s: any(c.state == "FAILING" for c in s.channels), home)
+                away = until(lambda s: any(a.source == "database" for a in s.alerts), home)
+                assert away.database.startswith("away")
                 path, body = works.next()
                 assert SECRET in path
                 assert body["title"].startswith("pmpro demo: ")
@@ -138,6 +140,19 @@ def test_what_a_debugging_engine_writes_holds_no_token(
     texts = [*written.values(), arguments, repr(acked).encode(), listed.encode()]
     assert not any(SECRET.encode() in text for text in texts)
     assert b"ack" in written[home / "demo" / "journal.sqlite"]
+
+
+def test_an_engine_that_does_not_start_tells_somebody(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody watches a console at night: what keeps it from trading leaves before it ends."""
+    (home / "portfolio.toml").write_text(PORTFOLIO.replace("fast = 2", "fast = 99"))
+    monkeypatch.setenv("PMPRO_ALERTS__RULE", "[]")
+    with http_server() as server:
+        monkeypatch.setenv("PMPRO_ALERTS__URLS", f"hook=json://127.0.0.1:{server.port}/{SECRET}")
+        with engine(home) as process:
+            assert process.wait(60) == 2
+        assert "engine: not started: " in server.next()[1]["message"]
 
 
 def pmpro(*arguments: str) -> str:
