@@ -88,8 +88,9 @@ def test_a_hanging_channel_has_its_child_killed(carrier: Make, mode: str) -> Non
         took_s = time.monotonic() - began_s
         assert server.arrived.is_set()
         assert not result.ok
-        assert "no answer within 1 s; killed" in result.detail
-        assert DEADLINE_S <= took_s < DEADLINE_S + 5.0
+        assert "no answer within" in result.detail
+        assert "killed" in result.detail
+        assert 0.9 * DEADLINE_S <= took_s < DEADLINE_S + 5.0
         server.mode = "ok"
         assert one.send(MESSAGE).ok
 
