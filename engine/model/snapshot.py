@@ -76,7 +76,10 @@ class ResultView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """One open position. `owner` is a book's name, or EXTERNAL. Stop and target: NaN for none."""
+    """One open position. `owner` is a book's name, or EXTERNAL. Stop and target: NaN for none.
+
+    `goal` is what becomes of it: "" while it is to stay, else CLOSING, WAITING or UNKNOWN and why.
+    """
 
     ticket: int
     owner: str
@@ -90,6 +93,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     profit_ccy: float
     opened_ns: int
     digits: int
+    goal: str = ""
 
 
 class RiskView(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What was refused is tried again after a second, then twice as long each time, up to a minute."""
 
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 
@@ -9,23 +9,33 @@ FIRST_NS: Final = NS_PER_S
 MOST_NS: Final = NS_PER_MINUTE
 
 
+class Wait(NamedTuple):
+    """Not before `until_ns`, `wait_ns` after the last refusal, which said `why`."""
+
+    until_ns: int = 0
+    wait_ns: int = 0
+    why: str = ""
+
+
 class Backoff:
     """When each of several things, by its ticket, may be tried again."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
-        self._waits: dict[int, tuple[int, int]] = {}
+        self._waits: dict[int, Wait] = {}
 
     def may_try(self, ticket: int) -> bool:
         """Tell whether it may be tried by now."""
-        not_before_ns, _ = self._waits.get(ticket, (0, 0))
-        return self._now_ns() >= not_before_ns
+        return self._now_ns() >= self.wait(ticket).until_ns
 
-    def refused(self, ticket: int) -> None:
+    def wait(self, ticket: int) -> Wait:
+        """Return what it waits for; an empty one where nothing was refused."""
+        return self._waits.get(ticket, Wait())
+
+    def refused(self, ticket: int, why: str = "") -> None:
         """Wait, or longer than the last time."""
-        _, waited_ns = self._waits.get(ticket, (0, 0))
-        wait_ns = min(max(FIRST_NS, 2 * waited_ns), MOST_NS)
-        self._waits[ticket] = (self._now_ns() + wait_ns, wait_ns)
+        wait_ns = min(max(FIRST_NS, 2 * self.wait(ticket).wait_ns), MOST_NS)
+        self._waits[ticket] = Wait(self._now_ns() + wait_ns, wait_ns, why)
 
     def done(self, ticket: int) -> None:
         """Forget what was done."""

@@ -22,7 +22,7 @@ from engine.model.broker import BrokerDeal, BrokerPosition
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.reasons import ExitReason
-from engine.model.times import NS_PER_HOUR
+from engine.model.times import NS_PER_HOUR, to_datetime
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.backoff import Backoff
 from engine.runtime.balance import Balance
@@ -121,7 +121,7 @@ class Positions:
             self._late_closed(intent, outcome)
 
     def _renew(self, intent: Intent, outcome: Outcome) -> None:
-        self._backoff.refused(intent.position)
+        self._backoff.refused(intent.position, outcome.detail)
         self._say("warning", intent, f"close refused, will be renewed: {outcome.detail}")
 
     def _apply_open(self, intent: Intent, outcome: Outcome) -> None:
@@ -402,6 +402,18 @@ class Positions:
     def may_retry(self, ticket: int) -> bool:
         """Tell whether a refused close of a position may be renewed by now."""
         return self._backoff.may_try(ticket)
+
+    def goal(self, slot: int) -> str:
+        """Return what becomes of a slot's position; "" while it is to stay."""
+        position = self.core.positions[slot]
+        if position["unsettled"]:
+            return "UNKNOWN: looking for the order's outcome"
+        if not position["close_reason"]:
+            return ""
+        wait = self._backoff.wait(int(position["ticket"]))
+        if wait.wait_ns:
+            return f"WAITING till {to_datetime(wait.until_ns):%H:%M:%S} UTC: {wait.why}"
+        return f"CLOSING: {ExitReason(int(position['close_reason'])).name.lower()}"
 
     def retry_now(self) -> None:
         """Have every goal tried again at once: an operator asks for it."""

@@ -14,7 +14,7 @@ def standing(core: Core, *, flattening: bool, reason: str) -> tuple[Standing, st
     if account["tier"] >= 3:
         return "HALTED", "drawdown tier 3: flattened; resume by an operator"
     if flattening:
-        return "HALTED", "flattening"
+        return "HALTED", f"flattening: {int((core.positions['direction'] != 0).sum())} left"
     if account["trading"] == TradingState.HALTED:
         return "HALTED", reason or "entries halted by an operator"
     if account["trading"] == TradingState.REDUCING:

@@ -449,7 +449,8 @@ class Trader:
         if self.flattening is not None and not self.positions.any_open():
             self.flattening = None
             self.recorder.flag(flattening=False)
-            self.events.add("warning", "engine", "flat")
+            self.reason = f"FLAT: {self.reason or 'everything is closed'}"
+            self.events.add("warning", "engine", "FLAT: everything is closed")
 
     def _close_late(self) -> None:
         """Close what was executed after it had been declared not executed."""

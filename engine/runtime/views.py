@@ -175,6 +175,7 @@ def position_views(trader: Trader) -> tuple[PositionView, ...]:
                 profit_ccy=float(open_profit_ccy(trader.core, slot) + position["swap_ccy"]),
                 opened_ns=int(position["entry_ns"]),
                 digits=trader.compiled.symbols[s].digits,
+                goal=trader.positions.goal(slot),
             )
         )
     return (*rows, *(_external(p) for p in trader.positions.external))

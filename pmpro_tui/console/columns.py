@@ -68,6 +68,8 @@ def fitted(columns: Sequence[Column[T]], width: int, rows: Sequence[T]) -> Fitte
     widths: dict[int, int] = {}
     by_rank = sorted(range(len(columns)), key=lambda i: columns[i].rank)
     for i in by_rank:
+        if columns[i].most_for(rows) == 0:  # it says nothing of these rows
+            continue
         if columns[i].least + 1 <= left:
             widths[i] = columns[i].least
             left -= columns[i].least + 1

@@ -61,6 +61,15 @@ def columns(market_ns: Callable[[], int]) -> tuple[_View, ...]:
         number("Stop", lambda p: Span(price(p.stop, p.digits), "muted"), 11, 14, 6),
         number("Target", lambda p: Span(price(p.target, p.digits), "muted"), 11, 14, 7),
         number("P&L", lambda p: gain(p.profit_ccy), 9, 12, 3, lambda p: -p.profit_ccy),
+        _View(
+            header="Goal",
+            cell=lambda p: Span(p.goal, "warn"),
+            least=0,
+            most=40,
+            rank=1,
+            measured=True,
+            order=lambda p: (not p.goal, p.goal),
+        ),
         number("Held", held, 4, 5, 8, lambda p: p.opened_ns),
         number("Ticket", lambda p: Span(str(p.ticket), "muted"), 9, 12, 10),
     )

@@ -11,12 +11,18 @@ from engine.execution.journal import Outbox
 from engine.model.errors import Refused
 from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow
+from engine.runtime.standing import standing
 from engine.runtime.views import strategy_views
 from tests.faults.bench import BID, LOTS, POINT, SIZING, Bench, level_bars
 from tests.faults.commanding import order
 from tests.faults.scripted import HANG
 
 Make = Callable[..., Bench]
+
+
+def state(bench: Bench) -> tuple[str, str]:
+    trader = bench.trader
+    return standing(trader.core, flattening=trader.flattening is not None, reason=trader.reason)
 
 
 def test_a_kill_closes_before_the_next_batch_and_stays(make_bench: Make) -> None:
@@ -108,8 +114,13 @@ def test_flatten_is_renewed_until_flat_over_refusals_and_crashes(make_bench: Mak
     bench.step(2)
     bench.fault(call="order_send", kind="retcode", retcode=10018, count=5)
 
+    goals = [bench.trader.positions.goal(slot) for slot in range(2)]
+    assert goals == ["", ""]
     order(bench, "flatten")
     assert len(bench.held) == 2
+    goals = [bench.trader.positions.goal(slot) for slot in range(2)]
+    assert all(goal.startswith("WAITING till ") and "MARKET_CLOSED" in goal for goal in goals)
+    assert state(bench) == ("HALTED", "flattening: 2 left")
     n_sent = bench.journal.last_intent_id()
     for _ in range(20):
         bench.trader.pursue()
@@ -121,6 +132,7 @@ def test_flatten_is_renewed_until_flat_over_refusals_and_crashes(make_bench: Mak
 
     assert bench.held == []
     assert bench.trader.flattening is None
+    assert state(bench)[1].startswith("FLAT: ")
     bench.step(2)
     assert bench.held == []
     order(bench, "resume")
