@@ -36,16 +36,27 @@ class RecordOf(msgspec.Struct, frozen=True, kw_only=True, tag="record"):
 
 
 class AuditOf(msgspec.Struct, frozen=True, kw_only=True, tag="audit"):
-    """Audit entries, oldest first: the last before `before_ns`, or the first from `after_ns` on.
+    """Audit entries, oldest first: the newest, or by one bound those next to an id or a time.
 
-    Neither: the newest. `pattern`: a regular expression over event, actor and details.
+    `after_ns` includes that time; the other bounds exclude. `pattern`: a regular expression over
+    event, actor, status and details.
     """
 
-    before_ns: int = 0
+    before_id: int = 0
+    after_id: int = 0
     after_ns: int = 0
     pattern: Annotated[str, msgspec.Meta(max_length=200)] = ""
     event_type: str = ""
     status: Literal["", "SUCCESS", "FAILED"] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] = 100
+
+
+class OrdersOf(msgspec.Struct, frozen=True, kw_only=True, tag="orders"):
+    """Orders, oldest first; bounds as in `AuditOf`."""
+
+    before_id: int = 0
+    after_id: int = 0
+    after_ns: int = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)] = 100
 
 
@@ -61,7 +72,9 @@ class BacktestOf(msgspec.Struct, frozen=True, kw_only=True, tag="backtest"):
     id: int
 
 
-Question = RulesOf | Correlations | StrategyOf | RecordOf | AuditOf | BacktestsOf | BacktestOf
+Question = (
+    RulesOf | Correlations | StrategyOf | RecordOf | AuditOf | OrdersOf | BacktestsOf | BacktestOf
+)
 
 
 class RuleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,9 +195,34 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True, tag="audit"):
-    """Audit entries, oldest first; whether there are older and newer ones that match."""
+    """Audit entries, oldest first; whether there may be older and newer ones that match."""
 
     entries: tuple[AuditEntry, ...]
+    older: bool
+    newer: bool
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in short; `price` NaN without a fill."""
+
+    id: int
+    time_ns: int
+    order: int
+    magic: int
+    book: str
+    symbol: str
+    action: str
+    direction: str
+    lots: float
+    state: str
+    price: float
+    detail: str
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True, tag="orders"):
+    """Orders, oldest first; whether there may be older and newer ones."""
+
+    entries: tuple[OrderView, ...]
     older: bool
     newer: bool
 
@@ -271,4 +309,6 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True, tag="backtest"):
     equity: tuple[tuple[int, float], ...] = ()
 
 
-Detail = Rules | Correlation | StrategyDetail | AuditPage | RecordDetail | Backtests | Backtest
+Detail = (
+    Rules | Correlation | StrategyDetail | AuditPage | Orders | RecordDetail | Backtests | Backtest
+)

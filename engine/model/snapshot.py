@@ -262,3 +262,19 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     ok: bool
     text: str
+
+
+def measured_by_limit(risk: RiskView) -> dict[str, float]:
+    """Return what the account-wide limits are compared with now, by the limit's name."""
+    return {
+        "drawdown_reduce_frac": risk.drawdown_frac,
+        "drawdown_stop_entries_frac": risk.drawdown_frac,
+        "drawdown_flatten_frac": risk.drawdown_frac,
+        "account_drawdown_max_frac": risk.account_drawdown_frac,
+        "daily_loss_max_frac": risk.daily_loss_frac,
+        "gross_exposure_max_frac": risk.gross_exposure_frac,
+        "net_exposure_max_frac": risk.net_exposure_frac,
+        "margin_max_frac": risk.margin_frac,
+        "correlation_threshold_frac": risk.correlation_max,
+        "var_max_frac": risk.var_frac,
+    }

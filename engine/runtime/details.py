@@ -22,6 +22,7 @@ from engine.model.details import (
     Correlation,
     Correlations,
     Detail,
+    OrdersOf,
     Question,
     RecordOf,
     Rules,
@@ -73,6 +74,8 @@ class Details:
                     return self._reader.read(lambda session: questions.record(session, question))
                 case AuditOf():
                     return self._reader.read(lambda session: questions.audit(session, question))
+                case OrdersOf():
+                    return self._reader.read(lambda session: questions.orders(session, question))
                 case BacktestsOf():
                     return self._backtests(question)
                 case BacktestOf():

@@ -16,6 +16,9 @@ from engine.model.details import (
     BacktestOf,
     BacktestsOf,
     BacktestView,
+    Orders,
+    OrdersOf,
+    OrderView,
     RecordDetail,
     RecordOf,
     SignalView,
@@ -28,6 +31,7 @@ from engine.store.order_detail import order_detail
 from engine.store.tables import (
     AuditLog,
     BacktestResult,
+    Order,
     Strategy,
     StrategySignal,
     Trade,
@@ -39,22 +43,29 @@ _MADE_OF = ("code_version", "config_hash", "data_hash", "digest")
 
 def audit(session: Session, asked: AuditOf) -> AuditPage:
     """Return a page of the audit log."""
-    forward = bool(asked.after_ns)
-    query = _matching(asked)
-    if forward:
-        query = query.where(AuditLog.timestamp >= to_datetime(asked.after_ns))
-    elif asked.before_ns:
-        query = query.where(AuditLog.timestamp < to_datetime(asked.before_ns))
-    order = AuditLog.id if forward else AuditLog.id.desc()
-    rows = list(session.scalars(query.order_by(order).limit(asked.limit + 1)))
-    more, rows = len(rows) > asked.limit, rows[: asked.limit]
+    rows, older, newer = _page(session, _matching(asked), AuditLog.id, AuditLog.timestamp, asked)
+    entries = tuple(_entry(row) for (row,) in rows)
+    return AuditPage(entries=entries, older=older, newer=newer)
+
+
+def _page(
+    session: Session, query: Any, by: Any, time: Any, asked: AuditOf | OrdersOf
+) -> tuple[list[Any], bool, bool]:
+    """Return the rows within the bound, in order, and whether there may be more on either side."""
+    forward = bool(asked.after_id or asked.after_ns)
+    if asked.after_id:
+        query = query.where(by > asked.after_id)
+    elif asked.after_ns:
+        query = query.where(time >= to_datetime(asked.after_ns))
+    elif asked.before_id:
+        query = query.where(by < asked.before_id)
+    found = list(
+        session.execute(query.order_by(by if forward else by.desc()).limit(asked.limit + 1))
+    )
+    more, rows = len(found) > asked.limit, found[: asked.limit]
     if not forward:
         rows.reverse()
-    return AuditPage(
-        entries=tuple(_entry(row) for row in rows),
-        older=forward or more,
-        newer=more if forward else bool(asked.before_ns),
-    )
+    return rows, forward or more, more if forward else bool(asked.before_id)
 
 
 def _matching(asked: AuditOf) -> Select[AuditLog]:
@@ -108,6 +119,30 @@ def _order_of(details: Mapping[str, Any]) -> int:
         if isinstance(value, int) and value:
             return value
     return 0
+
+
+def orders(session: Session, asked: OrdersOf) -> Orders:
+    """Return a page of the orders."""
+    query = select(Order, Strategy.name).join(Strategy, Strategy.id == Order.strategy_id)
+    rows, older, newer = _page(session, query, Order.id, Order.created_at, asked)
+    entries = tuple(
+        OrderView(
+            id=row.id,
+            time_ns=from_datetime(row.created_at),
+            order=row.order_ticket,
+            magic=row.magic,
+            book=book,
+            symbol=row.symbol,
+            action=row.action,
+            direction=row.direction,
+            lots=float(row.lots),
+            state=row.state,
+            price=as_float(row.price),
+            detail=row.detail,
+        )
+        for row, book in rows
+    )
+    return Orders(entries=entries, older=older, newer=newer)
 
 
 def strategy(session: Session, asked: StrategyOf) -> dict[str, Any]:

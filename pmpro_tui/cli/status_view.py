@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from engine.model.errors import UserError
+from engine.model.snapshot import measured_by_limit
 from pmpro_tui.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
     if name and name not in risk.limits:
         raise UserError(f"no limit is named {name!r}; `pmpro limit` lists them")
     names = [name] if name else list(risk.limits)
-    measured = _measured(snapshot)
+    measured = measured_by_limit(snapshot.risk)
     rows = [
         {
             "name": n,
@@ -46,22 +47,6 @@ def show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
             for row in rows
         ],
     )
-
-
-def _measured(snapshot: "Snapshot") -> dict[str, float]:
-    """Return what the account-wide limits are compared with, by the limit's name."""
-    risk = snapshot.risk
-    return {
-        "drawdown_reduce_frac": risk.drawdown_frac,
-        "drawdown_stop_entries_frac": risk.drawdown_frac,
-        "drawdown_flatten_frac": risk.drawdown_frac,
-        "account_drawdown_max_frac": risk.account_drawdown_frac,
-        "daily_loss_max_frac": risk.daily_loss_frac,
-        "gross_exposure_max_frac": risk.gross_exposure_frac,
-        "net_exposure_max_frac": risk.net_exposure_frac,
-        "margin_max_frac": risk.margin_frac,
-        "var_max_frac": risk.var_frac,
-    }
 
 
 def _beyond(risk: "RiskView") -> str:

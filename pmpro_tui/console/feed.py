@@ -9,6 +9,7 @@ from typing import Protocol
 
 from engine.control.client import ControlClient
 from engine.control.messages import Role
+from engine.model.details import Detail, Question
 from engine.model.snapshot import Command, Reply, Snapshot
 
 _FETCH_S = 2.0
@@ -19,10 +20,13 @@ _COMMAND_S = 6.0
 class Feed(Protocol):
     """What the console needs of an engine; each method may block, up to its own deadline.
 
-    `poll_s` is the pause between two looks.
+    `poll_s` is the pause between two looks; `wants_token`: an admin's commands need the operator's
+    personal `token`.
     """
 
     poll_s: float
+    token: str
+    wants_token: bool
 
     def snapshot(self, since: int, *, events_after: int) -> Snapshot | None:
         """Return the newest snapshot, None if it is still `since`; raises PmproError."""
@@ -30,6 +34,10 @@ class Feed(Protocol):
 
     def send(self, command: Command) -> Reply:
         """Have a command run once; raises PmproError."""
+        ...
+
+    def ask(self, question: Question) -> Detail:
+        """Return details; raises PmproError."""
         ...
 
     def close(self) -> None:
@@ -56,6 +64,8 @@ class SocketFeed:
         self._client = os.urandom(8).hex()
         self._account = account
         self._poll = self._connection(_FETCH_S)
+        self.token = os.environ.get("PMPRO_TOKEN", "")
+        self.wants_token = False
 
     def snapshot(self, since: int, *, events_after: int) -> Snapshot | None:
         """See Feed."""
@@ -63,12 +73,19 @@ class SocketFeed:
         if now is not None and now.account and self._account is None:
             self._account = now.account
             self._poll.account = now.account
+        if self._poll.welcome is not None:
+            self.wants_token = self._poll.welcome.wants_token
         return now
 
     def send(self, command: Command) -> Reply:
         """See Feed."""
         with self._connection(_COMMAND_S) as client:
-            return client.send(command)
+            return client.send(command, token=self.token)
+
+    def ask(self, question: Question) -> Detail:
+        """See Feed."""
+        with self._connection(_COMMAND_S) as client:
+            return client.ask(question)
 
     def close(self) -> None:
         """See Feed."""

@@ -9,11 +9,16 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from engine.control.client import new_command
+from engine.control.messages import ADMIN_COMMANDS
+from engine.model.details import Question
 from engine.model.errors import PmproError
 from engine.model.snapshot import Command, CommandName, Reply, Snapshot
 from engine.model.times import NS_PER_S
 from pmpro_tui.console import eventlog, worker
+from pmpro_tui.console.inquiries import Inquiries, Known
 from pmpro_tui.console.link import Link
 from pmpro_tui.console.statusline import data_age_s
 from pmpro_tui.console.zone import Zone
@@ -66,6 +71,8 @@ class Hub:
         self.stopping = False
         self.post: worker.Post = lambda _: None
         self.tell: Callable[[Notice | None], None] = lambda _: None
+        self.want_token: Callable[[Command], None] = lambda _: None
+        self.inquiries = Inquiries(monotonic_ns)
         self._frozen_ns: int | None = None
         self._key_ns = -int(HANDS_OFF_AFTER_S * NS_PER_S)
         self._sent: dict[str, Command] = {}
@@ -124,6 +131,16 @@ class Hub:
             self._frozen_ns = None
             self.shown = self.latest
 
+    def detail(self, question: Question, *, every_s: float) -> Known:
+        """Return what is known of a question; asked anew if that is older, unless it is frozen."""
+        return self.inquiries.want(question, self._ask, every_s=every_s)
+
+    def _ask(self, question: Question) -> bool:
+        if self.feed is None or self._frozen_ns is not None or self.link.word == "LOST":
+            return False
+        worker.ask(self.feed, question, self.post)
+        return True
+
     # -- the operator ---------------------------------------------------------------------
 
     def touched(self) -> None:
@@ -154,13 +171,27 @@ class Hub:
         )
         if self.feed is None:
             return Notice("no engine is connected yet", words(command).capitalize())
+        if self.feed.wants_token and not self.feed.token and name in ADMIN_COMMANDS:
+            self.want_token(command)
+        else:
+            self.dispatch(command)
+        return None
+
+    def dispatch(self, command: Command, token: str | None = None) -> None:
+        """Send a command, as of now; with a personal token that was just typed."""
+        if self.feed is None:
+            return
+        if token is not None:
+            self.feed.token = token
+            command = msgspec.structs.replace(command, sent_ns=self.now_ns())
         self._sent[command.id] = command
         worker.send(self.feed, command, self.post)
-        return None
 
     def answered(self, command: Command, reply: Reply) -> Notice:
         """Name what a command hit and what the engine said."""
         self._sent.pop(command.id, None)
+        if self.feed is not None and not reply.ok and "personal token" in reply.text:
+            self.feed.token = ""  # it was not the right one
         if command.name == "stop" and reply.ok:
             self.stopping = True
         severity, timeout_s = ("information", 4.0) if reply.ok else ("error", 12.0)

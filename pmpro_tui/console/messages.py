@@ -2,6 +2,7 @@
 
 from textual.message import Message
 
+from engine.model.details import Detail, Question
 from engine.model.snapshot import Command, Reply, Snapshot
 from pmpro_tui.console.feed import Feed
 
@@ -37,3 +38,12 @@ class Answered(Message):
         super().__init__()
         self.command = command
         self.reply = reply
+
+
+class Told(Message):
+    """Details that were asked for, or why there are none."""
+
+    def __init__(self, question: Question, result: Detail | Exception) -> None:
+        super().__init__()
+        self.question = question
+        self.result = result

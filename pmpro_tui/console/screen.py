@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Input
 
+from engine.model.snapshot import Command
 from pmpro_tui.console import alert_table, frame, screens, worker
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.commands import Commands
@@ -20,7 +21,7 @@ from pmpro_tui.console.context import Context
 from pmpro_tui.console.footer import footer_line
 from pmpro_tui.console.hub import Hub, Notice
 from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.messages import Answered, Fetched, Opened, Step
+from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
 from pmpro_tui.console.screens.page import Page
 from pmpro_tui.console.statusline import status_line
 from pmpro_tui.console.table import Table
@@ -76,6 +77,7 @@ class MainScreen(Screen[None]):
         """Find the engine and start looking at it."""
         self.hub.post = self.post_message
         self.hub.tell = self.tell
+        self.hub.want_token = self.ask_token
         self._timer = self.set_interval(self._poll_s, self.tick)
         # After the first paint: reading settings would hold it up.
         self.call_after_refresh(worker.open_feed, self._opener, self.post_message)
@@ -176,6 +178,26 @@ class MainScreen(Screen[None]):
         self.tell(self.hub.answered(message.command, message.reply))
         self.draw_footer()
 
+    @on(Told)
+    def told(self, message: Told) -> None:
+        """Draw the details that came."""
+        self.hub.inquiries.told(message.question, message.result)
+        if self.is_current:
+            self.page.draw(self.hub.shown)
+
+    def ask_token(self, command: Command) -> None:
+        """Ask for the operator's personal token, then send the command."""
+        from pmpro_tui.console.form import Field, Form
+
+        def send(values: dict[str, str] | None) -> None:
+            if values is not None:
+                self.hub.dispatch(command, values["token"])
+                self.draw_footer()
+
+        body = "This desk shares a login: an admin's commands need to know who you are."
+        field = Field("token", "Personal token", secret=True)
+        self.app.push_screen(Form("Who are you?", body, [field], verb="Send"), send)
+
     def tell(self, notice: Notice | None) -> None:
         """Tell the operator at once, whatever is shown."""
         if notice is not None:
@@ -248,8 +270,14 @@ class MainScreen(Screen[None]):
 
     # -- drawing --------------------------------------------------------------------------
 
+    def on_screen_resume(self) -> None:
+        """Catch up with what came while a dialog lay over the screen."""
+        self.draw()
+
     def draw(self) -> None:
-        """Draw the picture that is shown."""
+        """Draw the picture that is shown; under a dialog every change would draw all of it anew."""
+        if not self.is_current:
+            return
         self.set_class(self.hub.shown is None, "-waiting")
         self.page.draw(self.hub.shown)
         self._draw_truth()

@@ -107,6 +107,21 @@ class Table(Lines, Generic[T]):
         self._cursor = None if at_end else self._key(self._rows[index])
         self.draw()
 
+    @property
+    def rows(self) -> Sequence[T]:
+        """The rows in order."""
+        return self._rows
+
+    @property
+    def follows(self) -> bool:
+        """Whether a log's end is kept in view."""
+        return self._follow and self._cursor is None
+
+    def toggle_follow(self) -> None:
+        """Hold a log at its last row, or follow its end again."""
+        self._cursor = self._key(self._rows[-1]) if self.follows and self._rows else None
+        self.draw()
+
     def mark(self, row: T) -> None:
         """Put the cursor on a row."""
         self._cursor = self._key(row)

@@ -78,6 +78,11 @@ ModalScreen { align: center middle; background: $background 60%; }
 .dialog .hint { color: $muted; margin-top: 1; }
 .dialog Input { border: tall $rule; background: $background; height: 3; margin-bottom: 1; }
 .dialog Input:focus { border: tall $accent; }
+.dialog .field { height: 1; }
+.dialog .field .label { width: 22; color: $muted; }
+.dialog .field Input, .dialog .field Input:focus { border: none; height: 1; margin: 0; padding: 0; }
+.dialog .field Input:focus { background: $panel; }
+.dialog #fault { color: $error; height: auto; margin-top: 1; }
 .dialog .buttons { height: 1; width: 100%; align-horizontal: right; }
 .dialog Button {
     height: 1; min-width: 12; border: none; margin-left: 2;

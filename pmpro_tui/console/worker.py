@@ -1,4 +1,4 @@
-"""The console's threads: one at most that fetches, one for each command.
+"""The console's threads: one at most that fetches, one for each command, a few that ask.
 
 They are daemon threads, so that leaving never waits for an engine that hangs, and they touch the
 screen only by posting messages.
@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from textual.message import Message
 
+from engine.model.details import Detail, Question
 from engine.model.errors import PmproError
 from engine.model.snapshot import Command, Reply, Snapshot
 from pmpro_tui.console.feed import Feed
-from pmpro_tui.console.messages import Answered, Fetched, Opened, Step
+from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
 
 Opener = Callable[[Callable[[str], None]], Feed]
 """Finds or starts the engine, reporting each step; raises PmproError."""
@@ -62,6 +63,20 @@ def send(feed: Feed, command: Command, post: Post) -> None:
         post(Answered(command, reply))
 
     _start("command", run)
+
+
+def ask(feed: Feed, question: Question, post: Post) -> None:
+    """Ask for details; posts Told."""
+
+    def run() -> None:
+        result: Detail | Exception
+        try:
+            result = feed.ask(question)
+        except Exception as error:
+            result = error
+        post(Told(question, result))
+
+    _start("ask", run)
 
 
 def _start(name: str, run: Callable[[], None]) -> None:

@@ -1,10 +1,10 @@
 """The time zone that times are shown in."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, time, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from engine.model.times import NS_PER_S
+from engine.model.times import NS_PER_S, from_datetime
 
 UTC_NAME: Final = "UTC"
 LOCAL_NAME: Final = "local"
@@ -39,6 +39,20 @@ class Zone:
     def stamp(self, time_ns: int) -> str:
         """Return date and time of day."""
         return f"{self.at(time_ns):%m-%d %H:%M:%S}"
+
+    def moment_ns(self, text: str, day_ns: int) -> int:
+        """Return what was typed: a time of the day that holds `day_ns`, or a date and time.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        try:
+            at = datetime.combine(self.at(day_ns).date(), time.fromisoformat(text))
+        except ValueError:
+            at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            at = at.astimezone() if self._info is None else at.replace(tzinfo=self._info)
+        return from_datetime(at)
 
     def label(self, time_ns: int) -> str:
         """Return the zone's short name at a time."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from engine.model.errors import ControlError
+from engine.model.details import Detail, Question
+from engine.model.errors import ControlError, Unanswered
 from engine.model.snapshot import (
     AlertView,
     ChannelView,
@@ -26,6 +27,7 @@ from engine.model.snapshot import (
 )
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from pmpro_tui.console.app import ConsoleApp
+from tests.console.scripted_details import DETAILS, JOBS
 
 START_NS = 1_781_094_785 * NS_PER_S
 
@@ -132,12 +134,15 @@ def risk(drawdown_frac: float = 0.0231) -> RiskView:
         var_frac=0.0124,
         volatility_frac=0.0053,
         correlation_max=0.62,
-        limits=LIMITS,
+        limits=LIMITS | {"order_max_lots": 60.0},
         limits_of_file=LIMITS,
     )
 
 
 LIMITS = {
+    "drawdown_reduce_frac": 0.04,
+    "drawdown_stop_entries_frac": 0.08,
+    "drawdown_flatten_frac": 0.12,
     "daily_loss_max_frac": 0.03,
     "var_max_frac": 0.05,
     "gross_exposure_max_frac": 30.0,
@@ -145,6 +150,8 @@ LIMITS = {
     "symbol_exposure_max_frac": 10.0,
     "margin_max_frac": 0.5,
     "correlation_threshold_frac": 0.8,
+    "order_max_lots": 50.0,
+    "repeated_minutes": 60.0,
 }
 
 
@@ -241,6 +248,11 @@ class ScriptedFeed:
     reply: Reply = Reply(ok=True, text="closing 0.42 EURUSD")
     closed: bool = False
     poll_s: float = 3600.0
+    token: str = ""
+    wants_token: bool = False
+    tokens: list[str] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
+    details: dict[type[Any], Callable[[Any], Detail]] = field(default_factory=lambda: dict(DETAILS))
 
     def now(self, **changes: object) -> Snapshot:
         fields: dict[str, object] = {
@@ -266,6 +278,7 @@ class ScriptedFeed:
             "events": events(),
             "symbols": symbols(),
             "terminal": TerminalView(call_ms=2.1, call_worst_ms=31.0, n_failed=2),
+            "jobs": JOBS,
         }
         return Snapshot(**(fields | self.changes | changes))  # type: ignore[arg-type]
 
@@ -280,8 +293,15 @@ class ScriptedFeed:
         fresh = tuple(event for event in now.events if event.seq > events_after)
         return msgspec.structs.replace(now, events=fresh)
 
+    def ask(self, question: Question) -> Detail:
+        self.asked.append(question)
+        if type(question) not in self.details:
+            raise Unanswered("nobody knows")
+        return self.details[type(question)](question)
+
     def send(self, command: Command) -> Reply:
         self.sent.append(command)
+        self.tokens.append(self.token)
         self.answered.set()
         return self.reply
 

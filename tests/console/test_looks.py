@@ -49,7 +49,10 @@ def look(snap_compare: Any, feed: ScriptedFeed) -> Look:
                 change()
                 app.main.tick()
                 await until(pilot, lambda: not app.hub.fetching)
-            await pilot.press(*keys.split())
+            for key in keys.split():
+                await pilot.press(key)
+                while app.hub.inquiries.under_way:  # an answer may bring another question
+                    await pilot.pause(0.005)
             await pilot.pause()
 
         assert snap_compare(app, terminal_size=size, run_before=prepare)
@@ -115,6 +118,42 @@ def test_positions_small(look: Look) -> None:
 def test_risk_small(look: Look) -> None:
     """Risk on a small screen."""
     look(SMALL, keys="4")
+
+
+def test_risk_usual(look: Look) -> None:
+    """Limits, last decisions and the map of correlations."""
+    look(USUAL, keys="4 j")
+
+
+def test_correlation_small(look: Look) -> None:
+    """The map of correlations alone."""
+    look(SMALL, keys="4 ] ]")
+
+
+def test_log_large(look: Look) -> None:
+    """Events, audit trail and orders."""
+    look(LARGE, keys="6 ] k")
+
+
+def test_record_usual(look: Look) -> None:
+    """An order from its result to its signals."""
+    look(USUAL, keys="6 ] ] k enter")
+
+
+def test_backtests_usual(look: Look) -> None:
+    """What runs, what is stored, the marked result's curve."""
+    look(USUAL, keys="5 j m")
+
+
+def test_launch_small(look: Look) -> None:
+    """The form of a backtest."""
+    look(SMALL, keys="5 n")
+
+
+def test_compared_monochrome_small(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two results side by side, without colour."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    look(SMALL, keys="5 m j enter")
 
 
 def test_events_small(look: Look) -> None:

@@ -16,6 +16,8 @@ from engine.model.details import (
     BacktestOf,
     BacktestsOf,
     Correlations,
+    Orders,
+    OrdersOf,
     RecordOf,
     RulesOf,
     StrategyOf,
@@ -123,14 +125,18 @@ def test_the_audit_log_is_paged_and_filtered(engine: Operated) -> None:
     last = engine.ask(msgspec.structs.replace(refused, limit=2))
     assert isinstance(last, AuditPage)
     assert last.older
-    before = engine.ask(
-        msgspec.structs.replace(refused, limit=2, before_ns=last.entries[0].time_ns)
-    )
+    before = engine.ask(msgspec.structs.replace(refused, limit=2, before_id=last.entries[0].id))
     assert isinstance(before, AuditPage)
-    assert before.entries[-1].id < last.entries[0].id
+    assert before.entries == page.entries[-4:-2]
+    assert before.newer
     forward = engine.ask(msgspec.structs.replace(refused, after_ns=page.entries[0].time_ns))
     assert isinstance(forward, AuditPage)
     assert forward.entries == page.entries
+    orders = engine.ask(OrdersOf())
+    assert isinstance(orders, Orders)
+    assert [o.id for o in orders.entries] == sorted(o.id for o in orders.entries)
+    later = engine.ask(OrdersOf(after_id=orders.entries[-2].id))
+    assert orders.entries[-1] in later.entries  # type: ignore[union-attr]
     with pytest.raises(Unanswered, match="regular expression"):
         engine.ask(AuditOf(pattern="("))
     whole = engine.ask(RecordOf(audit_id=page.entries[0].id))

@@ -14,7 +14,7 @@ _WHERE: Final = {
     "strategy": "strategy:Strategy",
     "positions": "positions:Positions",
     "risk": "risk:Risk",
-    "backtests": "backtests:Backtests",
+    "backtests": "backtests:BacktestsPage",
     "log": "log:Log",
     "alerts": "alerts:Alerts",
     "help": "help:Help",

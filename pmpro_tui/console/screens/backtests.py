@@ -1,11 +1,240 @@
-"""The screen of backtests."""
+"""The screen of backtests: launch, progress, results, their curves, two side by side."""
 
+import math
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any, ClassVar
+
+import msgspec
+from textual.app import ComposeResult
+
+from engine.model.details import Backtest, BacktestOf, Backtests, BacktestsOf, BacktestView
+from engine.model.jobs import BacktestSpec, JobView, Variant
+from engine.model.snapshot import Snapshot
+from engine.model.times import NS_PER_S
+from pmpro_tui.console import backtest_table
+from pmpro_tui.console.form import Field, Form, Values
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.screens.plain import Plain
+from pmpro_tui.console.lines import Painted
+from pmpro_tui.console.screens.detailed import Detailed
+from pmpro_tui.console.screens.page import Box, Stack
+from pmpro_tui.console.table import Table, title_line
+from pmpro_tui.console.text import Line, Span, line
+
+EVERY_S = 10.0
+FOREVER_S = 3600.0
+
+Days = tuple[str, str]
+"""First day and the day after the last, ISO."""
 
 
-class Backtests(Plain):
-    """Says where backtests are had."""
+class BacktestsPage(Detailed):
+    """Jobs above results; beside them the marked result's curve; enter sets two side by side."""
+
+    PANELS: ClassVar[dict[str, str]] = {
+        "results": "Results",
+        "jobs": "Running",
+        "curve": "Equity",
+    }
+    FILTER: ClassVar[str] = "portfolio, symbols, period"
+    DEFAULT_CSS = """
+    BacktestsPage #jobs { height: 9; }
+    BacktestsPage #curve { height: 14; }
+    """
 
     def __init__(self, hub: Hub) -> None:
-        super().__init__(hub, "`pmpro backtest run` runs one, `pmpro backtest list` shows results")
+        super().__init__(hub)
+        self._base: BacktestView | None = None
+        self._opened: BacktestView | None = None
+        self._n_done = 0
+
+    def compose(self) -> ComposeResult:
+        """Lay out the panels."""
+        columns = backtest_table.result_columns(_day, lambda view: view == self._base)
+        with Box(), Stack():
+            yield Table[JobView]("Running", backtest_table.JOBS, key=lambda j: j.id, id="jobs")
+            yield Table[BacktestView]("Results", columns, key=lambda b: b.id, id="results")
+            yield Painted(self._paint_curve, id="curve", classes="panel")
+        yield Painted(self._paint_detail, id="detail", classes="panel")
+
+    def draw(self, now: Snapshot | None) -> None:
+        """Draw jobs of the picture, and what was told of the stored ones."""
+        if now is not None:
+            self._draw_jobs(now)
+        told = self._told()
+        table = self.query_one("#results", Table)
+        table.say(self._why_empty(told))
+        rows = [] if told is None else [b for b in told.stored if self._matches(b)]
+        table.title = f"Results {len(rows)} {self.hub.inquiries.remark(self._known)}".strip()
+        self.fill(table, rows)
+        self.paint("curve", "detail")
+
+    def _draw_jobs(self, now: Snapshot) -> None:
+        n_done = sum(job.state == "DONE" for job in now.jobs)
+        if n_done != self._n_done:  # there is a new result
+            self._n_done = n_done
+            self.hub.inquiries.forget()
+        table = self.query_one("#jobs", Table)
+        open_jobs = sum(job.state in ("RUNNING", "WAITING") for job in now.jobs)
+        table.title = f"Running {open_jobs}"
+        table.say("nothing runs: n launches a backtest")
+        self.fill(table, now.jobs)
+
+    def _told(self) -> Backtests | None:
+        self._known = self.hub.detail(BacktestsOf(), every_s=EVERY_S)
+        return self._known.answer if isinstance(self._known.answer, Backtests) else None
+
+    def _why_empty(self, told: Backtests | None) -> str:
+        if told is None:
+            return self._known.fault or "asking the engine …"
+        if told.database != "ok":
+            return f"the database cannot tell: {told.database}"
+        return "none is stored yet: n launches one" if not told.stored else "nothing matches"
+
+    def _matches(self, view: BacktestView) -> bool:
+        text = f"{view.portfolio} {' '.join(view.symbols)} {_day(view.from_ns)} {_day(view.to_ns)}"
+        return all(word in text.casefold() for word in self.words.casefold().split())
+
+    def _paint_curve(self, width: int, height: int) -> list[Line]:
+        marked = self._marked()
+        name = f"Equity of {marked.id}" if marked is not None else "Equity"
+        title = [] if self.narrow else [title_line(name, "", width, active=False)]
+        if marked is None:
+            return [*title, line(Span("  nothing is marked", "muted"))]
+        told = self._one(marked)
+        if not isinstance(told, Backtest):
+            return [*title, line(Span(f"  {told}", "muted"))]
+        return [*title, *backtest_table.curve(told, _day, width, height - len(title))]
+
+    def _paint_detail(self, width: int, height: int) -> list[Line]:
+        if self._opened is None:
+            return []
+        views = [self._opened]
+        if self._base is not None and self._base.id != self._opened.id:
+            views.insert(0, self._base)
+        told = [self._one(view) for view in views]
+        words = "Result" if len(views) == 1 else "Results side by side"
+        title = title_line(f"{words}, esc leaves", "", width, active=True)
+        missing = [line(Span(f"  {one}", "muted")) for one in told if isinstance(one, str)]
+        if missing:
+            return [title, *missing]
+        found = [one for one in told if isinstance(one, Backtest)]
+        return [title, *backtest_table.told_lines(found, _day, width, height - 1)]
+
+    def _one(self, view: BacktestView) -> Backtest | str:
+        """Return a stored result, or in words why it is not there."""
+        known = self.hub.detail(BacktestOf(id=view.id), every_s=FOREVER_S)
+        if isinstance(known.answer, Backtest):
+            return known.answer
+        return known.fault or "asking the engine …"
+
+    # -- actions --------------------------------------------------------------------------
+
+    def why_not(self, name: str) -> str | None:
+        """Return why an action has nothing to act on."""
+        if name in ("open", "compare") and (self.opened or self._marked() is None):
+            return "mark a result first"
+        if name == "cancel" and self._marked_job() is None:
+            return "mark a job that runs or waits first: tab gives the jobs the keys"
+        return super().why_not(name)
+
+    def do_compare(self) -> None:
+        """Keep the marked result as the one that the next is set beside; again to let go."""
+        marked = self._marked()
+        self._base = None if marked == self._base else marked
+        self.query_one("#results", Table).draw()
+
+    def do_open(self) -> None:
+        """Show the marked result beside the kept one, or alone."""
+        self._opened = self._marked()
+        self.open_detail()
+
+    def do_cancel(self) -> None:
+        """End the marked job."""
+        job = self._marked_job()
+        if job is not None:
+            self.hub.tell(self.hub.send("cancel", str(job.id)))
+
+    def do_launch(self) -> None:
+        """Ask what to test."""
+        told, days = self._told(), self._usual_days()
+        files = ", ".join(told.portfolios) if told is not None and told.portfolios else "none"
+        traded = " ".join(told.symbols) if told is not None else ""
+        data = told.data if told is not None and told.data else "none: set backtest.data"
+        fields = (
+            Field("portfolio", "Portfolio", hint="empty: the running one"),
+            Field("symbols", "Symbols", hint=f"empty: all ({traded})"),
+            Field("from_day", "From", hint=f"empty: {days[0]}"),
+            Field("to_day", "To, not included", hint=f"empty: {days[1]}"),
+            Field("commission", "Commission a lot", hint="per side; empty: the portfolio's"),
+            Field("spread", "Spread, points", hint="where bars have none; empty: the portfolio's"),
+        )
+
+        def launch(values: Values | None) -> None:
+            if values is not None:
+                text = msgspec.json.encode(_spec(values, days)).decode()
+                self.hub.tell(self.hub.send("backtest", text=text))
+
+        body = f"Bars: {data}\nPortfolio files: {files}"
+        check = partial(_fault, days=days)
+        form = Form("Launch a backtest", body, fields, verb="Launch", check=check)
+        self.app.push_screen(form, launch)
+
+    def _usual_days(self) -> Days:
+        """Return the period of the newest stored result, or last year."""
+        told = self._told()
+        if told is not None and told.stored:
+            return _day(told.stored[0].from_ns), _day(told.stored[0].to_ns)
+        year = datetime.fromtimestamp(self.hub.now_ns() // NS_PER_S, UTC).year
+        return f"{year - 1}-01-01", f"{year}-01-01"
+
+    def _marked(self) -> BacktestView | None:
+        row: BacktestView | None = self.query_one("#results", Table).selected
+        return row
+
+    def _marked_job(self) -> JobView | None:
+        if self.active != "jobs":
+            return None
+        job: Any = self.query_one("#jobs", Table).selected
+        return job if isinstance(job, JobView) and not job.ended_ns else None
+
+
+def _spec(values: Values, days: Days) -> BacktestSpec:
+    return BacktestSpec(
+        portfolio=values["portfolio"],
+        from_day=values["from_day"] or days[0],
+        to_day=values["to_day"] or days[1],
+        variant=Variant(
+            symbols=tuple(values["symbols"].replace(",", " ").upper().split()),
+            commission_per_lot_ccy=_number(values["commission"]),
+            spread_points=_number(values["spread"]),
+        ),
+    )
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _fault(values: Values, days: Days) -> str | None:
+    """Return what is wrong with a launch, None for nothing; the engine checks the rest."""
+    first, last = values["from_day"] or days[0], values["to_day"] or days[1]
+    for text in (first, last):
+        try:
+            date.fromisoformat(text[:10])
+        except ValueError:
+            return f"{text!r} is no date: write 2018-06-01"
+    if first >= last:
+        return f"{first} must be before {last}"
+    for name in ("commission", "spread"):
+        try:
+            value = _number(values[name])
+        except ValueError:
+            return f"{values[name]!r} is no number"
+        if value is not None and not (0.0 <= value < math.inf):
+            return f"{values[name]} must be 0 or more"
+    return None
+
+
+def _day(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%Y-%m-%d")

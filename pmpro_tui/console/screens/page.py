@@ -75,6 +75,8 @@ class Page(Vertical):
             return "nothing to filter here"
         if name in ("sort", "reverse") and (self.table is None or not self.table.ordering.names):
             return "nothing to sort here"
+        if name == "open" and not hasattr(self, "do_open"):
+            return "nothing to open here"
         return None
 
     def counts(self, now: Snapshot) -> dict[str, int]:  # noqa: ARG002
@@ -133,13 +135,17 @@ class Page(Vertical):
             self.active = choice[(at + step) % len(choice)]
             self.place(narrow=self.narrow)
 
+    def shows(self, panel: str) -> bool:
+        """Tell whether a panel has room."""
+        return not self.narrow or panel == self.active
+
     def place(self, *, narrow: bool) -> None:
         """Show the panels that have room, and mark the one that has the keys."""
         self.narrow = narrow
         if not narrow and self.table is None:
             self.active = next(iter(self._tables()), self.active)
         for panel in self.query(".panel"):
-            panel.display = not narrow or panel.id == self.active
+            panel.display = self.shows(panel.id or "")
         for box in reversed(self.query("Box, Stack")):
             box.display = any(child.display for child in box.children)
         for table in self.query(Table):

@@ -1,28 +1,172 @@
-"""The screen of risk: gauges against their limits."""
+"""The screen of risk: limits, what the rules last said, how the symbols move together."""
 
+import math
 from typing import ClassVar
 
 from textual.app import ComposeResult
 
+from engine.model.details import Correlation, Correlations, Rules, RulesOf, RuleView, SlotView
 from engine.model.snapshot import Snapshot
-from pmpro_tui.console import panels
+from pmpro_tui.console import limit_table, panels
+from pmpro_tui.console.context import known
+from pmpro_tui.console.dialogs import Confirm, TypedWord
+from pmpro_tui.console.form import Field, Form, Values
+from pmpro_tui.console.heatmap import heat_lines
+from pmpro_tui.console.hub import Hub, Notice
+from pmpro_tui.console.limit_table import LimitRow, limit_text, loosens
 from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.screens.page import Page
-from pmpro_tui.console.text import Line
+from pmpro_tui.console.screens.detailed import Detailed
+from pmpro_tui.console.screens.page import Box, Stack
+from pmpro_tui.console.table import Table, title_line
+from pmpro_tui.console.text import Line, Span, line
+
+RULES_EVERY_S = 2.0
+CORRELATION_EVERY_S = 30.0
 
 
-class Risk(Page):
-    """The gauges."""
+class Risk(Detailed):
+    """Limits beside the slots and the map; enter shows a slot's rules."""
 
-    PANELS: ClassVar[dict[str, str]] = {"risk": "Risk"}
+    PANELS: ClassVar[dict[str, str]] = {
+        "limits": "Limits",
+        "slots": "Last decisions",
+        "matrix": "Correlation",
+    }
+    FILTER: ClassVar[str] = "limits and slots"
+    DEFAULT_CSS = """
+    Risk #limits { width: 5fr; }
+    Risk #beside { width: 4fr; margin-left: 1; }
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self._slot = ""
 
     def compose(self) -> ComposeResult:
-        """Lay out the panel."""
-        yield Painted(self._paint, id="risk", classes="panel")
+        """Lay out the panels."""
+        with Box():
+            yield Table[LimitRow](
+                "Limits", limit_table.LIMITS, key=lambda row: row.name, id="limits"
+            )
+            with Stack(id="beside"):
+                yield Table[SlotView](
+                    "Last decisions", limit_table.SLOTS, key=lambda s: s.name, id="slots"
+                )
+                yield Painted(self._paint_matrix, id="matrix", classes="panel")
+        yield Table[RuleView]("Rules", limit_table.RULES, key=lambda r: r.name, id="detail")
 
-    def draw(self, now: Snapshot | None) -> None:  # noqa: ARG002
-        """Draw the gauges."""
-        self.paint()
+    def draw(self, now: Snapshot | None) -> None:
+        """Draw the limits of the picture, and what was told beside it."""
+        if now is None:
+            return
+        table = self.query_one("#limits", Table)
+        rows = limit_table.limit_rows(now.risk) if known(now) else []
+        table.say(panels.UNKNOWN)
+        self.fill(table, [row for row in rows if self._matches(row.name)])
+        self._draw_slots()
+        self.paint("matrix")
 
-    def _paint(self, width: int, _: int) -> list[Line]:
-        return panels.risk(self.hub.shown, min(width, 60), titled=not self.narrow)
+    def _draw_slots(self) -> None:
+        slot = self._slot if self.opened else ""
+        told = self.hub.detail(RulesOf(slot=slot), every_s=RULES_EVERY_S)
+        table = self.query_one("#detail" if self.opened else "#slots", Table)
+        if not isinstance(told.answer, Rules):
+            table.say(told.fault or "asking the engine …")
+            self.fill(table, ())
+            return
+        if self.opened:
+            chosen = next((s for s in told.answer.slots if s.name == slot), SlotView(name=slot))
+            when = f" at {self.hub.zone.clock(chosen.decided_ns)}" if chosen.decided_ns else ""
+            table.title = f"Rules of {slot}, last decision{when}"
+            table.say("no entry of this slot was decided since the engine's start")
+            self.fill(table, told.answer.rules)
+            return
+        remark = self.hub.inquiries.remark(told)
+        table.title = f"Last decisions {remark}".strip()
+        table.say("no book trades anything")
+        self.fill(table, [s for s in told.answer.slots if self._matches(s.name)])
+
+    def _matches(self, name: str) -> bool:
+        return all(word in name.casefold() for word in self.words.casefold().split())
+
+    def _paint_matrix(self, width: int, height: int) -> list[Line]:
+        told = self.hub.detail(Correlations(), every_s=CORRELATION_EVERY_S)
+        remark = self.hub.inquiries.remark(told)
+        title = [] if self.narrow else [title_line("Correlation", remark, width, active=False)]
+        if not isinstance(told.answer, Correlation):
+            return [*title, line(Span(f"  {told.fault or 'asking the engine …'}", "muted"))]
+        return [*title, *heat_lines(told.answer, width, height - len(title))]
+
+    # -- actions --------------------------------------------------------------------------
+
+    def why_not(self, name: str) -> str | None:
+        """Return why an action has nothing to act on."""
+        if name == "open" and (self.active != "slots" or self._marked_slot() is None):
+            return "mark a book's last decision first: tab gives it the keys"
+        if name == "limit" and self._marked_limit() is None:
+            return "mark a limit first"
+        return super().why_not(name)
+
+    def do_open(self) -> None:
+        """Show the rules of the marked slot."""
+        slot = self._marked_slot()
+        if slot is not None:
+            self._slot = slot.name
+            self.open_detail()
+
+    def do_limit(self) -> None:
+        """Ask for the marked limit's new value."""
+        row = self._marked_limit()
+        if row is None:
+            return
+        body = (
+            f"It is {limit_text(row.name, row.limit)} ({row.limit:g}), "
+            f"in the file {row.of_file:g}, now {limit_text(row.name, row.now)}."
+        )
+        field = Field("value", "New value", hint=f"a number as in the file, such as {row.limit:g}")
+        self.app.push_screen(
+            Form(f"Set {row.name}", body, [field], verb="Next", check=_is_number),
+            lambda values: self._ask_again(row, values),
+        )
+
+    def _ask_again(self, row: LimitRow, values: Values | None) -> None:
+        """Have the value confirmed: by a typed word where it lets more risk through."""
+        if values is None:
+            return
+        value = float(values["value"])
+        if value == row.limit:
+            self.hub.tell(Notice(f"it is {value:g} already", row.name, "information", 4.0))
+            return
+        now = self.hub.shown
+        where = f"{now.mode.upper()} account {now.account} on {now.server}\n" if now else ""
+        before, after = limit_text(row.name, row.limit), limit_text(row.name, value)
+        body = f"{where}{row.name}: {before} → {after}, from the next decision on."
+        asked = (
+            TypedWord("Raise a limit?", f"{body}\nThis adds risk.", "limit")
+            if loosens(row.name, row.limit, value)
+            else Confirm("Tighten a limit?", body, "Set")
+        )
+
+        def send(yes: bool | None) -> None:
+            if yes:
+                self.hub.tell(self.hub.send("limit", row.name, value=value))
+
+        self.app.push_screen(asked, send)
+
+    def _marked_limit(self) -> LimitRow | None:
+        if self.active != "limits":
+            return None
+        row: LimitRow | None = self.query_one("#limits", Table).selected
+        return row
+
+    def _marked_slot(self) -> SlotView | None:
+        slot: SlotView | None = self.query_one("#slots", Table).selected
+        return slot
+
+
+def _is_number(values: Values) -> str | None:
+    try:
+        value = float(values["value"])
+    except ValueError:
+        return f"{values['value']!r} is no number"
+    return None if math.isfinite(value) else "a limit is finite"

@@ -1,0 +1,222 @@
+"""The tables of backtests: those that run, those that are stored, and two side by side."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from engine.model.details import Backtest, BacktestView
+from engine.model.jobs import JobView
+from pmpro_tui.console.columns import Column
+from pmpro_tui.console.curve import braille
+from pmpro_tui.console.text import NONE, Line, Span, age, figure, fit, line, money, percent
+
+_Job = Column[JobView]
+_Result = Column[BacktestView]
+
+Clock = Callable[[int], str]
+
+_STATES: Final = {
+    "WAITING": Span("WAITING", "muted"),
+    "RUNNING": Span("RUNNING", "accent"),
+    "DONE": Span("✓ DONE", "good"),
+    "FAILED": Span("✗ FAILED", "bad"),
+    "CANCELLED": Span("CANCELLED", "muted"),
+}
+_BAR: Final = 12
+
+
+def _progress(job: JobView) -> Span:
+    if job.state != "RUNNING":
+        return Span(job.text, "bad" if job.state == "FAILED" else "")
+    filled = round(job.progress_frac * _BAR)
+    left = f"{age(job.eta_s)} left" if not math.isnan(job.eta_s) else "starting"
+    bar = "█" * filled + "░" * (_BAR - filled)
+    return Span(f"{bar} {100.0 * job.progress_frac:3.0f}% {left}", "plot")
+
+
+JOBS: Final[tuple[_Job, ...]] = (
+    _Job(header="Job", cell=lambda j: Span(str(j.id), "muted"), least=3, most=4, align="right"),
+    _Job(header="State", cell=lambda j: _STATES[j.state], least=9, most=9, rank=1),
+    _Job(header="What", cell=lambda j: Span(j.title), least=20, most=44, rank=2, measured=True),
+    _Job(header="Progress, result", cell=_progress, least=24, most=70, rank=3),
+    _Job(header="By", cell=lambda j: Span(j.by, "muted"), least=6, most=12, rank=4, measured=True),
+)
+
+
+def result_columns(day: Clock, is_base: Callable[[BacktestView], bool]) -> tuple[_Result, ...]:
+    """Return the columns of stored results; `is_base` marks the one that others are set beside."""
+
+    def number(
+        header: str, cell: Callable[[BacktestView], Span], least: int, rank: int, order: Any
+    ) -> _Result:
+        return _Result(
+            header=header,
+            cell=cell,
+            least=least,
+            most=least + 2,
+            rank=rank,
+            align="right",
+            order=order,
+        )
+
+    return (
+        _Result(
+            header="Id",
+            cell=lambda b: Span(
+                f"{'◆' if is_base(b) else ''}{b.id}", "accent" if is_base(b) else ""
+            ),
+            least=4,
+            most=6,
+            align="right",
+        ),
+        _Result(
+            header="Portfolio",
+            cell=lambda b: Span(b.portfolio or NONE),
+            least=9,
+            most=24,
+            rank=5,
+            measured=True,
+            order=lambda b: b.portfolio,
+        ),
+        _Result(
+            header="Period",
+            cell=lambda b: Span(f"{day(b.from_ns)} → {day(b.to_ns)}", "muted"),
+            least=23,
+            most=23,
+            rank=6,
+        ),
+        number(
+            "Return",
+            lambda b: signed(b.total_return_frac),
+            8,
+            1,
+            lambda b: -_or_least(b.total_return_frac),
+        ),
+        number(
+            "Sharpe",
+            lambda b: Span(figure(b.sharpe_ratio)),
+            6,
+            2,
+            lambda b: -_or_least(b.sharpe_ratio),
+        ),
+        number(
+            "Drawdown",
+            lambda b: Span(percent(b.max_drawdown_frac, 2)),
+            8,
+            3,
+            lambda b: b.max_drawdown_frac,
+        ),
+        number("Trades", lambda b: Span(f"{b.n_trades:,}"), 7, 4, lambda b: -b.n_trades),
+        _Result(
+            header="Symbols",
+            cell=lambda b: Span(" ".join(b.symbols), "muted"),
+            least=8,
+            most=40,
+            rank=7,
+            measured=True,
+        ),
+    )
+
+
+def _or_least(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
+
+
+def signed(fraction: float) -> Span:
+    """Return a gain or loss as per cent, with its sign as glyph and colour."""
+    if math.isnan(fraction):
+        return Span(NONE, "muted")
+    tone = "good" if fraction > 0.0 else "bad" if fraction < 0.0 else "muted"
+    return Span(f"{100.0 * fraction:+.2f}%".replace("-", "−"), tone)
+
+
+def curve(told: Backtest, day: Clock, width: int, height: int) -> list[Line]:
+    """Return a result's equity curve with its bounds."""
+    return _plot(told, day, width, height)
+
+
+def told_lines(told: Sequence[Backtest], day: Clock, width: int, height: int) -> list[Line]:
+    """Return one result in full, or two side by side, their curves on one scale."""
+    lines = _figures(told)
+    room = (height - len(lines)) // len(told)
+    values = [value for one in told for _, value in one.equity]
+    if room < 5 or not values:
+        return lines
+    for one in told:
+        lines.append(line(Span(f" {one.view.id} {one.view.portfolio}", "title")))
+        lines += _plot(one, day, width, room - 1, bounds=(min(values), max(values)))
+    return lines
+
+
+def _figures(told: Sequence[Backtest]) -> list[Line]:
+    """Return every figure, of two with the difference."""
+    two = len(told) > 1
+    heads = "".join(f"{one.view.id:>16}" for one in told) + f"{'difference' if two else '':>16}"
+    lines = [line(Span(f"  {'':<22}{heads}", "header"))]
+    names = [n for n, v in told[0].summary.items() if not isinstance(v, dict | list)]
+    lines += [_figure(n, [one.summary.get(n) for one in told]) for n in names]
+    books = dict.fromkeys(name for one in told for name in one.books)
+    lines += [_figure(f"book {b}_ccy", [one.books.get(b) for one in told]) for b in books]
+    if two:
+        first, last = (one.made_of for one in told)
+        differing = [_MADE_OF[n] for n in _MADE_OF if first.get(n) != last.get(n)]
+        words = ", ".join(differing) or "nothing"
+        lines.append(line(Span(f"  differing: {words}", "warn" if differing else "muted")))
+    return lines
+
+
+_MADE_OF: Final = {
+    "code_version": "code",
+    "config_hash": "portfolio",
+    "data_hash": "data",
+    "digest": "result",
+}
+
+
+def _figure(name: str, values: Sequence[Any]) -> Line:
+    """Return a figure's line; a name's last word is its unit."""
+    stem, _, unit = name.rpartition("_")
+    unit = unit if unit in ("frac", "ccy") else ""
+    cells = "".join(f"{_cell(value, unit):>16}" for value in values)
+    gap = ""
+    if len(values) > 1 and all(isinstance(value, int | float) for value in values):
+        gap = _cell(values[1] - values[0], unit, sign="+")
+    return line(f"  {fit((stem if unit else name).replace('_', ' '), 22)}{cells}{gap:>16}")
+
+
+def _cell(value: Any, unit: str, sign: str = "") -> str:
+    if value is None:
+        return NONE
+    if not isinstance(value, int | float):
+        return str(value)
+    if unit == "frac":
+        text = f"{100.0 * value:{sign},.2f}%"
+    elif unit == "ccy":
+        text = f"{value:{sign},.2f}"
+    else:
+        text = f"{value:{sign},.4g}" if isinstance(value, float) else f"{value:{sign},}"
+    return text.replace("-", "−")
+
+
+def _plot(
+    told: Backtest,
+    day: Clock,
+    width: int,
+    height: int,
+    bounds: tuple[float, float] | None = None,
+) -> list[Line]:
+    points = told.equity
+    if len(points) < 2 or height < 3:
+        return [line(Span("  no equity curve is stored with it", "muted"))]
+    values = [value for _, value in points]
+    low, high = bounds or (min(values), max(values))
+    labels = (money(high), money(low))
+    label = max(map(len, labels))
+    room = max(4, width - label - 2)
+    rows = braille(points, room, height - 1, low, high)
+    lines = [
+        line(" ", Span(row, "plot"), Span(f" {fit(said, label, 'right')}", "muted"))
+        for row, said in zip(rows, [labels[0], *[""] * (len(rows) - 2), labels[1]], strict=True)
+    ]
+    first, last = day(points[0][0]), day(points[-1][0])
+    return [*lines, line(Span(f" {first}{last:>{max(0, room - len(first))}}", "muted"))]

@@ -1,0 +1,212 @@
+"""The tables of the audit trail and of orders, and one record told line by line."""
+
+import json
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from engine.model.details import AuditEntry, OrderDetail, OrderView, RecordDetail
+from engine.model.snapshot import EventView
+from pmpro_tui.console.columns import Column
+from pmpro_tui.console.limit_table import rule_value
+from pmpro_tui.console.text import NONE, Span, fit, gain
+
+_Entry = Column[AuditEntry]
+_Order = Column[OrderView]
+
+Clock = Callable[[int], str]
+_SIDES: Final = {"BUY": Span("▲ BUY", "good"), "SELL": Span("▼ SELL", "bad")}
+_DIRECTIONS: Final = {1: "▲ long", 0: "● flat", -1: "▼ short"}
+
+
+def audit_columns(clock: Clock) -> tuple[_Entry, ...]:
+    """Return the columns of the audit trail."""
+    return (
+        _Entry(header="Time", cell=lambda e: Span(clock(e.time_ns), "muted"), least=14, most=14),
+        _Entry(
+            header="",
+            cell=lambda e: Span("✗" if e.status == "FAILED" else "✓", _status_tone(e)),
+            least=1,
+            most=1,
+            rank=1,
+        ),
+        _Entry(header="Event", cell=lambda e: Span(e.event_type), least=10, most=10, rank=2),
+        _Entry(header="Who", cell=lambda e: Span(e.actor), least=6, most=14, rank=4, measured=True),
+        _Entry(
+            header="Details",
+            cell=lambda e: Span(summary(e), _status_tone(e) if e.status == "FAILED" else ""),
+            least=24,
+            most=1000,
+            rank=3,
+        ),
+    )
+
+
+def _status_tone(entry: AuditEntry) -> str:
+    return "bad" if entry.status == "FAILED" else "good"
+
+
+def summary(entry: AuditEntry) -> str:
+    """Return an entry's details in short: a command as it was given, else keys and values."""
+    details = json.loads(entry.details)
+    if entry.event_type == "COMMAND" and "command" in details:
+        given = " ".join(str(details.get(k) or "") for k in ("command", "target")).strip()
+        result = details.get("result")
+        return f"{given}: {result}" if result else given
+    return ", ".join(f"{key} {_short(value)}" for key, value in details.items())
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def order_columns(clock: Clock) -> tuple[_Order, ...]:
+    """Return the columns of orders."""
+    return (
+        _Order(header="Time", cell=lambda o: Span(clock(o.time_ns), "muted"), least=14, most=14),
+        _Order(
+            header="Book", cell=lambda o: Span(o.book), least=10, most=24, rank=1, measured=True
+        ),
+        _Order(header="Symbol", cell=lambda o: Span(o.symbol), least=6, most=8, rank=2),
+        _Order(header="What", cell=lambda o: Span(o.action), least=5, most=6, rank=3),
+        _Order(
+            header="Side",
+            cell=lambda o: _SIDES.get(o.direction, Span(o.direction)),
+            least=6,
+            most=6,
+            rank=4,
+        ),
+        _Order(
+            header="Lots",
+            cell=lambda o: Span(f"{o.lots:.2f}"),
+            least=5,
+            most=7,
+            rank=5,
+            align="right",
+        ),
+        _Order(header="State", cell=lambda o: Span(o.state), least=8, most=10, rank=6),
+        _Order(
+            header="Price",
+            cell=lambda o: Span(rule_value(o.price)),
+            least=9,
+            most=10,
+            rank=7,
+            align="right",
+        ),
+        _Order(
+            header="Ticket",
+            cell=lambda o: Span(str(o.order or NONE), "muted"),
+            least=9,
+            most=12,
+            rank=8,
+            align="right",
+        ),
+        _Order(header="Detail", cell=lambda o: Span(o.detail, "muted"), least=8, most=60, rank=9),
+    )
+
+
+class Told(NamedTuple):
+    """A line of a record."""
+
+    number: int
+    text: str
+    tone: str = ""
+
+
+TOLD: Final = (
+    Column[Told](header="", cell=lambda told: Span(told.text, told.tone), least=20, most=1000),
+)
+
+
+def event_lines(event: EventView, clock: Clock, width: int) -> list[Told]:
+    """Return everything about an event."""
+    return _numbered(
+        [
+            (f"{clock(event.time_ns)}  {event.level}  {event.source}", "title"),
+            ("", ""),
+            *((part, "") for part in textwrap.wrap(event.text, max(20, width - 4))),
+        ]
+    )
+
+
+def record_lines(record: RecordDetail, clock: Clock, width: int) -> list[Told]:
+    """Return everything about a record: the audit entry, the order from its end to its signals."""
+    lines: list[tuple[str, str]] = []
+    if record.audit is not None:
+        lines += _audit_lines(record.audit, clock, width)
+    if record.order is not None:
+        lines += _order_lines(record.order, clock)
+    return _numbered(lines)
+
+
+def _numbered(lines: list[tuple[str, str]]) -> list[Told]:
+    return [Told(number, *said) for number, said in enumerate(lines)]
+
+
+def _audit_lines(entry: AuditEntry, clock: Clock, width: int) -> Iterator[tuple[str, str]]:
+    yield f"Audit entry {entry.id}: {entry.event_type} {entry.status} by {entry.actor}", "title"
+    yield clock(entry.time_ns), "muted"
+    for key, value in json.loads(entry.details).items():
+        text = _short(value)
+        first, *rest = textwrap.wrap(text, max(20, width - 22)) or [""]
+        yield f"  {key:<16}  {first}", ""
+        yield from ((f"  {'':<16}  {part}", "") for part in rest)
+    yield "", ""
+
+
+def _order_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str]]:
+    yield (
+        (
+            f"Order {order.order}: {order.action} {order.direction} {order.lots:g} {order.symbol}"
+            f" for {order.book}"
+        ),
+        "title",
+    )
+    yield f"{clock(order.time_ns)}  magic {order.magic}", "muted"
+    yield f"  {'state':<16}  {order.state} {order.detail} (code {order.retcode})".rstrip(), ""
+    yield f"  {'price':<16}  {rule_value(order.price)}", ""
+    yield f"  {'stop, target':<16}  {rule_value(order.stop)}, {rule_value(order.target)}", ""
+    closing = f"; closed by order {order.close_order}, deal {order.close_deal}"
+    yield f"  {'deals':<16}  deal {order.deal}{closing if order.close_deal else ''}", ""
+    if order.result:
+        yield f"  {'result':<16}  {order.result}", ""
+    for name, part_ccy in order.parts.items():
+        yield f"  {'':<16}  {name} {gain(part_ccy).text}", gain(part_ccy).tone
+    if not order.rules:
+        yield "  no decision is recorded for it", "muted"
+        return
+    yield from _decision_lines(order, clock)
+
+
+def _decision_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str]]:
+    yield "", ""
+    verdict = f"refused by {order.refusal}" if order.refusal else "accepted"
+    yield f"Decision: {verdict}; its size", "title"
+    yield from ((f"  {name:<24}  {value:>14}", "") for name, value in order.steps)
+    yield "", ""
+    yield "Votes and the signals behind them", "title"
+    signals = {signal.strategy: signal for signal in order.signals}
+    for vote in order.votes:
+        word = _DIRECTIONS.get(vote.direction, "") if vote.votes else "no vote"
+        signal = signals.get(vote.strategy)
+        since = f"  {signal.signal} since {clock(signal.time_ns)}" if signal is not None else ""
+        yield (
+            (
+                f"  {fit(vote.strategy, 24)}  {word:<8}  confidence {vote.confidence:.2f}"
+                f"  share {vote.share:.2f}  of the entry {100.0 * vote.entry_share:.1f}%{since}"
+            ),
+            "",
+        )
+    yield "", ""
+    yield "Rules", "title"
+    yield f"  {'rule':<20}{'value':>14}{'limit':>14}{'headroom':>14}", "header"
+    for rule in order.rules:
+        yield (
+            (
+                f"  {rule.name:<20}{rule_value(rule.value):>14}{rule_value(rule.limit):>14}"
+                f"{rule_value(rule.headroom):>14}  {'✓ ok' if rule.ok else '✗ REFUSED'}"
+            ),
+            "" if rule.ok else "bad",
+        )
+    yield "", ""
+    yield f"decided by code {order.code}", "muted"

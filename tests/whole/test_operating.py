@@ -1,0 +1,162 @@
+"""The console's keys on a real terminal, through the real socket, to a real engine, by role."""
+
+import os
+import pwd
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from engine.model.details import AuditOf
+from engine.model.snapshot import Snapshot
+from tests.console.terminal import Terminal
+from tests.whole.operated import FIRST_DAY, LAST_DAY, Operated, operated
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Operated]:
+    with operated() as running:
+        running.until("in the market", lambda s: s.positions and s.database == "ok")
+        yield running
+
+
+def console(role: str = "") -> Terminal:
+    keep = {k: v for k, v in os.environ.items() if k.startswith(("PMPRO_", "HOME", "XDG_"))}
+    options = ["--as", role] if role else []
+    terminal = Terminal(["-m", "pmpro_tui.cli.tui", "--demo", *options], env=keep)
+    terminal.read_until("solo-eur")
+    return terminal
+
+
+def state_of(snapshot: Snapshot, name: str) -> str:
+    return next(s.state for s in snapshot.strategies if s.name == name)
+
+
+def held(snapshot: Snapshot, owner: str) -> bool:
+    return any(p.owner == owner for p in snapshot.positions)
+
+
+def leave(terminal: Terminal) -> None:
+    terminal.press("q")
+    assert terminal.wait() == 0
+
+
+def test_a_viewer_sees_and_every_key_is_refused(engine: Operated) -> None:
+    """Whatever is pressed, nothing changes; the screens that ask are answered."""
+    with console("viewer") as viewer:
+        viewer.read_until("READ-ONLY")
+        for key in ("K", "X"):
+            viewer.press(key)
+            viewer.read_until("read-only")
+        viewer.press("4")
+        viewer.read_until("solo-eur/EURUSD")
+        viewer.press("5n")
+        viewer.read_until("read-only")
+        viewer.press("6")
+        viewer.read_until("COMMAND")
+        leave(viewer)
+    now = engine.until("unharmed", lambda s: s)
+    assert now.state == "ACTIVE"
+    assert not now.jobs
+
+
+def test_an_operator_kills_enables_halts_and_tests_but_neither_resumes_nor_sets_limits(
+    engine: Operated,
+) -> None:
+    """K closes at once, e brings back, X halts, n launches; what adds risk is refused by role."""
+    with console("operator") as operator:
+        engine.until("in the market", lambda s: held(s, "solo-eur"))
+        operator.press("1gK")
+        operator.read_until("killed solo-eur")
+        killed = engine.until("closed", lambda s: not held(s, "solo-eur") and s)
+        assert state_of(killed, "solo-eur") == "KILLED"
+        operator.read_until("KILLED")
+        operator.press("e")
+        operator.read_until("enabled solo-eur")
+        engine.until("back", lambda s: state_of(s, "solo-eur") != "KILLED")
+
+        operator.press("4gl")
+        operator.read_until("Set drawdown_reduce_frac")
+        operator.press("0.05\r")
+        operator.read_until("Raise a limit?")
+        operator.press("limit\r")
+        operator.read_until("needs role admin")
+
+        operator.press("5n")
+        operator.read_until("Launch a backtest")
+        operator.press(f"\r\r{FIRST_DAY}\r{LAST_DAY}\r\r\r")
+        operator.read_until("queued")
+        job = engine.until("done", lambda s: s.jobs and s.jobs[0].ended_ns and s.jobs[0])
+        assert (job.state, job.by) == ("DONE", login()), job.text
+        operator.read_until("✓ DONE")
+
+        operator.press("X")
+        operator.read_until("entries halted")
+        operator.read_until("HALTED")
+        operator.press("r")
+        operator.read_until("Resume trading?")
+        operator.press("resume\r")
+        operator.read_until("needs role admin")
+        leave(operator)
+    now = engine.until("a snapshot", lambda s: s)
+    assert now.state == "HALTED"
+    assert now.risk.limits["drawdown_reduce_frac"] == 0.04
+    assert now.control.refused["role"] >= 2
+
+
+def login() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def test_an_admin_resumes_sets_a_limit_flattens_and_all_of_it_is_audited(
+    engine: Operated,
+) -> None:
+    """r and l with their words, ctrl+x with y; the trail shows who did what."""
+    with console() as admin:
+        engine.send("halt")
+        admin.read_until("HALTED")
+        admin.press("r")
+        admin.read_until("Resume trading?")
+        admin.press("resume\r")
+        admin.read_until("entries resumed")
+        engine.until("active", lambda s: s.state == "ACTIVE")
+
+        admin.press("4gl")
+        admin.read_until("Set drawdown_reduce_frac")
+        admin.press("0.05\r")
+        admin.read_until("Raise a limit?")
+        admin.press("limit\r")
+        admin.read_until("drawdown_reduce_frac is 0.05")
+        engine.until("set", lambda s: s.risk.limits["drawdown_reduce_frac"] == 0.05)
+
+        engine.until("in the market", lambda s: s.positions)
+        admin.press("\x18")
+        admin.read_until("Flatten everything?")
+        admin.press("y")
+        admin.read_until("flattening")
+        engine.until("flat", lambda s: not s.positions and s.state == "HALTED")
+        admin.press("6")
+        admin.read_until("flatten")
+        leave(admin)
+    wanted = ("resume", "limit", "flatten")
+    page = engine.detail(
+        AuditOf(event_type="COMMAND", status="SUCCESS"),
+        lambda p: all(any(f'"{w}"' in e.details for e in p.entries) for w in wanted) and p,
+    )
+    assert {e.actor for e in page.entries if '"flatten"' in e.details} == {login()}
+    assert engine.send("resume").ok
+
+
+def test_keys_act_while_the_database_hangs_and_quickly(engine: Operated) -> None:
+    """A screen whose questions are not answered holds up no key."""
+    engine.until("active", lambda s: s.state == "ACTIVE")
+    with console() as admin:
+        admin.press("6")
+        admin.read_until("Audit")
+        began_s = time.monotonic()
+        admin.press("X")
+        admin.read_until("entries halted")
+        assert time.monotonic() - began_s < 2.0
+        leave(admin)
