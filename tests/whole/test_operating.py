@@ -149,8 +149,8 @@ def test_an_admin_resumes_sets_a_limit_flattens_and_all_of_it_is_audited(
     assert engine.send("resume").ok
 
 
-def test_keys_act_while_the_database_hangs_and_quickly(engine: Operated) -> None:
-    """A screen whose questions are not answered holds up no key."""
+def test_a_key_acts_at_once_on_a_screen_that_asks(engine: Operated) -> None:
+    """Looking through the past holds up no halt, and what it did stands in the log below."""
     engine.until("active", lambda s: s.state == "ACTIVE")
     with console() as admin:
         admin.press("6")
