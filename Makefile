@@ -30,11 +30,11 @@ setup: ## environment, packages and kernels, nothing started
 	$(bootstrap) base kernels
 
 test: ## the whole suite
-	$(bootstrap) test research terminal
+	$(bootstrap) test research terminal web
 	$(PYTEST) -n 2 -m "not long"
 
 test-long: ## what takes longer
-	$(bootstrap) test research terminal
+	$(bootstrap) test research terminal web
 	$(PYTEST) -m long
 
 faults: ## random faults and kills under a replay: N runs from SEED on
@@ -42,7 +42,7 @@ faults: ## random faults and kills under a replay: N runs from SEED on
 	$(BIN)/python -m tests.faults.campaign --n $(N) --seed $(SEED)
 
 check: ## format, lint, types, import contracts
-	$(bootstrap) test dev
+	$(bootstrap) test dev web
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -2,12 +2,13 @@
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
 
-def json_lines(level: str) -> None:
-    """Log one JSON line an event to stdout, at `level` and above."""
+def json_lines(level: str, file: TextIO | None = None) -> None:
+    """Log one JSON line an event to `file`, stdout for none, at `level` and above."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -16,7 +17,7 @@ def json_lines(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(file or sys.stdout),
     )
 
 

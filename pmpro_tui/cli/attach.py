@@ -39,16 +39,22 @@ class Attachment:
         data: Path | None,
         role: Role | None = None,
         inline: bool = False,
+        only_attach: bool = False,
     ) -> None:
         self._config = config
         self._demo = demo
         self._data = data
         self._role = role
         self._inline = inline
+        self._only_attach = only_attach
         self._engine: InlineEngine | None = None
 
     def open(self, report: Report) -> SocketFeed:
-        """Attach, starting an engine where none runs; `report` is told each step."""
+        """Attach, starting an engine where none runs; `report` is told each step.
+
+        Raises:
+            ControlError: none runs, and none is to be started, or it ended at its start.
+        """
         from engine.runtime.settings import load_settings
 
         settings = load_settings(
@@ -61,6 +67,8 @@ class Attachment:
 
             self._engine = InlineEngine(settings, report)
         elif not answers(settings):
+            if self._only_attach:
+                raise ControlError("no engine answers: start one with `pmpro-tui --daemon`")
             report("none is running; starting one that outlives this console")
             start_detached(settings, self._words(), report)
         return SocketFeed(

@@ -13,7 +13,7 @@ import typer
 from engine.model.errors import PmproError, Refused, UserError
 from engine.runtime.log import errors_to_stderr
 from pmpro_tui.cli import compile as compile_command
-from pmpro_tui.cli import doctor, init, operate
+from pmpro_tui.cli import doctor, init, operate, web
 
 DISTRIBUTION = "portfolio-manager-pro"
 # Imported when named on the command line; in the overview their help stands for them.
@@ -77,7 +77,7 @@ def build_app(arguments: list[str]) -> typer.Typer:
         add_completion=False,
     )
     app.callback()(_global_options)
-    for module in (init, doctor, operate, compile_command):
+    for module in (init, doctor, operate, compile_command, web):
         module.register(app)
     for name, summary in LAZY.items():
         if name in arguments:

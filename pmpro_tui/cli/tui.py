@@ -5,7 +5,10 @@ by a thread of the console. The last words of every run, and every error, are on
 """
 
 import argparse
+import os
+import select
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,6 +55,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         help="a lower role than one's own; viewer is --readonly",
     )
     where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--attach", action="store_true", help="attach only: start no engine where none runs"
+    )
     where.add_argument("--daemon", action="store_true", help="run the engine here, no console")
     where.add_argument(
         "--inline", action="store_true", help="run the engine inside the console; ends with it"
@@ -82,9 +88,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_console(arguments: argparse.Namespace) -> int:
-    """Show the console until it is left."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    """Show the console until it is left; in a browser where `pmpro web` runs it."""
+    in_browser = "TEXTUAL_DRIVER" in os.environ
+    if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("the console needs a terminal; `pmpro-tui --daemon` runs without one")
+    if in_browser:
+        threading.Thread(target=_end_unread, daemon=True).start()
     from pmpro_tui.cli.attach import Attachment
     from pmpro_tui.console.app import ConsoleApp
 
@@ -94,6 +103,7 @@ def run_console(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         role=arguments.role,
         inline=arguments.inline,
+        only_attach=arguments.attach,
     )
     try:
         app = ConsoleApp(
@@ -106,9 +116,18 @@ def run_console(arguments: argparse.Namespace) -> int:
         attachment.close()
     if isinstance(last, Exception):
         raise last
-    if last:
+    if last and not in_browser:
         sys.stdout.write(f"{last}\n")
     return app.return_code or 0
+
+
+def _end_unread() -> None:
+    """End this process once nobody can read its screen: whoever served it was killed."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        poll.poll()  # errors alone, and those come unasked
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,11 @@ _ESCAPES = re.compile(
 REPO = Path(__file__).resolve().parents[2]
 
 
+def without_escapes(written: bytes) -> str:
+    """Return what was written, without control sequences."""
+    return _ESCAPES.sub(b"", written).decode(errors="replace")
+
+
 class Terminal:
     """A program on a terminal of its own; `close` hangs the line up, as a dropped SSH would."""
 
@@ -58,7 +63,7 @@ class Terminal:
     @property
     def text(self) -> str:
         """All that was written so far, without control sequences."""
-        return _ESCAPES.sub(b"", self.seen).decode(errors="replace")
+        return without_escapes(self.seen)
 
     def read_until(self, text: str, deadline_s: float = 30.0) -> None:
         """Wait until `text` was written since the last key."""
