@@ -90,8 +90,12 @@ def run(arguments: argparse.Namespace) -> int:
 def run_console(arguments: argparse.Namespace) -> int:
     """Show the console until it is left; in a browser where `pmpro web` runs it."""
     in_browser = "TEXTUAL_DRIVER" in os.environ
-    if not in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UserError("the console needs a terminal; `pmpro-tui --daemon` runs without one")
+    # The screen is drawn on stderr.
+    if not in_browser and not all(f.isatty() for f in (sys.stdin, sys.stdout, sys.stderr)):
+        raise UserError(
+            "the console needs a terminal for input, output and errors; "
+            "`pmpro-tui --daemon` runs without one"
+        )
     if in_browser:
         threading.Thread(target=_end_unread, daemon=True).start()
     from pmpro_tui.cli.attach import Attachment
@@ -112,6 +116,7 @@ def run_console(arguments: argparse.Namespace) -> int:
             readonly=arguments.readonly,
         )
         last = app.run()
+        app.hang_up.ended()
     finally:
         attachment.close()
     if isinstance(last, Exception):

@@ -1,5 +1,6 @@
 """The console's application: theme, palette, key guard; its hub and frame do the rest."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar
@@ -11,6 +12,7 @@ from textual.screen import Screen
 
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.context import why_not
+from pmpro_tui.console.hangup import HangUp
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.keyguard import KeyGuard
 from pmpro_tui.console.screen import MainScreen
@@ -43,6 +45,7 @@ class ConsoleApp(App[str | Exception]):
         self.theme = THEME.name
         self._guard = KeyGuard()
         self._monotonic_ns = monotonic_ns
+        self.hang_up = HangUp(self._told_to_end)
         self.hub = Hub(mode=mode, readonly=readonly, now_ns=now_ns, monotonic_ns=monotonic_ns)
         self.main = MainScreen(self.hub, opener, poll_s=poll_s)
 
@@ -75,6 +78,14 @@ class ConsoleApp(App[str | Exception]):
                 text,
                 lambda name=action.name: self.main.action_do(name),
             )
+
+    def on_load(self) -> None:
+        """Take the signals that end a console."""
+        if threading.current_thread() is threading.main_thread():
+            self.hang_up.listen()
+
+    def _told_to_end(self, name: str, code: int) -> None:
+        self.exit(f"ended by {name}; the engine keeps running", return_code=code)
 
     async def action_detach(self) -> None:
         """Leave; the engine keeps running."""

@@ -18,6 +18,12 @@ from typing import Self
 _ESCAPES = re.compile(
     rb"\x1b\[[0-9;?<>=$ ]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[P_][^\x1b]*\x1b\\|\x1b."
 )
+_MODE = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
+_ROW = re.compile(rb"\x1b\[([0-9]+);[0-9]+H")
+_KEYBOARD_ON, _KEYBOARD_OFF = re.compile(rb"\x1b\[>[0-9]*u"), re.compile(rb"\x1b\[<[0-9]*u")
+# DEC private modes that a console sets or, of the cursor, line wrap, resets.
+_ALTERNATE_SCREEN, _CURSOR, _WRAP = 1049, 25, 7
+_REPORTS = (1000, 1002, 1003, 1004, 1006, 1015, 1016, 2004, 2048)
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -40,6 +46,7 @@ class Terminal:
         columns, rows = size
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.seen = b""
+        self._all = b""
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", _TAKE_TERMINAL, *words],
             stdin=slave,
@@ -72,6 +79,12 @@ class Terminal:
             assert time.monotonic() < end_s, f"no {text!r} in\n{self.text[-3000:]}"
             self._read(0.1)
 
+    def read_for(self, seconds: float) -> None:
+        """Read what is written in the next seconds."""
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0.0:
+            self._read(left_s)
+
     def press(self, keys: str) -> None:
         """Type; what was written before is forgotten."""
         self.seen = b""
@@ -97,6 +110,28 @@ class Terminal:
         """Bring a stopped program back, as a shell's `fg` does."""
         os.killpg(self.process.pid, signal.SIGCONT)
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Have another size; the program is told, as the terminal's window would."""
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+    def rows(self) -> list[int]:
+        """Return the rows that the cursor was put on since the last key."""
+        return [int(row) for row in _ROW.findall(self.seen)]
+
+    def left_behind(self) -> list[str]:
+        """Return what is not as a shell wants to find its terminal."""
+        modes: dict[int, bool] = {_CURSOR: True, _WRAP: True}
+        for numbers, letter in _MODE.findall(self._all):
+            modes |= {int(number): letter == b"h" for number in numbers.split(b";")}
+        wrong = [f"mode {m} is on" for m in (_ALTERNATE_SCREEN, *_REPORTS) if modes.get(m)]
+        wrong += [f"mode {m} is off" for m in (_CURSOR, _WRAP) if not modes[m]]
+        if len(_KEYBOARD_ON.findall(self._all)) > len(_KEYBOARD_OFF.findall(self._all)):
+            wrong.append("the keyboard's protocol")
+        flags = termios.tcgetattr(self._master)[3]
+        wrong += [n for n in ("ECHO", "ICANON", "ISIG") if not flags & getattr(termios, n)]
+        return wrong
+
     def close(self) -> None:
         """Hang up."""
         if self._master >= 0:
@@ -111,7 +146,9 @@ class Terminal:
         if self._master < 0 or not select.select([self._master], [], [], timeout_s)[0]:
             return
         try:
-            self.seen += os.read(self._master, 65536)
+            read = os.read(self._master, 65536)
+            self.seen += read
+            self._all += read
         except OSError:  # the other side is closed
             time.sleep(timeout_s)
 
