@@ -168,9 +168,9 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
     """An alert: `n` events of one kind, the newest's text. `id` is stable over restarts.
 
     `time_ns` is the newest event's, on the engine's clock. `acked_ns`, the box's clock, is 0 and
-    `acked_by` "" until somebody acknowledges it. `delivery` is a word and what there is to add:
-    PENDING (on its way), HELD (until quiet hours end), SENT, FAILED (given up), or NONE (shown
-    here only).
+    `acked_by` "" until somebody acknowledges it. `delivery` is a word and its channels, the worst
+    first: FAILED (given up), PENDING (on its way), HELD (until quiet hours end), SENT, or NONE
+    (shown here only).
     """
 
     id: int
@@ -185,7 +185,7 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel of alerts, OK, QUIET (its quiet hours) or FAILING; `n_waiting`: alerts for it."""
+    """A channel of alerts, OK, QUIET (its quiet hours) or FAILING; `n_waiting` have not got out."""
 
     name: str
     state: Literal["OK", "QUIET", "FAILING"]

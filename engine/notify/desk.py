@@ -157,8 +157,8 @@ class Desk:
         return batches
 
     def n_waiting(self, channel: str) -> int:
-        """Return how many alerts are still to go through a channel."""
-        return len(self._waiting(channel))
+        """Return how many alerts have not got through a channel yet."""
+        return sum(not a.deliveries[channel].sent_ns for a in self._waiting(channel))
 
     def _waiting(self, channel: str) -> list[Alert]:
         alerts = [self.alerts[alert_id] for alert_id in sorted(self._live)]

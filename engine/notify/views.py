@@ -49,10 +49,11 @@ def _alert(alert: Alert, quiet: dict[str, str]) -> AlertView:
 
 def _delivery(alert: Alert, quiet: dict[str, str]) -> str:
     told = [_of_channel(alert, name, d, quiet) for name, d in alert.deliveries.items()]
-    for word in _WORST_FIRST:
-        if found := [f"{name} {text}".strip() for said, name, text in told if said == word]:
-            return f"{word} {', '.join(found)}"
-    return "NONE"
+    of_word = {
+        word: ", ".join(f"{name} {text}".strip() for said, name, text in told if said == word)
+        for word in _WORST_FIRST
+    }
+    return "; ".join(f"{word} {names}" for word, names in of_word.items() if names) or "NONE"
 
 
 def _of_channel(

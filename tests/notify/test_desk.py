@@ -107,7 +107,8 @@ def test_a_channel_that_fails_holds_up_no_other_and_recovers() -> None:
     bench.event("error", text="second")
     bench.run(30)
     assert bench.channels_sent() == ["chat", "chat"]
-    assert bench.views()[0].delivery.startswith("PENDING mail try")
+    assert bench.views()[0].delivery == "PENDING mail try 1: no; SENT chat"
+    assert [c.n_waiting for c in seen(bench.desk, bench.now_ns, 0).channels] == [2, 0]
     bench.broken.clear()
     bench.run(60)
     assert bench.sent[-1][1:] == ("mail", ["1 first", "1 second"])
