@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -304,6 +305,22 @@ class Console(Section):
     """The full-screen console."""
 
     refresh_hz: float = Field(4.0, gt=0, le=20, description="looks at the engine a second")
+    theme: Literal["dark", "light", "safe"] = Field(
+        "dark", description="dark, light, or safe for colour-blind eyes"
+    )
+    zone: str = Field(
+        "UTC", description="times are shown in it: UTC, local, or a name such as Europe/Berlin"
+    )
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in ("UTC", "local"):
+            try:
+                ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError("no such time zone: UTC, local, or as in Europe/Berlin") from None
+        return name
 
 
 class Log(Section):

@@ -77,6 +77,8 @@ class Attachment:
             role=self._role,
             account=settings.terminal.login,
             poll_s=1.0 / settings.console.refresh_hz,
+            theme=settings.console.theme,
+            zone=settings.console.zone,
         )
 
     def close(self) -> None:

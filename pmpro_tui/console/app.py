@@ -10,14 +10,14 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.actions import ACTIONS, TARGETED
 from pmpro_tui.console.context import why_not
 from pmpro_tui.console.hangup import HangUp
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.keyguard import KeyGuard
+from pmpro_tui.console.palettes import DARK, PALETTES, theme_of
 from pmpro_tui.console.screen import MainScreen
 from pmpro_tui.console.theme import CSS as CONSOLE_CSS
-from pmpro_tui.console.theme import THEME
 from pmpro_tui.console.worker import Opener
 
 
@@ -41,8 +41,9 @@ class ConsoleApp(App[str | Exception]):
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         super().__init__()
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        for palette in PALETTES.values():
+            self.register_theme(theme_of(palette))
+        self.theme = DARK.name
         self._guard = KeyGuard()
         self._monotonic_ns = monotonic_ns
         self.hang_up = HangUp(self._told_to_end)
@@ -74,7 +75,7 @@ class ConsoleApp(App[str | Exception]):
             reason = why_not(action, context)
             text = f"{action.help} ({action.shown})" if reason is None else f"not now: {reason}"
             yield SystemCommand(
-                f"{action.label} {context.target}" if _hits_target(action.name) else action.label,
+                f"{action.label} {context.target}" if action.name in TARGETED else action.label,
                 text,
                 lambda name=action.name: self.main.action_do(name),
             )
@@ -94,7 +95,3 @@ class ConsoleApp(App[str | Exception]):
     def action_help_quit(self) -> None:
         """Say what ctrl+c does not do."""
         self.notify("q leaves this console, Q stops the engine", title="ctrl+c does nothing here")
-
-
-def _hits_target(name: str) -> bool:
-    return name in ("kill", "enable", "disable")

@@ -53,6 +53,15 @@ class Fitted(Generic[T]):
             parts += [Span(fit(column.header, width, column.align), tone), Span(" ")]
         return Line(tuple(parts[:-1]))
 
+    def at(self, x: int) -> str:
+        """Return the header over a cell, "" for none."""
+        left = MARK_WIDTH
+        for column, width in self.columns:
+            if left <= x < left + width:
+                return column.header
+            left += width + 1
+        return ""
+
     def row(self, item: T, *, marked: bool, active: bool, picked: bool = False) -> Line:
         """Return one row; the marked one carries a glyph, and a ground where keys go to it."""
         parts = [Span(("▸" if marked else " ") + ("●" if picked else " "), "accent")]

@@ -9,6 +9,7 @@ from engine.model.snapshot import CommandName, Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import known, why_not
 from pmpro_tui.console.hub import Notice
+from pmpro_tui.console.palettes import PALETTES
 
 if TYPE_CHECKING:
     from pmpro_tui.console.screen import MainScreen
@@ -124,6 +125,10 @@ class Commands:
 
     async def _back(self) -> None:
         await self._screen.leave()
+
+    def _theme(self) -> None:
+        app, names = self._screen.app, list(PALETTES)
+        app.theme = names[(names.index(app.theme) + 1) % len(names)]
 
     def _zone(self) -> None:
         self._screen.hub.zone.cycle()

@@ -20,11 +20,13 @@ _COMMAND_S = 6.0
 class Feed(Protocol):
     """What the console needs of an engine; each method may block, up to its own deadline.
 
-    `poll_s` is the pause between two looks; `wants_token`: an admin's commands need the operator's
-    personal `token`.
+    `poll_s` is the pause between two looks; `theme` and `zone` are how the screen begins;
+    `wants_token`: an admin's commands need the operator's personal `token`.
     """
 
     poll_s: float
+    theme: str
+    zone: str
     token: str
     wants_token: bool
 
@@ -56,8 +58,12 @@ class SocketFeed:
         role: Role | None = None,
         account: int | None = None,
         poll_s: float = 0.25,
+        theme: str = "dark",
+        zone: str = "UTC",
     ) -> None:
         self.poll_s = poll_s
+        self.theme = theme
+        self.zone = zone
         self._path = path
         self._mode = mode
         self._role = role

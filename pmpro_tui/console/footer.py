@@ -1,6 +1,6 @@
 """The last line: what a key would hit, and the keys, from the action table."""
 
-from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.actions import ACTIONS, TARGETED
 from pmpro_tui.console.context import Action, Context, why_not
 from pmpro_tui.console.text import Line, Span, fit, line_width
 
@@ -18,7 +18,7 @@ def footer_line(context: Context, pending: str, width: int) -> Line:
     left = width - line_width(Line((head,)))
     roomy = width >= _ROOMY
     parts = [head]
-    for action in _offered(context.screen):
+    for action in _offered(context, roomy=roomy):
         able = why_not(action, context) is None
         # Brackets tell a disabled action where there is no colour.
         gap, joint = ("  ", " ") if roomy else (" ", ":")
@@ -34,6 +34,11 @@ def footer_line(context: Context, pending: str, width: int) -> Line:
     return Line(tuple(parts))
 
 
-def _offered(screen: str) -> list[Action]:
-    offered = (a for a in ACTIONS if a.rank is not None and (not a.screens or screen in a.screens))
+def _offered(context: Context, *, roomy: bool) -> list[Action]:
+    """Return what the screen knows; where room is short, nothing that wants a target in vain."""
+    offered = [
+        a for a in ACTIONS if a.rank is not None and (not a.screens or context.screen in a.screens)
+    ]
+    if not roomy and not context.target:
+        offered = [a for a in offered if a.name not in TARGETED]
     return sorted(offered, key=lambda a: a.rank or 0)

@@ -27,6 +27,17 @@ def names(now: Snapshot | None, shown: str, width: int) -> Line:
     return full
 
 
+def name_at(of: Line, x: int) -> str:
+    """Return the screen whose name covers a cell of the line of names, "" for none."""
+    left = 0
+    for span in of.spans:
+        if left <= x < left + len(span.text) and span.text.strip(" []"):
+            key = span.text.strip(" []")[0]
+            return next(name for name in SCREENS if BY_NAME[name].keys[0] == key)
+        left += len(span.text)
+    return ""
+
+
 def tabs(
     panels: Mapping[str, str], counts: Mapping[str, int], active: str, remark: str, width: int
 ) -> Line:

@@ -4,7 +4,18 @@ import math
 from typing import Final
 
 from engine.model.snapshot import ResultView, RiskView
-from pmpro_tui.console.text import Line, Span, fit, gain, line, line_width, money, percent, spread
+from pmpro_tui.console.text import (
+    NONE,
+    Line,
+    Span,
+    fit,
+    gain,
+    line,
+    line_width,
+    money,
+    percent,
+    spread,
+)
 
 _TIER_TONES: Final = ("good", "warn", "bad", "bad")
 TIER_WORDS: Final = ("tier 0", "tier 1: half size", "tier 2: no entries", "tier 3: flatten")
@@ -74,6 +85,7 @@ def _limited(risk: RiskView, width: int) -> list[Line]:
     def of(name: str, value: float, limit_name: str, unit: str = "%") -> Line:
         limit = limits.get(limit_name, math.nan)
         text = percent(value, 2) if unit == "%" else f"{value:.2f}{unit}"
+        text = NONE if math.isnan(value) else text
         most = f"{100 * limit:g} %" if unit == "%" else f"{limit:g}{unit}"
         most = "" if math.isnan(limit) else most
         return gauge(name, Span(text), most, _share(value, limit), width)

@@ -13,8 +13,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from pmpro_tui.console.palettes import tones
 from pmpro_tui.console.text import Line, changed, line_text
-from pmpro_tui.console.theme import TONES
 
 _CACHE_MAX = 4096
 
@@ -77,7 +77,7 @@ class Lines(Widget, can_focus=False):
             tone = "muted" if self._quiet else ""
         elif self._quiet and tone in ("good", "bad", "warn", "accent", "bold", "plot"):
             tone = "muted"
-        return TONES[tone] if tone else _PLAIN
+        return tones(self.app.theme)[tone] if tone else _PLAIN
 
 
 _PLAIN = Style.null()

@@ -43,6 +43,13 @@ class Ordering(Generic[T]):
         self.name, self.down = name, False
         self._ranks.clear()
 
+    def take(self, name: str) -> None:
+        """Take a column's order, or turn it round where it is taken already."""
+        if name == self.name:
+            self.reverse()
+        else:
+            self.by(name)
+
     def reverse(self) -> None:
         """Turn the order round, at once."""
         self.down = not self.down

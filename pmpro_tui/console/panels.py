@@ -79,7 +79,7 @@ def exposure(now: Snapshot | None, width: int, *, titled: bool) -> list[Line]:
 def health(now: Snapshot | None, data_age_s: float, width: int, *, titled: bool) -> list[Line]:
     """Return the panel of what the engine depends on."""
     title = [title_line("Health", "", width, active=False)] if titled else []
-    if now is None:
+    if now is None or not known(now):
         return [*title, _NOT_KNOWN]
     return [*title, *health_lines(now, data_age_s, width)]
 

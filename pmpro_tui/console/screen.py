@@ -156,6 +156,8 @@ class MainScreen(Screen[None]):
             self.app.exit(message.result)
             return
         self.hub.feed = message.result
+        self.hub.zone.configure(message.result.zone)
+        self.app.theme = message.result.theme
         self._timer.stop()
         self._timer = self.set_interval(message.result.poll_s, self.tick)
         self.tick()
@@ -215,6 +217,15 @@ class MainScreen(Screen[None]):
     def on_key(self) -> None:
         """Note the last key: rows keep their places for a while after it."""
         self.hub.touched()
+
+    async def on_click(self, event: events.Click) -> None:
+        """Show the screen whose name was clicked; rows rest after a click as after a key."""
+        self.hub.touched()
+        if event.widget is not None and event.widget.id == "names":
+            name = frame.name_at(self._names(self.size.width), event.x)
+            if name:
+                await self.show(name)
+        self.draw_footer()
 
     async def action_do(self, name: str) -> None:
         """Run an action of the table, or say why not."""
@@ -312,7 +323,10 @@ class MainScreen(Screen[None]):
         return [] if now is None else [alert_table.alarm(now, self.hub.zone, width)]
 
     def _paint_names(self, width: int, _: int) -> list[Line]:
-        return [frame.names(self.hub.shown, self.page.PARENT or self.name_shown, width)]
+        return [self._names(width)]
+
+    def _names(self, width: int) -> Line:
+        return frame.names(self.hub.shown, self.page.PARENT or self.name_shown, width)
 
     def _paint_tabs(self, width: int, _: int) -> list[Line]:
         page = self.page

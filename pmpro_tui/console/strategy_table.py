@@ -65,7 +65,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         cell=lambda s: Span(s.timeframe, "muted"),
         least=3,
         most=3,
-        rank=10,
+        rank=12,
         order=lambda s: s.timeframe,
     ),
     _View(
@@ -73,7 +73,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         cell=lambda s: Span(s.book, "muted"),
         least=10,
         most=20,
-        rank=12,
+        rank=14,
         measured=True,
         order=lambda s: s.book,
     ),
@@ -99,7 +99,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         cell=lambda s: Span(percent(s.confidence, 0)),
         least=4,
         most=4,
-        rank=11,
+        rank=13,
         align="right",
         order=lambda s: -s.confidence,
     ),
@@ -139,7 +139,25 @@ COLUMNS: Final[tuple[_View, ...]] = (
         align="right",
         order=lambda s: _first(s.score),
     ),
-    _View(header="Detail", cell=lambda s: Span(s.detail, "muted"), least=16, most=60, rank=13),
+    _View(
+        header="Made",
+        cell=lambda s: gain(s.realised_ccy + s.open_ccy),
+        least=10,
+        most=12,
+        rank=10,
+        align="right",
+        order=lambda s: -(s.realised_ccy + s.open_ccy),
+    ),
+    _View(
+        header="Shadow R",
+        cell=lambda s: gain(s.shadow_r),
+        least=8,
+        most=9,
+        rank=11,
+        align="right",
+        order=lambda s: -s.shadow_r,
+    ),
+    _View(header="Detail", cell=lambda s: Span(s.detail, "muted"), least=16, most=60, rank=15),
 )
 
 

@@ -161,6 +161,17 @@ class Table(Lines, Generic[T]):
         super().on_resize()
         self.draw()
 
+    def on_click(self, event: events.Click) -> None:
+        """Mark the row under the pointer; a header orders by its column, again turns it round."""
+        y = event.y - int(self.titled)
+        if y == 0 and self._rows:
+            header = fitted(self._columns, self.size.width, self._rows).at(event.x)
+            if header in self.ordering.names:
+                self.ordering.take(header)
+                self.reorder()
+        elif 0 < y <= len(self._rows) - self._top:
+            self.mark(self._rows[self._top + y - 1])
+
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Move the cursor with the wheel."""
         event.stop()

@@ -253,6 +253,8 @@ class ScriptedFeed:
     tokens: list[str] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
     details: dict[type[Any], Callable[[Any], Detail]] = field(default_factory=lambda: dict(DETAILS))
+    theme: str = "dark"
+    zone: str = "UTC"
 
     def now(self, **changes: object) -> Snapshot:
         fields: dict[str, object] = {

@@ -125,3 +125,29 @@ def test_each_screen_keeps_its_filter_and_order(feed: ScriptedFeed) -> None:
         assert rows == sorted(rows, reverse=True)
 
     drive(app, script)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_the_mouse_marks_orders_and_switches(feed: ScriptedFeed, size: tuple[int, int]) -> None:
+    """A click on a name, a row or a header does what the keys do, and sends nothing."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        names = app.main.query_one("#names")
+        x = names.text.index("2 Strategies")  # type: ignore[attr-defined]
+        await pilot.click("#names", offset=(x, 0))
+        assert app.main.name_shown == "strategies"
+        table = app.main.page.table
+        assert table is not None
+        first = int(table.titled)
+        await pilot.click("#strategies", offset=(5, first + 3))
+        assert table.selected == table._rows[2]
+        assert table._rows[2].name in line(app, "footer")
+        x = table.text.splitlines()[first].index("P&L today")
+        await pilot.click("#strategies", offset=(x, first))
+        assert table.ordering.note == "by P&L today"
+        await pilot.click("#strategies", offset=(x, first))
+        assert table.ordering.note == "by P&L today reversed"
+
+    drive(app, script, size)
+    assert not feed.sent

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from textual.command import CommandPalette
 from textual.widgets import Button, Input
 
 from engine.model.snapshot import Reply
@@ -349,6 +350,24 @@ def test_help_lists_every_action_and_why_not(feed: ScriptedFeed) -> None:
     drive(app, script)
     bound = {key for action in ACTIONS for key in action.keys}
     assert bound <= set(app.main._bindings.key_to_bindings)
+
+
+def test_the_palette_offers_every_action_and_why_not(feed: ScriptedFeed) -> None:
+    """`:` opens it; what it lists is the action table, with the target and the reasons."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        offered = {command.title: command.help for command in app.get_system_commands(app.screen)}
+        for action in ACTIONS:
+            assert any(title.startswith(action.label) for title in offered), action.name
+        assert "Kill eur-ma-14" in offered
+        assert offered["Resume"].startswith("not now: nothing to resume")
+        await pilot.press("colon")
+        assert isinstance(app.screen, CommandPalette)
+        await pilot.press("K", "escape")
+
+    drive(app, script)
+    assert not feed.sent
 
 
 def test_no_safety_key_ends_an_escape_sequence() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.actions import ACTIONS, BY_NAME, SCREENS
 from pmpro_tui.console.app import ConsoleApp
 from pmpro_tui.console.messages import Step
 from tests.console.scripted import (
+    ALARM,
     LOST,
     Clock,
     ScriptedFeed,
@@ -61,9 +62,13 @@ def look(snap_compare: Any, feed: ScriptedFeed) -> Look:
 
 
 @SIZES
-def test_live(look: Look, size: tuple[int, int]) -> None:
-    """The screen of an ordinary day."""
-    look(size)
+@pytest.mark.parametrize("name", SCREENS)
+def test_live(look: Look, name: str, size: tuple[int, int]) -> None:
+    """Each screen of an ordinary day."""
+    look(size, keys=BY_NAME[name].keys[0])
+
+
+# Each other state once at one size; sizes, screens and themes take turns.
 
 
 def test_stale_small(look: Look, feed: ScriptedFeed) -> None:
@@ -72,7 +77,8 @@ def test_stale_small(look: Look, feed: ScriptedFeed) -> None:
 
 
 def test_lost_usual(look: Look, feed: ScriptedFeed) -> None:
-    """The socket fails."""
+    """The socket fails, while a critical alert waits."""
+    feed.changes = dict(ALARM)
 
     def change() -> None:
         feed.clock.advance(5)
@@ -83,7 +89,7 @@ def test_lost_usual(look: Look, feed: ScriptedFeed) -> None:
 
 def test_frozen_large(look: Look) -> None:
     """The operator holds the picture."""
-    look(LARGE, keys="space j j")
+    look(LARGE, keys="2 space j j")
 
 
 def test_monochrome_halted_small(
@@ -93,6 +99,33 @@ def test_monochrome_halted_small(
     monkeypatch.setenv("NO_COLOR", "1")
     feed.changes = {"state": "HALTED", "state_reason": "halted by root", "risk": risk(0.0912)}
     look(SMALL)
+
+
+def test_monochrome_alerts_usual(
+    look: Look, feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without colour an alert that nobody has seen still cannot be missed."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    feed.changes = dict(ALARM)
+    look(USUAL, keys="7")
+
+
+def test_light_alerts_small(look: Look, feed: ScriptedFeed) -> None:
+    """The light theme, with alerts of each level."""
+    feed.changes, feed.theme = dict(ALARM), "light"
+    look(SMALL, keys="7")
+
+
+def test_light_overview_large(look: Look, feed: ScriptedFeed) -> None:
+    """The light theme where most is shown."""
+    feed.theme = "light"
+    look(LARGE)
+
+
+def test_safe_positions_usual(look: Look, feed: ScriptedFeed) -> None:
+    """The theme for colour-blind eyes, with picked positions."""
+    feed.theme = "safe"
+    look(USUAL, keys="3 v j v")
 
 
 def test_real_money_usual(look: Look, feed: ScriptedFeed) -> None:
@@ -110,29 +143,9 @@ def test_real_money_usual(look: Look, feed: ScriptedFeed) -> None:
     look(USUAL, readonly=True)
 
 
-def test_positions_small(look: Look) -> None:
-    """Positions on a small screen."""
-    look(SMALL, keys="3 j")
-
-
-def test_risk_small(look: Look) -> None:
-    """Risk on a small screen."""
-    look(SMALL, keys="4")
-
-
-def test_risk_usual(look: Look) -> None:
-    """Limits, last decisions and the map of correlations."""
-    look(USUAL, keys="4 j")
-
-
 def test_correlation_small(look: Look) -> None:
     """The map of correlations alone."""
     look(SMALL, keys="4 ] ]")
-
-
-def test_log_large(look: Look) -> None:
-    """Events, audit trail and orders."""
-    look(LARGE, keys="6 ] k")
 
 
 def test_record_usual(look: Look) -> None:
@@ -156,14 +169,36 @@ def test_compared_monochrome_small(look: Look, monkeypatch: pytest.MonkeyPatch) 
     look(SMALL, keys="5 m j enter")
 
 
-def test_events_small(look: Look) -> None:
-    """The log on a small screen, scrolled up."""
+def test_another_zone_small(look: Look, feed: ScriptedFeed) -> None:
+    """Times in a zone of choice, with its name."""
+    feed.zone = "Asia/Tokyo"
     look(SMALL, keys="6 k k")
+
+
+def test_equity_small(look: Look) -> None:
+    """The second panel of a small overview."""
+    look(SMALL, keys="right_square_bracket")
+
+
+def test_a_strategy_small(look: Look) -> None:
+    """A strategy's facts on a small screen."""
+    look(SMALL, keys="2 j enter")
+
+
+def test_a_strategy_usual(look: Look) -> None:
+    """A strategy beside its book."""
+    look(USUAL, keys="2 j enter")
 
 
 def test_nothing_yet_usual(look: Look, feed: ScriptedFeed) -> None:
     """Empty states say what to do."""
-    feed.changes = {"strategies": (), "positions": (), "events": (), "equity_points": ()}
+    feed.changes = {
+        "strategies": (),
+        "positions": (),
+        "events": (),
+        "equity_points": (),
+        "symbols": (),
+    }
     look(USUAL)
 
 
@@ -178,14 +213,14 @@ def test_flatten_usual(look: Look) -> None:
     look(USUAL, keys="ctrl+x")
 
 
+def test_close_small(look: Look) -> None:
+    """One confirmation with each position that is closed."""
+    look(SMALL, keys="3 v j v x")
+
+
 def test_stop_small(look: Look) -> None:
     """Stopping with open positions asks for a word."""
     look(SMALL, keys="Q s t")
-
-
-def test_help_large(look: Look) -> None:
-    """All keys."""
-    look(LARGE, keys="question_mark")
 
 
 def test_starting_usual(snap_compare: Any) -> None:
@@ -242,27 +277,3 @@ def test_footer_offers_what_reduces_risk_at_every_size(feed: ScriptedFeed) -> No
                 assert action.label in text
 
     drive(app, script, SMALL)
-
-
-def test_sixteen_colours_stay_readable(feed: ScriptedFeed) -> None:
-    """On a terminal of sixteen colours no text falls together with its ground."""
-    from rich.color import ColorSystem
-
-    app = console(feed)
-    clashes = set()
-
-    async def script(pilot: Any) -> None:
-        for widget in app.main.query(".panel, #status, #footer"):
-            for y in range(widget.size.height):
-                for segment in widget.render_line(y):
-                    style = widget.rich_style + (segment.style or widget.rich_style)
-                    assert style.color is not None
-                    assert style.bgcolor is not None
-                    front = style.color.downgrade(ColorSystem.STANDARD)
-                    back = style.bgcolor.downgrade(ColorSystem.STANDARD)
-                    is_rule = set(segment.text) <= set(" ─┼━╸")
-                    if front.number == back.number and not is_rule:
-                        clashes.add((segment.text.strip(), style.color.name, front.name))
-
-    drive(app, script)
-    assert not clashes

@@ -1,6 +1,8 @@
 """The screen of help: every key, and why one does nothing now."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from textwrap import wrap
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
@@ -9,9 +11,10 @@ from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.context import Action, Context, why_not
 from pmpro_tui.console.hub import Hub
+from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.screens.page import Page
-from pmpro_tui.console.table import Table
-from pmpro_tui.console.text import Span
+from pmpro_tui.console.table import Table, title_line
+from pmpro_tui.console.text import Line, Span, line
 
 
 class Help(Page):
@@ -19,6 +22,7 @@ class Help(Page):
 
     PANELS: ClassVar[dict[str, str]] = {"keys": "Keys"}
     FILTER: ClassVar[str] = "key, name, text"
+    DEFAULT_CSS = "Help #marked { height: 4; }"
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -36,9 +40,15 @@ class Help(Page):
             Column[Action](header="Does", cell=self._does, least=30, most=1000, rank=1),
         )
         yield Table[Action]("Keys", columns, key=lambda a: a.name, id="keys")
+        yield Painted(self._paint_marked, id="marked")
+
+    def moved(self, move: Callable[[Table[Any]], None]) -> None:
+        """Explain the marked action."""
+        super().moved(move)
+        self.paint()
 
     def draw(self, now: Snapshot | None) -> None:  # noqa: ARG002
-        """Draw the actions that match."""
+        """Draw the actions that match, and the marked one in full."""
         table = self.query_one("#keys", Table)
         table.say("nothing matches: esc shows all")
         terms = self.words.casefold().split()
@@ -52,10 +62,23 @@ class Help(Page):
                 )
             ],
         )
+        self.paint()
 
     def _does(self, action: Action) -> Span:
+        text, reason = self._words_of(action)
+        return Span(text) if reason is None else Span(f"not now: {reason} · {text}", "muted")
+
+    def _words_of(self, action: Action) -> tuple[str, str | None]:
         reason = why_not(action, self._asked) if self._asked is not None else None
         asks = f"; asks {action.asks}" if action.asks else ""
-        if reason is None:
-            return Span(f"{action.help}{asks}")
-        return Span(f"not now: {reason} · {action.help}", "muted")
+        return f"{action.help}{asks}", reason
+
+    def _paint_marked(self, width: int, _: int) -> list[Line]:
+        action: Action | None = self.query_one("#keys", Table).selected
+        if action is None:
+            return []
+        text, reason = self._words_of(action)
+        lines = [line(Span(f"  {part}")) for part in wrap(text, max(20, width - 4))]
+        if reason is not None:
+            lines.append(line(Span(f"  not now: {reason}", "warn")))
+        return [title_line(f"{action.label} ({action.shown})", "", width, active=False), *lines]

@@ -8,6 +8,7 @@ panel is shown at a time. Where an action needs the screen, a method `do_NAME` r
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from textual import events
 from textual.containers import Horizontal, Vertical
 
 from engine.model.snapshot import Snapshot
@@ -107,6 +108,13 @@ class Page(Vertical):
         """Move the cursor of the table that has the keys."""
         if self.table is not None:
             move(self.table)
+
+    def on_click(self, event: events.Click) -> None:
+        """Give the keys to the table that was clicked."""
+        if isinstance(event.widget, Table) and event.widget.id in self.PANELS:
+            self.active = event.widget.id
+            self.moved(lambda _: None)
+            self.place(narrow=self.narrow)
 
     def do_sort(self) -> None:
         """Order the table that has the keys by its next column."""
