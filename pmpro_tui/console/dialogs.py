@@ -1,8 +1,9 @@
 """Questions before what cannot be taken back."""
 
+from string import ascii_lowercase
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -53,7 +54,16 @@ class Confirm(ModalScreen[bool]):
 class TypedWord(ModalScreen[bool]):
     """A question that only a typed word affirms; starts on Cancel, typing goes to the word."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
+    # Taken before a button or the field sees them, so that what is typed at once, however fast,
+    # arrives in its order: letters make the word, enter after them never hits Cancel.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel"),
+        Binding("enter", "enter", "Confirm", show=False, priority=True),
+        *(
+            Binding(letter, f"type('{letter}')", show=False, priority=True)
+            for letter in ascii_lowercase
+        ),
+    ]
 
     def __init__(self, heading: str, body: str, word: str) -> None:
         super().__init__()
@@ -77,26 +87,29 @@ class TypedWord(ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Start on Cancel."""
-        self.query_one("#cancel").focus()
+        self.set_focus(self.query_one("#cancel"))  # at once: letters may be on their way
 
-    def on_key(self, event: events.Key) -> None:
-        """Take typed letters to the word, wherever the focus is."""
+    def action_type(self, letter: str) -> None:
+        """Take a letter to the word, wherever the focus is."""
         field = self.query_one(Input)
-        if event.character and event.character.isalpha() and not field.has_focus:
-            event.stop()
-            field.focus()
-            field.insert_text_at_cursor(event.character)
+        self.set_focus(field)
+        field.insert_text_at_cursor(letter)
+
+    def action_enter(self) -> None:
+        """Press the button; in the field, confirm after the right word only."""
+        if isinstance(self.focused, Button):
+            self.focused.press()
+        elif self.focused is not None:
+            self.focused.call_later(self._confirm)  # after the letters that it still has to take
+
+    def _confirm(self) -> None:
+        if self._is_typed():
+            self.dismiss(True)
 
     @on(Input.Changed)
     def changed(self) -> None:
         """Allow the button once the word is right."""
         self.query_one("#confirm", Button).disabled = not self._is_typed()
-
-    @on(Input.Submitted)
-    def submitted(self) -> None:
-        """Confirm with enter after the right word only."""
-        if self._is_typed():
-            self.dismiss(True)
 
     @on(Button.Pressed)
     def pressed(self, event: Button.Pressed) -> None:
