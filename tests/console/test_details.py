@@ -433,3 +433,18 @@ def test_a_shared_login_is_asked_who_it_is_once(feed: ScriptedFeed) -> None:
 
     drive(app, script)
     assert feed.tokens == ["", "secret", "secret"]
+
+
+def test_a_word_and_enter_typed_at_once_confirm(feed: ScriptedFeed) -> None:
+    """A fast hand's word is taken whole; enter after it is never taken by Cancel."""
+    feed.changes = {"state": "HALTED", "state_reason": "halted"}
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("r")
+        for key in [*"resume", "enter"]:
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert [c.name for c in feed.sent] == ["resume"]
