@@ -105,10 +105,13 @@ class MainScreen(Screen[None]):
         if not back:
             self._came_from[name] = self.name_shown
         self._leave_filter()
-        self.name_shown = name
         if name not in self._pages:
-            self._pages[name] = screens.build(name, self.hub)
-            await self.query_one("#pages").mount(self.page)
+            page = screens.build(name, self.hub)
+            page.display = False
+            # Whatever arrives meanwhile is drawn on the screen before: this one has no panels yet.
+            await self.query_one("#pages").mount(page)
+            self._pages[name] = page
+        self.name_shown = name
         before.display, self.page.display = False, True
         self.query_one("#filter", Input).value = self.page.words
         if not back:

@@ -1,5 +1,6 @@
 """The frame around the screens: what every screen shows, and how one comes to another."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -151,3 +152,21 @@ def test_the_mouse_marks_orders_and_switches(feed: ScriptedFeed, size: tuple[int
 
     drive(app, script, size)
     assert not feed.sent
+
+
+def test_what_arrives_while_a_screen_is_made_is_drawn_without_it(feed: ScriptedFeed) -> None:
+    """A picture or a new size in between finds the screen before; a slow box crashes nothing."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.pause()
+        for name in (*SCREENS, "help"):
+            showing = asyncio.ensure_future(app.main.show(name))
+            while not showing.done():
+                app.main.draw()
+                app.main.place()
+                await asyncio.sleep(0)
+            await showing
+            assert app.main.page.display
+
+    drive(app, script)
