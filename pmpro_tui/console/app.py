@@ -17,6 +17,7 @@ from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.keyguard import KeyGuard
 from pmpro_tui.console.palettes import DARK, PALETTES, theme_of
 from pmpro_tui.console.screen import MainScreen
+from pmpro_tui.console.suspend import Suspension
 from pmpro_tui.console.theme import CSS as CONSOLE_CSS
 from pmpro_tui.console.worker import Opener
 
@@ -84,6 +85,15 @@ class ConsoleApp(App[str | Exception]):
         """Take the signals that end a console."""
         if threading.current_thread() is threading.main_thread():
             self.hang_up.listen()
+
+    def on_ready(self) -> None:
+        """Take the signals that stop and continue it, now that its terminal's driver has them."""
+        on_main = threading.current_thread() is threading.main_thread()
+        if on_main and self._driver is not None and self._driver.can_suspend:
+            Suspension(self._driver, self._redraw).listen()
+
+    def _redraw(self) -> None:
+        self.call_later(self.refresh)
 
     def _told_to_end(self, name: str, code: int) -> None:
         self.exit(f"ended by {name}; the engine keeps running", return_code=code)

@@ -96,7 +96,10 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < end_s, f"still running\n{self.text[-3000:]}"
             self._read(0.05)
-        self._read(0.05)
+        read = -1
+        while len(self._all) > read:
+            read = len(self._all)
+            self.read_for(0.1)
         return self.process.returncode
 
     def wait_stopped(self, deadline_s: float = 30.0) -> None:
@@ -114,6 +117,10 @@ class Terminal:
         """Have another size; the program is told, as the terminal's window would."""
         size = struct.pack("HHHH", rows, columns, 0, 0)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+    def n_threads(self) -> int:
+        """Return how many threads the program has."""
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
 
     def rows(self) -> list[int]:
         """Return the rows that the cursor was put on since the last key."""

@@ -23,6 +23,9 @@ def console(state: Path) -> Iterator[Terminal]:
     """A console on a terminal, attached to a fake engine that it has started."""
     with terminal(state, "--demo") as opened:
         opened.read_until("eur-ma-14")
+        while "eur-ma-14" in opened.text:  # until no more than changes is drawn
+            opened.seen = b""
+            opened.read_for(0.4)
         yield opened
 
 
@@ -67,14 +70,14 @@ def test_a_signal_ends_a_console_that_asks_something(console: Terminal, state: P
     check_engine(state, engine_pid(state))
 
 
-@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+@pytest.mark.parametrize("stopped_by", [None, signal.SIGTSTP, signal.SIGSTOP])
 def test_a_line_that_is_gone_ends_the_console(
-    console: Terminal, state: Path, stopped: bool
+    console: Terminal, state: Path, stopped_by: int | None
 ) -> None:
-    """Running or suspended: no process is left behind on a dead terminal; the engine goes on."""
+    """Running or stopped: no process is left behind on a dead terminal; the engine goes on."""
     pid = engine_pid(state)
-    if stopped:
-        console.press("\x1a")
+    if stopped_by is not None:
+        console.process.send_signal(stopped_by)
         console.wait_stopped()
     console.close()
     console.process.wait(20)
@@ -96,9 +99,10 @@ def test_a_console_that_was_told_to_ignore_hanging_up_ends_all_the_same(state: P
     check_engine(state, pid)
 
 
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=["same", "smaller"])
 @pytest.mark.parametrize("by_key", [True, False], ids=["ctrl+z", "SIGTSTP"])
 def test_a_suspended_console_gives_the_terminal_back_and_comes_back(
-    console: Terminal, state: Path, by_key: bool
+    console: Terminal, state: Path, by_key: bool, size: tuple[int, int]
 ) -> None:
     """While it is stopped the shell has its terminal; then it draws anew, at the size of then."""
     pid = engine_pid(state)
@@ -108,12 +112,33 @@ def test_a_suspended_console_gives_the_terminal_back_and_comes_back(
         console.process.send_signal(signal.SIGTSTP)
     console.wait_stopped()
     assert console.left_behind() == []
-    console.resize(80, 24)
+    console.resize(*size)
     console.seen = b""
     console.resume()
     console.read_until("eur-ma-14")
     assert "mode 1049 is on" in console.left_behind()
-    draws_within(console, 24)
+    draws_within(console, size[1])
+    console.press("q")
+    assert console.wait() == 0
+    assert console.left_behind() == []
+    check_engine(state, pid)
+
+
+@pytest.mark.parametrize("stop", [True, False], ids=["SIGSTOP", "SIGCONT-alone"])
+def test_a_console_that_was_stopped_without_a_word_goes_on(
+    console: Terminal, state: Path, stop: bool
+) -> None:
+    """Time and again: drawn anew, keys work, and the terminal is as it was when it is left."""
+    pid = engine_pid(state)
+    n_threads = console.n_threads()
+    for _ in range(3):
+        if stop:
+            console.process.send_signal(signal.SIGSTOP)
+            console.wait_stopped()
+        console.seen = b""
+        console.resume()
+        console.read_until("eur-ma-14")
+    assert console.n_threads() <= n_threads + 3  # two a time, if each left its own behind
     console.press("q")
     assert console.wait() == 0
     assert console.left_behind() == []

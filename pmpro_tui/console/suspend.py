@@ -1,0 +1,52 @@
+"""A console that was stopped without a word takes its terminal again as one that was suspended.
+
+SIGSTOP gives no chance to give the terminal back. Textual's driver would then begin a second time
+on top of the first: two readers of the same keys, and raw modes taken for those to go back to.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+from textual.driver import Driver
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+class Suspension:
+    """Stands between SIGTSTP and SIGCONT and the driver's own handlers. `redraw`: all of it."""
+
+    def __init__(self, driver: Driver, redraw: Callable[[], object]) -> None:
+        self._driver = driver
+        self._redraw = redraw
+        self._given_back = False
+        self._stop: Handler | None = None
+        self._go_on: Handler | None = None
+
+    def listen(self) -> None:
+        """Take the two signals over; on the main thread, once the driver has them."""
+        stop, go_on = signal.getsignal(signal.SIGTSTP), signal.getsignal(signal.SIGCONT)
+        if callable(stop) and callable(go_on):
+            self._stop, self._go_on = stop, go_on
+            signal.signal(signal.SIGTSTP, self._stopped)
+            signal.signal(signal.SIGCONT, self._continued)
+
+    def _stopped(self, number: int, frame: FrameType | None) -> None:
+        assert self._stop is not None
+        self._given_back = True
+        self._stop(number, frame)
+
+    def _continued(self, number: int, frame: FrameType | None) -> None:
+        assert self._go_on is not None
+        try:
+            if os.tcgetpgrp(0) != os.getpgrp():  # `bg`: the terminal is another's
+                os.kill(os.getpid(), signal.SIGSTOP)
+                return
+        except OSError:  # the line is gone: SIGHUP says so
+            return
+        if not self._given_back:
+            self._driver.suspend_application_mode()
+        self._given_back = False
+        self._go_on(number, frame)
+        self._redraw()
