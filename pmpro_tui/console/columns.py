@@ -67,8 +67,11 @@ class Fitted(Generic[T]):
         parts = [Span(("▸" if marked else " ") + ("●" if picked else " "), "accent")]
         for column, width in self.columns:
             cell = column.cell(item)
-            parts += [Span(fit(cell.text, width, column.align), cell.tone), Span(" ")]
-        return Line(tuple(parts[:-1]), "cursor" if marked and active else "")
+            # The gap is of the same tone: one piece less to send.
+            parts.append(Span(fit(cell.text, width, column.align) + " ", cell.tone))
+        last = parts[-1]
+        parts[-1] = Span(last.text[:-1], last.tone)
+        return Line(tuple(parts), "cursor" if marked and active else "")
 
 
 def fitted(columns: Sequence[Column[T]], width: int, rows: Sequence[T]) -> Fitted[T]:

@@ -38,8 +38,9 @@ class Lines(Widget, can_focus=False):
         old, self._lines = self._lines, list(lines)
         for y, (before, after) in enumerate(zip_longest(old, self._lines, fillvalue=_NOTHING)):
             if before != after:
-                for x, stop in changed(before, after, self.size.width):
-                    self.refresh(Region(x, y, stop - x, 1))
+                first, stop = changed(before, after, self.size.width)
+                if first < stop:
+                    self.refresh(Region(first, y, stop - first, 1))
 
     def set_quiet(self, quiet: bool) -> None:
         """Draw without colours while the numbers have stopped moving."""

@@ -45,24 +45,13 @@ def line_width(of: Line) -> int:
     return sum(cell_len(span.text) for span in of.spans)
 
 
-# To move the cursor takes as many bytes as so many cells.
-_MOVE_CELLS: Final = 8
-
-
-def changed(before: Line, after: Line, width: int) -> list[tuple[int, int]]:
-    """Return the runs of cells, start to stop, in which two lines of `width` cells differ."""
+def changed(before: Line, after: Line, width: int) -> tuple[int, int]:
+    """Return from which cell to which, not included, two lines of `width` cells differ."""
     one, other = _cells(before, width), _cells(after, width)
     if before.tone != after.tone or one is None or other is None:
-        return [(0, width)]
-    runs: list[tuple[int, int]] = []
-    for i, (a, b) in enumerate(zip(one, other, strict=True)):
-        if a == b:
-            continue
-        if runs and i - runs[-1][1] < _MOVE_CELLS:
-            runs[-1] = (runs[-1][0], i + 1)
-        else:
-            runs.append((i, i + 1))
-    return runs
+        return 0, width
+    differ = [i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    return (differ[0], differ[-1] + 1) if differ else (0, 0)
 
 
 def _cells(of: Line, width: int) -> list[tuple[str, str]] | None:
