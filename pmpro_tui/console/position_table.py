@@ -8,7 +8,7 @@ from engine.model.times import NS_PER_S
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.text import Span, age, gain, price
 
-_SIDES: Final = {"BUY": Span("▲ BUY", "good"), "SELL": Span("▼ SELL", "bad")}
+SIDES: Final = {"BUY": Span("▲ BUY", "good"), "SELL": Span("▼ SELL", "bad")}
 
 EXTERNAL: Final = "EXTERNAL"
 
@@ -54,7 +54,7 @@ def columns(market_ns: Callable[[], int]) -> tuple[_View, ...]:
             rank=1,
             order=lambda p: p.symbol,
         ),
-        _View(header="Side", cell=lambda p: _SIDES[p.direction], least=6, most=6, rank=2),
+        _View(header="Side", cell=lambda p: SIDES[p.direction], least=6, most=6, rank=2),
         number("Lots", lambda p: Span(f"{p.lots:.2f}"), 5, 7, 4, lambda p: -p.lots),
         number("Entry", lambda p: Span(price(p.entry_price, p.digits)), 11, 14, 9),
         number("Price", lambda p: Span(price(p.price, p.digits)), 11, 14, 5),

@@ -1,9 +1,17 @@
-"""What the screen of one strategy says about it, as lines. Pure."""
+"""What the screen of one strategy says about it: facts, its book's votes, its trades. Pure."""
 
+import math
+from collections.abc import Callable, Sequence
+
+from engine.model.details import SignalView, StrategyDetail, TradeView, VoteView
 from engine.model.snapshot import PositionView, Snapshot, StrategyView
+from pmpro_tui.console.columns import Column
+from pmpro_tui.console.curve import Point, curve_lines
+from pmpro_tui.console.position_table import SIDES
 from pmpro_tui.console.strategy_table import SIGNALS, STATE_TONES
 from pmpro_tui.console.table import title_line
-from pmpro_tui.console.text import Line, Span, figure, gain, line, percent, price, spread
+from pmpro_tui.console.text import NONE, Line, Span, figure, fit, gain, line, percent, price, spread
+from pmpro_tui.console.zone import Zone
 
 
 def about(now: Snapshot, me: StrategyView, width: int, *, titled: bool) -> list[Line]:
@@ -36,6 +44,161 @@ def about(now: Snapshot, me: StrategyView, width: int, *, titled: bool) -> list[
         Line(),
         *(line for p in held for line in _position(p, width)),
     ]
+
+
+def settings(told: StrategyDetail | None, fault: str, width: int, *, titled: bool) -> list[Line]:
+    """Return its parameters, how its book combines and sizes, and what is missing.
+
+    `told`: what the engine said when asked; without it `fault` is why.
+    """
+    title = [title_line("Parameters", "", width, active=False)] if titled else []
+    if told is None:
+        return [*title, line(Span(f"  {fault or 'asking the engine …'}", "muted"))]
+    rows = [(name, _value(value)) for name, value in told.params.items()]
+    rows += [("combines by", told.combine), ("sized by", told.sizing)]
+    missing = [] if told.database == "ok" else [line(Span(f" database {told.database}", "warn"))]
+    return [
+        *title,
+        *(
+            spread(line(Span(f" {name}", "muted")), line(fit(text, len(text)), " "), width)
+            for name, text in rows
+        ),
+        *missing,
+    ]
+
+
+def _value(value: bool | float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def made(
+    points: Sequence[Point], zone: Zone, width: int, height: int, *, titled: bool
+) -> list[Line]:
+    """Return the curve of what its trades have made."""
+    title = [title_line("Made by its trades", "", width, active=False)] if titled else []
+    if len(points) < 2:
+        return [*title, line(Span("  too few trades for a curve", "muted"))]
+    return [*title, *curve_lines(points, zone, width, height - len(title))]
+
+
+def member_columns(vote: Callable[[str], VoteView | None]) -> tuple[Column[StrategyView], ...]:
+    """Return the columns of a book's members: their words and whether these count."""
+
+    def votes(s: StrategyView) -> Span:
+        said = vote(s.name)
+        return Span(NONE, "muted") if said is None else _yes(said.votes)
+
+    def share(s: StrategyView) -> Span:
+        said = vote(s.name)
+        return Span(NONE if said is None else percent(said.share, 0))
+
+    view = Column[StrategyView]
+    return (
+        view(header="Name", cell=lambda s: Span(s.name), least=14, most=28, measured=True),
+        view(
+            header="State",
+            cell=lambda s: Span(s.state, STATE_TONES[s.state]),
+            least=8,
+            most=11,
+            rank=1,
+        ),
+        view(header="Signal", cell=lambda s: SIGNALS[s.signal], least=7, most=7, rank=2),
+        view(
+            header="Conf",
+            cell=lambda s: Span(percent(s.confidence, 0)),
+            least=4,
+            most=4,
+            rank=5,
+            align="right",
+        ),
+        view(header="Votes", cell=votes, least=5, most=5, rank=3),
+        view(header="Share", cell=share, least=5, most=5, rank=4, align="right"),
+        view(
+            header="P&L today",
+            cell=lambda s: gain(s.pnl_today_ccy),
+            least=10,
+            most=12,
+            rank=6,
+            align="right",
+        ),
+        view(
+            header="Shadow R",
+            cell=lambda s: gain(s.shadow_r),
+            least=8,
+            most=9,
+            rank=7,
+            align="right",
+        ),
+    )
+
+
+def trade_columns(zone: Zone) -> tuple[Column[TradeView], ...]:
+    """Return the columns of a strategy's trades."""
+
+    def left(t: TradeView) -> Span:
+        return Span(zone.stamp(t.exit_ns) if t.exit_ns else "open", "muted")
+
+    view = Column[TradeView]
+    return (
+        view(header="In", cell=lambda t: Span(zone.stamp(t.entry_ns), "muted"), least=14, most=14),
+        view(
+            header="Side", cell=lambda t: SIDES.get(t.direction, Span("")), least=6, most=6, rank=1
+        ),
+        view(
+            header="P&L",
+            cell=lambda t: gain(t.profit_ccy if t.exit_ns else math.nan),
+            least=9,
+            most=12,
+            rank=2,
+            align="right",
+            order=lambda t: -t.profit_ccy,
+        ),
+        view(header="Out", cell=left, least=14, most=14, rank=3),
+        view(header="Why", cell=lambda t: Span(t.reason.lower()), least=6, most=10, rank=4),
+        view(
+            header="Lots",
+            cell=lambda t: Span(f"{t.lots:.2f}"),
+            least=5,
+            most=7,
+            rank=5,
+            align="right",
+        ),
+        view(
+            header="Part",
+            cell=lambda t: Span(percent(t.share_frac, 0)),
+            least=4,
+            most=4,
+            rank=6,
+            align="right",
+        ),
+    )
+
+
+# As the database has them.
+_STORED = {"BUY": SIGNALS["LONG"], "SELL": SIGNALS["SHORT"], "HOLD": SIGNALS["FLAT"]}
+
+
+def signal_columns(zone: Zone) -> tuple[Column[SignalView], ...]:
+    """Return the columns of a strategy's latest signals."""
+    view = Column[SignalView]
+    return (
+        view(header="Time", cell=lambda s: Span(zone.stamp(s.time_ns), "muted"), least=14, most=14),
+        view(
+            header="Signal", cell=lambda s: _STORED.get(s.signal, Span(s.signal)), least=7, most=7
+        ),
+        view(
+            header="Conf",
+            cell=lambda s: Span(percent(s.confidence, 0)),
+            least=4,
+            most=4,
+            rank=1,
+            align="right",
+        ),
+    )
+
+
+def _yes(value: bool) -> Span:
+    return Span("✓ yes", "good") if value else Span("· no", "muted")
 
 
 def _position(p: PositionView, width: int) -> list[Line]:

@@ -28,6 +28,9 @@ from engine.model.details import (
     RuleView,
     SignalView,
     SlotView,
+    StrategyDetail,
+    StrategyOf,
+    TradeView,
     VoteView,
 )
 from engine.model.jobs import JobView
@@ -263,6 +266,61 @@ def _backtest(question: BacktestOf) -> Backtest:
     )
 
 
+def _strategy(question: StrategyOf) -> StrategyDetail:
+    trades = tuple(
+        TradeView(
+            order=7000 + i,
+            symbol="EURUSD",
+            direction="BUY" if i % 2 else "SELL",
+            lots=0.42,
+            entry_ns=NOW_NS - (40 - 3 * i) * NS_PER_MINUTE,
+            entry_price=1.0841,
+            exit_ns=0 if i == 11 else NOW_NS - (38 - 3 * i) * NS_PER_MINUTE,
+            exit_price=1.0850,
+            reason="" if i == 11 else ("target", "stop", "signal")[i % 3],
+            share_frac=0.69,
+            profit_ccy=0.0 if i == 11 else (31.5, -18.25, 4.75)[i % 3],
+        )
+        for i in range(12)
+    )
+    made = [0.0]
+    for trade in trades:
+        made.append(made[-1] + trade.profit_ccy)
+    return StrategyDetail(
+        name=question.name,
+        kind="rsi_reversion",
+        symbol="EURUSD",
+        timeframe="M5",
+        book="eur-trend",
+        params={"period": 14, "oversold": 30.0, "overbought": 70.0, "smooth": True},
+        combine="vote, enters above 0.30",
+        sizing="fixed_fraction 0.25 %",
+        votes=tuple(
+            VoteView(
+                strategy=f"eur-{name}",
+                votes=name != "rsi-17",
+                direction=0,
+                confidence=0.5,
+                share=0.25,
+            )
+            for name in ("ma-14", "rsi-17", "sr-20", "boll-23", "donch-26", "macd-29")
+        ),
+        days_r=(0.5, -0.2, 0.9),
+        signals=tuple(
+            SignalView(
+                time_ns=NOW_NS - (30 - 5 * i) * NS_PER_MINUTE,
+                strategy=question.name,
+                symbol="EURUSD",
+                signal=("BUY", "SELL", "HOLD")[i % 3],
+                confidence=0.6,
+            )
+            for i in range(6)
+        ),
+        trades=trades,
+        equity=tuple((NOW_NS + i * NS_PER_MINUTE, value) for i, value in enumerate(made)),
+    )
+
+
 DETAILS: dict[type[Any], Callable[[Any], Detail]] = {
     RulesOf: _rules,
     Correlations: _correlation,
@@ -271,6 +329,7 @@ DETAILS: dict[type[Any], Callable[[Any], Detail]] = {
     RecordOf: _record,
     BacktestsOf: _backtests,
     BacktestOf: _backtest,
+    StrategyOf: _strategy,
 }
 JOBS = (
     JobView(

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.model.details import StrategyOf
 from pmpro_tui.console.app import ConsoleApp
 from pmpro_tui.console.dialogs import Confirm
 from tests.console.scripted import (
@@ -189,5 +190,45 @@ def test_the_detail_sets_live_beside_shadow(feed: ScriptedFeed) -> None:
         text = app.main.page.query_one("#about").text  # type: ignore[attr-defined]
         for fact in ("+1,234.50 USD", "37", "+12.25 R", "+0.33 R", "Its book holds BUY 0.42"):
             assert fact in text
+
+    drive(app, script)
+
+
+def test_the_detail_is_asked_for_and_told(feed: ScriptedFeed) -> None:
+    """Parameters, votes, signals and trades are the engine's answer about the marked strategy."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("2", "j", "enter")
+        await until(pilot, lambda: "overbought" in text("settings"))
+        await pilot.pause()
+        assert feed.asked == [StrategyOf(name="eur-rsi-17")]
+        for fact in ("period", "14", "vote, enters above 0.30", "fixed_fraction 0.25 %"):
+            assert fact in text("settings"), fact
+        rows = text("members").splitlines()
+        assert "· no" in next(row for row in rows if "eur-rsi-17" in row)
+        assert "✓ yes" in next(row for row in rows if "eur-ma-14" in row)
+        assert "▲ LONG" in text("signals")
+        assert "open" in text("trades").splitlines()[2]
+        await pilot.press("j")
+        await until(pilot, lambda: len(feed.asked) == 2)
+        assert feed.asked[1] == StrategyOf(name="eur-sr-20")
+
+    def text(name: str) -> str:
+        return str(app.main.page.query_one(f"#{name}").text)  # type: ignore[attr-defined]
+
+    drive(app, script)
+
+
+def test_an_answer_that_does_not_come_is_said(feed: ScriptedFeed) -> None:
+    """Without an answer the picture's facts stand, and the tables say why they are empty."""
+    feed.details = {}
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("2", "enter")
+        trades = app.main.page.query_one("#trades")
+        await until(pilot, lambda: "nobody knows" in trades.text)  # type: ignore[attr-defined]
+        assert "Weight" in app.main.page.query_one("#about").text  # type: ignore[attr-defined]
 
     drive(app, script)

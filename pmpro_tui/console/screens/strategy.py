@@ -5,14 +5,19 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
+from engine.model.details import SignalView, StrategyDetail, StrategyOf, TradeView, VoteView
 from engine.model.snapshot import EventView, Snapshot, StrategyView
-from pmpro_tui.console import eventlog, strategy_detail, strategy_table
+from pmpro_tui.console import eventlog, strategy_detail
 from pmpro_tui.console.context import Context
+from pmpro_tui.console.curve import Paced
 from pmpro_tui.console.hub import Hub
+from pmpro_tui.console.inquiries import Known
 from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.screens.page import Box, Page, Stack, Target
 from pmpro_tui.console.table import Table
 from pmpro_tui.console.text import Line
+
+DETAIL_EVERY_S = 5.0
 
 
 class Strategy(Page):
@@ -21,31 +26,61 @@ class Strategy(Page):
     PARENT: ClassVar[str] = "strategies"
     PANELS: ClassVar[dict[str, str]] = {
         "about": "About",
+        "settings": "Parameters",
         "members": "Book",
+        "trades": "Trades",
+        "signals": "Signals",
         "mentions": "Events",
+        "made": "Made",
     }
     DEFAULT_CSS = """
-    Strategy #about { width: 46; }
+    Strategy #left { width: 46; }
+    Strategy #about { height: 20; }
     Strategy #right { margin-left: 1; }
+    Strategy #made { height: 8; }
+    Strategy #members { height: 9; }
+    Strategy #below { height: 10; }
+    Strategy #signals { width: 30; }
+    Strategy #mentions { margin-left: 1; }
     """
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self._strategy = ""
         self._came = False
+        self._known = Known()
 
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
+        zone = self.hub.zone
         with Box():
-            yield Painted(self._paint_about, id="about", classes="panel")
+            with Stack(id="left"):
+                yield Painted(self._paint_about, id="about", classes="panel")
+                yield Painted(self._paint_settings, id="settings", classes="panel")
+                yield Paced(self._paint_made, id="made", classes="panel")
             with Stack(id="right"):
-                yield Table[StrategyView](
-                    "Book", strategy_table.COLUMNS, key=lambda s: s.id, id="members"
+                columns = strategy_detail.member_columns(self._vote)
+                yield Table[StrategyView]("Book", columns, key=lambda s: s.id, id="members")
+                yield Table[TradeView](
+                    "Trades",
+                    strategy_detail.trade_columns(zone),
+                    key=lambda t: (t.order, t.entry_ns),
+                    id="trades",
                 )
-                columns = eventlog.columns(self.hub.zone)
-                yield Table[EventView](
-                    "Events", columns, key=lambda e: e.seq, id="mentions", follow=True
-                )
+                with Box(id="below"):
+                    yield Table[SignalView](
+                        "Signals",
+                        strategy_detail.signal_columns(zone),
+                        key=lambda s: s.time_ns,
+                        id="signals",
+                    )
+                    yield Table[EventView](
+                        "Events",
+                        eventlog.columns(zone),
+                        key=lambda e: e.seq,
+                        id="mentions",
+                        follow=True,
+                    )
 
     def come(self, asked: Context) -> None:
         """Show the strategy that was marked on the screen before."""
@@ -53,10 +88,12 @@ class Strategy(Page):
             self._strategy, self._came = asked.target, True
 
     def draw(self, now: Snapshot | None) -> None:
-        """Draw the panels."""
+        """Draw what the picture says, and what was told beside it."""
         if now is None:
             return
         me = self._me()
+        if me is not None:
+            self._known = self.hub.detail(StrategyOf(name=me.name), every_s=DETAIL_EVERY_S)
         members = [s for s in now.strategies if me is not None and s.book == me.book]
         book = self.query_one("#members", Table)
         book.title = f"Book {me.book}: {len(members)} members" if me is not None else "Book"
@@ -68,7 +105,20 @@ class Strategy(Page):
         events = self.query_one("#mentions", Table)
         events.say("nothing of it has happened since this console came")
         self.fill(events, self._mentions(me))
-        self.paint("about")
+        self._draw_told()
+        self.paint("about", "settings")
+
+    def _draw_told(self) -> None:
+        told = self._told
+        for name, rows, nothing in (
+            ("trades", told.trades[::-1] if told else (), "no trades yet"),
+            ("signals", told.signals[::-1] if told else (), "no signals yet"),
+        ):
+            table = self.query_one(f"#{name}", Table)
+            table.say(self._known.fault or ("asking the engine …" if told is None else nothing))
+            self.fill(table, rows)
+        made = told.equity if told else ()
+        self.query_one("#made", Paced).offer((self._strategy, made[-1:]), self.hub.monotonic_ns())
 
     def target(self) -> Target:
         """Return the strategy that is shown."""
@@ -81,6 +131,15 @@ class Strategy(Page):
         if self.active == "members" and (marked := self.query_one("#members", Table).selected):
             self._strategy = marked.name
             self.draw(self.hub.shown)
+
+    @property
+    def _told(self) -> StrategyDetail | None:
+        answer = self._known.answer
+        return answer if isinstance(answer, StrategyDetail) else None
+
+    def _vote(self, name: str) -> VoteView | None:
+        votes = self._told.votes if self._told else ()
+        return next((vote for vote in votes if vote.strategy == name), None)
 
     def _me(self) -> StrategyView | None:
         views = self.hub.shown.strategies if self.hub.shown is not None else ()
@@ -95,3 +154,12 @@ class Strategy(Page):
         if now is None or me is None:
             return []
         return strategy_detail.about(now, me, width, titled=not self.narrow)
+
+    def _paint_settings(self, width: int, _: int) -> list[Line]:
+        titled = not self.narrow
+        return strategy_detail.settings(self._told, self._known.fault, width, titled=titled)
+
+    def _paint_made(self, width: int, height: int) -> list[Line]:
+        points = self._told.equity if self._told else ()
+        zone = self.hub.zone
+        return strategy_detail.made(points, zone, width, height, titled=not self.narrow)
