@@ -22,7 +22,7 @@ from pmpro_tui.console.footer import footer_line
 from pmpro_tui.console.hub import Hub, Notice
 from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
-from pmpro_tui.console.screens.page import Page
+from pmpro_tui.console.screens.page import Page, Target
 from pmpro_tui.console.statusline import status_line
 from pmpro_tui.console.table import Table
 from pmpro_tui.console.text import Line
@@ -105,12 +105,7 @@ class MainScreen(Screen[None]):
         if not back:
             self._came_from[name] = self.name_shown
         self._leave_filter()
-        if name not in self._pages:
-            page = screens.build(name, self.hub)
-            page.display = False
-            # Whatever arrives meanwhile is drawn on the screen before: this one has no panels yet.
-            await self.query_one("#pages").mount(page)
-            self._pages[name] = page
+        await self._made(name)
         self.name_shown = name
         before.display, self.page.display = False, True
         self.query_one("#filter", Input).value = self.page.words
@@ -118,6 +113,14 @@ class MainScreen(Screen[None]):
             self.page.come(asked)
         self.place()
         self.draw()
+
+    async def _made(self, name: str) -> None:
+        """Make a screen that was not shown yet; nothing asks it before it has its panels."""
+        if name not in self._pages:
+            page = screens.build(name, self.hub)
+            page.display = False
+            await self.query_one("#pages").mount(page)
+            self._pages[name] = page
 
     async def leave(self) -> None:
         """Out of a filter, a detail, or the help."""
@@ -238,7 +241,7 @@ class MainScreen(Screen[None]):
     def context(self) -> Context:
         """Return what decides about actions now."""
         page = self.page
-        target = page.target()
+        target = page.target() if page.is_mounted else Target()
         return Context(
             snapshot=self.hub.shown,
             target=target.name,
@@ -246,7 +249,7 @@ class MainScreen(Screen[None]):
             link=self.hub.link.word,
             readonly=self.hub.readonly,
             screen=self.name_shown,
-            local=page.why_not,
+            local=page.why_not if page.is_mounted else lambda _: None,
         )
 
     def moved(self, move: Callable[[Table[Any]], None]) -> None:

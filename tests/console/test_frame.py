@@ -1,13 +1,15 @@
 """The frame around the screens: what every screen shows, and how one comes to another."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from engine.model.snapshot import Snapshot
+from pmpro_tui.console import screens
 from pmpro_tui.console.actions import BY_NAME, SCREENS
 from pmpro_tui.console.app import ConsoleApp
+from pmpro_tui.console.hub import Hub
+from pmpro_tui.console.screens.page import Page
 from tests.console.scripted import LOST, Clock, ScriptedFeed, console, drive, strategies, until
 
 
@@ -62,6 +64,36 @@ def test_every_screen_says_which_engine_and_how_true(
             assert all(lines._quiet for lines in app.main.page.query("Lines"))  # type: ignore[attr-defined]
 
     drive(app, script, size)
+
+
+def test_nothing_is_asked_of_a_screen_that_is_being_made(
+    feed: ScriptedFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is drawn while a screen gets its panels, the former one answers."""
+    app = console(feed)
+    build = screens.build
+
+    def built(name: str, hub: Hub) -> Page:
+        page = build(name, hub)
+        compose = page.compose
+
+        def composing() -> Any:
+            app.main.tick()
+            assert app.main.context().screen != name
+            yield from compose()
+
+        monkeypatch.setattr(page, "compose", composing)
+        return page
+
+    async def script(pilot: Any) -> None:
+        monkeypatch.setattr(screens, "build", built)
+        for name in (*SCREENS, "overview"):
+            await pilot.press(BY_NAME[name].keys[0])
+            assert app.main.name_shown == name
+        await pilot.press("enter")
+        assert app.main.name_shown == "strategy"
+
+    drive(app, script)
 
 
 def test_brackets_step_through_a_small_screens_panels(feed: ScriptedFeed) -> None:
@@ -152,21 +184,3 @@ def test_the_mouse_marks_orders_and_switches(feed: ScriptedFeed, size: tuple[int
 
     drive(app, script, size)
     assert not feed.sent
-
-
-def test_what_arrives_while_a_screen_is_made_is_drawn_without_it(feed: ScriptedFeed) -> None:
-    """A picture or a new size in between finds the screen before; a slow box crashes nothing."""
-    app = console(feed)
-
-    async def script(pilot: Any) -> None:
-        await pilot.pause()
-        for name in (*SCREENS, "help"):
-            showing = asyncio.ensure_future(app.main.show(name))
-            while not showing.done():
-                app.main.draw()
-                app.main.place()
-                await asyncio.sleep(0)
-            await showing
-            assert app.main.page.display
-
-    drive(app, script)
