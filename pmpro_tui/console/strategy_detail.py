@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 
 from engine.model.details import SignalView, StrategyDetail, TradeView, VoteView
 from engine.model.snapshot import PositionView, Snapshot, StrategyView
@@ -54,17 +55,21 @@ def settings(told: StrategyDetail | None, fault: str, width: int, *, titled: boo
     title = [title_line("Parameters", "", width, active=False)] if titled else []
     if told is None:
         return [*title, line(Span(f"  {fault or 'asking the engine …'}", "muted"))]
-    rows = [(name, _value(value)) for name, value in told.params.items()]
-    rows += [("combines by", told.combine), ("sized by", told.sizing)]
+    rows = [("combines by", told.combine), ("sized by", told.sizing)]
+    pairs = [_pair(name, _value(value), width // 2) for name, value in told.params.items()]
+    twos = zip_longest(pairs[::2], pairs[1::2], fillvalue=Line())
     missing = [] if told.database == "ok" else [line(Span(f" database {told.database}", "warn"))]
     return [
         *title,
-        *(
-            spread(line(Span(f" {name}", "muted")), line(fit(text, len(text)), " "), width)
-            for name, text in rows
-        ),
+        *(spread(line(Span(f" {name}", "muted")), line(text, " "), width) for name, text in rows),
+        *(Line((*one.spans, *other.spans)) for one, other in twos),
         *missing,
     ]
+
+
+def _pair(name: str, value: str, width: int) -> Line:
+    room = max(0, width - len(value) - 3)
+    return line(Span(f" {fit(name, room)} ", "muted"), f"{value} ")
 
 
 def _value(value: bool | float | str) -> str:

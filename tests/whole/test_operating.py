@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import time
 from collections.abc import Iterator
 
@@ -147,6 +148,38 @@ def test_an_admin_resumes_sets_a_limit_flattens_and_all_of_it_is_audited(
     )
     assert {e.actor for e in page.entries if '"flatten"' in e.details} == {login()}
     assert engine.send("resume").ok
+
+
+def slow_in_the_market(engine: Operated) -> None:
+    """Let the clock go slowly while something is held, so that it is still held when asked for."""
+    for _ in range(20):
+        engine.until("in the market", lambda s: s.positions)
+        assert engine.send("speed", value=1.0).ok
+        if engine.until("slow", lambda s: s.speed == 1.0 and s).positions:
+            return
+        assert engine.send("speed", value=600.0).ok
+    pytest.fail("nothing stays in the market")
+
+
+def test_one_position_is_closed_and_a_strategy_tells_its_trades(engine: Operated) -> None:
+    """x closes what the question named and nothing else; enter shows what the engine answers."""
+    engine.until("active", lambda s: s.state == "ACTIVE")
+    with console("operator") as operator:
+        slow_in_the_market(engine)
+        operator.press("3g")
+        operator.read_until("Ticket")
+        operator.press("x")
+        operator.read_until("Close 1 position?")
+        operator.read_until("esc: cancel")
+        ticket = int(next(iter(re.findall(r"(\d{5,}) \S+ \S+ (?:BUY|SELL)", operator.text))))
+        operator.press("y")
+        operator.read_until(f"closing position {ticket}")
+        engine.until("closed", lambda s: all(p.ticket != ticket for p in s.positions))
+        engine.until("told", lambda s: any("closed by operator" in e.text for e in s.events))
+        operator.press("2g\r")
+        operator.read_until("✓ yes")
+        assert engine.send("speed", value=600.0).ok
+        leave(operator)
 
 
 def test_a_key_acts_at_once_on_a_screen_that_asks(engine: Operated) -> None:
