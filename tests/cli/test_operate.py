@@ -76,8 +76,18 @@ def test_status_is_one_json_document_or_a_table(engine: ScriptedEngine, pmpro: P
     assert document["account"] == 1001
     assert document["positions"][0]["stop"] is None
 
+    pmpro("kill", "eur", "--as", "viewer")
+    engine.current = make_snapshot(positions=(POSITION,), control=engine.server.view())
     text = pmpro("status").stdout
-    for part in ("demo 1001 Sim", "ACTIVE", "100,000.00 USD", "EURUSD", "1.20000", "-12.50"):
+    for part in (
+        "refused: 1 role",
+        "demo 1001 Sim",
+        "ACTIVE",
+        "100,000.00 USD",
+        "EURUSD",
+        "1.20000",
+        "-12.50",
+    ):
         assert part in text
 
 

@@ -1,5 +1,8 @@
 """Who may do what: every role with every command, and the personal tokens of a shared login."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -7,7 +10,6 @@ import pytest
 
 from engine.control.client import new_command
 from engine.control.messages import ADMIN_COMMANDS, ROLES, Role
-from engine.control.server import ControlServer
 from engine.model.details import Correlations, Rules, RulesOf
 from engine.model.errors import Unanswered
 from engine.model.snapshot import CommandName
@@ -82,8 +84,34 @@ def test_an_admin_s_command_asks_for_a_personal_token(
     assert "secret" not in repr((engine.executed, engine.refusals))
 
 
-def test_no_other_user_has_a_role_unless_given(run_dir: Path) -> None:
-    """Roles of other users come by uid from the configuration."""
-    engine = ScriptedEngine(run_dir / "e.sock")
-    server: ControlServer = engine.new_server(roles={65534: "viewer"})
-    assert server._roles == {65534: "viewer"}
+OTHER_USER = """
+import os, sys, time
+from pathlib import Path
+from engine.control.client import ControlClient, new_command
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+with ControlClient(Path(sys.argv[1])) as client:
+    seen = client.snapshot()
+    reply = client.send(new_command("kill", "eur", now_ns=lambda: int(sys.argv[2])))
+    print(client.connect().role, seen.account, reply.text)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_another_login_has_the_role_it_is_given_and_no_more(run_dir: Path) -> None:
+    """A viewer by configuration sees everything; its kill is refused, reported with its uid."""
+    engine = ScriptedEngine(run_dir / "run" / "e.sock")
+    engine.server = engine.new_server(roles={65534: "viewer"})
+    engine.server.start()
+    run_dir.chmod(0o755)
+    engine.path.parent.chmod(0o755)
+    engine.path.chmod(0o666)
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_USER, str(engine.path), str(engine.now_ns)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    engine.server.close()
+    assert done.stdout.startswith("viewer 1001 kill needs role operator"), done
+    assert [(a.uid, a.role) for _, a, _ in engine.refusals] == [(65534, "viewer")]

@@ -247,3 +247,22 @@ def test_a_database_that_hangs_is_an_answer_within_the_deadline(engine: Operated
         for pid in everything:
             os.kill(pid, signal.SIGCONT)
     engine.detail(AuditOf(), lambda page: page.entries)
+
+
+def test_a_backtest_ends_with_the_engine(engine: Operated) -> None:
+    """However the engine ends, no child of its computes on. The last test: it kills it."""
+    assert engine.send("backtest", text=spec()).ok
+    pids = engine.until("running", lambda s: backtest_children(engine))
+    engine.process.kill()
+    engine.process.wait(10)
+    end_s = time.monotonic() + 10.0
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < end_s, "it computes on"
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
