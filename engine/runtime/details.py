@@ -151,6 +151,8 @@ _LEAST = {Refusal.STOP_TOO_CLOSE.name.lower(), Refusal.VOLUME_BELOW_MIN.name.low
 
 def _used_frac(rule: Rule) -> float:
     measured = 0.0 < rule.limit < math.inf and rule.name not in _LEAST
+    if rule.name == Refusal.DIVERSIFICATION.name.lower() and rule.limit >= 1.0:
+        measured = False  # a share of 1 is the whole: below a certain gross nothing is asked
     return rule.value / rule.limit if measured else math.nan
 
 

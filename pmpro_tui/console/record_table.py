@@ -155,19 +155,16 @@ def _audit_lines(entry: AuditEntry, clock: Clock, width: int) -> Iterator[tuple[
 
 
 def _order_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str]]:
-    yield (
-        (
-            f"Order {order.order}: {order.action} {order.direction} {order.lots:g} {order.symbol}"
-            f" for {order.book}"
-        ),
-        "title",
-    )
+    number = order.order or "without a ticket"
+    what = f"{order.action} {order.direction} {order.lots:g} {order.symbol} for {order.book}"
+    yield f"Order {number}: {what}", "title"
     yield f"{clock(order.time_ns)}  magic {order.magic}", "muted"
     yield f"  {'state':<16}  {order.state} {order.detail} (code {order.retcode})".rstrip(), ""
     yield f"  {'price':<16}  {rule_value(order.price)}", ""
     yield f"  {'stop, target':<16}  {rule_value(order.stop)}, {rule_value(order.target)}", ""
     closing = f"; closed by order {order.close_order}, deal {order.close_deal}"
-    yield f"  {'deals':<16}  deal {order.deal}{closing if order.close_deal else ''}", ""
+    opening = f"deal {order.deal}" if order.deal else "none"
+    yield f"  {'deals':<16}  {opening}{closing if order.close_deal else ''}", ""
     if order.result:
         yield f"  {'result':<16}  {order.result}", ""
     for name, part_ccy in order.parts.items():

@@ -67,7 +67,8 @@ def test_rules_are_those_of_the_last_decision(engine: Operated) -> None:
     margin = by_name["margin"]
     assert margin.headroom == margin.limit - margin.value
     assert margin.ok is (margin.value <= margin.limit)
-    assert 0 < said.slots[0].used_frac < math.inf
+    assert 0 < said.slots[0].used_frac < 1
+    assert by_name[said.slots[0].nearest].value > 0
     assert said.slots[0].decided_ns > 0
     assert engine.ask(RulesOf(), role="viewer").rules == ()  # type: ignore[union-attr]
     with pytest.raises(Unanswered, match="no book trades"):
