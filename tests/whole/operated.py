@@ -118,6 +118,7 @@ def operated() -> Iterator[Operated]:
             "PORTFOLIO": str(home / "portfolio.toml"),
             "DEMO__SPEED": "600",
             "BACKTEST__DATA": str(home / "bars"),
+            "ALERTS__RULE": '[{"name": "limits", "level": "warning", "source": "limit"}]',
         }.items():
             patch.setenv(f"PMPRO_{name}", value)
         patch.setenv("PYTHONPATH", str(REPO))

@@ -111,7 +111,7 @@ def login() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
-def test_an_admin_resumes_sets_a_limit_flattens_and_all_of_it_is_audited(
+def test_an_admin_resumes_sets_a_limit_acknowledges_flattens_and_all_of_it_is_audited(
     engine: Operated,
 ) -> None:
     """r and l with their words, ctrl+x with y; the trail shows who did what."""
@@ -131,6 +131,13 @@ def test_an_admin_resumes_sets_a_limit_flattens_and_all_of_it_is_audited(
         admin.press("limit\r")
         admin.read_until("drawdown_reduce_frac is 0.05")
         engine.until("set", lambda s: s.risk.limits["drawdown_reduce_frac"] == 0.05)
+
+        engine.until("raised", lambda s: any(a.source == "limit" for a in s.alerts))
+        admin.press("7")
+        admin.read_until("Alerts 1")
+        admin.press("a")
+        seen = engine.until("seen", lambda s: [a for a in s.alerts if a.acked_by])
+        assert [(a.source, a.acked_by) for a in seen] == [("limit", login())]
 
         engine.until("in the market", lambda s: s.positions)
         admin.press("\x18")
