@@ -32,6 +32,7 @@ def _first(value: float) -> float:
     return math.inf if math.isnan(value) else -value
 
 
+# What moves stands left of what does not: a row is sent up to its last change.
 COLUMNS: Final[tuple[_View, ...]] = (
     _View(
         header="Name",
@@ -43,15 +44,6 @@ COLUMNS: Final[tuple[_View, ...]] = (
         order=lambda s: s.name,
     ),
     _View(
-        header="Kind",
-        cell=lambda s: Span(s.kind, "muted"),
-        least=10,
-        most=20,
-        rank=9,
-        measured=True,
-        order=lambda s: s.kind,
-    ),
-    _View(
         header="Symbol",
         cell=lambda s: Span(s.symbol),
         least=6,
@@ -59,23 +51,6 @@ COLUMNS: Final[tuple[_View, ...]] = (
         rank=4,
         measured=True,
         order=lambda s: s.symbol,
-    ),
-    _View(
-        header="TF",
-        cell=lambda s: Span(s.timeframe, "muted"),
-        least=3,
-        most=3,
-        rank=12,
-        order=lambda s: s.timeframe,
-    ),
-    _View(
-        header="Book",
-        cell=lambda s: Span(s.book, "muted"),
-        least=10,
-        most=20,
-        rank=14,
-        measured=True,
-        order=lambda s: s.book,
     ),
     _View(
         header="State",
@@ -95,24 +70,6 @@ COLUMNS: Final[tuple[_View, ...]] = (
         order=lambda s: ("LONG", "SHORT", "FLAT").index(s.signal),
     ),
     _View(
-        header="Conf",
-        cell=lambda s: Span(percent(s.confidence, 0)),
-        least=4,
-        most=4,
-        rank=13,
-        align="right",
-        order=lambda s: -s.confidence,
-    ),
-    _View(
-        header="Weight",
-        cell=lambda s: Span(percent(s.weight_frac)),
-        least=6,
-        most=6,
-        rank=7,
-        align="right",
-        order=lambda s: -s.weight_frac,
-    ),
-    _View(
         header="P&L today",
         cell=lambda s: gain(s.pnl_today_ccy),
         least=10,
@@ -120,6 +77,15 @@ COLUMNS: Final[tuple[_View, ...]] = (
         rank=2,
         align="right",
         order=lambda s: -s.pnl_today_ccy,
+    ),
+    _View(
+        header="Made",
+        cell=lambda s: gain(s.realised_ccy + s.open_ccy),
+        least=10,
+        most=12,
+        rank=10,
+        align="right",
+        order=lambda s: -(s.realised_ccy + s.open_ccy),
     ),
     _View(
         header="Trd",
@@ -140,13 +106,13 @@ COLUMNS: Final[tuple[_View, ...]] = (
         order=lambda s: _first(s.score),
     ),
     _View(
-        header="Made",
-        cell=lambda s: gain(s.realised_ccy + s.open_ccy),
-        least=10,
-        most=12,
-        rank=10,
+        header="Weight",
+        cell=lambda s: Span(percent(s.weight_frac)),
+        least=6,
+        most=6,
+        rank=7,
         align="right",
-        order=lambda s: -(s.realised_ccy + s.open_ccy),
+        order=lambda s: -s.weight_frac,
     ),
     _View(
         header="Shadow R",
@@ -156,6 +122,41 @@ COLUMNS: Final[tuple[_View, ...]] = (
         rank=11,
         align="right",
         order=lambda s: -s.shadow_r,
+    ),
+    _View(
+        header="Kind",
+        cell=lambda s: Span(s.kind, "muted"),
+        least=10,
+        most=20,
+        rank=9,
+        measured=True,
+        order=lambda s: s.kind,
+    ),
+    _View(
+        header="TF",
+        cell=lambda s: Span(s.timeframe, "muted"),
+        least=3,
+        most=3,
+        rank=12,
+        order=lambda s: s.timeframe,
+    ),
+    _View(
+        header="Book",
+        cell=lambda s: Span(s.book, "muted"),
+        least=10,
+        most=20,
+        rank=14,
+        measured=True,
+        order=lambda s: s.book,
+    ),
+    _View(
+        header="Conf",
+        cell=lambda s: Span(percent(s.confidence, 0)),
+        least=4,
+        most=4,
+        rank=13,
+        align="right",
+        order=lambda s: -s.confidence,
     ),
     _View(header="Detail", cell=lambda s: Span(s.detail, "muted"), least=16, most=60, rank=15),
 )
