@@ -131,6 +131,8 @@ def test_every_option_can_be_set_from_the_environment(monkeypatch: pytest.Monkey
         "log.level": "debug",
         "demo.start": "2018-03-06T08:00:00Z",
         "demo.faults": "requote",
+        "console.theme": "light",
+        "console.zone": "Europe/Berlin",
         "alerts.rule": '[{"name": "r"}]',
         "alerts.channel": '[{"name": "c"}]',
     }
