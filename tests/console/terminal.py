@@ -24,6 +24,7 @@ _KEYBOARD_ON, _KEYBOARD_OFF = re.compile(rb"\x1b\[>[0-9]*u"), re.compile(rb"\x1b
 # DEC private modes that a console sets or, of the cursor, line wrap, resets.
 _ALTERNATE_SCREEN, _CURSOR, _WRAP = 1049, 25, 7
 _REPORTS = (1000, 1002, 1003, 1004, 1006, 1015, 1016, 2004, 2048)
+_TAKE = b"\x1b[?1049h"
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -84,6 +85,13 @@ class Terminal:
         end_s = time.monotonic() + seconds
         while (left_s := end_s - time.monotonic()) > 0.0:
             self._read(left_s)
+
+    def read_until_taken(self, deadline_s: float = 30.0) -> None:
+        """Wait until the program has taken the terminal again: keys before that may be flushed."""
+        end_s = time.monotonic() + deadline_s
+        while _TAKE not in self.seen:
+            assert time.monotonic() < end_s, f"not taken\n{self.text[-3000:]}"
+            self._read(0.1)
 
     def press(self, keys: str) -> None:
         """Type; what was written before is forgotten."""

@@ -79,6 +79,7 @@ def test_stopped_consoles_ask_nothing_and_hold_nothing_up(
         for console in consoles:
             console.seen = b""
             console.resume()
+            console.read_until_taken()
             console.press("?")
             console.read_until("halt")
         # Nothing was kept for them: the newest, not every one since.
