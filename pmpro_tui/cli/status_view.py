@@ -1,5 +1,6 @@
 """The engine's state and limits for people."""
 
+import math
 from typing import TYPE_CHECKING
 
 from engine.model.errors import UserError
@@ -50,8 +51,14 @@ def show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
 
 
 def _beyond(risk: "RiskView") -> str:
-    history = f"{risk.historical_var_frac:.2%}, {risk.historical_shortfall_frac:.2%}"
-    return f"{risk.shortfall_frac:.2%} beyond; by history {history}"
+    historical = risk.historical_var_frac, risk.historical_shortfall_frac
+    history = ", ".join(_known(value, ".2%") for value in historical)
+    return f"{_known(risk.shortfall_frac, '.2%')} beyond; by history {history}"
+
+
+def _known(value: float, how: str) -> str:
+    """Return a figure as a format says; a dash for what is not known yet."""
+    return "–" if math.isnan(value) else format(value, how)
 
 
 def _connection(snapshot: "Snapshot") -> str:
@@ -102,9 +109,12 @@ def facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
         ),
         ("net exposure", f"{risk.net_exposure_frac:.2f} × equity"),
         ("margin", f"{risk.margin_frac:.1%} of equity"),
-        ("value at risk", f"{risk.var_frac:.2%} of equity a day at 99 %, {_beyond(risk)}"),
-        ("diversification", f"{risk.diversification_ratio:.2f} × one bet"),
-        ("correlation", f"{risk.correlation_max:.2f} at most between two held"),
+        (
+            "value at risk",
+            f"{_known(risk.var_frac, '.2%')} of equity a day at 99 %, {_beyond(risk)}",
+        ),
+        ("diversification", f"{_known(risk.diversification_ratio, '.2f')} × one bet"),
+        ("correlation", f"{_known(risk.correlation_max, '.2f')} at most between two held"),
         ("lost today", f"{risk.daily_loss_frac:.2%} of equity"),
         (
             "whole account",
