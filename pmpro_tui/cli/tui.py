@@ -5,6 +5,7 @@ by a thread of the console. The last words of every run, and every error, are on
 """
 
 import argparse
+import gc
 import os
 import select
 import sys
@@ -115,6 +116,7 @@ def run_console(arguments: argparse.Namespace) -> int:
             mode="demo" if arguments.demo else "",
             readonly=arguments.readonly,
         )
+        gc.freeze()  # what is imported by now lives as long: no look through it delays a key
         last = app.run()
         app.hang_up.ended()
     finally:

@@ -16,7 +16,8 @@ from textual.widget import Widget
 from pmpro_tui.console.palettes import tones
 from pmpro_tui.console.text import Line, changed, line_text
 
-_CACHE_MAX = 4096
+# Several screens full; the collector goes through all that is kept.
+_CACHE_MAX = 512
 
 
 class Lines(Widget, can_focus=False):

@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from engine.model.snapshot import Command
+from engine.model.times import NS_PER_S
 from pmpro_tui.console import alert_table, frame, screens, worker
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.commands import Commands
@@ -29,6 +30,8 @@ from pmpro_tui.console.text import Line
 
 NARROW = (104, 30)
 WIDE = (160, 45)
+# More at once hide the screen, and take long to draw.
+NOTICES_MAX = 4
 
 
 class MainScreen(Screen[None]):
@@ -55,6 +58,7 @@ class MainScreen(Screen[None]):
         self.narrow = False
         self.name_shown = "overview"
         self._came_from: dict[str, str] = {}
+        self._told_until_ns: list[int] = []
         self._pages: dict[str, Page] = {"overview": screens.build("overview", hub)}
         self._opener = opener
         self._poll_s = poll_s
@@ -207,8 +211,17 @@ class MainScreen(Screen[None]):
         self.app.push_screen(Form("Who are you?", body, [field], verb="Send"), send)
 
     def tell(self, notice: Notice | None) -> None:
-        """Tell the operator at once, whatever is shown."""
+        """Tell the operator at once, whatever is shown; a burst sweeps what it said before."""
         if notice is not None:
+            now_ns = self.hub.monotonic_ns()
+            self._told_until_ns = [
+                until_ns for until_ns in self._told_until_ns if until_ns > now_ns
+            ]
+            if len(self._told_until_ns) >= NOTICES_MAX:
+                self.app.clear_notifications()
+                self.app.screen.query("ToastHolder").remove()  # which are left behind, empty
+                self._told_until_ns.clear()
+            self._told_until_ns.append(now_ns + int(notice.timeout_s * NS_PER_S))
             severity = cast(Literal["information", "warning", "error"], notice.severity)
             self.notify(
                 notice.text,

@@ -1,5 +1,6 @@
 """What keys do: each sends exactly its command, and nothing else ever does."""
 
+import asyncio
 import threading
 import time
 from typing import Any
@@ -8,11 +9,14 @@ import msgspec
 import pytest
 from textual.command import CommandPalette
 from textual.widgets import Button, Input
+from textual.widgets._toast import Toast
 
 from engine.model.snapshot import Reply
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.app import ConsoleApp
 from pmpro_tui.console.dialogs import Confirm, TypedWord
+from pmpro_tui.console.hub import Notice
+from pmpro_tui.console.screen import NOTICES_MAX
 from pmpro_tui.console.table import Table
 from tests.console.scripted import (
     LOST,
@@ -23,6 +27,7 @@ from tests.console.scripted import (
     drive,
     positions,
     risk,
+    settle,
     until,
 )
 
@@ -388,3 +393,23 @@ def test_detaching_leaves_the_engine_alone(feed: ScriptedFeed) -> None:
     drive(app, script)
     assert not feed.sent
     assert "keeps running" in str(app.return_value)
+
+
+def _said(app: ConsoleApp) -> list[str]:
+    return [toast._notification.message for toast in app.screen.query(Toast)]
+
+
+def test_a_burst_of_commands_leaves_few_notices(feed: ScriptedFeed) -> None:
+    """However fast the keys, the screen is not hidden behind what it said; the last one stays."""
+    app = console(feed)
+
+    async def run() -> None:
+        async with app.run_test(size=(120, 40), notifications=True) as pilot:
+            await settle(pilot, app)
+            for n in range(3 * NOTICES_MAX):
+                app.main.tell(Notice(f"said {n}", "Kill", "information", 4.0))
+                await until(pilot, lambda n=n: f"said {n}" in _said(app))
+                assert len(_said(app)) <= NOTICES_MAX
+                assert len(app.screen.query("ToastHolder")) <= NOTICES_MAX
+
+    asyncio.run(run())
