@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,25 @@ def measure(
     steps: Steps, progress: Callable[[float], None] = lambda done_frac: None
 ) -> list[Minute]:
     """Run an engine with all its processes, database included; return its minutes in order."""
-    root = load_settings(mode="demo").state_root  # the disk that an engine would use
+    texts = {"portfolio.toml": steps.portfolio, **steps.files}
+    with bench_settings(texts) as settings:
+        home = settings.state_root
+        with _log_to(home / "engine.log", settings):
+            return _run(settings, [home / file for file in steps.files], steps, progress)
+
+
+@contextlib.contextmanager
+def bench_settings(texts: Mapping[str, str]) -> Iterator[Settings]:
+    """Yield the settings of a demo that runs `portfolio.toml`, one of these files' texts by name.
+
+    Its state directory, where the files are, is on the disk that an engine would use; nothing is
+    left of it.
+    """
+    root = load_settings(mode="demo").state_root
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=root) as name:
         home = Path(name)
-        for file, text in {"portfolio.toml": steps.portfolio, **steps.files}.items():
+        for file, text in texts.items():
             (home / file).write_text(text, encoding="utf-8")
         settings = load_settings(
             mode="demo",
@@ -68,8 +82,8 @@ def measure(
                 "demo.speed": 1.0,
             },
         )
-        with _log_to(home / "engine.log", settings), _database(settings):
-            return _run(settings, [home / file for file in steps.files], steps, progress)
+        with _database(settings):
+            yield settings
 
 
 @contextlib.contextmanager

@@ -265,24 +265,10 @@ class _Console:
 
 def publish_figures(seconds: float, *, n_strategies: int = N_STRATEGIES) -> dict[str, float]:
     """Return what a real engine takes to publish to an attached console."""
-    from engine.runtime.latency import START
-    from engine.runtime.settings import load_settings
+    from engine.runtime.latency import bench_settings
     from pmpro_tui.cli.bench_latency import portfolio_text
 
-    root = load_settings(mode="demo").state_root
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=root) as name:
-        portfolio = Path(name) / "portfolio.toml"
-        portfolio.write_text(portfolio_text(n_strategies, 0), encoding="utf-8")
-        settings = load_settings(
-            mode="demo",
-            overrides={
-                "state_dir": Path(name),
-                "portfolio": portfolio,
-                "demo.start": START,
-                "demo.speed": 1.0,
-            },
-        )
+    with bench_settings({"portfolio.toml": portfolio_text(n_strategies, 0)}) as settings:
         return {"publish_cpu_pct": round(_publish_cpu_pct(settings, seconds), 3)}
 
 

@@ -25,26 +25,15 @@ from engine.store.embedded import EmbeddedServer
 from engine.terminal.simulated.ledger import Ledger
 from pmpro_tui.cli.database import open_database
 from tests.console.terminal import REPO, Terminal
+from tests.whole.operated import PORTFOLIO
 
 DEADLINE_S = 90.0
 CONSOLE = ["-m", "pmpro_tui.cli.tui", "--demo"]
 TABLES = ("strategies", "strategy_signals", "trades", "positions", "portfolio_metrics", "orders")
 # Solo strategies that are nearly always in the market, so that there is something to kill.
-PORTFOLIO = """
-[[strategy]]
-name = "solo-eur"
-kind = "ma_cross"
-symbol = "EURUSD"
-params = { fast = 5, slow = 20, stop_points = 3000 }
-sizing = { risk_frac = 0.001 }
-
-[[strategy]]
-name = "solo-jpy"
-kind = "ma_cross"
-symbol = "USDJPY"
-params = { fast = 5, slow = 20, stop_points = 3000 }
-sizing = { risk_frac = 0.001 }
-
+TRADED = (
+    PORTFOLIO
+    + """
 [[strategy]]
 name = "solo-aud"
 kind = "ma_cross"
@@ -52,13 +41,14 @@ symbol = "AUDUSD"
 params = { fast = 30, slow = 90, stop_points = 3000 }
 sizing = { risk_frac = 0.001 }
 """
+)
 
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory of a short name with a portfolio; what runs there is ended afterwards."""
     path = Path(tempfile.mkdtemp(prefix="pm"))
-    (path / "portfolio.toml").write_text(PORTFOLIO, encoding="utf-8")
+    (path / "portfolio.toml").write_text(TRADED, encoding="utf-8")
     monkeypatch.setenv("PMPRO_STATE_DIR", str(path))
     monkeypatch.setenv("PMPRO_PORTFOLIO", str(path / "portfolio.toml"))
     yield path
