@@ -23,6 +23,7 @@ CommandName = Literal[
     "stop",
     "add",
     "remove",
+    "allocate",
     "limit",
     "adopt",
     "ack",

@@ -1,8 +1,9 @@
-"""Another portfolio of a portfolio: strategies and books added or removed, all else as it was."""
+"""Another portfolio of a portfolio: strategies, books or shares changed, all else as it was."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from engine.decision.allocation import manual_shares
 from engine.model.errors import ConfigError
 from engine.model.portfolio import Portfolio
 from engine.portfolio.contents import memberships
@@ -10,6 +11,14 @@ from engine.portfolio.file import parse_portfolio
 from engine.portfolio.text import plain, toml_text
 
 _ADDABLE = ("strategy", "book", "symbols", "allocation")
+
+
+class Shared(NamedTuple):
+    """Who shares a whole with a unit: the book whose members do, "" for the account's books."""
+
+    book: str
+    unit: str
+    share_frac: dict[str, float]
 
 
 def with_added(portfolio: Portfolio, tables: Mapping[str, Any]) -> Portfolio:
@@ -70,6 +79,57 @@ def without(portfolio: Portfolio, target: str) -> Portfolio:
     if shares:
         now["allocation"]["shares"] = {n: share for n, share in shares.items() if n in left}
     return _checked(now, f"the portfolio without {target}")
+
+
+def shared(portfolio: Portfolio, target: str) -> Shared:
+    """Return the shares that a strategy or book has its own among.
+
+    A strategy beside others in its book has a share of that book; one that is alone in it stands
+    for the book, and a book has a share of the account.
+
+    Raises:
+        ConfigError: nothing has that name.
+    """
+    books = {book.name: book for book, _, _ in memberships(portfolio)}
+    own = next((book for book in books.values() if target in book.members), None)
+    if own is not None and len(own.members) > 1:
+        whole = sum(own.members.values())
+        return Shared(own.name, target, {n: share / whole for n, share in own.members.items()})
+    unit = target if own is None else own.name
+    if unit not in books:
+        raise ConfigError(f"no strategy or book is named {target!r}")
+    shares = manual_shares(portfolio.allocation.shares, list(books)).tolist()
+    return Shared("", unit, dict(zip(books, shares, strict=True)))
+
+
+def with_share(portfolio: Portfolio, target: str, share_frac: float) -> Portfolio:
+    """Return the portfolio with a share set; what is left goes to the others as they had it.
+
+    Raises:
+        ConfigError: nothing has that name, shares are not manual, or the share is impossible.
+    """
+    method = portfolio.allocation.method
+    if method != "manual":
+        raise ConfigError(f"allocation.method is {method!r}, which decides the shares once a day")
+    book, unit, shares = shared(portfolio, target)
+    if len(shares) == 1:
+        raise ConfigError(f"{target} is the only one: it has the whole account")
+    if not 0.0 <= share_frac <= 1.0:
+        raise ConfigError(f"a share of {share_frac:g}: it is a fraction from 0 to 1")
+    if book and not 0.0 < share_frac < 1.0:
+        raise ConfigError(f"{unit} shares book {book} with others: disable it, or them, for 0 or 1")
+    rest = sum(share for name, share in shares.items() if name != unit)
+    equal = 1.0 / (len(shares) - 1)
+    changed = {
+        name: (1.0 - share_frac) * (share / rest if rest > 0.0 else equal)
+        for name, share in shares.items()
+    } | {unit: share_frac}
+    now = plain(portfolio)
+    if book:
+        next(b for b in now["book"] if b["name"] == book)["members"] = changed
+    else:
+        now.setdefault("allocation", {})["shares"] = changed
+    return _checked(now, f"the portfolio with another share of {target}")
 
 
 def members_of(portfolio: Portfolio, target: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Strategies and books brought into the running engine and taken out again.
+"""Strategies and books brought into the running engine and taken out again; their shares set.
 
 What is slow (starting hosts, asking the terminal for a new symbol) is done on the thread of who
 asks; the engine thread exchanges portfolio and hosts between two batches. Everything that both
@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.decision import switches
+from engine.decision.sizing import ALLOCATION_MAX
 from engine.execution.journal import Journal
 from engine.model.errors import PmproError, Refused, StrategyError
 from engine.model.portfolio import Portfolio
 from engine.model.reasons import ExitReason
 from engine.model.records import StrategyRow
 from engine.portfolio.compile import CompiledPortfolio, Slot, compile_portfolio
-from engine.portfolio.edit import members_of, with_added, without
+from engine.portfolio.edit import members_of, shared, with_added, with_share, without
 from engine.runtime.assembly import points
 from engine.runtime.batch_rows import add_portfolio_rows
 from engine.runtime.events import EventLog
@@ -36,17 +37,21 @@ class Terms(NamedTuple):
     keep: Callable[[Portfolio], None]
 
 
-class Addition(NamedTuple):
-    """A portfolio that is ready to take the place of `base`."""
+class Successor(NamedTuple):
+    """A portfolio that is ready to take the place of `base`.
+
+    `names` are the strategies that are new; `told` is what the operator is told.
+    """
 
     base: Portfolio
     compiled: CompiledPortfolio
     hosts: Prepared
     names: Sequence[str]
+    told: str
 
 
 class Changes:
-    """Changes of one engine's portfolio. `prepare` is for any thread, the rest for the engine's."""
+    """Changes of one engine's portfolio; `prepare_…` on any thread, the rest on the engine's."""
 
     def __init__(self, hosts: Hosts, journal: Journal, events: EventLog, terms: Terms) -> None:
         self._hosts = hosts
@@ -56,7 +61,7 @@ class Changes:
         # Targets that are removed when these positions are closed, by ticket.
         self._leaving: dict[str, set[int]] = {}
 
-    def prepare(self, trader: Trader, text: str) -> Addition:
+    def prepare_addition(self, trader: Trader, text: str) -> Successor:
         """Make strategies ready that are given as a portfolio's tables in JSON; takes seconds.
 
         Raises:
@@ -75,22 +80,34 @@ class Changes:
             if name in hosts.faults:
                 self._hosts.discard(hosts)
                 raise StrategyError(f"{name}: {hosts.faults[name]}")
-        return Addition(base, compiled, hosts, names)
+        return Successor(base, compiled, hosts, names, f"added {', '.join(names)}")
 
-    def add(self, trader: Trader, addition: Addition) -> str:
+    def prepare_share(self, trader: Trader, target: str, share_frac: float) -> Successor:
+        """Make ready that a member has this share of its book, a book of the account.
+
+        Raises:
+            ConfigError: `engine.portfolio.edit.with_share` says why not.
+        """
+        base = trader.compiled.portfolio
+        changed = with_share(base, target, share_frac)
+        compiled = compile_portfolio(changed).with_symbols(trader.compiled.symbols)
+        hosts = self._hosts.prepare(compiled.strategies, points(compiled.symbols))
+        return Successor(base, compiled, hosts, (), _share_told(base, changed, target))
+
+    def succeed(self, trader: Trader, ready: Successor) -> str:
         """Have what was prepared trade from the next batch on.
 
         Raises:
             Refused: another change came in between, or an order of a book is being looked for.
         """
-        if trader.compiled.portfolio is not addition.base or not self._hosts.fits(addition.hosts):
-            self._hosts.discard(addition.hosts)
+        if trader.compiled.portfolio is not ready.base or not self._hosts.fits(ready.hosts):
+            self._hosts.discard(ready.hosts)
             raise Refused("the portfolio was changed at the same time: try again")
-        new = set(addition.names)
-        joined = {s.name for s in addition.compiled.slots if new & _members(addition.compiled, s)}
+        new = set(ready.names)
+        joined = {s.name for s in ready.compiled.slots if new & _members(ready.compiled, s)}
         _refuse_unsettled(trader, joined & set(trader.names.slots))
-        self._exchange(trader, addition.compiled, addition.hosts)
-        return f"added {', '.join(addition.names)}"
+        self._exchange(trader, ready.compiled, ready.hosts)
+        return ready.told
 
     def remove(self, trader: Trader, target: str, how: str) -> str:
         """Take a strategy or book out: at once if it holds nothing or hands over, else when flat.
@@ -243,8 +260,20 @@ def _last_rows(trader: Trader, gone: set[str]) -> list[StrategyRow]:
     ]
 
 
-def _listed(portfolio: Portfolio) -> dict[str, list[str]]:
+def _share_told(before: Portfolio, after: Portfolio, target: str) -> str:
+    whole, unit, shares = shared(after, target)
+    was, now = shared(before, target).share_frac[unit], shares[unit]
+    of = f"book {whole}" if whole else "the account"
+    text = f"{unit} has {now:.1%} of {of}; it had {was:.1%}"
+    if not whole and now * len(shares) > ALLOCATION_MAX:
+        text += f"; sizes count it as {ALLOCATION_MAX / len(shares):.1%}, {ALLOCATION_MAX:g} times"
+        text += " the equal share"
+    return text
+
+
+def _listed(portfolio: Portfolio) -> dict[str, Any]:
     return {
         "strategies": [strategy.name for strategy in portfolio.strategy],
-        "books": [book.name for book in portfolio.book],
+        "books": {book.name: book.members for book in portfolio.book},
+        "shares": portfolio.allocation.shares,
     }

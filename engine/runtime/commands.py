@@ -10,7 +10,7 @@ from engine.model.errors import PmproError, Refused
 from engine.model.reasons import ExitReason
 from engine.model.snapshot import Command, Reply
 from engine.runtime.adoption import adopt
-from engine.runtime.changes import Addition, close_for_removal
+from engine.runtime.changes import Successor, close_for_removal
 from engine.runtime.host_contract import Prepared
 from engine.runtime.inbox import Inbox
 
@@ -137,11 +137,13 @@ class Commands:
             return f"flattening {n_open} position(s), entries halted"
         return ""
 
-    def _prepare(self, trader: "Trader", command: Command) -> "Prepared | Addition | None":
+    def _prepare(self, trader: "Trader", command: Command) -> "Prepared | Successor | None":
         """Have strategies made ready, on the caller's thread: it may take seconds."""
         hosts, changes = self._hosts(), self._changes()
         if command.name == "add" and changes is not None:
-            return changes.prepare(trader, command.text)
+            return changes.prepare_addition(trader, command.text)
+        if command.name == "allocate" and changes is not None:
+            return changes.prepare_share(trader, command.target, command.value)
         if command.name != "enable" or hosts is None:
             return None
         if _symbol(trader, command.target) is not None:
@@ -163,7 +165,7 @@ class Commands:
         command: Command,
         actor: Actor,
         text: str,
-        change: "Prepared | Addition | None",
+        change: "Prepared | Successor | None",
     ) -> str:
         """Journal and pursue, on the engine thread; what is refused here is journalled too."""
         try:
@@ -183,12 +185,12 @@ class Commands:
         trader: "Trader",
         command: Command,
         actor: Actor,
-        change: "Prepared | Addition | None",
+        change: "Prepared | Successor | None",
     ) -> str:
         """Do what was not done at once; return what it hit, "" where that is known already."""
         if command.name in ("kill", "halt", "flatten", "close"):
             return ""
-        if command.name in ("add", "remove"):
+        if command.name in ("add", "remove", "allocate"):
             return self._change(trader, command, change)
         if command.name == "limit":
             return self._limit(trader, command, actor)
@@ -197,17 +199,17 @@ class Commands:
         return self._switch(trader, command, change)
 
     def _change(
-        self, trader: "Trader", command: Command, change: "Prepared | Addition | None"
+        self, trader: "Trader", command: Command, change: "Prepared | Successor | None"
     ) -> str:
         changes = self._changes()
         if changes is None:
             raise Refused("this engine's portfolio cannot be changed")
-        if isinstance(change, Addition):
-            return changes.add(trader, change)
+        if isinstance(change, Successor):
+            return changes.succeed(trader, change)
         return changes.remove(trader, command.target, command.text)
 
     def _switch(
-        self, trader: "Trader", command: Command, change: "Prepared | Addition | None"
+        self, trader: "Trader", command: Command, change: "Prepared | Successor | None"
     ) -> str:
         core = trader.core
         if command.name == "disable":

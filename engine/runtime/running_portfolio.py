@@ -1,4 +1,4 @@
-"""The portfolio that runs: the operator's file, with what was added and removed since it was read.
+"""The portfolio that runs: the operator's file, with what commands have changed since it was read.
 
 Changes are kept as a whole file in the state directory, beside the digest of the operator's file
 they belong to. Who edits that file starts from it again.
@@ -27,13 +27,13 @@ def read_running(file: Path, state: Path) -> tuple[Portfolio, str]:
         return portfolio, ""
     text = kept.read_text(encoding="utf-8")
     if f"{_MARK}{_digest(file)}\n" not in text:
-        return portfolio, f"{file} was edited: what was added or removed before is dropped ({kept})"
-    return parse_portfolio(text, str(kept)), f"with what was added and removed before: {kept}"
+        return portfolio, f"{file} was edited: what commands had changed is dropped ({kept})"
+    return parse_portfolio(text, str(kept)), f"with what commands have changed: {kept}"
 
 
 def write_running(portfolio: Portfolio, file: Path, state: Path) -> None:
     """Keep a changed portfolio for the next start."""
-    head = f"# The running portfolio: {file} with what was added and removed since.\n"
+    head = f"# The running portfolio: {file} with what commands have changed since.\n"
     new = state / f"{NAME}.new"
     new.write_text(f"{head}{_MARK}{_digest(file)}\n\n{portfolio_text(portfolio)}", encoding="utf-8")
     new.replace(state / NAME)

@@ -1,4 +1,4 @@
-"""`pmpro strategy`: strategies come into the running engine, and leave it."""
+"""`pmpro strategy`: strategies come into the running engine, leave it, and get their shares."""
 
 import tomllib
 from pathlib import Path
@@ -92,6 +92,31 @@ def remove(
     how = "flatten" if flatten else "keep" if keep else f"to {to}" if to else ""
     with connected_engine(config, mode) as client:
         send(client, "remove", name, text=how, json=json)
+
+
+@app.command()
+def allocate(
+    name: Target,
+    share: Annotated[
+        str, typer.Argument(metavar="SHARE", help="0.2 or 20%: of its book, a book's of all.")
+    ],
+    config: Config = None,
+    mode: Mode = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Set a strategy's share of its book, or a book's of the account, while the engine runs.
+
+    The others keep their proportions. A strategy that is alone in its book stands for the book.
+    """
+    from engine.model.fraction import parse_fraction
+
+    value = parse_fraction(share)
+    with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
+        if snapshot.mode == "live":
+            ask(f"Give {name} a share of {value:.1%} on live account {snapshot.account}?", "", yes)
+        send(client, "allocate", name, value=value, seen_version=snapshot.version, json=json)
 
 
 def _read(path: Path) -> dict[str, Any]:

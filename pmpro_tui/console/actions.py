@@ -14,6 +14,7 @@ SPEEDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3
 
 ACTIONS: Final[tuple[Action, ...]] = (
     *command_actions.COMMANDS,
+    *command_actions.STRATEGIES,
     *command_actions.POSITIONS,
     *command_actions.ALERTS,
     *command_actions.DETAILS,

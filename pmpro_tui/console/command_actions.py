@@ -68,6 +68,21 @@ COMMANDS: Final = (
     ),
 )
 
+STRATEGIES: Final = (
+    Action(
+        name="allocate",
+        keys=("w",),
+        shown="w",
+        label="Weight",
+        help="Set the marked strategy's share of its book, or of the account if it is alone in it",
+        kind="add",
+        rank=7,
+        screens=("strategies", "strategy"),
+        blocked=reasons.allocate,
+        asks="the share",
+    ),
+)
+
 POSITIONS: Final = (
     Action(
         name="close",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from engine.model.errors import UserError
+from engine.model.fraction import parse_fraction
 from engine.model.snapshot import CommandName, Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import known, why_not
@@ -12,6 +14,7 @@ from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.palettes import PALETTES
 
 if TYPE_CHECKING:
+    from pmpro_tui.console.form import Values
     from pmpro_tui.console.screen import MainScreen
 
 _DETACHED = "detached: the engine keeps running (`pmpro-tui` attaches again, `pmpro stop` stops it)"
@@ -59,6 +62,23 @@ class Commands:
 
     def _disable(self) -> None:
         self._send("disable", self._screen.context().target)
+
+    def _allocate(self) -> None:
+        from pmpro_tui.console.form import Field, Form
+
+        now, name = self._screen.hub.shown, self._screen.context().target
+        if now is None:
+            return
+
+        def send(values: Values | None) -> None:
+            if values is not None:
+                self._send("allocate", name, value=parse_fraction(values["share"]))
+
+        field = Field("share", "New share", hint="0.2 or 20%")
+        body = f"{_account(now)}\n{_sharing(now, name)}"
+        self._screen.app.push_screen(
+            Form(f"Share of {name}", body, [field], verb="Set", check=_is_share), send
+        )
 
     def _halt(self) -> None:
         self._send("halt")
@@ -173,6 +193,28 @@ def _account(now: Snapshot | None) -> str:
     if now is None:
         return "No picture of the account yet."
     return f"{now.mode.upper()} account {now.account} on {now.server}"
+
+
+def _sharing(now: Snapshot, name: str) -> str:
+    me = next((s for s in now.strategies if s.name == name), None)
+    if me is None:
+        return f"{name} is no longer in the portfolio."
+    beside = sum(s.book == me.book for s in now.strategies) - 1
+    whole = f"Book {me.book}, beside {beside} other" if beside else "The account: its book has it"
+    rest = "members" if beside else "books"
+    return (
+        f"Of: {whole}{'' if beside == 1 else 's' if beside else ' alone'}.\n"
+        f"Its weight is {me.weight_frac:.1%} of the account now. The other {rest} keep their\n"
+        "proportions. It counts from the next decision on; no open position is resized."
+    )
+
+
+def _is_share(values: Values) -> str | None:
+    try:
+        parse_fraction(values["share"])
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _held(now: Snapshot | None) -> str:

@@ -92,6 +92,11 @@ def enable(context: Context) -> str | None:
     return targeted(context) or fresh(context)
 
 
+def allocate(context: Context) -> str | None:
+    """Refuse without a target, or on a picture that is not fresh."""
+    return targeted(context) or fresh(context)
+
+
 def resume(context: Context) -> str | None:
     """Refuse to resume what goes on."""
     now = context.snapshot

@@ -99,6 +99,28 @@ def test_a_target_reaches_the_engine(name: str, engine: ScriptedEngine, pmpro: P
     assert sent(engine) == [(name, "eur-ma")]
 
 
+@pytest.mark.parametrize(("share", "value"), [("0.2", 0.2), ("20%", 0.2), ("100 %", 1.0)])
+def test_a_share_is_a_fraction_or_a_percentage(
+    share: str, value: float, engine: ScriptedEngine, pmpro: Pmpro
+) -> None:
+    """Both ways of writing it reach the engine as the same number."""
+    assert pmpro("strategy", "allocate", "eur-ma", share).stdout == "done\n"
+    assert [(c.name, c.target, c.value) for c, _ in engine.executed] == [
+        ("allocate", "eur-ma", value)
+    ]
+
+
+@pytest.mark.parametrize("share", ["20", "-0.1", "nan", "0.2%%", "much", "101%"])
+def test_what_is_no_share_is_said_and_not_sent(
+    share: str, engine: ScriptedEngine, pmpro: Pmpro
+) -> None:
+    """A bare 20 is not taken for 20 %: nobody loses an account to a unit."""
+    done = pmpro("strategy", "allocate", "--", "eur-ma", share)
+    assert done.returncode == 2
+    assert "is no share: write 0.2 or 20%" in done.stderr
+    assert sent(engine) == []
+
+
 def test_limits_are_listed_with_what_they_are_compared_with(
     engine: ScriptedEngine, pmpro: Pmpro
 ) -> None:

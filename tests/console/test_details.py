@@ -81,6 +81,26 @@ def test_a_raised_limit_needs_the_word_a_tightened_one_a_yes(feed: ScriptedFeed)
     assert sent(feed) == [("limit", name, 0.05), ("limit", name, 0.03)]
 
 
+def test_a_share_is_asked_for_with_what_it_is_of(feed: ScriptedFeed) -> None:
+    """w names the book or the account and what it is now; what is no share keeps the form."""
+    app = console(feed)
+    names: list[str] = []
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("2", "g", "w")
+        assert isinstance(app.screen, Form)
+        names.append(app.main.context().target)
+        await pilot.press(*"20", "enter")
+        await pilot.pause()
+        assert "20%" in str(app.screen.query_one("#fault", Label).content)
+        await pilot.press("%", "enter")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("allocate", names[0], 0.2)]
+    assert names[0]
+
+
 @pytest.mark.parametrize("typed", ["", "much", "nan", "inf"])
 def test_what_is_no_limit_is_said_and_keeps_the_form(feed: ScriptedFeed, typed: str) -> None:
     """A wrong value neither leaves the form nor reaches the engine."""

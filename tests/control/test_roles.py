@@ -25,6 +25,7 @@ OPERATORS = {
     "flatten",
     "speed",
     "remove",
+    "allocate",
     "ack",
     "close",
     "backtest",

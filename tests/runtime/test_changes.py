@@ -1,5 +1,6 @@
 """Strategies come and go while others trade: the others never notice, nothing is left unowned."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.control.messages import Actor
 from engine.execution.journal import Outbox
@@ -16,7 +19,7 @@ from engine.model.errors import ConfigError, PmproError, Refused
 from engine.model.portfolio import Portfolio
 from engine.model.records import AuditRow
 from engine.model.snapshot import Command
-from engine.portfolio.edit import with_added, without
+from engine.portfolio.edit import shared, with_added, with_share, without
 from engine.portfolio.file import parse_portfolio
 from engine.portfolio.text import portfolio_text
 from engine.runtime.changes import Changes, Terms
@@ -59,12 +62,12 @@ class Changing(Bench):
         )
         return complaints
 
-    def order(self, name: Any, target: str = "", text: str = "") -> str:
+    def order(self, name: Any, target: str = "", text: str = "", value: float = 0.0) -> str:
         """Give a command from a client's thread while this one is the engine's."""
         answers: list[str | Exception] = []
 
         def ask() -> None:
-            command = Command(id="1", name=name, target=target, text=text)
+            command = Command(id="1", name=name, target=target, text=text, value=value)
             try:
                 answers.append(self.commands.execute(command, ACTOR).text)
             except PmproError as error:
@@ -284,10 +287,10 @@ def test_a_change_that_was_overtaken_is_refused(make: Callable[..., Changing]) -
     bench = make({"a": LONG_SHORT})
     spec = {"name": "c", "kind": "scripted", "symbol": "EURUSD"}
     text = msgspec.json.encode({"strategy": [spec]}).decode()
-    stale = bench.changes.prepare(bench.trader, text)
+    stale = bench.changes.prepare_addition(bench.trader, text)
     bench.add("d", LONG_SHORT)
     with pytest.raises(Refused, match="changed at the same time"):
-        bench.changes.add(bench.trader, stale)
+        bench.changes.succeed(bench.trader, stale)
     assert bench.names() == ["a", "d"]
 
 
@@ -305,9 +308,106 @@ def test_every_change_is_audited(make: Callable[..., Changing]) -> None:
     bench.add("c", LONG_SHORT)
     rows = [entry.record for entry in Outbox(bench.journal.path).entries(0, 1000)]
     audits = [row.details for row in rows if isinstance(row, AuditRow)]
-    assert audits[0]["before"] == {"strategies": ["a"], "books": []}
+    assert audits[0]["before"] == {"strategies": ["a"], "books": {}, "shares": {}}
     assert audits[0]["after"]["strategies"] == ["a", "c"]
     assert audits[1]["command"] == "add"
+
+
+BOOK_OF_THREE = (
+    '[[book]]\nname = "x"\nmembers = { a = 1.0, b = 2.0, c = 1.0 }\nenter = 0.35\nexit = 0.1\n'
+    'sizing = { method = "fixed_lots", lots = 1.0 }\n'
+)
+
+
+def test_a_share_counts_at_the_next_decision_and_after_a_restart(
+    make: Callable[..., Changing],
+) -> None:
+    """One against two of equal words: alone above the threshold it turns the book, for good."""
+    bench = make({"a": "L" * 20, "b": "S" * 20, "c": "F" * 20}, extra=BOOK_OF_THREE)
+    bench.step(3)
+    assert bench.slot("x")["direction"] == 0  # 1 long and 2 short of 4: a net of -0.25
+    assert bench.order("allocate", "a", value=0.7) == "a has 70.0% of book x; it had 25.0%"
+    bench.step(2)
+    assert bench.slot("x")["direction"] == 1
+    shares = bench.trader.core.outputs["share"][[bench.member(n) for n in "abc"]]
+    assert shares.tolist() == pytest.approx([0.7, 0.2, 0.1])
+    assert bench.kept[-1] == bench.trader.compiled.portfolio
+    audits = [e.record for e in Outbox(bench.journal.path).entries(0, 1000)]
+    changes = [r.details for r in audits if isinstance(r, AuditRow) and "after" in r.details]
+    assert changes[-1]["before"]["books"] == {"x": {"a": 1.0, "b": 2.0, "c": 1.0}}
+    assert changes[-1]["after"]["books"]["x"]["a"] == 0.7
+
+
+def test_a_book_s_share_scales_its_next_entry_alone(make: Callable[..., Changing]) -> None:
+    """What is open keeps its size; the next entry counts the new share, at most three times."""
+    bench = make({"a": "LLLFFLLL", "b": "FFFFFFFF", "c": "F" * 8, "d": "F" * 8})
+    bench.step(2)
+    held = bench.slot("a").copy()
+    assert held["direction"] == 1
+    assert bench.order("allocate", "a", value=0.5) == "a has 50.0% of the account; it had 25.0%"
+    assert bench.slot("a")["lots"] == held["lots"]
+    bench.step(5)
+    assert bench.slot("a")["entry_ns"] > held["entry_ns"]
+    assert bench.slot("a")["lots"] == pytest.approx(2.0 * held["lots"])
+    told = bench.order("allocate", "a", value=0.9)
+    assert told.endswith("sizes count it as 75.0%, 3 times the equal share")
+
+
+BOOKS = parse_portfolio(
+    "".join(f'[[strategy]]\nname = "{n}"\nkind = "macd"\nsymbol = "EURUSD"\n' for n in "abcde")
+    + '[[book]]\nname = "x"\nmembers = { a = 0.5, b = 2.0, c = 1.5 }\n'
+    + '[[book]]\nname = "y"\nmembers = { d = 0.3 }\n'
+    + "[allocation]\nshares = { x = 3.0 }\n",
+    "test",
+)
+
+
+@given(target=st.sampled_from("abcdexy"), share=st.floats(0.0, 1.0), then=st.floats(0.0, 1.0))
+def test_others_keep_their_proportions(target: str, share: float, then: float) -> None:
+    """The share is what was asked for, all are 1 together, twice set is as set once."""
+    before = shared(BOOKS, target)
+    if before.book and not 0.0 < min(share, then) <= max(share, then) < 1.0:
+        with pytest.raises(ConfigError):
+            with_share(with_share(BOOKS, target, share), target, then)
+        return
+    changed = with_share(with_share(BOOKS, target, share), target, then)
+    after = shared(changed, target)
+    assert after.unit == before.unit == {"d": "y"}.get(target, target)
+    assert after.share_frac[after.unit] == pytest.approx(then, abs=1e-12)
+    assert sum(after.share_frac.values()) == pytest.approx(1.0)
+    others = [n for n in before.share_frac if n != before.unit]
+    if share < 1.0:
+        rest = sum(before.share_frac[n] for n in others)
+        for name in others:
+            part = before.share_frac[name] / rest
+            assert after.share_frac[name] == pytest.approx(part * (1.0 - then), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "share", "complaint"),
+    [
+        ("", "nobody", 0.5, "no strategy or book is named 'nobody'"),
+        ("", "x", float("nan"), "a fraction from 0 to 1"),
+        ("", "x", 1.01, "a fraction from 0 to 1"),
+        ("", "a", 0.0, "disable it"),
+        ('method = "score"', "x", 0.5, "decides the shares once a day"),
+    ],
+)
+def test_an_impossible_share_is_one_line(
+    text: str, target: str, share: float, complaint: str
+) -> None:
+    """No such name, no fraction, a member at nothing, shares that a method decides."""
+    now = parse_portfolio(
+        portfolio_text(BOOKS).replace("[allocation]", f"[allocation]\n{text}"), ""
+    )
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        with_share(now, target, share)
+
+
+def test_the_only_book_has_it_all() -> None:
+    """There is nobody to give the rest to, or to take it from."""
+    with pytest.raises(ConfigError, match="the whole account"):
+        with_share(without(without(BOOKS, "x"), "y"), "e", 0.5)
 
 
 TABLES: list[tuple[dict[str, Any], str]] = [
