@@ -300,6 +300,21 @@ def run_batches(
 
 
 @core_kernel
+def finish_batch(core: Core, market: Market, out: Outcome) -> int:
+    """Do what is left of the first batch where live has decided it: match its bars, close them.
+
+    Returns:
+        The number of trades written, from 0 on.
+    """
+    now_ns = market.batch_ns[0]
+    open_bars(core, now_ns, market, out)
+    n = match_bars(core, now_ns, market.bars, out, 0)
+    close_bars(core, market.bars, out)
+    end_batch(core)
+    return n
+
+
+@core_kernel
 def close_all(core: Core, time_ns: int, out: Outcome) -> int:
     """Close what is open at the end of the test at the last closes; return the trades written."""
     update_conversions(core)

@@ -18,9 +18,10 @@ from backtest.loop import (
     Outcome,
     close_all,
     decide,
+    finish_batch,
     run_batches,
 )
-from backtest.stretches import AHEAD, Stretch, Stretches
+from backtest.stretches import AHEAD, Market, Stretch, Stretches
 from engine.decision.account import close_bar, roll_day
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
@@ -85,15 +86,17 @@ def simulate(
     progress: Callable[[float], None] = lambda _: None,
     days_at_once: int = DAYS_AT_ONCE,
     n_checks: int = 0,
+    live: Core | None = None,
 ) -> Result:
     """Run the portfolio over `bars` (M1 by symbol, with warm-up) from `from_ns` to `to_ns`.
 
     `strategies` are those of `make_strategies`, in the core's order, where they exist already.
+    `live` is a core as live left it after its batch at `from_ns`, to go on from; it is changed.
     """
     if strategies is None:
         strategies = make_strategies(compiled)
     stretches = Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once)
-    run = _Run(compiled, bars, from_ns, to_ns, n_checks)
+    run = _Run(compiled, bars, from_ns, to_ns, n_checks, live)
     with ThreadPoolExecutor(1) as worker:
         under_way: deque[Future[None]] = deque()
         for n, stretch in enumerate(stretches):
@@ -145,9 +148,11 @@ class _Run:
         from_ns: int,
         to_ns: int,
         n_checks: int,
+        live: Core | None = None,
     ) -> None:
         self.compiled = compiled
-        self.core = compiled.core()
+        self.core = compiled.core() if live is None else live
+        self._decided_ns = -1 if live is None else from_ns
         self._allocator = Allocator(compiled)
         most = max((len(slot.members) for slot in compiled.slots), default=1)
         n_trades = _TRADES_AT_ONCE + 2 * len(compiled.slots)
@@ -169,7 +174,7 @@ class _Run:
         self._n_batches = 0
         self._changes: list[Change] = []
         self._n_bars = 0
-        for s, spec in enumerate(compiled.symbols):
+        for s, spec in enumerate(compiled.symbols if live is None else ()):
             before = int(np.searchsorted(bars[spec.name]["time_ns"], from_ns))
             if before:
                 last = fill_spread(bars[spec.name][before - 1 : before], spec)[0]
@@ -181,7 +186,7 @@ class _Run:
         n_batches = len(market.batch_ns)
         out = self._out.replace(equity=self._equity[self._n_batches :][:n_batches])
         self._n_bars += int((market.bar_stop - market.bar_next).sum())
-        batch = 0
+        batch = self._finish_decided(market, out)
         while batch < n_batches:
             self._roll(int(market.server_ns[batch]))
             batch, n, self._n_checked = run_batches(
@@ -189,6 +194,18 @@ class _Run:
             )
             self._keep(n)
         self._n_batches += n_batches
+
+    def _finish_decided(self, market: Market, out: Outcome) -> int:
+        """Finish the batch that live has decided already; return the batch to go on with."""
+        if market.batch_ns[0] != self._decided_ns:
+            return 0
+        self._keep(finish_batch(self.core, market, out))
+        account = self.core.account[0]
+        out.equity[0] = (
+            self._decided_ns,
+            *(account[name] for name in ("balance_ccy", "equity_ccy", "drawdown_frac")),
+        )
+        return 1
 
     def decide(self, stretch: Stretch, batch: int) -> Core:
         """Run the core over the stretch's batches before `batch`, then to that one's decisions."""

@@ -10,6 +10,7 @@ import numpy as np
 from backtest.report import digest
 from backtest.run import Prepared
 from backtest.simulate import Result, simulate
+from engine.decision.saved import dump_core, load_core
 from engine.decision.state import Core
 from engine.model.bars import Bars
 from engine.model.reasons import Refusal
@@ -56,6 +57,32 @@ def run_both(
             live.close()
     tested = simulate(compiled, bars, from_ns, to_ns, n_checks=N_CHECKS)
     return Both(tested, traded, live.checked)
+
+
+def assert_goes_on(
+    compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int, to_ns: int, after: int
+) -> None:
+    """A backtest from live's state after `after` batches does what live does from there on."""
+    prepared = Prepared(compiled, dict(bars), Path(), from_ns, to_ns)
+    batches = batches_ns(prepared)
+    after = min(after, len(batches))
+    core = compiled.core()
+    with tempfile.TemporaryDirectory(prefix="pmpro-parity-") as work:
+        live = Live(compiled, bars, batches, Path(work), from_ns=from_ns)
+        try:
+            live.run(after)
+            names = live.trader.names
+            assert load_core(core, names, dump_core(live.trader.core, names)) == []
+            n_before = len(live.trades)
+            live.run()
+            traded = as_result(prepared, live.finish())
+        finally:
+            live.close()
+    tested = simulate(compiled, bars, int(batches[after - 1]), to_ns, live=core)
+    assert tested.trades.tolist() == traded.trades[n_before:].tolist()
+    assert tested.shares.tolist() == traded.shares[n_before:].tolist()
+    different = differences(tested.core, traded.core)
+    assert not different, different
 
 
 def assert_same(both: Both) -> None:

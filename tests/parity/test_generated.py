@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from strategies.loader import load_file
 from tests.backtest.worlds import market
-from tests.parity.compare import Both, assert_same, run_both
+from tests.parity.compare import Both, assert_goes_on, assert_same, run_both
 from tests.parity.live import NOISE
 from tests.parity.portfolios import compiled_of, texts
 
@@ -91,3 +91,14 @@ def test_many_drawn_portfolios_trade_as_tested(world):
 def test_a_restart_in_the_middle_changes_nothing(world, after):
     """Engine and terminal host stopped after any batches, state loaded, windows filled anew."""
     assert_same(run(world, sorted(after)))
+
+
+@pytest.mark.timeout(600)
+@settings(max_examples=8, **SLOW)
+@given(worlds(), st.integers(1, 300))
+def test_a_backtest_goes_on_from_live(world, after):
+    """From live's state after any batch it makes the trades that live makes, to the last bit."""
+    load_file(NOISE)
+    compiled, bars, from_ns, to_ns = make(world)
+    assume(any(len(b) and b["time_ns"][-1] >= from_ns for b in bars.values()))
+    assert_goes_on(compiled, bars, from_ns, to_ns, after)
