@@ -122,13 +122,14 @@ def decide_at(
     at_ns: int,
     *,
     days_at_once: int = DAYS_AT_ONCE,
+    live: Core | None = None,
 ) -> Core | None:
     """Run as `simulate` up to the decisions of the batch at `at_ns`, their orders not filled.
 
     Return the core as they left it; None where there is no batch at that time.
     """
     strategies = make_strategies(compiled)
-    run = _Run(compiled, bars, from_ns, to_ns, 0)
+    run = _Run(compiled, bars, from_ns, to_ns, 0, live)
     for stretch in Stretches(compiled, strategies, bars, from_ns, to_ns).cut(days_at_once):
         batch_ns = stretch.market.batch_ns
         if batch_ns[-1] >= at_ns:
@@ -197,7 +198,7 @@ class _Run:
 
     def _finish_decided(self, market: Market, out: Outcome) -> int:
         """Finish the batch that live has decided already; return the batch to go on with."""
-        if market.batch_ns[0] != self._decided_ns:
+        if not len(market.batch_ns) or market.batch_ns[0] != self._decided_ns:
             return 0
         self._keep(finish_batch(self.core, market, out))
         account = self.core.account[0]

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from engine.model.parity import ParityScore
+
 PAGE_MAX = 500
 
 
@@ -163,7 +165,7 @@ class StrategyDetail(msgspec.Struct, frozen=True, kw_only=True, tag="strategy"):
     """One strategy: what it is, what its book thinks, what it has done.
 
     `days_r`: its shadow's results of the latest days, in R. `equity`: (time_ns, sum of its net
-    profits), from the trades shown.
+    profits), from the trades shown. `parity`: its latest days beside a backtest, oldest first.
     """
 
     name: str
@@ -179,6 +181,7 @@ class StrategyDetail(msgspec.Struct, frozen=True, kw_only=True, tag="strategy"):
     signals: tuple[SignalView, ...] = ()
     trades: tuple[TradeView, ...] = ()
     equity: tuple[tuple[int, float], ...] = ()
+    parity: tuple[ParityScore, ...] = ()
     database: str = "ok"
 
 

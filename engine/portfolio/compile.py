@@ -7,6 +7,7 @@ import numpy as np
 
 from engine.decision.allocation import manual_shares
 from engine.decision.money import CURRENCY_DIGITS
+from engine.decision.saved import Names
 from engine.decision.shadow import renew_work
 from engine.decision.state import (
     FIXED_FRACTION,
@@ -79,6 +80,15 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
     def symbol_index(self) -> dict[str, int]:
         """Return the index of each symbol by name."""
         return {spec.name: i for i, spec in enumerate(self.symbols)}
+
+    @property
+    def names(self) -> Names:
+        """What stands in the core's arrays, by index."""
+        return Names(
+            [spec.name for spec in self.symbols],
+            [slot.name for slot in self.slots],
+            [strategy.name for strategy in self.strategies],
+        )
 
     def with_symbols(self, specs: Sequence[SymbolSpec]) -> "CompiledPortfolio":
         """Return the portfolio with the terminal's own specifications, in the same order."""

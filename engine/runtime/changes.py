@@ -24,7 +24,7 @@ from engine.runtime.batch_rows import add_portfolio_rows
 from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Hosts, Prepared
 from engine.runtime.restart import book_numbers
-from engine.runtime.trader import Trader, names_of
+from engine.runtime.trader import Trader
 
 
 class Terms(NamedTuple):
@@ -163,7 +163,7 @@ class Changes:
         trader.reconfigure(compiled, book_numbers(self._journal, compiled), moved or {})
         for name, fault in self._hosts.install(prepared).items():
             trader.quarantine_member(name, fault)
-        symbols = names_of(compiled).symbols
+        symbols = compiled.names.symbols
         if set(symbols) != set(watched):
             self._terms.watch(symbols, int(trader.core.account[0]["batch_ns"]))
         add_portfolio_rows(trader)

@@ -45,7 +45,7 @@ class DatabaseKeeper:
         self._writer: Writer | None = None
         self._stopping = threading.Event()
         self._status = "starting"
-        self._ready_url: URL | str | None = None
+        self._ready_url = ""
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
 
     @property
@@ -55,8 +55,8 @@ class DatabaseKeeper:
         return self._status if writer is None else writer.status.status
 
     @property
-    def url(self) -> URL | str | None:
-        """Where the database is; None until it is ready."""
+    def url(self) -> str:
+        """Where the database is, with its password; "" until it is ready."""
         return self._ready_url
 
     def start(self) -> None:
@@ -113,5 +113,5 @@ class DatabaseKeeper:
             url = self._url
         writer = Writer(self._outbox(), url)
         writer.start()
-        self._ready_url = url
+        self._ready_url = url.render_as_string(hide_password=False) if isinstance(url, URL) else url
         return writer

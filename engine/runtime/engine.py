@@ -45,6 +45,7 @@ from engine.runtime.host_settings import host_config, verify_account, verify_clo
 from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
 from engine.runtime.missed import split_missed, unpack
+from engine.runtime.parity import Parity, Past
 from engine.runtime.patience import patiently
 from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import Reloads
@@ -102,6 +103,7 @@ class Engine:
         self._front: Front | None = None
         self._database: DatabaseKeeper | None = None
         self._alerts: AlertService | None = None
+        self._parity: Parity | None = None
         self._publisher = Publisher(
             settings, self.events, lambda: Seen() if self._alerts is None else self._alerts.seen
         )
@@ -176,6 +178,7 @@ class Engine:
             ),
         )
         self._watch_files(self._hosts)
+        self._parity = self._make_parity(self._hosts)
         self._trader = trader
         self._publisher.ready(account, trader)
         gc.freeze()  # what lives as long as the engine need not be looked through again
@@ -200,7 +203,7 @@ class Engine:
         self._publisher.state = "STOPPING"
         if self._trader is not None:
             self._finish(self._trader)
-        for part in (self._files_watch, self._front, self._hosts, self._gateway):
+        for part in (self._files_watch, self._front, self._parity, self._hosts, self._gateway):
             if part is not None:
                 part.close()
         if self._database is not None:
@@ -234,7 +237,7 @@ class Engine:
             self.settings,
             state,
             self.events,
-            database=lambda: None if self._database is None else self._database.url,
+            database=self._database_url,
         )
         self._front = front
         commands = Commands(
@@ -324,6 +327,18 @@ class Engine:
         self._files_watch = FileWatch(self.settings.strategies_path, hosts.files, reloads.take)
         self._files_watch.start()
 
+    def _make_parity(self, hosts: StrategyHosts) -> Parity:
+        return Parity(
+            self.settings.state_path,
+            past=Past(hosts.m1_bars_needed, hosts.kept, self._fetch_bars),
+            files=lambda: hosts.files,
+            database=self._database_url,
+            tell=lambda level, text: self.events.add(level, "parity", text),
+        )
+
+    def _database_url(self) -> str:
+        return "" if self._database is None else self._database.url
+
     def _fetch_bars(self, needed: Mapping[str, int], before_ns: int) -> dict[str, Bars]:
         """Return closed bars for strategies that are added; any thread."""
         assert self._gateway is not None
@@ -391,11 +406,13 @@ class Engine:
         for batch_ns, closed in missed:
             trader.catch_up(batch_ns, closed)
         if missed:
-            self.events.add("warning", "engine", f"{len(missed)} batch(es) taken with orders off")
+            trader.say_missed([batch_ns for batch_ns, _ in missed])
         if not late:
             trader.on_batch(update)
             self._publisher.keep_equity(trader)
             batch_rows.add_batch_rows(trader)
+            if self._parity is not None:
+                self._parity.after_batch(trader)
         self._publisher.latency_ms = 1000.0 * (time.monotonic() - began_s)
 
     def _look(self, trader: Trader) -> None:

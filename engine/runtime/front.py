@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-from sqlalchemy import URL
-
 from engine.control.server import ControlServer
 from engine.model.jobs import JobView
 from engine.model.snapshot import ControlView, Snapshot
@@ -20,20 +18,21 @@ from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.tokens import Tokens
 
-DatabaseUrl = Callable[[], URL | str | None]
-
 
 class Front:
-    """One engine's clients. `launches` goes into the commands before `start`."""
+    """One engine's clients. `launches` goes into the commands before `start`.
+
+    `database`: its URL, "" while it is away.
+    """
 
     def __init__(
-        self, settings: Settings, state: StateDir, events: EventLog, *, database: DatabaseUrl
+        self, settings: Settings, state: StateDir, events: EventLog, *, database: Callable[[], str]
     ) -> None:
         self._settings = settings
         self._reader = Reader(database)
         self._jobs = Jobs(
             state.logs,
-            database=lambda: _with_password(database()),
+            database=database,
             on_end=lambda level, text: events.add(level, "backtest", text),
             now_ns=time.time_ns,
         )
@@ -96,8 +95,3 @@ def _person(settings: Settings) -> Callable[[str], str | None] | None:
     tokens = Tokens(path, settings.where("control.tokens_file"))
     tokens.hashes()  # a file that others may read stops the start
     return tokens.person
-
-
-def _with_password(url: URL | str | None) -> str:
-    """Return a URL as the child's pipe takes it, "" while there is none."""
-    return url.render_as_string(hide_password=False) if isinstance(url, URL) else url or ""

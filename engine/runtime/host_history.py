@@ -37,10 +37,11 @@ def m1_bars_needed(strategies: Iterable[Sequence[InputNeed]], now_ns: int) -> di
 def m1_bars_kept(strategies: Iterable[Sequence[InputNeed]], now_ns: int) -> dict[str, int]:
     """Return a number of bars that is enough at any moment of the day of `now_ns` (UTC).
 
-    Anchors are midnights: a need grows by the minutes of a day until they are passed.
+    Anchors are midnights: a need grows by the minutes of a day until they are passed. A day more
+    is kept, so that the day that has ended can be gone through again.
     """
     needed = m1_bars_needed(strategies, now_ns - now_ns % NS_PER_DAY)
-    return {symbol: n + NS_PER_DAY // NS_PER_MINUTE for symbol, n in needed.items()}
+    return {symbol: n + 2 * NS_PER_DAY // NS_PER_MINUTE for symbol, n in needed.items()}
 
 
 class History:

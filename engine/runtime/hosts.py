@@ -112,6 +112,11 @@ class StrategyHosts:
         self._spares.fill(self._everything())
         return out.faults
 
+    def kept(self, symbol: str) -> Bars:
+        """Return the closed M1 bars of a symbol that are in memory, the newest last; any thread."""
+        with self._lock:
+            return self._history.all(symbol)
+
     def close(self) -> None:
         """End the processes."""
         self._builder.close()

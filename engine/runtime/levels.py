@@ -74,7 +74,7 @@ class Levels:
     def to_fill(self, slot: int) -> None:
         """Set stop and target anew from a fill that was not at the expected price."""
         try:
-            self._mend_slot(slot, self._terminal.positions())
+            self._mend_slot(slot, self._terminal.positions(), "info")
         except BrokerError as e:
             self._events.add("error", self._slots[slot], f"levels not moved to the fill: {e}")
 
@@ -84,9 +84,9 @@ class Levels:
         held = np.flatnonzero((positions["direction"] != 0) & (positions["unsettled"] == 0))
         self._backoff.keep({int(positions[slot]["ticket"]) for slot in held})
         for slot in held.tolist():
-            self._mend_slot(slot, found)
+            self._mend_slot(slot, found, "warning")
 
-    def _mend_slot(self, slot: int, found: Iterable[BrokerPosition]) -> None:
+    def _mend_slot(self, slot: int, found: Iterable[BrokerPosition], level: str) -> None:
         position = self._core.positions[slot]
         there = next((p for p in found if p.identifier == position["ticket"]), None)
         if there is None or self._is_right(slot, there):
@@ -98,7 +98,7 @@ class Levels:
         if self._set(there, slot, stop, target):
             self._backoff.done(there.identifier)
             text += f": set to {or_zero(stop):g}, {or_zero(target):g}"
-            self._events.add("warning", self._slots[slot], text)
+            self._events.add(level, self._slots[slot], text)
             self._recorder.audit("POSITION", {"slot": self._slots[slot], "levels": text})
             return
         self._backoff.refused(there.identifier)

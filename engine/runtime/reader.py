@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -25,11 +25,9 @@ CONNECT_S = 2
 
 
 class Reader:
-    """Runs questions in sessions of their own. `url`: where the database is, None while away."""
+    """Runs questions in sessions of their own. `url`: where the database is, "" while away."""
 
-    def __init__(
-        self, url: Callable[[], str | URL | None], *, deadline_s: float = DEADLINE_S
-    ) -> None:
+    def __init__(self, url: Callable[[], str], *, deadline_s: float = DEADLINE_S) -> None:
         self._url = url
         self._deadline_s = deadline_s
         self._free = threading.BoundedSemaphore(READERS_MAX)
@@ -71,7 +69,7 @@ class Reader:
 
     def _connected(self) -> Engine:
         url = self._url()
-        if url is None:
+        if not url:
             raise StoreError("it is not there yet")
         with self._lock:
             if self._engine is None:

@@ -74,15 +74,6 @@ class Saved(msgspec.Struct):
     paused: dict[str, Pause] = {}
 
 
-def names_of(compiled: CompiledPortfolio) -> Names:
-    """Return what stands in the core's arrays, by index."""
-    return Names(
-        [spec.name for spec in compiled.symbols],
-        [slot.name for slot in compiled.slots],
-        [strategy.name for strategy in compiled.strategies],
-    )
-
-
 def _renamed(names: Names, moved: Mapping[str, str]) -> Names:
     """Return names under which a moved slot's state is found where it goes, and only there."""
     taken = set(moved.values())
@@ -181,7 +172,7 @@ class Trader:
         self._take_portfolio(compiled, core)
 
     def _take_portfolio(self, compiled: CompiledPortfolio, core: Core) -> None:
-        self.compiled, self.core, self.names = compiled, core, names_of(compiled)
+        self.compiled, self.core, self.names = compiled, core, compiled.names
         self._intents = Intents(
             compiled,
             core,
@@ -210,7 +201,7 @@ class Trader:
         Raises:
             Refused: a slot that is no longer there holds a position; nothing was changed.
         """
-        core, names = compiled.core(0.0), names_of(compiled)
+        core, names = compiled.core(0.0), compiled.names
         with self.exchange:
             core.limits[:] = self.core.limits
             if lost := load_core(core, names, dump_core(self.core, _renamed(self.names, moved))):
@@ -239,6 +230,7 @@ class Trader:
         answer = self._obey_until(evaluated)
         if fault:
             self.events.add("error", "terminal", f"no orders at this batch: {fault}")
+            self._note_missed(batch_ns, batch_ns)
             self._take_missed(batch_ns, closed, answer)
             return
         self._take_bars(closed)
@@ -520,6 +512,14 @@ class Trader:
         """Take a missed batch's signals with orders off; an exit becomes a goal."""
         answer = self._obey_until(self._evaluate(batch_ns, closed))
         self._take_missed(batch_ns, closed, answer)
+
+    def say_missed(self, batches_ns: Sequence[int]) -> None:
+        """Say which batches were taken with orders off."""
+        self.events.add("warning", "engine", f"{len(batches_ns)} batch(es) taken with orders off")
+        self._note_missed(batches_ns[0], batches_ns[-1])
+
+    def _note_missed(self, first_ns: int, last_ns: int) -> None:
+        self.recorder.audit("MARKET", {"orders_off_from_ns": first_ns, "orders_off_to_ns": last_ns})
 
     def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
         self._take_bars(closed)

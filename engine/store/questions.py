@@ -28,6 +28,7 @@ from engine.model.details import (
 from engine.model.errors import Unanswered
 from engine.model.times import from_datetime, to_datetime
 from engine.store.order_detail import order_detail
+from engine.store.parity import parity_scores
 from engine.store.tables import (
     AuditLog,
     BacktestResult,
@@ -38,6 +39,7 @@ from engine.store.tables import (
     TradeShare,
 )
 
+PARITY_DAYS = 30
 _MADE_OF = ("code_version", "config_hash", "data_hash", "digest")
 
 
@@ -153,7 +155,12 @@ def strategy(session: Session, asked: StrategyOf) -> dict[str, Any]:
         if trade.exit_ns:
             total += trade.profit_ccy
             equity.append((trade.exit_ns, round(total, 2)))
-    return {"signals": _signals(session, asked), "trades": trades, "equity": tuple(equity)}
+    return {
+        "signals": _signals(session, asked),
+        "trades": trades,
+        "equity": tuple(equity),
+        "parity": parity_scores(session, asked.name, PARITY_DAYS),
+    }
 
 
 def _signals(session: Session, asked: StrategyOf) -> tuple[SignalView, ...]:

@@ -289,6 +289,26 @@ class BacktestResult(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class ParityScoreRow(Base):
+    """How alike a strategy's trades and a backtest's were, in the batches of (from, to]."""
+
+    __tablename__ = "parity_scores"
+    __table_args__ = (
+        UniqueConstraint("strategy_id", "from_time"),
+        CheckConstraint("alike_count BETWEEN 0 AND trades_count", "alike_count"),
+    )
+
+    id: Mapped[int] = _identity()
+    strategy_id: Mapped[int] = _strategy()
+    from_time: Mapped[datetime]
+    to_time: Mapped[datetime]
+    trades_count: Mapped[int]
+    alike_count: Mapped[int]
+    live_profit: Mapped[Decimal]
+    backtest_profit: Mapped[Decimal]
+    gaps: Mapped[list[Any]]
+
+
 class AuditLog(Base):
     """An entry that nobody can change. A trigger gives id (no gaps) and both hashes."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.model.errors import UserError
-from pmpro_tui.cli import strategy_check, strategy_list, strategy_new
+from pmpro_tui.cli import strategy_check, strategy_list, strategy_new, strategy_parity
 from pmpro_tui.cli.operate import ask, connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, Yes
 from pmpro_tui.cli.strategy_options import Kind, Others, Param, Symbol, TimeframeName, parse_param
@@ -16,7 +16,7 @@ from pmpro_tui.cli.strategy_options import Kind, Others, Param, Symbol, Timefram
 START_WAIT_S = 60.0
 
 app = typer.Typer(no_args_is_help=True)
-for module in (strategy_list, strategy_new, strategy_check):
+for module in (strategy_list, strategy_new, strategy_check, strategy_parity):
     module.register(app)
 
 What = Annotated[

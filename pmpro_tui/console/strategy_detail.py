@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 from engine.model.details import SignalView, StrategyDetail, TradeView, VoteView
+from engine.model.parity import Gap
 from engine.model.snapshot import PositionView, Snapshot, StrategyView
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.curve import Point, curve_lines
@@ -15,7 +16,15 @@ from pmpro_tui.console.text import NONE, Line, Span, figure, fit, gain, line, pe
 from pmpro_tui.console.zone import Zone
 
 
-def about(now: Snapshot, me: StrategyView, width: int, *, titled: bool) -> list[Line]:
+def about(
+    now: Snapshot,
+    me: StrategyView,
+    told: StrategyDetail | None,
+    zone: Zone,
+    width: int,
+    *,
+    titled: bool,
+) -> list[Line]:
     """Return its facts: what it is, its word, its results live and in the shadow, what it holds."""
     held = [p for p in now.positions if p.owner == me.book and p.symbol == me.symbol]
     title = [title_line(me.name, "", width, active=False)] if titled else [_head(me.name)]
@@ -38,13 +47,45 @@ def about(now: Snapshot, me: StrategyView, width: int, *, titled: bool) -> list[
         row("Made, closed", _money(me.realised_ccy, now.currency)),
         row("Made, open", _money(me.open_ccy, now.currency)),
         row("Score", Span(figure(me.score))),
-        Line(),
         row("Shadow trades", Span(f"{me.shadow_trades:,}")),
         row("Shadow result", _in_r(me.shadow_r)),
         row("Shadow mean", _in_r(me.shadow_mean_r)),
+        row("Parity", _parity(told, zone)),
         Line(),
         *(line for p in held for line in _position(p, width)),
     ]
+
+
+def _parity(told: StrategyDetail | None, zone: Zone) -> Span:
+    """Return how alike live and a backtest were, on the last day with a trade."""
+    days = [day for day in told.parity if day.n_trades] if told is not None else []
+    if not days:
+        return Span(NONE, "muted")
+    last = days[-1]
+    tone = "good" if not last.gaps else "" if all(g.explained for g in last.gaps) else "warn"
+    text = f"{percent(last.score, 0)} of {last.n_trades:,} to {zone.stamp(last.to_ns)[:5]}"
+    return Span(text, tone)
+
+
+def gaps(told: StrategyDetail) -> list[Gap]:
+    """Return where live and its backtest were not alike, the newest first."""
+    return [gap for day in reversed(told.parity) for gap in reversed(day.gaps)]
+
+
+def gap_columns(zone: Zone) -> tuple[Column[Gap], ...]:
+    """Return the columns of what was not alike."""
+    view = Column[Gap]
+    return (
+        view(header="Time", cell=lambda g: Span(zone.stamp(g.time_ns), "muted"), least=14, most=14),
+        view(header="Gap", cell=lambda g: Span(g.what), least=14, most=44, rank=1, measured=True),
+        view(
+            header="Why",
+            cell=lambda g: Span(g.why, "" if g.explained else "warn"),
+            least=14,
+            most=90,
+            rank=2,
+        ),
+    )
 
 
 def settings(told: StrategyDetail | None, fault: str, width: int, *, titled: bool) -> list[Line]:

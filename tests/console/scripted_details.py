@@ -34,6 +34,7 @@ from engine.model.details import (
     VoteView,
 )
 from engine.model.jobs import JobView
+from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 
 NOW_NS = 1_781_094_785 * NS_PER_S
@@ -318,6 +319,33 @@ def _strategy(question: StrategyOf) -> StrategyDetail:
         ),
         trades=trades,
         equity=tuple((NOW_NS + i * NS_PER_MINUTE, value) for i, value in enumerate(made)),
+        parity=(
+            ParityScore(
+                strategy=question.name,
+                from_ns=NOW_NS - 36 * 60 * NS_PER_MINUTE,
+                to_ns=NOW_NS - 12 * 60 * NS_PER_MINUTE,
+                n_trades=48,
+                n_alike=46,
+                live_ccy=120.5,
+                tested_ccy=131.25,
+                gaps=(
+                    Gap(
+                        time_ns=NOW_NS - 20 * 60 * NS_PER_MINUTE,
+                        symbol="EURUSD",
+                        what="BUY 0.42 only in the backtest",
+                        why="the order was not filled: REJECTED 10019 no money",
+                        explained=True,
+                    ),
+                    Gap(
+                        time_ns=NOW_NS - 14 * 60 * NS_PER_MINUTE,
+                        symbol="EURUSD",
+                        what="SELL entered 2 min later",
+                        why="not explained",
+                        explained=False,
+                    ),
+                ),
+            ),
+        ),
     )
 
 

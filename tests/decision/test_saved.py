@@ -19,7 +19,6 @@ from engine.decision.state import (
 from engine.model.errors import StateError
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
-from engine.runtime.trader import names_of
 from tests.decision.conftest import build, strategy
 
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD")
@@ -71,8 +70,7 @@ def test_what_both_have_keeps_every_bit_and_the_rest_is_as_new(before, after, se
     """Members, slots and symbols added, removed and reordered: found by name, or untouched."""
     old, new, fresh = build(text(before)), build(text(after)), build(text(after))
     old_names, new_names = (
-        names_of(compile_portfolio(parse_portfolio(text(members), "x")))
-        for members in (before, after)
+        compile_portfolio(parse_portfolio(text(members), "x")).names for members in (before, after)
     )
     fill(old, seed)
     lost = load_core(new, new_names, dump_core(old, old_names))
@@ -90,13 +88,13 @@ def test_a_core_that_was_loaded_is_the_one_that_was_dumped(members, seed):
     compiled = compile_portfolio(parse_portfolio(text(members), "x"))
     one, other = build(text(members)), build(text(members))
     fill(one, seed)
-    blob = dump_core(one, names_of(compiled))
+    blob = dump_core(one, compiled.names)
     renew_work(one)
     update_covariance(one)
     for field in ("pending", "closed", "long_stop"):
         other.work[field][:-1] = 7
-    load_core(other, names_of(compiled), blob)
-    assert dump_core(other, names_of(compiled)) == blob
+    load_core(other, compiled.names, blob)
+    assert dump_core(other, compiled.names) == blob
     assert one.covariance.tobytes() == other.covariance.tobytes()
     for field in one.work.dtype.names:
         if not field.endswith("_ccy"):  # worked out at need

@@ -107,8 +107,8 @@ def write_days(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def operated() -> Iterator[Operated]:
-    """Run an engine of its own; what runs there is ended afterwards."""
+def operated(**settings: str) -> Iterator[Operated]:
+    """Run an engine of its own, with more settings; what runs there is ended afterwards."""
     home = Path(tempfile.mkdtemp(prefix="pm"))
     (home / "portfolio.toml").write_text(PORTFOLIO, encoding="utf-8")
     write_days(home / "bars")
@@ -119,6 +119,7 @@ def operated() -> Iterator[Operated]:
             "DEMO__SPEED": "600",
             "BACKTEST__DATA": str(home / "bars"),
             "ALERTS__RULE": '[{"name": "limits", "level": "warning", "source": "limit"}]',
+            **settings,
         }.items():
             patch.setenv(f"PMPRO_{name}", value)
         patch.setenv("PYTHONPATH", str(REPO))

@@ -1,5 +1,6 @@
 """Details and launched backtests over the real socket of a real engine with its database."""
 
+import contextlib
 import math
 import os
 import signal
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Operated]:
-    with operated() as running:
+    with operated(DEMO__START="2026-01-13T18:00:00Z") as running:  # a day ends at 22:00
         running.until("in the market", lambda s: s.positions and s.database == "ok")
         yield running
 
@@ -73,6 +74,18 @@ def test_rules_are_those_of_the_last_decision(engine: Operated) -> None:
     assert engine.ask(RulesOf(), role="viewer").rules == ()  # type: ignore[union-attr]
     with pytest.raises(Unanswered, match="no book trades"):
         engine.ask(RulesOf(slot="nothing/NONE"))
+
+
+def test_a_day_is_compared_with_its_backtest(engine: Operated) -> None:
+    """The demo's fast market ends a server day: its trades are judged, every gap has words."""
+    said = engine.detail(StrategyOf(name="solo-eur"), lambda told: told.parity and told)
+    day = said.parity[0]
+    assert day.from_ns < day.to_ns
+    assert day.n_trades > 10
+    assert day.n_alike + len(day.gaps) == day.n_trades
+    assert day.n_alike > day.n_trades / 2
+    assert all(gap.what and gap.why for gap in day.gaps)
+    engine.until("told", lambda s: any(e.source == "parity" for e in s.events))
 
 
 def test_correlations_are_of_all_symbols(engine: Operated) -> None:
@@ -184,8 +197,11 @@ def test_what_cannot_be_tested_is_said(engine: Operated) -> None:
 
 
 def children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task").iterdir()
-    return [int(c) for task in listed for c in (task / "children").read_text().split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that ends has none
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def backtest_children(engine: Operated) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 
 from engine.model.details import SignalView, StrategyDetail, StrategyOf, TradeView, VoteView
+from engine.model.parity import Gap
 from engine.model.snapshot import EventView, Snapshot, StrategyView
 from pmpro_tui.console import eventlog, strategy_detail
 from pmpro_tui.console.context import Context
@@ -29,6 +30,7 @@ class Strategy(Page):
         "settings": "Parameters",
         "members": "Book",
         "trades": "Trades",
+        "gaps": "Parity",
         "signals": "Signals",
         "mentions": "Events",
         "made": "Made",
@@ -39,7 +41,8 @@ class Strategy(Page):
     Strategy #right { margin-left: 1; }
     Strategy #made { height: 8; }
     Strategy #members { height: 9; }
-    Strategy #below { height: 10; }
+    Strategy #gaps { height: 5; }
+    Strategy #below { height: 9; }
     Strategy #signals { width: 30; }
     Strategy #mentions { margin-left: 1; }
     """
@@ -66,6 +69,12 @@ class Strategy(Page):
                     strategy_detail.trade_columns(zone),
                     key=lambda t: (t.order, t.entry_ns),
                     id="trades",
+                )
+                yield Table[Gap](
+                    "Parity",
+                    strategy_detail.gap_columns(zone),
+                    key=lambda g: (g.time_ns, g.what),
+                    id="gaps",
                 )
                 with Box(id="below"):
                     yield Table[SignalView](
@@ -117,8 +126,17 @@ class Strategy(Page):
             table = self.query_one(f"#{name}", Table)
             table.say(self._known.fault or ("asking the engine …" if told is None else nothing))
             self.fill(table, rows)
+        self._draw_gaps(told)
         made = told.equity if told else ()
         self.query_one("#made", Paced).offer((self._strategy, made[-1:]), self.hub.monotonic_ns())
+
+    def _draw_gaps(self, told: StrategyDetail | None) -> None:
+        table = self.query_one("#gaps", Table)
+        nothing = "all trades were alike" if told and told.parity else "no server day has ended yet"
+        table.say(self._known.fault or ("asking the engine …" if told is None else nothing))
+        gaps = strategy_detail.gaps(told) if told else []
+        table.title = f"Parity: {len(gaps)} gaps to the backtest" if gaps else "Parity"
+        self.fill(table, gaps)
 
     def target(self) -> Target:
         """Return the strategy that is shown."""
@@ -153,7 +171,8 @@ class Strategy(Page):
         now, me = self.hub.shown, self._me()
         if now is None or me is None:
             return []
-        return strategy_detail.about(now, me, width, titled=not self.narrow)
+        titled = not self.narrow
+        return strategy_detail.about(now, me, self._told, self.hub.zone, width, titled=titled)
 
     def _paint_settings(self, width: int, _: int) -> list[Line]:
         titled = not self.narrow

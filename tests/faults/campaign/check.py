@@ -17,7 +17,6 @@ from engine.decision.state import Core
 from engine.execution.journal import Journal
 from engine.model.orders import Intent, IntentState, Outcome, book_of
 from engine.portfolio.compile import CompiledPortfolio
-from engine.runtime.trader import names_of
 from engine.store import tables
 from engine.store.audit import verify_chain
 from engine.terminal.simulated.constants import DEAL_ENTRY_IN, DEAL_REASON_EXPERT
@@ -51,7 +50,7 @@ def read(state: Path, compiled: CompiledPortfolio) -> Evidence:
     core = compiled.core()
     saved = journal.load_core()
     assert saved is not None
-    assert load_core(core, names_of(compiled), saved.blob) == []
+    assert load_core(core, compiled.names, saved.blob) == []
     orders: dict[int, list[Order]] = defaultdict(list)
     for order in ledger.orders():
         if order.reason == DEAL_REASON_EXPERT and book_of(order.magic):

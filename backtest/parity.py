@@ -1,0 +1,234 @@
+"""Live against a backtest of the same hours: which trades were alike, and why others were not.
+
+The backtest goes on from live's own state, so nothing but what happened since can make a gap:
+prices, delays, refusals of the broker, hours without an engine, an operator's hand. Both are
+compared in the batches of (from, to]; a minute is the smallest difference. Of what parted a slot
+the first gap is explained; what comes after it there follows from it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from backtest.gaps import (
+    INSIDE,
+    LATE_MINUTES,
+    Reasons,
+    RefusalAt,
+    minute_of,
+    nobody_refused,
+)
+from backtest.report import trades_table
+from backtest.simulate import Result, decide_at, simulate
+from engine.decision.saved import load_core
+from engine.decision.state import Core
+from engine.model.bars import Bars
+from engine.model.compared import LiveDay, LiveTrade, ParityStart
+from engine.model.errors import DataError
+from engine.model.parity import Gap, ParityScore
+from engine.model.reasons import Refusal
+from engine.model.times import NS_PER_MINUTE
+from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
+from engine.portfolio.decided import was_asked
+
+
+class Pair(NamedTuple):
+    """A trade of a slot as live made it and as the backtest did; None where one made none."""
+
+    live: LiveTrade | None
+    tested: LiveTrade | None
+
+
+def go_on(start: ParityStart, bars: Mapping[str, Bars], to_ns: int) -> Result:
+    """Run the backtest that goes on from live's state, up to the batch at `to_ns`.
+
+    Raises:
+        DataError: there are no bars of these hours.
+        UserError: a strategy cannot be made, or breaks its contract.
+    """
+    compiled, core = _begun(start)
+    if not any(len(b) and b["time_ns"][-1] >= start.from_ns for b in bars.values()):
+        raise DataError("the terminal has no bars of these hours")
+    return simulate(compiled, bars, start.from_ns, _end_ns(to_ns), live=core)
+
+
+def refusal_at(
+    start: ParityStart, bars: Mapping[str, Bars], to_ns: int, slot: str, at_ns: int
+) -> str:
+    """Return the rule that refused a slot's entry in the backtest's batch at `at_ns`, "" if none.
+
+    The backtest runs again up to there: ask for few.
+    """
+    compiled, live = _begun(start)
+    minute_ns = minute_of(at_ns) * NS_PER_MINUTE
+    core = decide_at(compiled, bars, start.from_ns, _end_ns(to_ns), minute_ns, live=live)
+    index = compiled.names.slots.index(slot)
+    if core is None or not was_asked(core, index):
+        return ""
+    refusal = Refusal(int(core.positions[index]["refusal"]))
+    return "" if refusal is Refusal.ACCEPTED else refusal.name
+
+
+def _begun(start: ParityStart) -> tuple[CompiledPortfolio, Core]:
+    """Return the portfolio and the core as live left it."""
+    compiled = compile_portfolio(start.portfolio).with_symbols(start.symbols)
+    core = compiled.core()
+    load_core(core, compiled.names, start.core)
+    core.limits[:] = np.frombuffer(start.limits, core.limits.dtype)
+    core.positions["unsettled"] = 0  # the broker has answered since
+    return compiled, core
+
+
+def _end_ns(to_ns: int) -> int:
+    # The bar that opens at the last batch has that batch's quote.
+    return to_ns + NS_PER_MINUTE
+
+
+def scores(
+    result: Result, day: LiveDay, bars: Mapping[str, Bars], refusal: RefusalAt = nobody_refused
+) -> list[ParityScore]:
+    """Return every strategy's score, in the portfolio's order."""
+    from_ns, to_ns = result.from_ns, result.to_ns - NS_PER_MINUTE
+    live = [t for trade in day.trades if (t := _within(trade, from_ns, to_ns))]
+    tested = [t for trade in tested_trades(result) if (t := _within(trade, from_ns, to_ns))]
+    reasons = Reasons(day, bars, from_ns, refusal)
+    judged: list[tuple[Pair, Gap | None]] = []
+    for slot in result.compiled.slots:
+        own = [
+            sorted((t for t in trades if _is_of(t, slot.name)), key=lambda t: t.entry_ns)
+            for trades in (live, tested)
+        ]
+        judged += _judged(list(pairs(*own)), reasons, from_ns)
+    members = {
+        strategy.name: [(pair, gap) for pair, gap in judged if _took_part(pair, strategy.name)]
+        for strategy in result.compiled.strategies
+    }
+    return [_score(name, own, from_ns, to_ns) for name, own in members.items()]
+
+
+def tested_trades(result: Result) -> Iterator[LiveTrade]:
+    """Yield the backtest's trades as live's are; what only its end closed is open."""
+    table = trades_table(result)
+    slots = result.compiled.slots
+    names = [strategy.name for strategy in result.compiled.strategies]
+    for i, trade in enumerate(result.trades):
+        members = slots[int(trade["slot"])].members
+        shares = dict(zip((names[m] for m in members), result.shares[i].tolist(), strict=False))
+        ended = table["exit_reason"][i] != "end"
+        yield LiveTrade(
+            book=str(table["book"][i]),
+            symbol=str(table["symbol"][i]),
+            direction=str(table["direction"][i]),
+            lots=float(trade["lots"]),
+            entry_ns=int(trade["entry_ns"]),
+            exit_ns=int(trade["exit_ns"]) if ended else 0,
+            reason=str(table["exit_reason"][i]) if ended else "",
+            profit_ccy=float(table["profit_ccy"][i]),
+            shares={name: share for name, share in shares.items() if share > 0.0},
+        )
+
+
+def _within(trade: LiveTrade, from_ns: int, to_ns: int) -> LiveTrade | None:
+    """Return the trade as it stood at the last batch; None where it is of other hours.
+
+    A stop is of the bar in which it was hit: of the batch that opened that bar, after it.
+    """
+    first, last, left = minute_of(from_ns), minute_of(to_ns), minute_of(trade.exit_ns)
+    inside = trade.reason in INSIDE
+    if minute_of(trade.entry_ns) > last or (trade.exit_ns and left < first + (not inside)):
+        return None
+    if trade.exit_ns and left > last - inside:
+        return msgspec.structs.replace(trade, exit_ns=0, reason="")
+    return trade
+
+
+def _is_of(trade: LiveTrade, slot: str) -> bool:
+    return f"{trade.book}/{trade.symbol}" == slot
+
+
+def pairs(live: Sequence[LiveTrade], tested: Sequence[LiveTrade]) -> Iterator[Pair]:
+    """Yield one slot's trades side by side, in order of entry; both are sorted by it."""
+    i = j = 0
+    while i < len(live) and j < len(tested):
+        one, other = live[i], tested[j]
+        if (
+            one.direction == other.direction
+            and abs(minute_of(one.entry_ns) - minute_of(other.entry_ns)) <= LATE_MINUTES
+        ):
+            yield Pair(one, other)
+            i, j = i + 1, j + 1
+        elif one.entry_ns < other.entry_ns:
+            yield Pair(one, None)
+            i += 1
+        else:
+            yield Pair(None, other)
+            j += 1
+    yield from (Pair(one, None) for one in live[i:])
+    yield from (Pair(None, other) for other in tested[j:])
+
+
+def _judged(
+    slot_pairs: Sequence[Pair], reasons: Reasons, from_ns: int
+) -> Iterator[tuple[Pair, Gap | None]]:
+    """Yield each pair of a slot that says something, with how the two are not alike."""
+    earlier: Gap | None = None
+    for pair in slot_pairs:
+        if all(t is not None and t.entry_ns <= from_ns and not t.exit_ns for t in pair):
+            continue  # held by both all the time: nothing was decided
+        gap = _gap(pair, reasons, earlier)
+        yield pair, gap
+        earlier = earlier or gap
+
+
+def _gap(pair: Pair, reasons: Reasons, earlier: Gap | None) -> Gap | None:
+    live, tested = pair
+    if live is None or tested is None:
+        trade = live or tested
+        assert trade is not None
+        where = "the backtest" if live is None else "live"
+        what = f"{trade.direction} {trade.lots:.2f} only in {where}"
+        return reasons.gap(trade.entry_ns, trade, what, earlier, late=1 if live is None else -1)
+    late = minute_of(live.entry_ns) - minute_of(tested.entry_ns)
+    if late:
+        what = f"{live.direction} entered {abs(late)} min {'later' if late > 0 else 'earlier'}"
+        at_ns = min(live.entry_ns, tested.entry_ns)
+        return reasons.gap(at_ns, live, what, earlier, late=late)
+    if minute_of(live.exit_ns) == minute_of(tested.exit_ns) and live.reason == tested.reason:
+        return None
+    what = f"closed by {live.reason or 'nothing'}, in the backtest by {tested.reason or 'nothing'}"
+    if live.reason == tested.reason:
+        apart = minute_of(live.exit_ns) - minute_of(tested.exit_ns)
+        sooner = "later" if apart > 0 else "earlier"
+        what = f"closed by {live.reason} {abs(apart)} min {sooner}"
+    at_ns = min(t for t in (live.exit_ns, tested.exit_ns) if t)
+    return reasons.gap(at_ns, live, what, earlier, exits=(live.reason, tested.reason))
+
+
+def _took_part(pair: Pair, strategy: str) -> bool:
+    return any(t is not None and strategy in t.shares for t in pair)
+
+
+def _score(
+    name: str, judged: Sequence[tuple[Pair, Gap | None]], from_ns: int, to_ns: int
+) -> ParityScore:
+    made = [
+        sum(
+            t.profit_ccy * t.shares.get(name, 0.0)
+            for pair, _ in judged
+            if (t := pair[side]) is not None and t.exit_ns
+        )
+        for side in (0, 1)
+    ]
+    gaps = tuple(gap for _, gap in judged if gap is not None)
+    return ParityScore(
+        strategy=name,
+        from_ns=from_ns,
+        to_ns=to_ns,
+        n_trades=len(judged),
+        n_alike=len(judged) - len(gaps),
+        live_ccy=round(made[0], 2),
+        tested_ccy=round(made[1], 2),
+        gaps=tuple(sorted(gaps, key=lambda gap: gap.time_ns)),
+    )

@@ -1,0 +1,251 @@
+"""Live beside a backtest of the same hours, once a server day, judged by a niced child.
+
+At a day's first batch live's state is kept, also on disk: a restart does not lose it. When the day
+has ended the child goes on from that state over the terminal's bars and compares. A change of the
+portfolio ends the hours too: strategies are compared while they are the same.
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import structlog
+
+from engine.child.parent import Child, ChildError, ChildFailed
+from engine.decision.saved import dump_core
+from engine.model.bars import BAR_DTYPE, Bars
+from engine.model.compared import ParityRequest, ParityStart
+from engine.model.errors import DataError, PmproError
+from engine.model.times import NS_PER_MINUTE, iso_utc
+from engine.runtime.trader import Trader
+
+log = structlog.get_logger(__name__)
+
+# By name: the engine imports nothing of research, its child does.
+CHILD_MODULE = "pmpro_tui.cli.parity_job"
+NAME = "parity.msgpack"
+SHORTEST_NS = 60 * NS_PER_MINUTE
+"""Fewer hours say little: they are not judged."""
+CHILD_MAX_S = 1800.0
+BARS_MAX = 4_000_000
+_WAITING_MAX = 4
+
+
+class ParityTold(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child tells: the outcome in words and how loud it is."""
+
+    level: str
+    text: str
+
+
+class Past:
+    """Where bars of past hours come from: warm-up that is kept, and the terminal.
+
+    `needed(at_ns)`: M1 bars a symbol before a time that no strategy is warming after it;
+    `kept(symbol)`: bars that are in memory; `fetch(counts, before_ns)`: the terminal's last ones
+    that opened before a time.
+    """
+
+    def __init__(
+        self,
+        needed: Callable[[int], Mapping[str, int]],
+        kept: Callable[[str], Bars],
+        fetch: Callable[[Mapping[str, int], int], Mapping[str, Bars]],
+    ) -> None:
+        self._needed = needed
+        self._kept = kept
+        self._fetch = fetch
+
+    def bars(self, start: ParityStart, to_ns: int) -> dict[str, Bars]:
+        """Return what a backtest of the batches up to `to_ns` needs.
+
+        Raises:
+            DataError: that would be too many.
+            BrokerError: the terminal does not answer.
+        """
+        minutes = (to_ns - start.from_ns) // NS_PER_MINUTE + 1
+        needed = self._needed(start.from_ns)
+        symbols = [spec.name for spec in start.symbols]
+        if sum(needed.get(name, 0) + minutes for name in symbols) > BARS_MAX:
+            raise DataError(f"its strategies need more than {BARS_MAX:,} bars")
+        out = {}
+        for name in symbols:
+            kept = self._kept(name)
+            before = kept[: int(np.searchsorted(kept["time_ns"], start.from_ns))]
+            enough = len(before) >= needed.get(name, 0)
+            count = minutes if enough else minutes + needed[name]
+            found = self._fetch({name: count}, to_ns + NS_PER_MINUTE)[name]
+            if enough:
+                found = found[found["time_ns"] >= start.from_ns]
+                found = np.concatenate([before, found]) if len(before) else found
+            out[name] = found
+        return out
+
+
+class Parity:
+    """Begins, ends and has judged. `after_batch` is the engine thread's, the rest its own.
+
+    Args:
+        state: the state directory.
+        past: where the bars come from.
+        files: the users' strategy files, content by path.
+        database: the URL that has live's trades, "" while there is none.
+        tell: told what came of it, with a log level.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        past: Past,
+        files: Callable[[], Mapping[str, bytes]],
+        database: Callable[[], str],
+        tell: Callable[[str, str], object],
+    ) -> None:
+        self._path = state / NAME
+        self._log_path = state / "logs" / "parity.log"
+        self._past = past
+        self._files = files
+        self._database = database
+        self._tell = tell
+        self._work: queue.Queue[tuple[ParityStart, int] | None] = queue.Queue(_WAITING_MAX)
+        self._child: Child | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._start = self._read()
+        self._known = False
+        self._ended: tuple[ParityStart, int] | None = None
+        self._thread = threading.Thread(target=self._run, name="parity", daemon=True)
+        self._thread.start()
+
+    # ---- the engine's thread
+
+    def after_batch(self, trader: Trader) -> None:
+        """Begin, end and hand over what is compared; on most batches two comparisons."""
+        if self._ended is not None:  # the bar that opened at its last batch has closed
+            self._put(self._ended)
+            self._ended = None
+        start, portfolio = self._start, trader.compiled.portfolio
+        account = trader.core.account[0]
+        if start is not None and int(account["server_day"]) == start.server_day:
+            if start.portfolio is portfolio:
+                return
+            if not self._known and start.portfolio == portfolio:  # a restart within the day
+                self._start = msgspec.structs.replace(start, portfolio=portfolio)
+                self._known = True
+                return
+        at_ns = int(account["batch_ns"])
+        if start is not None and SHORTEST_NS <= at_ns - start.from_ns <= 7 * 24 * SHORTEST_NS:
+            self._ended = (start, at_ns)
+        self._known = True
+        self._start = ParityStart(
+            server_day=int(account["server_day"]),
+            from_ns=at_ns,
+            portfolio=portfolio,
+            symbols=list(trader.compiled.symbols),
+            core=dump_core(trader.core, trader.names),
+            limits=trader.core.limits.tobytes(),
+        )
+        self._put((self._start, 0))
+
+    def _put(self, work: tuple[ParityStart, int]) -> None:
+        try:
+            self._work.put_nowait(work)
+        except queue.Full:
+            log.warning("parity_skipped", from_ns=work[0].from_ns)
+
+    # ---- a thread of its own
+
+    def close(self) -> None:
+        """End what is under way."""
+        with self._lock:
+            self._closed = True
+            child = self._child
+        if child is not None:
+            child.kill()
+        with contextlib.suppress(queue.Full):  # else it ends when all that waits is done
+            self._work.put_nowait(None)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            start, to_ns = work
+            try:
+                if not to_ns:
+                    self._write(start)
+                elif not self._closed:
+                    self._judge(start, to_ns)
+            except PmproError as error:
+                self._say("warning", f"{_hours(start, to_ns)}: not compared: {error}")
+            except Exception as error:  # border: thread
+                log.exception("parity_failed")
+                self._say("error", f"not compared: {type(error).__name__}: {error}")
+            if self._closed and self._work.empty():
+                return
+
+    def _say(self, level: str, text: str) -> None:
+        if not self._closed:
+            self._tell(level, text)
+
+    def _judge(self, start: ParityStart, to_ns: int) -> None:
+        url = self._database()
+        if not url:
+            raise DataError("the database is away")
+        request = ParityRequest(
+            start=start,
+            to_ns=to_ns,
+            bars={name: bars.tobytes() for name, bars in self._past.bars(start, to_ns).items()},
+            files=dict(self._files()),
+            database=url,
+        )
+        told = self._ask(msgspec.msgpack.encode(request))
+        self._say(told.level, f"{_hours(start, to_ns)}: {told.text}")
+
+    def _ask(self, request: bytes) -> ParityTold:
+        """Have a child judge.
+
+        Raises:
+            DataError: it could not, and why.
+        """
+        child = Child(CHILD_MODULE, name="parity", log_path=self._log_path)
+        try:
+            with self._lock:
+                self._child = child
+                if self._closed:
+                    raise DataError("the engine stops")
+            answer = child.call(request, timeout_s=CHILD_MAX_S)
+            return msgspec.msgpack.decode(answer, type=ParityTold)
+        except ChildFailed as error:
+            raise DataError(str(error).rpartition("JobFailed: ")[2]) from None
+        except ChildError as error:
+            raise DataError(f"{error}: see {self._log_path}") from None
+        finally:
+            with self._lock:
+                self._child = None
+            child.close()
+
+    # ---- on disk
+
+    def _write(self, start: ParityStart) -> None:
+        new = self._path.with_suffix(".new")
+        new.write_bytes(msgspec.msgpack.encode(start))
+        new.replace(self._path)
+
+    def _read(self) -> ParityStart | None:
+        """Return the state that was kept; None if there is none, or another version's."""
+        try:
+            return msgspec.msgpack.decode(self._path.read_bytes(), type=ParityStart)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+
+def unpacked(bars: Mapping[str, bytes]) -> dict[str, Bars]:
+    """Return a request's bars."""
+    return {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in bars.items()}
+
+
+def _hours(start: ParityStart, to_ns: int) -> str:
+    return f"{iso_utc(start.from_ns)[:16]} to {iso_utc(to_ns)[:16]}" if to_ns else "parity"

@@ -1,0 +1,181 @@
+"""What live did in some hours, as the database has it; and the scores of a comparison with it."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from sqlalchemy import func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, aliased
+
+from engine.model.compared import LiveCommand, LiveDay, LiveOrder, LiveTrade
+from engine.model.parity import Gap, ParityScore
+from engine.model.times import NS_PER_MINUTE, from_datetime, to_datetime
+from engine.store.tables import (
+    AuditLog,
+    MarketData,
+    Order,
+    ParityScoreRow,
+    PortfolioMetric,
+    Strategy,
+    Trade,
+    TradeShare,
+)
+
+# What they do to a strategy is seen otherwise, or nothing.
+_WITHOUT_EFFECT = ("start", "stop", "speed", "ack", "backtest", "cancel")
+_FILLED = "DONE"
+
+
+def moved_until_ns(session: Session) -> int:
+    """Return the last batch of which everything is in the database; 0 for none."""
+    newest = session.scalar(select(func.max(PortfolioMetric.updated_at)))
+    return 0 if newest is None else from_datetime(newest)
+
+
+def live_day(session: Session, from_ns: int, to_ns: int) -> LiveDay:
+    """Return what live did and saw between two batches, and the minute after the last one."""
+    first, last = to_datetime(from_ns), to_datetime(to_ns + NS_PER_MINUTE)
+    bars: dict[str, list[tuple[int, float, float, float]]] = {}
+    seen = (
+        select(
+            MarketData.symbol,
+            MarketData.timestamp,
+            MarketData.high,
+            MarketData.low,
+            MarketData.close,
+        )
+        .where(MarketData.timeframe == 1, MarketData.timestamp >= first)
+        .where(MarketData.timestamp < last, MarketData.source == "terminal")
+    )
+    for symbol, at, *values in session.execute(seen):
+        high, low, close = map(float, values)
+        bars.setdefault(symbol, []).append((from_datetime(at), high, low, close))
+    return LiveDay(
+        trades=tuple(_trades(session, from_ns, to_ns)),
+        orders=tuple(_orders(session, from_ns, to_ns)),
+        commands=tuple(_commands(session, from_ns, to_ns)),
+        bars=bars,
+    )
+
+
+def _trades(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveTrade]:
+    book, member = aliased(Strategy), aliased(Strategy)
+    query = (
+        select(Trade, book.name)
+        .join(book, book.id == Trade.strategy_id)
+        .where(Trade.entry_time < to_datetime(to_ns + NS_PER_MINUTE))
+        .where(or_(Trade.exit_time.is_(None), Trade.exit_time >= to_datetime(from_ns)))
+    )
+    trades = session.execute(query).all()
+    shares: dict[int, dict[str, float]] = {trade.id: {} for trade, _ in trades}
+    parts = (
+        select(TradeShare.trade_id, member.name, TradeShare.share)
+        .join(member, member.id == TradeShare.strategy_id)
+        .where(TradeShare.trade_id.in_(shares))
+    )
+    for trade_id, name, share in session.execute(parts):
+        shares[trade_id][name] = float(share)
+    for trade, name in trades:
+        yield LiveTrade(
+            book=name,
+            symbol=trade.symbol,
+            direction=trade.direction,
+            lots=float(trade.lot_size),
+            entry_ns=from_datetime(trade.entry_time),
+            exit_ns=0 if trade.exit_time is None else from_datetime(trade.exit_time),
+            reason=(trade.exit_reason or "").lower(),
+            profit_ccy=float(trade.profit_loss or 0),
+            shares={n: s for n, s in shares[trade.id].items() if s > 0.0},
+        )
+
+
+def _orders(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveOrder]:
+    query = (
+        select(Order, Strategy.name)
+        .join(Strategy, Strategy.id == Order.strategy_id)
+        .where(Order.created_at >= to_datetime(from_ns))
+        .where(Order.created_at < to_datetime(to_ns + NS_PER_MINUTE), Order.state != _FILLED)
+        .order_by(Order.created_at)
+    )
+    for order, book in session.execute(query):
+        code = f" {order.retcode}" if order.retcode else ""
+        yield LiveOrder(
+            time_ns=from_datetime(order.created_at),
+            book=book,
+            symbol=order.symbol,
+            text=f"{order.state}{code} {order.detail}".strip(),
+        )
+
+
+def _commands(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveCommand]:
+    query = (
+        select(AuditLog)
+        .where(AuditLog.timestamp >= to_datetime(from_ns))
+        .where(AuditLog.timestamp < to_datetime(to_ns + NS_PER_MINUTE))
+        .where(AuditLog.event_type.in_(("COMMAND", "STRATEGY", "RISK_CHECK", "MARKET")))
+        .order_by(AuditLog.id)
+    )
+    for entry in session.scalars(query):
+        command, details = entry.details.get("command"), entry.details
+        at_ns = from_datetime(entry.timestamp)
+        if command and command not in _WITHOUT_EFFECT and entry.status == "SUCCESS":
+            target = "" if command == "limit" else str(details.get("target", ""))
+            text = f"`{command} {details.get('target', '')}`".replace(" `", "`")
+            text = f"after {text} by {entry.actor}"
+            yield LiveCommand(time_ns=at_ns, text=text, target=target)
+        elif "orders_off_to_ns" in details:
+            first_ns, last_ns = details["orders_off_from_ns"], details["orders_off_to_ns"]
+            text = "live took the batch late, with orders off"
+            yield LiveCommand(time_ns=first_ns, until_ns=last_ns, text=text, target="")
+        elif "quarantined" in details:
+            name = str(details["strategy"])
+            yield LiveCommand(time_ns=at_ns, text=f"after {name} was quarantined", target=name)
+        elif "state" in details:
+            text = f"after {details['state']}: {details.get('reason', '')}"
+            yield LiveCommand(time_ns=at_ns, text=text, target="")
+
+
+def save_scores(session: Session, scores: Iterable[ParityScore]) -> None:
+    """Store scores; the same hours again replace what was there."""
+    ids = {row.name: row.id for row in session.execute(select(Strategy.name, Strategy.id))}
+    for score in scores:
+        if score.strategy not in ids:
+            continue  # it was never stored: nothing can refer to it
+        values = {
+            "to_time": to_datetime(score.to_ns),
+            "trades_count": score.n_trades,
+            "alike_count": score.n_alike,
+            "live_profit": score.live_ccy,
+            "backtest_profit": score.tested_ccy,
+            "gaps": msgspec.to_builtins(score.gaps),
+        }
+        key = {"strategy_id": ids[score.strategy], "from_time": to_datetime(score.from_ns)}
+        session.execute(
+            insert(ParityScoreRow)
+            .values(key | values)
+            .on_conflict_do_update(index_elements=list(key), set_=values)
+        )
+
+
+def parity_scores(session: Session, strategy: str, limit: int) -> tuple[ParityScore, ...]:
+    """Return a strategy's newest scores, oldest first."""
+    rows = session.scalars(
+        select(ParityScoreRow)
+        .join(Strategy, Strategy.id == ParityScoreRow.strategy_id)
+        .where(Strategy.name == strategy)
+        .order_by(ParityScoreRow.from_time.desc())
+        .limit(limit)
+    ).all()
+    return tuple(
+        ParityScore(
+            strategy=strategy,
+            from_ns=from_datetime(row.from_time),
+            to_ns=from_datetime(row.to_time),
+            n_trades=row.trades_count,
+            n_alike=row.alike_count,
+            live_ccy=float(row.live_profit),
+            tested_ccy=float(row.backtest_profit),
+            gaps=msgspec.convert(tuple(row.gaps), tuple[Gap, ...]),
+        )
+        for row in reversed(rows)
+    )

@@ -1,0 +1,288 @@
+"""The parity score: 1 where live did what its backtest does; each gap has its reason."""
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pytest
+
+from backtest.parity import go_on, pairs, refusal_at, scores
+from backtest.run import Prepared
+from backtest.simulate import Result
+from engine.decision.saved import dump_core
+from engine.execution.ledger import OpenTrade
+from engine.model.bars import Bars
+from engine.model.compared import LiveCommand, LiveDay, LiveOrder, LiveTrade, ParityStart
+from engine.model.errors import DataError
+from engine.model.parity import Gap, ParityScore
+from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
+from engine.portfolio.compile import compile_portfolio
+from engine.portfolio.file import parse_portfolio
+from pmpro_tui.cli.parity_job import told
+from pmpro_tui.cli.replay import batches_ns
+from tests.parity.live import Live
+from tests.parity.test_parity import START_NS, WEEK, generated
+
+BEFORE = 90  # batches
+
+
+class Hours(NamedTuple):
+    """Live's hours, the backtest of the same, and what a comparison is made of."""
+
+    start: ParityStart
+    to_ns: int
+    bars: dict[str, Bars]
+    day: LiveDay
+    result: Result
+
+    def scores(self, **changes: Any) -> dict[str, ParityScore]:
+        """Score with something of live's day changed."""
+        day = msgspec.structs.replace(self.day, **changes)
+        refusal = partial(refusal_at, self.start, self.bars, self.to_ns)
+        return {s.strategy: s for s in scores(self.result, day, self.bars, refusal)}
+
+
+def live_trade(opened: OpenTrade, **closed: Any) -> LiveTrade:
+    """Return a trade as the database tells it."""
+    return LiveTrade(
+        book=opened.book,
+        symbol=opened.symbol,
+        direction="BUY" if opened.direction > 0 else "SELL",
+        lots=opened.lots,
+        entry_ns=opened.entry_ns,
+        shares={name: share for name, share in opened.shares.items() if share > 0.0},
+        **({"exit_ns": 0, "reason": "", "profit_ccy": 0.0} | closed),
+    )
+
+
+@pytest.fixture(scope="module")
+def hours() -> Hours:
+    """Six hours of live, from its batch number `BEFORE` on."""
+    compiled = compile_portfolio(parse_portfolio(WEEK.read_text(encoding="utf-8"), "week.toml"))
+    from_ns, to_ns = START_NS + 12 * NS_PER_HOUR, START_NS + 18 * NS_PER_HOUR
+    bars = generated(compiled, START_NS - 40 * NS_PER_DAY, to_ns)
+    batches = batches_ns(Prepared(compiled, bars, Path(), from_ns, to_ns))
+    with tempfile.TemporaryDirectory(prefix="pmpro-parity-") as work:
+        live = Live(compiled, bars, batches, Path(work), from_ns=from_ns)
+        try:
+            live.run(BEFORE)
+            trader = live.trader
+            start = ParityStart(
+                server_day=0,
+                from_ns=int(batches[BEFORE - 1]),
+                portfolio=compiled.portfolio,
+                symbols=list(compiled.symbols),
+                core=dump_core(trader.core, trader.names),
+                limits=trader.core.limits.tobytes(),
+            )
+            live.run(len(batches) - 1)  # its bar has closed when the next batch comes
+            closed = [
+                live_trade(
+                    t.opened,
+                    exit_ns=t.exit_ns,
+                    reason=t.reason.name.lower(),
+                    profit_ccy=t.profit_ccy,
+                )
+                for t in live.trades
+            ]
+            still = [live_trade(opened) for opened in trader.positions.ledger.open.values()]
+        finally:
+            live.close()
+    end_ns = int(batches[-2])
+    known = {name: b[b["time_ns"] <= end_ns] for name, b in bars.items()}
+    seen = {
+        name: [tuple(bar[["time_ns", "high", "low", "close"]]) for bar in b[-400:]]
+        for name, b in known.items()
+    }
+    day = LiveDay(trades=(*closed, *still), bars=seen)
+    return Hours(start, end_ns, known, day, go_on(start, known, end_ns))
+
+
+def closed_within(hours: Hours, choose: Callable[[LiveTrade], bool] = lambda t: True) -> LiveTrade:
+    """Return a trade that live made and closed in the hours, the first of its book and symbol."""
+    first: dict[tuple[str, str], LiveTrade] = {}
+    for trade in sorted(hours.day.trades, key=lambda t: t.entry_ns):
+        if trade.entry_ns > hours.start.from_ns:
+            first.setdefault((trade.book, trade.symbol), trade)
+    return next(t for t in first.values() if t.exit_ns and choose(t))
+
+
+def with_other(hours: Hours, trade: LiveTrade, *others: LiveTrade) -> tuple[LiveTrade, ...]:
+    return (*(t for t in hours.day.trades if t is not trade), *others)
+
+
+def first_gap(scored: dict[str, ParityScore], trade: LiveTrade) -> Gap:
+    return scored[next(iter(trade.shares))].gaps[0]
+
+
+def test_live_that_did_as_its_backtest_scores_one(hours: Hours) -> None:
+    """No gap anywhere, and every trade of the hours is counted, by each of its members."""
+    scored = hours.scores()
+    assert sum(s.n_trades for s in scored.values()) > 40
+    for score in scored.values():
+        assert score.gaps == ()
+        assert score.n_alike == score.n_trades
+        assert score.live_ccy == score.tested_ccy
+    assert told(list(scored.values())).level == "info"
+
+
+def test_a_trade_that_live_did_not_make_is_missed(hours: Hours) -> None:
+    """It costs its members one; nobody else notices; what is not known is said to be."""
+    trade = closed_within(hours)
+    scored = hours.scores(trades=with_other(hours, trade))
+    gap = first_gap(scored, trade)
+    assert gap.time_ns == trade.entry_ns
+    assert gap.what == f"{trade.direction} {trade.lots:.2f} only in the backtest"
+    assert (gap.why, gap.explained) == ("not explained", False)
+    for score in scored.values():
+        assert len(score.gaps) == (score.strategy in trade.shares)
+    outcome = told(list(scored.values()))
+    assert outcome.level == "warning"
+    assert next(iter(trade.shares)) in outcome.text
+
+
+def test_a_missed_trade_has_the_reason_that_is_known(hours: Hours) -> None:
+    """An order that was not filled, a bar that never came, somebody's hand: in this order."""
+    trade = closed_within(hours)
+    missed = with_other(hours, trade)
+    order = LiveOrder(
+        time_ns=trade.entry_ns + 1, book=trade.book, symbol=trade.symbol, text="REJECTED 10019"
+    )
+    command = LiveCommand(
+        time_ns=trade.entry_ns - 1, text="after `kill` by alice", target=next(iter(trade.shares))
+    )
+    of_others = [
+        msgspec.structs.replace(command, target="somebody-else"),
+        msgspec.structs.replace(command, time_ns=trade.entry_ns + 1),
+    ]
+    absent = {
+        name: [bar for bar in rows if bar[0] != trade.entry_ns - NS_PER_MINUTE]
+        for name, rows in hours.day.bars.items()
+    }
+    for changes, why in (
+        ({"orders": (order,), "bars": absent, "commands": (command,)}, "REJECTED 10019"),
+        ({"bars": absent, "commands": (command,)}, "it was away"),
+        ({"commands": (command, *of_others)}, "after `kill` by alice"),
+    ):
+        gap = first_gap(hours.scores(trades=missed, **changes), trade)
+        assert why in gap.why
+        assert gap.explained
+    gap = first_gap(hours.scores(trades=missed, commands=tuple(of_others)), trade)
+    assert not gap.explained
+    off = LiveCommand(time_ns=trade.entry_ns, until_ns=trade.entry_ns, text="orders off", target="")
+    passed = trade.entry_ns - NS_PER_MINUTE
+    over = msgspec.structs.replace(off, time_ns=passed, until_ns=passed)
+    assert first_gap(hours.scores(trades=missed, commands=(off, over)), trade).why == "orders off"
+    assert not first_gap(hours.scores(trades=missed, commands=(over,)), trade).explained
+
+
+def test_bars_that_changed_since_are_a_reason(hours: Hours) -> None:
+    """What live decided on may not be what the terminal tells now."""
+    trade = closed_within(hours)
+    changed = {
+        name: [
+            (at, high, low, close * (1.001 if 0 < trade.entry_ns - at <= 5 * NS_PER_MINUTE else 1))
+            for at, high, low, close in rows
+        ]
+        for name, rows in hours.day.bars.items()
+    }
+    gap = first_gap(hours.scores(trades=with_other(hours, trade), bars=changed), trade)
+    assert "bars changed since" in gap.why
+    assert gap.explained
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(3, "3 min later"), (-2, "2 min earlier")])
+def test_a_late_entry_is_one_gap(hours: Hours, minutes: int, said: str) -> None:
+    """Within minutes it is the same trade; seconds within the minute are no gap at all."""
+    trade = closed_within(hours, lambda t: t.exit_ns - t.entry_ns > 5 * NS_PER_MINUTE)
+    shifted = msgspec.structs.replace(trade, entry_ns=trade.entry_ns + minutes * NS_PER_MINUTE)
+    assert first_gap(hours.scores(trades=with_other(hours, trade, shifted)), trade).what == (
+        f"{trade.direction} entered {said}"
+    )
+    slow = msgspec.structs.replace(trade, entry_ns=trade.entry_ns + 59 * 10**9)
+    assert not any(s.gaps for s in hours.scores(trades=with_other(hours, trade, slow)).values())
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [("kill", "by hand or by the broker: kill"), ("stop_out", "stop_out"), ("stop", "ticks")],
+)
+def test_another_end_is_a_gap(hours: Hours, reason: str, why: str) -> None:
+    """Who closed it is the reason; a stop that only ticks reached is one too."""
+    trade = closed_within(hours, lambda t: t.reason == "signal")
+    other = msgspec.structs.replace(trade, reason=reason)
+    gap = first_gap(hours.scores(trades=with_other(hours, trade, other)), trade)
+    assert gap.what == f"closed by {reason}, in the backtest by signal"
+    assert why in gap.why
+
+
+def test_a_rule_that_the_bar_alone_broke_is_named(hours: Hours) -> None:
+    """Live's tick passed where the bar's spread does not: the backtest tells which rule it was."""
+    trade = closed_within(hours)
+    wide = hours.bars[trade.symbol].copy()
+    wide["spread"][wide["time_ns"] == trade.entry_ns] *= 100.0
+    bars = hours.bars | {trade.symbol: wide}
+    other = hours._replace(bars=bars, result=go_on(hours.start, bars, hours.to_ns))
+    gap = first_gap(other.scores(), trade)
+    assert gap.why == "the backtest's bar did not pass SPREAD, live's tick did"
+    assert gap.explained
+
+
+def test_what_follows_a_gap_is_not_another_mystery(hours: Hours) -> None:
+    """A book that was thrown off its course is explained once."""
+    trade = closed_within(hours)
+    killed = LiveCommand(time_ns=trade.entry_ns, text="after `halt` by bob", target="")
+    later = [
+        t
+        for t in hours.day.trades
+        if (t.book, t.symbol) != (trade.book, trade.symbol) or t.entry_ns < trade.entry_ns
+    ]
+    scored = hours.scores(trades=tuple(later), commands=(killed,))
+    gaps = scored[next(iter(trade.shares))].gaps
+    assert len(gaps) > 1
+    assert gaps[0].why == "after `halt` by bob"
+    assert {gap.why for gap in gaps[1:]} == {"follows from the one before: after `halt` by bob"}
+    assert all(gap.explained for gap in gaps)
+
+
+def test_hours_without_bars_are_not_compared(hours: Hours) -> None:
+    """Nothing is said of what nobody can know."""
+    none = {name: b[b["time_ns"] < hours.start.from_ns] for name, b in hours.bars.items()}
+    with pytest.raises(DataError, match="no bars of these hours"):
+        go_on(hours.start, none, hours.to_ns)
+
+
+def test_pairs_keep_their_order() -> None:
+    """Trades of one side are never joined; each is in exactly one pair, in order of entry."""
+    rng = np.random.default_rng(3)
+    base = LiveTrade(
+        book="b",
+        symbol="s",
+        direction="BUY",
+        lots=1.0,
+        entry_ns=0,
+        exit_ns=0,
+        reason="",
+        profit_ccy=0.0,
+        shares={},
+    )
+    for _ in range(200):
+        sides = [
+            [
+                msgspec.structs.replace(
+                    base,
+                    entry_ns=int(at) * NS_PER_MINUTE,
+                    direction=str(rng.choice(["BUY", "SELL"])),
+                )
+                for at in np.sort(rng.choice(60, size=rng.integers(0, 8), replace=False))
+            ]
+            for _ in range(2)
+        ]
+        made = list(pairs(*sides))
+        assert [p.live for p in made if p.live] == sides[0]
+        assert [p.tested for p in made if p.tested] == sides[1]
+        assert all(p.live.direction == p.tested.direction for p in made if p.live and p.tested)
