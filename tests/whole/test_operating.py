@@ -63,6 +63,10 @@ def test_a_viewer_sees_and_every_key_is_refused(engine: Operated) -> None:
     assert not now.jobs
 
 
+def weights_of(snapshot: Snapshot) -> list[float]:
+    return [round(strategy.weight_frac, 9) for strategy in snapshot.strategies]
+
+
 def test_an_operator_kills_enables_halts_and_tests_but_neither_resumes_nor_sets_limits(
     engine: Operated,
 ) -> None:
@@ -77,6 +81,12 @@ def test_an_operator_kills_enables_halts_and_tests_but_neither_resumes_nor_sets_
         operator.press("e")
         operator.read_until("enabled solo-eur")
         engine.until("back", lambda s: state_of(s, "solo-eur") != "KILLED")
+
+        operator.press("2gw")
+        operator.read_until("Share of solo-eur")
+        operator.press("60%\r")
+        operator.read_until("solo-eur has 60.0% of the account")
+        engine.until("shared", lambda s: weights_of(s) == [0.6, 0.4])
 
         operator.press("4gl")
         operator.read_until("Set drawdown_reduce_frac")
