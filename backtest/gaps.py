@@ -72,7 +72,7 @@ class Reasons:
         `late`: of an entry, above 0 where live's came later or never, below where the other's did.
         """
         if earlier is not None:
-            why = f"follows from the one before: {earlier.why}"
+            why = f"earlier gap: {earlier.why}"
             return Gap(
                 time_ns=at_ns, symbol=trade.symbol, what=what, why=why, explained=earlier.explained
             )

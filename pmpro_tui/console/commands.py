@@ -199,12 +199,15 @@ def _sharing(now: Snapshot, name: str) -> str:
     me = next((s for s in now.strategies if s.name == name), None)
     if me is None:
         return f"{name} is no longer in the portfolio."
-    beside = sum(s.book == me.book for s in now.strategies) - 1
-    whole = f"Book {me.book}, beside {beside} other" if beside else "The account: its book has it"
-    rest = "members" if beside else "books"
+    n_others = sum(s.book == me.book for s in now.strategies) - 1
+    of, rest = (
+        (f"book {me.book}, which it shares with {n_others} more", "members")
+        if n_others
+        else ("the account: it is alone in its book", "books")
+    )
     return (
-        f"Of: {whole}{'' if beside == 1 else 's' if beside else ' alone'}.\n"
-        f"Its weight is {me.weight_frac:.1%} of the account now. The other {rest} keep their\n"
+        f"Of {of}.\n"
+        f"Its weight is {me.weight_frac:.1%} of the account now. The other {rest} keep their "
         "proportions. It counts from the next decision on; no open position is resized."
     )
 

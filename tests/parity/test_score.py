@@ -245,7 +245,7 @@ def test_what_follows_a_gap_is_not_another_mystery(hours: Hours) -> None:
     gaps = scored[next(iter(trade.shares))].gaps
     assert len(gaps) > 1
     assert gaps[0].why == "after `halt` by bob"
-    assert {gap.why for gap in gaps[1:]} == {"follows from the one before: after `halt` by bob"}
+    assert {gap.why for gap in gaps[1:]} == {"earlier gap: after `halt` by bob"}
     assert all(gap.explained for gap in gaps)
 
 
