@@ -1,5 +1,6 @@
 """The console's application: theme, palette, key guard; its hub and frame do the rest."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,6 +21,9 @@ from pmpro_tui.console.screen import MainScreen
 from pmpro_tui.console.suspend import Suspension
 from pmpro_tui.console.theme import CSS as CONSOLE_CSS
 from pmpro_tui.console.worker import Opener
+
+# A dialog takes a few dozen turns of the loop to come up; one that never does holds no key.
+_TURNS_MAX = 10_000
 
 
 class ConsoleApp(App[str | Exception]):
@@ -57,17 +61,22 @@ class ConsoleApp(App[str | Exception]):
 
     async def on_event(self, event: events.Event) -> None:
         """Drop the rests of split escape sequences before they can act; say so of a command."""
-        if (
-            isinstance(event, events.Key)
-            and not event.is_forwarded
-            and self._guard.drops(event.key, event.character, self._monotonic_ns())
-        ):
-            for action in ACTIONS:
-                if event.key in action.keys and action.kind in ("reduce", "add"):
-                    text = "it looked like the rest of a broken key sequence: press it again"
-                    self.notify(text, title=f"{action.label}: dropped", severity="warning")
-            return
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            if self._guard.drops(event.key, event.character, self._monotonic_ns()):
+                for action in ACTIONS:
+                    if event.key in action.keys and action.kind in ("reduce", "add"):
+                        text = "it looked like the rest of a broken key sequence: press it again"
+                        self.notify(text, title=f"{action.label}: dropped", severity="warning")
+                return
+            await self._dialog_up()
         await super().on_event(event)
+
+    async def _dialog_up(self) -> None:
+        """Let a dialog that opens come up first: it takes what is typed after the key for it."""
+        for _ in range(_TURNS_MAX):
+            if self.screen.is_mounted:
+                return
+            await asyncio.sleep(0)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:  # noqa: ARG002
         """Fill the palette from the action table."""
@@ -78,7 +87,7 @@ class ConsoleApp(App[str | Exception]):
             yield SystemCommand(
                 f"{action.label} {context.target}" if action.name in TARGETED else action.label,
                 text,
-                lambda name=action.name: self.main.action_do(name),
+                lambda name=action.name: self.main.do(name),
             )
 
     def on_load(self) -> None:

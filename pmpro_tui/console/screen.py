@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, cast
 
 from textual import events, on
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -43,9 +44,18 @@ class MainScreen(Screen[None]):
         poll_s: pause between two looks at the engine until its feed says another.
     """
 
+    # Taken before they are handed on: what is typed after a key that opens a filter or a dialog,
+    # however fast, belongs to that and never acts here. An open filter leaves some keys over.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(",".join(action.keys), f"do('{action.name}')", action.label, show=False)
+        Binding(
+            ",".join(action.keys),
+            f"{take}('{action.name}')",
+            action.label,
+            show=False,
+            priority=take == "take",
+        )
         for action in ACTIONS
+        for take in ("take", "take_rest")
     ]
 
     # Nothing has the focus but an open filter: keys are the screen's.
@@ -246,7 +256,19 @@ class MainScreen(Screen[None]):
                 await self.show(name)
         self.draw_footer()
 
-    async def action_do(self, name: str) -> None:
+    async def action_take(self, name: str) -> None:
+        """Act on a key, unless a filter is open and takes it."""
+        if self.focused is not None:
+            raise SkipAction
+        await self.do(name)
+
+    async def action_take_rest(self, name: str) -> None:
+        """Act on a key that an open filter has no use for."""
+        if self.focused is None:
+            raise SkipAction
+        await self.do(name)
+
+    async def do(self, name: str) -> None:
         """Run an action of the table, or say why not."""
         self.hub.touched()
         await self.commands.do(name)
@@ -282,7 +304,7 @@ class MainScreen(Screen[None]):
         field.placeholder = f"filter: words of {self.page.FILTER}"
         field.add_class("-open")
         field.disabled = False
-        field.focus()
+        self.set_focus(field)  # at once: its letters may be on their way
 
     @on(Input.Changed, "#filter")
     def filter_changed(self, event: Input.Changed) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from textual.command import CommandPalette
+from textual.events import Key
 from textual.widgets import Button, Input
 from textual.widgets._toast import Toast
 
@@ -413,3 +414,59 @@ def test_a_burst_of_commands_leaves_few_notices(feed: ScriptedFeed) -> None:
                 assert len(app.screen.query("ToastHolder")) <= NOTICES_MAX
 
     asyncio.run(run())
+
+
+def _type(app: ConsoleApp, *keys: str) -> None:
+    """Have keys arrive together, as a slow line delivers them."""
+    for key in keys:
+        app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+def test_what_is_typed_after_slash_never_acts(feed: ScriptedFeed) -> None:
+    """A filter that comes in one piece is taken whole; its letters kill, halt, disable nothing."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("2")
+        _type(app, "slash", *"xdXKe")
+        await until(pilot, lambda: app.main.page.words == "xdXKe")
+        await pilot.press("escape")
+        assert app.main.page.words == ""
+        assert app.main.focused is None
+        await pilot.press("X")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("halt", "", 0.0)]
+
+
+@pytest.mark.parametrize("leave", ["escape", "n"])
+def test_what_is_typed_after_a_question_never_acts(feed: ScriptedFeed, leave: str) -> None:
+    """Keys that come together with the one that opens a dialog are the dialog's."""
+    feed.changes = HALTED
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        _type(app, "ctrl+x", *"dKX")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        _type(app, leave)
+        await until(pilot, lambda: app.screen is app.main)
+        _type(app, "r", *"resume", "enter")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("resume", "", 0.0)]
+
+
+def test_the_palette_takes_what_is_typed_after_its_key(feed: ScriptedFeed) -> None:
+    """The name of an action, typed with the key of the palette, reaches its field and acts not."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        _type(app, "colon", *"hXd")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await until(pilot, lambda: app.screen.query_one(Input).value == "hXd")
+        await pilot.press("escape")
+
+    drive(app, script)
+    assert not feed.sent
