@@ -49,6 +49,11 @@ def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
     return filled
 
 
+def price_text(price: float) -> str:
+    """Return a price in full, up to five places: never rounded to so many digits in all."""
+    return f"{price:.5f}".rstrip("0").rstrip(".")
+
+
 def _fx(name: str, digits: int, spread: float, long: float, short: float) -> SymbolSpec:
     return SymbolSpec(
         name=name,

@@ -10,6 +10,7 @@ from engine.execution.ledger import Parts
 from engine.model.broker import BrokerPosition
 from engine.model.errors import BrokerError, Refused
 from engine.model.orders import Intent, IntentState, Outcome
+from engine.model.symbols import price_text
 from engine.model.times import NS_PER_HOUR
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def adopt(trader: "Trader", ticket: str, book: str) -> str:
     orders = _orders(trader, position)
     _hold(trader, slot, position, orders)
     side = "long" if position.direction > 0 else "short"
-    text = f"{position.symbol} {side} {position.lots:g} at {position.entry_price:g}"
+    text = f"{position.symbol} {side} {position.lots:g} at {price_text(position.entry_price)}"
     trader.events.add("warning", book, f"adopted position {position.ticket}: {text}")
     return f"{book} holds position {position.ticket} from now on: {text}"
 

@@ -16,6 +16,7 @@ from engine.execution.router import LOST_S
 from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerPosition
 from engine.model.errors import BrokerError
+from engine.model.symbols import price_text
 from engine.runtime.backoff import Backoff
 from engine.runtime.events import EventLog
 from engine.runtime.recorder import Recorder
@@ -74,7 +75,7 @@ class Levels:
     def to_fill(self, slot: int) -> None:
         """Set stop and target anew from a fill that was not at the expected price."""
         try:
-            self._mend_slot(slot, self._terminal.positions(), "info")
+            self._mend_slot(slot, self._terminal.positions(), level="info")
         except BrokerError as e:
             self._events.add("error", self._slots[slot], f"levels not moved to the fill: {e}")
 
@@ -84,9 +85,11 @@ class Levels:
         held = np.flatnonzero((positions["direction"] != 0) & (positions["unsettled"] == 0))
         self._backoff.keep({int(positions[slot]["ticket"]) for slot in held})
         for slot in held.tolist():
-            self._mend_slot(slot, found, "warning")
+            self._mend_slot(slot, found)
 
-    def _mend_slot(self, slot: int, found: Iterable[BrokerPosition], level: str) -> None:
+    def _mend_slot(
+        self, slot: int, found: Iterable[BrokerPosition], *, level: str = "warning"
+    ) -> None:
         position = self._core.positions[slot]
         there = next((p for p in found if p.identifier == position["ticket"]), None)
         if there is None or self._is_right(slot, there):
@@ -94,10 +97,10 @@ class Levels:
         if not self._backoff.may_try(there.identifier):
             return
         stop, target = float(position["stop"]), float(position["target"])
-        text = f"stop {there.stop:g}, target {there.target:g} at the terminal"
+        text = f"{_in_words(there.stop, there.target)} at the terminal"
         if self._set(there, slot, stop, target):
             self._backoff.done(there.identifier)
-            text += f": set to {or_zero(stop):g}, {or_zero(target):g}"
+            text += f": set to {_in_words(or_zero(stop), or_zero(target))}"
             self._events.add(level, self._slots[slot], text)
             self._recorder.audit("POSITION", {"slot": self._slots[slot], "levels": text})
             return
@@ -133,8 +136,14 @@ class Levels:
 
     def _say_moved(self, slot: int, before: float, stop: float) -> None:
         name = self._slots[slot]
-        self._events.add("info", name, f"stop moved from {or_zero(before):g} to {stop:g}")
+        was = price_text(before) if or_zero(before) else "none"
+        self._events.add("info", name, f"stop moved from {was} to {price_text(stop)}")
         self._recorder.audit("POSITION", {"slot": name, "stop": stop, "before": or_zero(before)})
+
+
+def _in_words(stop: float, target: float) -> str:
+    parts = (("stop", stop), ("target", target))
+    return ", ".join(f"{name} {price_text(at)}" if at else f"no {name}" for name, at in parts)
 
 
 def or_zero(level: float) -> float:

@@ -51,8 +51,8 @@ def take_picture(trader: Trader, before: Picture | None) -> Picture:
 
 def _decided(trader: Trader, core: Core, before: dict[str, Decided]) -> dict[str, Decided]:
     now_ns = int(core.account[0]["batch_ns"])
-    # Rows that no decision has written yet are zero.
-    asked = np.flatnonzero(core.checks.any(axis=(1, 2))).tolist()
+    # Rows that no decision has written yet hold nothing but NaN and zeros.
+    asked = np.flatnonzero((core.checks > 0.0).any(axis=(1, 2))).tolist()
     found = {}
     for slot in asked:
         name, checks = trader.names.slots[slot], core.checks[slot].tobytes()

@@ -22,6 +22,7 @@ from engine.model.broker import BrokerDeal, BrokerPosition
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.reasons import ExitReason
+from engine.model.symbols import price_text
 from engine.model.times import NS_PER_HOUR, to_datetime
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.backoff import Backoff
@@ -144,7 +145,9 @@ class Positions:
         self._recorder.add(row)
         if (or_zero(stop), or_zero(target)) != (intent.stop, intent.target):
             self.levels.to_fill(slot)
-        self._say("info", intent, f"{row.direction} {outcome.lots:g} at {outcome.price:g}")
+        self._say(
+            "info", intent, f"{row.direction} {outcome.lots:g} at {price_text(outcome.price)}"
+        )
 
     def _close_slot(
         self, slot: int, reason: ExitReason, outcome: Outcome, orders: list[int]
@@ -168,8 +171,8 @@ class Positions:
         self._events.add(
             "info",
             trade.opened.book,
-            f"{trade.opened.symbol} closed by {reason.name.lower()} at {trade.exit_price:g}: "
-            f"{trade.profit_ccy:+,.2f}",
+            f"{trade.opened.symbol} closed by {reason.name.lower()} at "
+            f"{price_text(trade.exit_price)}: {trade.profit_ccy:+,.2f}",
         )
 
     def _reduce_slot(
@@ -185,7 +188,7 @@ class Positions:
         )
         book_result(self.core, slot, outcome.profit_ccy, outcome.commission_ccy, outcome.swap_ccy)
         self.ledger.reduced(self.slots[slot], outcome, orders)
-        text = f"{outcome.lots:g} lots closed at {outcome.price:g}, {left_lots:g} left"
+        text = f"{outcome.lots:g} lots closed at {price_text(outcome.price)}, {left_lots:g} left"
         self._events.add("error", self.slots[slot], text)
         self._recorder.audit("POSITION", {"slot": self.slots[slot], "reduced": text})
 
@@ -248,7 +251,8 @@ class Positions:
         there = found[int(held["ticket"])]
         near = 0.5 * float(self.core.symbols[self.core.slots[slot]["symbol"]]["point"])
         if slot not in self._others_lots and abs(there.entry_price - held["entry_price"]) > near:
-            return f"entry {held['entry_price']:g} here, {there.entry_price:g} at the terminal"
+            here, other = price_text(held["entry_price"]), price_text(there.entry_price)
+            return f"entry {here} here, {other} at the terminal"
         return ""
 
     def _book_broker_close(self, slot: int, left_lots: float, deals: list[BrokerDeal]) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from engine.model.decisions import judged
 from engine.model.details import OrderDetail, RuleView, SignalView, VoteView
+from engine.model.symbols import price_text
 from engine.model.times import from_datetime
 from engine.store.orders import find_order, outcome_of, trade_of
 from engine.store.tables import Order, Strategy, StrategySignal
@@ -95,7 +96,8 @@ def _result(result: Mapping[str, Any] | None) -> str:
     if result is None:
         return ""
     return (
-        f"closed by {result['exit_reason']} at {result['exit_price']:g}, {result['exit_time']}:"
+        f"closed by {result['exit_reason']} at {price_text(result['exit_price'])},"
+        f" {result['exit_time']}:"
         f" {result['profit_ccy']:+,.2f} with commission {result['commission_ccy']:,.2f}"
         f" and swap {result['swap_ccy']:,.2f}"
     )

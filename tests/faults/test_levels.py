@@ -107,6 +107,7 @@ def test_levels_that_the_terminal_lost_or_a_hand_moved_are_set_again(
     bench.look()
     assert there(bench) == wanted
     assert bench.said("at the terminal: set to", "warning")
+    assert bench.said("no stop, no target at the terminal", "warning") == (levels[0] == 0.0)
     sent = len(bench.events.newest())
     bench.look()
     assert len(bench.events.newest()) == sent
@@ -128,3 +129,15 @@ def test_what_cannot_be_set_is_tried_less_and_less(make_bench: Make) -> None:
     bench.step(1)
     bench.look()
     assert there(bench) == wanted
+
+
+def test_levels_that_follow_the_fill_are_no_warning(make_bench: Make) -> None:
+    """A fill beside the expected price is daily business: it is said, but wants nobody's eyes."""
+    bench = make_bench({"a": "LLLL"})
+    bench.step(2)
+    wanted = there(bench)
+    bench.gateway.modify(bench.held[0], wanted[0] - POINT, wanted[1])
+    bench.trader.positions.levels.to_fill(0)
+    assert there(bench) == wanted
+    assert bench.said("at the terminal: set to", "info")
+    assert not bench.said("at the terminal: set to", "warning")
