@@ -92,7 +92,7 @@ class Jobs:
         Raises:
             Refused: too many wait already.
         """
-        title = f"{spec.portfolio or 'running portfolio'} {spec.from_day} to {spec.to_day}"
+        title = _title(spec)
         request = BacktestRequest(spec=spec, portfolio=portfolio, data=data, database="")
         with self._lock:
             n_waiting = sum(job.view.state == "WAITING" for job in self._jobs)
@@ -209,3 +209,16 @@ def _timed(job: _Job) -> JobView:
     took_s = time.monotonic() - job.started_s
     eta_s = took_s * (1.0 - done) / done if done < 1.0 else math.nan
     return msgspec.structs.replace(job.view, eta_s=eta_s)
+
+
+def _title(spec: BacktestSpec) -> str:
+    """Return what is tested, in words: two that differ are told apart."""
+    changes = spec.variant
+    parts = [f"{spec.portfolio or 'running portfolio'} {spec.from_day} to {spec.to_day}"]
+    if changes.symbols:
+        parts.append(" ".join(changes.symbols))
+    if changes.commission_per_lot_ccy is not None:
+        parts.append(f"commission {changes.commission_per_lot_ccy:g}")
+    if changes.spread_points is not None:
+        parts.append(f"spread {changes.spread_points:g}")
+    return ", ".join(parts)

@@ -23,7 +23,7 @@ def alarm(now: Snapshot, zone: Zone, width: int) -> Line:
     """Return the line that no screen is without until somebody acknowledges."""
     n = now.n_unacked_critical
     newest = next((a for a in now.alerts if a.level == CRITICAL and not a.acked_ns), None)
-    what = f"{zone.clock(newest.time_ns)} {newest.source}: {newest.text}" if newest else ""
+    what = f"{zone.stamp(newest.time_ns)[:-3]} {newest.source}: {newest.text}" if newest else ""
     head, tail = f" ! {n} CRITICAL ", " 7 a: acknowledge "
     room = max(0, width - len(head) - len(tail))
     return Line((Span(head), Span(fit(what, room)), Span(tail)), "alarm")

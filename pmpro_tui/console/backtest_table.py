@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import Any, Final
 
 from engine.model.details import Backtest, BacktestView
@@ -37,10 +38,27 @@ def _progress(job: JobView) -> Span:
 JOBS: Final[tuple[_Job, ...]] = (
     _Job(header="Job", cell=lambda j: Span(str(j.id), "muted"), least=3, most=4, align="right"),
     _Job(header="State", cell=lambda j: _STATES[j.state], least=9, most=9, rank=1),
-    _Job(header="What", cell=lambda j: Span(j.title), least=20, most=44, rank=2, measured=True),
-    _Job(header="Progress, result", cell=_progress, least=24, most=70, rank=3),
+    _Job(
+        header="What",
+        cell=lambda j: Span(j.title),
+        least=20,
+        most=44,
+        roomy=80,
+        rank=2,
+        measured=True,
+    ),
+    _Job(header="Progress, result", cell=_progress, least=24, most=1000, rank=3),
     _Job(header="By", cell=lambda j: Span(j.by, "muted"), least=6, most=12, rank=4, measured=True),
 )
+
+
+def job_lines(job: JobView, width: int) -> list[Line]:
+    """Return everything about a job: what it was to test, and what became of it."""
+    state = _STATES[job.state]
+    facts = (("What", Span(job.title)), ("By", Span(job.by)), ("State", state))
+    lines = [line(Span(f"  {name:<8}{value.text}", value.tone)) for name, value in facts]
+    said = wrap(job.text, max(20, width - 4))
+    return [*lines, Line(), *(line(Span(f"  {part}", state.tone)) for part in said)]
 
 
 def result_columns(day: Clock, is_base: Callable[[BacktestView], bool]) -> tuple[_Result, ...]:
@@ -136,14 +154,17 @@ def curve(told: Backtest, day: Clock, width: int, height: int) -> list[Line]:
 
 
 def told_lines(told: Sequence[Backtest], day: Clock, width: int, height: int) -> list[Line]:
-    """Return one result in full, or two side by side, their curves on one scale."""
+    """Return one result in full, or two side by side, their curves on one scale.
+
+    Where they do not fit `height`, the curves are below it.
+    """
     lines = _figures(told)
-    room = (height - len(lines)) // len(told)
+    room = max(_PLOT_LEAST, (height - len(lines)) // len(told))
     values = [value for one in told for _, value in one.equity]
-    if room < 5 or not values:
+    if not values:
         return lines
     for one in told:
-        lines.append(line(Span(f" {one.view.id} {one.view.portfolio}", "title")))
+        lines.append(line(Span(f"{one.view.id} {one.view.portfolio}", "title")))
         lines += _plot(one, day, width, room - 1, bounds=(min(values), max(values)))
     return lines
 
@@ -151,9 +172,12 @@ def told_lines(told: Sequence[Backtest], day: Clock, width: int, height: int) ->
 def _figures(told: Sequence[Backtest]) -> list[Line]:
     """Return every figure, of two with the difference."""
     two = len(told) > 1
-    heads = "".join(f"{one.view.id:>16}" for one in told) + f"{'difference' if two else '':>16}"
-    lines = [line(Span(f"  {'':<22}{heads}", "header"))]
-    names = [n for n, v in told[0].summary.items() if not isinstance(v, dict | list)]
+    heads = [str(one.view.id) for one in told] + ["difference"] * two
+    lines = [line(Span(_row("", heads), "header"))]
+    lines.append(line(_row("portfolio", [one.view.portfolio or NONE for one in told])))
+    lines.append(line(_row("symbols", [" ".join(one.view.symbols) for one in told])))
+    given = [n for n, v in told[0].summary.items() if not isinstance(v, dict | list)]
+    names = sorted(given, key=lambda n: (_FIGURES.index(n) if n in _FIGURES else len(_FIGURES), n))
     lines += [_figure(n, [one.summary.get(n) for one in told]) for n in names]
     books = dict.fromkeys(name for one in told for name in one.books)
     lines += [_figure(f"book {b}_ccy", [one.books.get(b) for one in told]) for b in books]
@@ -161,9 +185,35 @@ def _figures(told: Sequence[Backtest]) -> list[Line]:
         first, last = (one.made_of for one in told)
         differing = [_MADE_OF[n] for n in _MADE_OF if first.get(n) != last.get(n)]
         words = ", ".join(differing) or "nothing"
-        lines.append(line(Span(f"  differing: {words}", "warn" if differing else "muted")))
+        lines.append(line(Span(f"differing: {words}", "warn" if differing else "muted")))
     return lines
 
+
+# A database keeps no order: what one looks for first comes first.
+_FIGURES: Final = (
+    "from",
+    "to",
+    "initial_balance_ccy",
+    "final_balance_ccy",
+    "net_profit_ccy",
+    "total_return_frac",
+    "annual_return_frac",
+    "max_drawdown_frac",
+    "sharpe_ratio",
+    "sortino_ratio",
+    "calmar_ratio",
+    "trades_count",
+    "win_rate_frac",
+    "profit_factor",
+    "exposure_frac",
+    "commission_ccy",
+    "swap_ccy",
+    "entries_stopped_at",
+    "halted_at",
+    "drawdown_tier_at_end",
+)
+_PLOT_LEAST: Final = 7
+_CELL_WIDTH: Final = 18
 
 _MADE_OF: Final = {
     "code_version": "code",
@@ -177,18 +227,23 @@ def _figure(name: str, values: Sequence[Any]) -> Line:
     """Return a figure's line; a name's last word is its unit."""
     stem, _, unit = name.rpartition("_")
     unit = unit if unit in ("frac", "ccy") else ""
-    cells = "".join(f"{_cell(value, unit):>16}" for value in values)
-    gap = ""
+    cells = [_cell(value, unit) for value in values]
     if len(values) > 1 and all(isinstance(value, int | float) for value in values):
-        gap = _cell(values[1] - values[0], unit, sign="+")
-    return line(f"  {fit((stem if unit else name).replace('_', ' '), 22)}{cells}{gap:>16}")
+        cells.append(_cell(values[1] - values[0], unit, sign="+"))
+    return line(_row((stem if unit else name).replace("_", " "), cells))
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    shown = (f" {fit(cell, _CELL_WIDTH - 1, 'right')}" for cell in cells)
+    return f"{fit(name, 22)}{''.join(shown)}"
 
 
 def _cell(value: Any, unit: str, sign: str = "") -> str:
     if value is None:
         return NONE
     if not isinstance(value, int | float):
-        return str(value)
+        # A time to the minute, a day without one.
+        return str(value).removesuffix(":00Z").removesuffix("T00:00").replace("T", " ")
     if unit == "frac":
         text = f"{100.0 * value:{sign},.2f}%"
     elif unit == "ccy":

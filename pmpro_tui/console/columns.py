@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 MARK_WIDTH = 2
 UNBOUND = 1000
+# So many cells show most texts whole.
+PLENTY = 72
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,8 @@ class Column(Generic[T]):
     """A column: `least` cells, up to `most`; lower `rank` is kept longer when room is short.
 
     `measured`: no wider than its longest text; for texts that seldom change, so that columns
-    do not jump. `order`: what rows are sorted by; what is wanted first is least.
+    do not jump. `roomy`: up to so wide where a text without bound has plenty already.
+    `order`: what rows are sorted by; what is wanted first is least.
     """
 
     header: str
@@ -29,14 +32,14 @@ class Column(Generic[T]):
     rank: int = 0
     align: Align = "left"
     measured: bool = False
+    roomy: int = 0
     order: Callable[[T], Any] | None = None
 
-    def most_for(self, rows: Sequence[T]) -> int:
-        """Return the widest this column may become over `rows`."""
+    def longest(self, rows: Sequence[T]) -> int:
+        """Return the widest that `rows` make this column; without a bound unless it is measured."""
         if not self.measured:
-            return self.most
-        longest = max((cell_len(self.cell(row).text) for row in rows), default=0)
-        return min(self.most, max(self.least, longest))
+            return UNBOUND
+        return max((cell_len(self.cell(row).text) for row in rows), default=0)
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,37 @@ def fitted(columns: Sequence[Column[T]], width: int, rows: Sequence[T]) -> Fitte
     """Choose columns by rank while they fit `width`, then let them grow in rank order."""
     left = width - MARK_WIDTH + 1
     widths: dict[int, int] = {}
+    longest = [column.longest(rows) for column in columns]
     by_rank = sorted(range(len(columns)), key=lambda i: columns[i].rank)
     for i in by_rank:
-        if columns[i].most_for(rows) == 0:  # it says nothing of these rows
+        least = columns[i].least
+        if least == longest[i] == 0:  # it says nothing of these rows
             continue
-        if columns[i].least + 1 <= left:
-            widths[i] = columns[i].least
-            left -= columns[i].least + 1
-        else:
+        if least + 1 > left:
             break
-    # A text without bound takes what the others leave.
-    for i in sorted(by_rank, key=lambda i: columns[i].most >= UNBOUND):
-        if i in widths and left > 0:
-            more = min(columns[i].most_for(rows) - widths[i], left)
-            widths[i] += more
-            left -= more
+        widths[i] = least
+        left -= least + 1
+    # A text without bound takes what the others leave; of plenty it gives names that were cut.
+    for limit in (_bounded, _enough, _roomy, _most):
+        for i in by_rank:
+            if i in widths:
+                more = min(limit(columns[i]), longest[i], widths[i] + left) - widths[i]
+                widths[i] += max(0, more)
+                left -= max(0, more)
     return Fitted(tuple((columns[i], widths[i]) for i in sorted(widths)))
+
+
+def _bounded(column: Column[Any]) -> int:
+    return column.most if column.most < UNBOUND else 0
+
+
+def _enough(column: Column[Any]) -> int:
+    return min(column.most, PLENTY)
+
+
+def _roomy(column: Column[Any]) -> int:
+    return max(column.roomy, _enough(column))
+
+
+def _most(column: Column[Any]) -> int:
+    return max(column.roomy, column.most)

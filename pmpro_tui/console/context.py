@@ -56,8 +56,8 @@ def why_not(action: Action, context: Context) -> str | None:
     if context.readonly and action.kind in ("reduce", "add"):
         return "this console is read-only"
     if action.screens and context.screen not in action.screens:
-        names = " and ".join(name.capitalize() for name in action.screens)
-        return f"only on {names}"
+        *others, last = (name.capitalize() for name in action.screens)
+        return f"only on {', '.join(others)} and {last}" if others else f"only on {last}"
     return action.blocked(context) or context.local(action.name)
 
 

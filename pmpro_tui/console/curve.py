@@ -51,10 +51,12 @@ def curve_lines(points: Sequence[Point], zone: Zone, width: int, height: int) ->
     for y, row in enumerate(rows):
         label = labels[0] if y == 0 else labels[1] if y == len(rows) - 1 else ""
         lines.append(line(" ", Span(row, "plot"), " ", Span(f"{label:>{label_width}}", "muted")))
-    first, last = zone.clock(usable[0][0])[:5], zone.clock(usable[-1][0])[:5]
+    ends = [zone.stamp(time_ns)[:-3] for time_ns in (usable[0][0], usable[-1][0])]
+    if ends[0][:5] == ends[1][:5]:  # of one day
+        ends = [end[6:] for end in ends]
     axis = spread(
-        line(Span(f" {first}", "muted")),
-        line(Span(last, "muted")),
+        line(Span(f" {ends[0]}", "muted")),
+        line(Span(ends[1], "muted")),
         plot_width + 1,
     )
     return [*lines, axis]

@@ -33,9 +33,9 @@ def columns(zone: Zone) -> tuple[_View, ...]:
     return (
         _View(
             header="Time",
-            cell=lambda e: Span(zone.clock(e.time_ns), "muted"),
-            least=8,
-            most=8,
+            cell=lambda e: Span(zone.stamp(e.time_ns), "muted"),
+            least=14,
+            most=14,
             rank=0,
         ),
         _View(
@@ -50,6 +50,7 @@ def columns(zone: Zone) -> tuple[_View, ...]:
             cell=lambda e: Span(e.source, "muted"),
             least=8,
             most=14,
+            roomy=30,
             rank=3,
             measured=True,
         ),

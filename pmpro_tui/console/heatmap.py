@@ -33,6 +33,8 @@ def heat_lines(told: Correlation, width: int, height: int) -> list[Line]:
     legend = [f" ● held  ! same bet above {told.threshold:.2f}{more}"]
     if not wide:
         legend.append(" +− sign  ░ 0.2 ▒ 0.4 ▓ 0.6 █ 0.8  ? too few samples")
+    elif any(math.isnan(told.matrix[a][b]) for a in shown for b in shown if a != b):
+        legend.append(" ? too few samples yet")
     lines += [line(Span(fit(text, width), "muted")) for text in legend]
     return lines
 

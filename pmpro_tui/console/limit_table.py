@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from engine.model.details import RuleView, SlotView
 from engine.model.snapshot import RiskView, measured_by_limit
 from pmpro_tui.console.columns import Column
-from pmpro_tui.console.text import NONE, Span
+from pmpro_tui.console.text import NONE, Span, aligned
 
 # What is not a part of equity but a multiple of it, although its name ends alike.
 _MULTIPLES: Final = ("exposure", "order_max_value", "diversify_above")
@@ -168,36 +168,29 @@ SLOTS: Final[tuple[_Slot, ...]] = (
 _Rule = Column[RuleView]
 
 
-def rule_value(value: float) -> str:
-    """Return a rule's figure in at most seven digits."""
-    if math.isnan(value):
-        return NONE
-    return "none" if math.isinf(value) else f"{value:.6g}".replace("-", "−")
-
-
 RULES: Final[tuple[_Rule, ...]] = (
     _Rule(header="Rule", cell=lambda r: Span(r.name), least=16, most=20, rank=0),
     _Rule(
         header="Value",
-        cell=lambda r: Span(rule_value(r.value)),
-        least=9,
-        most=11,
+        cell=lambda r: Span(aligned(r.value)),
+        least=11,
+        most=14,
         rank=1,
         align="right",
     ),
     _Rule(
         header="Limit",
-        cell=lambda r: Span(rule_value(r.limit)),
-        least=9,
-        most=11,
+        cell=lambda r: Span(aligned(r.limit)),
+        least=11,
+        most=14,
         rank=2,
         align="right",
     ),
     _Rule(
         header="Headroom",
-        cell=lambda r: Span(rule_value(r.headroom), "muted"),
-        least=9,
-        most=11,
+        cell=lambda r: Span(aligned(r.headroom), "muted"),
+        least=11,
+        most=14,
         rank=4,
         align="right",
     ),

@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 from engine.model.details import AuditEntry, OrderDetail, OrderView, RecordDetail
 from engine.model.snapshot import EventView
 from pmpro_tui.console.columns import Column
-from pmpro_tui.console.limit_table import rule_value
-from pmpro_tui.console.text import NONE, Span, fit, gain
+from pmpro_tui.console.text import NONE, Line, Span, aligned, fit, full_price, gain, line_text
 
 _Entry = Column[AuditEntry]
 _Order = Column[OrderView]
@@ -87,9 +86,9 @@ def order_columns(clock: Clock) -> tuple[_Order, ...]:
         _Order(header="State", cell=lambda o: Span(o.state), least=8, most=10, rank=6),
         _Order(
             header="Price",
-            cell=lambda o: Span(rule_value(o.price)),
-            least=9,
-            most=10,
+            cell=lambda o: Span(full_price(o.price)),
+            least=11,
+            most=14,
             rank=7,
             align="right",
         ),
@@ -113,8 +112,13 @@ class Told(NamedTuple):
     tone: str = ""
 
 
+def told(number: int, shown: Line) -> Told:
+    """Return a line that was painted, in its first tone."""
+    return Told(number, line_text(shown), next((s.tone for s in shown.spans if s.tone), ""))
+
+
 TOLD: Final = (
-    Column[Told](header="", cell=lambda told: Span(told.text, told.tone), least=20, most=1000),
+    Column[Told](header="", cell=lambda one: Span(one.text, one.tone), least=20, most=1000),
 )
 
 
@@ -160,8 +164,9 @@ def _order_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str]]:
     yield f"Order {number}: {what}", "title"
     yield f"{clock(order.time_ns)}  magic {order.magic}", "muted"
     yield f"  {'state':<16}  {order.state} {order.detail} (code {order.retcode})".rstrip(), ""
-    yield f"  {'price':<16}  {rule_value(order.price)}", ""
-    yield f"  {'stop, target':<16}  {rule_value(order.stop)}, {rule_value(order.target)}", ""
+    yield f"  {'price':<16}  {full_price(order.price).strip()}", ""
+    levels = ", ".join(full_price(level).strip() for level in (order.stop, order.target))
+    yield f"  {'stop, target':<16}  {levels}", ""
     closing = f"; closed by order {order.close_order}, deal {order.close_deal}"
     opening = f"deal {order.deal}" if order.deal else "none"
     yield f"  {'deals':<16}  {opening}{closing if order.close_deal else ''}", ""
@@ -200,8 +205,8 @@ def _decision_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str
     for rule in order.rules:
         yield (
             (
-                f"  {rule.name:<20}{rule_value(rule.value):>14}{rule_value(rule.limit):>14}"
-                f"{rule_value(rule.headroom):>14}  {'✓ ok' if rule.ok else '✗ REFUSED'}"
+                f"  {rule.name:<20}{aligned(rule.value):>14}{aligned(rule.limit):>14}"
+                f"{aligned(rule.headroom):>14}  {'✓ ok' if rule.ok else '✗ REFUSED'}"
             ),
             "" if rule.ok else "bad",
         )

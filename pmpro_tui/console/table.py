@@ -45,6 +45,7 @@ class Table(Lines, Generic[T]):
         self._given: Sequence[T] = ()
         self._rows: Sequence[T] = ()
         self._cursor: Hashable = None
+        self._place = 0
         self._top = 0
         self._picked: set[Hashable] = set()
 
@@ -95,13 +96,16 @@ class Table(Lines, Generic[T]):
         self.set_rows(self._given)
 
     def move(self, step: int) -> None:
-        """Move the cursor; a log leaves following when moved up and resumes at its end."""
+        """Move the cursor; a log leaves following when moved up and resumes at its end.
+
+        Where its row is gone, a step goes to the row that took the place.
+        """
         if not self._rows:
             return
         index = self._index()
         last = len(self._rows) - 1
         if index is None:
-            index = last if self._follow else -1 if step > 0 else 0
+            index = last if self._follow else self._place - (step > 0)
         index = max(0, min(last, index + step))
         at_end = self._follow and index == last
         self._cursor = None if at_end else self._key(self._rows[index])
@@ -143,6 +147,8 @@ class Table(Lines, Generic[T]):
             return
         room = self._room()
         index = self._index()
+        if index is not None:
+            self._place = index
         self._scroll(index, room)
         lines.append(shape.header(self.ordering.name))
         lines += [

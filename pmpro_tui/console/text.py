@@ -121,6 +121,22 @@ def age(seconds: float) -> str:
     return f"{int(seconds / 86_400)}d"
 
 
+def aligned(value: float) -> str:
+    """Return a figure of any size to as many places as a price has, padded as `price` does."""
+    if math.isnan(value):
+        return NONE + " " * PRICE_PLACES
+    if math.isinf(value):
+        return "none"
+    whole, _, places = f"{value:,.{PRICE_PLACES}f}".replace("-", "−").partition(".")
+    places = places.rstrip("0")
+    return f"{whole}{'.' if places else ' '}{places:<{PRICE_PLACES}}"
+
+
+def full_price(value: float) -> str:
+    """Return a price whose symbol's digits are not known; 0 is "none"."""
+    return aligned(value or math.nan)
+
+
 def price(value: float, digits: int) -> str:
     """Return a price with its symbol's digits, padded so that points stand below each other.
 

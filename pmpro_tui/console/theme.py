@@ -27,6 +27,7 @@ ModalScreen { align: center middle; background: $background 60%; }
     width: 66; max-width: 95%; height: auto; max-height: 95%; padding: 1 2;
     background: $surface; border: round $accent;
 }
+.dialog.-form { width: 96; }
 .dialog Label { width: 100%; }
 .dialog .heading { text-style: bold; margin-bottom: 1; }
 .dialog .body { margin-bottom: 1; }

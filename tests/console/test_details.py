@@ -27,6 +27,7 @@ from pmpro_tui.console.heatmap import heat_lines
 from pmpro_tui.console.limit_table import loosens
 from pmpro_tui.console.text import line_text, line_width
 from tests.console.scripted import LOST, Clock, ScriptedFeed, console, drive, until
+from tests.console.scripted_details import DETAILS, JOBS
 
 
 @pytest.fixture
@@ -404,6 +405,73 @@ def test_two_results_stand_side_by_side(feed: ScriptedFeed) -> None:
 
     drive(app, script)
     assert all(BacktestOf(id=number) in feed.asked for number in (1, 2))
+
+
+def test_limits_that_a_filter_hides_are_not_unknown(feed: ScriptedFeed) -> None:
+    """An empty table says that nothing matches, not that nothing is known."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("4")
+        await shows(pilot, app, "slots", "gbp-mixed/GBPUSD")
+        await pilot.press("slash", *"zzz")
+        for name in ("limits", "slots"):
+            assert "nothing matches" in text(app, name)
+
+    drive(app, script)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+def test_a_failed_job_says_why_in_full(feed: ScriptedFeed, size: tuple[int, int]) -> None:
+    """However long the reason and small the screen, enter shows all of it; esc comes back."""
+    why = " ".join(f"reason{i}" for i in range(40))
+    feed.changes = {"jobs": tuple(msgspec.structs.replace(j, text=why) for j in JOBS[-1:])}
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("5", "right_square_bracket")
+        while app.main.page.active != "jobs":
+            await pilot.press("right_square_bracket")
+        await pilot.press("g", "enter")
+        shown = text(app, "detail")
+        assert "✗ FAILED" in shown
+        assert shown.split()[-40:] == why.split()
+        await pilot.press("escape")
+        assert app.main.page.active == "jobs"
+
+    drive(app, script, size=size)
+
+
+def test_a_comparison_is_read_to_its_end_on_a_small_screen(feed: ScriptedFeed) -> None:
+    """What is looked for first comes first, whatever order it was stored in; keys reach the end."""
+    app = console(feed)
+    stored = BacktestOf(id=1)
+
+    def answer(question: BacktestOf) -> Any:
+        told: Any = DETAILS[BacktestOf](question)
+        later = {"zeta": 1, "swap_ccy": 2.0, "to": "2018-07-01T00:00:00Z"}
+        summary = {**later, **told.summary, "from": "2018-01-01T12:30:00Z"}
+        books = {f"book{i}": 1.0 for i in range(30)}
+        return msgspec.structs.replace(told, summary=summary, books=books)
+
+    feed.details[BacktestOf] = answer
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("5")
+        await shows(pilot, app, "results", "running")
+        await pilot.press("g", "m", "j", "enter")
+        await shows(pilot, app, "detail", "net profit")
+        shown = text(app, "detail")
+        order = ["from", "to", "net profit", "total return", "sharpe ratio", "swap", "zeta"]
+        at = [shown.find(f"\n  {name} ") for name in order]
+        assert at == sorted(at)
+        assert " 2018-01-01 12:30  2018-01-01 12:30" in shown.replace("    ", " ")
+        assert "book29" not in shown
+        await pilot.press("G")
+        assert "2018-06-29" in text(app, "detail")
+
+    drive(app, script, size=(80, 24))
+    assert stored in feed.asked
 
 
 def test_a_fast_hand_fills_a_form(feed: ScriptedFeed) -> None:

@@ -396,6 +396,27 @@ def test_detaching_leaves_the_engine_alone(feed: ScriptedFeed) -> None:
     assert "keeps running" in str(app.return_value)
 
 
+@pytest.mark.parametrize(("key", "owner"), [("j", "metals"), ("k", "gbp-mixed")])
+def test_the_cursor_goes_on_from_where_its_row_was(
+    feed: ScriptedFeed, key: str, owner: str
+) -> None:
+    """A row that is gone hands no command to its neighbour; the next key starts at its place."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("3", "g", "j", "j")
+        assert app.main.context().target == "yen"
+        feed.changes = {"positions": tuple(p for p in positions() if p.owner != "yen")}
+        feed.version = 2
+        app.main.tick()
+        await until(pilot, lambda: app.main.context().target == "")
+        await pilot.press("K", key)
+        assert app.main.context().target == owner
+
+    drive(app, script)
+    assert not feed.sent
+
+
 def _said(app: ConsoleApp) -> list[str]:
     return [toast._notification.message for toast in app.screen.query(Toast)]
 

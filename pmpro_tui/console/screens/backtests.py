@@ -13,9 +13,11 @@ from engine.model.jobs import BacktestSpec, JobView, Variant
 from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_S
 from pmpro_tui.console import backtest_table
+from pmpro_tui.console.columns import MARK_WIDTH
 from pmpro_tui.console.form import Field, Form, Values
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.lines import Painted
+from pmpro_tui.console.record_table import TOLD, Told, told
 from pmpro_tui.console.screens.detailed import Detailed
 from pmpro_tui.console.screens.page import Box, Stack
 from pmpro_tui.console.table import Table, title_line
@@ -29,7 +31,7 @@ Days = tuple[str, str]
 
 
 class BacktestsPage(Detailed):
-    """Jobs above results; beside them the marked result's curve; enter sets two side by side."""
+    """Jobs above results and the marked one's curve; enter tells one in full, or two of them."""
 
     PANELS: ClassVar[dict[str, str]] = {
         "results": "Results",
@@ -45,7 +47,7 @@ class BacktestsPage(Detailed):
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self._base: BacktestView | None = None
-        self._opened: BacktestView | None = None
+        self._opened: BacktestView | JobView | None = None
         self._n_done = 0
 
     def compose(self) -> ComposeResult:
@@ -55,7 +57,7 @@ class BacktestsPage(Detailed):
             yield Table[JobView]("Running", backtest_table.JOBS, key=lambda j: j.id, id="jobs")
             yield Table[BacktestView]("Results", columns, key=lambda b: b.id, id="results")
             yield Painted(self._paint_curve, id="curve", classes="panel")
-        yield Painted(self._paint_detail, id="detail", classes="panel")
+        yield Table[Told]("Result", TOLD, key=lambda told: told.number, id="detail")
 
     def draw(self, now: Snapshot | None) -> None:
         """Draw jobs of the picture, and what was told of the stored ones."""
@@ -67,7 +69,9 @@ class BacktestsPage(Detailed):
         rows = [] if told is None else [b for b in told.stored if self._matches(b)]
         table.title = f"Results {len(rows)} {self.hub.inquiries.remark(self._known)}".strip()
         self.fill(table, rows)
-        self.paint("curve", "detail")
+        self.paint("curve")
+        if self.opened:
+            self._draw_detail()
 
     def _draw_jobs(self, now: Snapshot) -> None:
         n_done = sum(job.state == "DONE" for job in now.jobs)
@@ -76,7 +80,8 @@ class BacktestsPage(Detailed):
             self.hub.inquiries.forget()
         table = self.query_one("#jobs", Table)
         open_jobs = sum(job.state in ("RUNNING", "WAITING") for job in now.jobs)
-        table.title = f"Running {open_jobs}"
+        ended = f", ended {n_ended}" if (n_ended := len(now.jobs) - open_jobs) else ""
+        table.title = f"Running {open_jobs}{ended}"
         table.say("nothing runs: n launches a backtest")
         self.fill(table, now.jobs)
 
@@ -106,20 +111,25 @@ class BacktestsPage(Detailed):
             return [*title, line(Span(f"  {told}", "muted"))]
         return [*title, *backtest_table.curve(told, _day, width, height - len(title))]
 
-    def _paint_detail(self, width: int, height: int) -> list[Line]:
-        if self._opened is None:
-            return []
-        views = [self._opened]
-        if self._base is not None and self._base.id != self._opened.id:
+    def _draw_detail(self) -> None:
+        table = self.query_one("#detail", Table)
+        lines = self._detail_lines(table)
+        self.fill(table, [told(number, one) for number, one in enumerate(lines)])
+
+    def _detail_lines(self, table: Table[Any]) -> list[Line]:
+        width, height = self.size.width - MARK_WIDTH, self.size.height - 2
+        opened = self._opened
+        if isinstance(opened, JobView):
+            table.title = f"Job {opened.id}, esc leaves"
+            return backtest_table.job_lines(opened, width)
+        views = [opened] if opened is not None else []
+        if self._base is not None and self._base != opened:
             views.insert(0, self._base)
-        told = [self._one(view) for view in views]
-        words = "Result" if len(views) == 1 else "Results side by side"
-        title = title_line(f"{words}, esc leaves", "", width, active=True)
-        missing = [line(Span(f"  {one}", "muted")) for one in told if isinstance(one, str)]
-        if missing:
-            return [title, *missing]
-        found = [one for one in told if isinstance(one, Backtest)]
-        return [title, *backtest_table.told_lines(found, _day, width, height - 1)]
+        table.title = f"{'Results side by side' if len(views) > 1 else 'Result'}, esc leaves"
+        found = [self._one(view) for view in views]
+        missing = [line(Span(one, "muted")) for one in found if isinstance(one, str)]
+        results = [one for one in found if isinstance(one, Backtest)]
+        return missing or backtest_table.told_lines(results, _day, width, height)
 
     def _one(self, view: BacktestView) -> Backtest | str:
         """Return a stored result, or in words why it is not there."""
@@ -132,7 +142,8 @@ class BacktestsPage(Detailed):
 
     def why_not(self, name: str) -> str | None:
         """Return why an action has nothing to act on."""
-        if name in ("open", "compare") and (self.opened or self._marked() is None):
+        of_job = name == "open" and self._selected_job() is not None
+        if name in ("open", "compare") and (self.opened or not (of_job or self._marked())):
             return "mark a result first"
         if name == "cancel" and self._marked_job() is None:
             return "mark a job that runs or waits first: tab gives the jobs the keys"
@@ -145,8 +156,10 @@ class BacktestsPage(Detailed):
         self.query_one("#results", Table).draw()
 
     def do_open(self) -> None:
-        """Show the marked result beside the kept one, or alone."""
-        self._opened = self._marked()
+        """Show the marked result beside the kept one, or alone; a job's, or why it has none."""
+        job = self._selected_job()
+        self._opened = self._marked() if job is None else self._result_of(job) or job
+        self.query_one("#detail", Table).set_rows(())
         self.open_detail()
 
     def do_cancel(self) -> None:
@@ -174,6 +187,9 @@ class BacktestsPage(Detailed):
             if values is not None:
                 text = msgspec.json.encode(_spec(values, days)).decode()
                 self.hub.tell(self.hub.send("backtest", text=text))
+                if self.back():  # it is among the jobs that it can be watched
+                    self.place(narrow=self.narrow)
+                    self.draw(self.hub.shown)
 
         body = f"Bars: {data}\nPortfolio files: {files}"
         check = partial(_fault, days=days)
@@ -192,11 +208,18 @@ class BacktestsPage(Detailed):
         row: BacktestView | None = self.query_one("#results", Table).selected
         return row
 
+    def _selected_job(self) -> JobView | None:
+        job: JobView | None = self.query_one("#jobs", Table).selected
+        return job if self.active == "jobs" else None
+
     def _marked_job(self) -> JobView | None:
-        if self.active != "jobs":
-            return None
-        job: Any = self.query_one("#jobs", Table).selected
-        return job if isinstance(job, JobView) and not job.ended_ns else None
+        job = self._selected_job()
+        return None if job is None or job.ended_ns else job
+
+    def _result_of(self, job: JobView) -> BacktestView | None:
+        told = self._told()
+        stored = () if told is None or not job.result_id else told.stored
+        return next((view for view in stored if view.id == job.result_id), None)
 
 
 def _spec(values: Values, days: Days) -> BacktestSpec:

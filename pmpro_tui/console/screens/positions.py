@@ -14,6 +14,7 @@ from pmpro_tui.console.table import Table
 from pmpro_tui.console.text import gain
 
 _LISTED = 8
+_NONE = "nothing is selected: j marks a row"
 
 
 class Positions(Page):
@@ -58,11 +59,11 @@ class Positions(Page):
     def why_not(self, name: str) -> str | None:
         """See Page."""
         if name == "pick" and self._rows.selected is None:
-            return "nothing is selected"
+            return _NONE
         if name == "close":
             chosen = self._rows.picked
             if not chosen:
-                return "nothing is selected"
+                return _NONE
             if any(p.owner == EXTERNAL for p in chosen):
                 return "EXTERNAL is nobody's here: `pmpro adopt` gives it to a book first"
         return super().why_not(name)

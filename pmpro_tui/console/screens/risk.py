@@ -22,6 +22,7 @@ from pmpro_tui.console.text import Line, Span, line
 
 RULES_EVERY_S = 2.0
 CORRELATION_EVERY_S = 30.0
+_NO_MATCH = "nothing matches: esc shows all"
 
 
 class Risk(Detailed):
@@ -61,7 +62,7 @@ class Risk(Detailed):
             return
         table = self.query_one("#limits", Table)
         rows = limit_table.limit_rows(now.risk) if known(now) else []
-        table.say(panels.UNKNOWN)
+        table.say(_NO_MATCH if rows else panels.UNKNOWN)
         self.fill(table, [row for row in rows if self._matches(row.name)])
         self._draw_slots()
         self.paint("matrix")
@@ -76,14 +77,14 @@ class Risk(Detailed):
             return
         if self.opened:
             chosen = next((s for s in told.answer.slots if s.name == slot), SlotView(name=slot))
-            when = f" at {self.hub.zone.clock(chosen.decided_ns)}" if chosen.decided_ns else ""
+            when = f" at {self.hub.zone.stamp(chosen.decided_ns)}" if chosen.decided_ns else ""
             table.title = f"Rules of {slot}, last decision{when}"
             table.say("no entry of this slot was decided since the engine's start")
             self.fill(table, told.answer.rules)
             return
         remark = self.hub.inquiries.remark(told)
         table.title = f"Last decisions {remark}".strip()
-        table.say("no book trades anything")
+        table.say(_NO_MATCH if told.answer.slots else "no book trades anything")
         self.fill(table, [s for s in told.answer.slots if self._matches(s.name)])
 
     def _matches(self, name: str) -> bool:
