@@ -140,7 +140,13 @@ def record_lines(record: RecordDetail, clock: Clock, width: int) -> list[Told]:
         lines += _audit_lines(record.audit, clock, width)
     if record.order is not None:
         lines += _order_lines(record.order, clock)
-    return _numbered(lines)
+    return _numbered([(part, tone) for text, tone in lines for part in _wrapped(text, width - 4)])
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a line as it fits; what goes on stands under the values."""
+    indent = " " * 20
+    return textwrap.wrap(text, max(40, width), subsequent_indent=indent) or [""]
 
 
 def _numbered(lines: list[tuple[str, str]]) -> list[Told]:

@@ -1,6 +1,6 @@
 """The time zone that times are shown in."""
 
-from datetime import UTC, datetime, time, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -40,14 +40,17 @@ class Zone:
         """Return date and time of day."""
         return f"{self.at(time_ns):%m-%d %H:%M:%S}"
 
-    def moment_ns(self, text: str, day_ns: int) -> int:
-        """Return what was typed: a time of the day that holds `day_ns`, or a date and time.
+    def moment_ns(self, text: str, now_ns: int) -> int:
+        """Return what was typed: the last such time of day before `now_ns`, or a date and time.
 
         Raises:
             ValueError: it is neither.
         """
+        now = self.at(now_ns)
         try:
-            at = datetime.combine(self.at(day_ns).date(), time.fromisoformat(text))
+            of_day = time.fromisoformat(text)
+            before = timedelta(days=of_day.replace(tzinfo=None) > now.time())
+            at = datetime.combine(now.date() - before, of_day)
         except ValueError:
             at = datetime.fromisoformat(text)
         if at.tzinfo is None:

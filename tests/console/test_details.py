@@ -1,6 +1,7 @@
 """Screens that ask: limits and rules, the past, backtests. What they show, ask and send."""
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,12 +21,15 @@ from engine.model.details import (
 from engine.model.errors import Unanswered
 from engine.model.jobs import BacktestSpec, Variant
 from engine.model.snapshot import Reply
+from engine.model.times import from_datetime
 from pmpro_tui.console.app import ConsoleApp
 from pmpro_tui.console.dialogs import Confirm, TypedWord
 from pmpro_tui.console.form import Form
 from pmpro_tui.console.heatmap import heat_lines
 from pmpro_tui.console.limit_table import loosens
+from pmpro_tui.console.record_table import record_lines
 from pmpro_tui.console.text import line_text, line_width
+from pmpro_tui.console.zone import Zone
 from tests.console.scripted import LOST, Clock, ScriptedFeed, console, drive, until
 from tests.console.scripted_details import DETAILS, JOBS
 
@@ -330,6 +334,33 @@ def test_a_record_opens_down_to_its_signals(feed: ScriptedFeed) -> None:
 
     drive(app, script)
     assert RecordOf(order=501233100) in feed.asked
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("01:10", "2026-01-15T01:10:00"),
+        ("01:18:12", "2026-01-15T01:18:12"),
+        ("10:30", "2026-01-14T10:30:00"),
+        ("2026-01-13T10:30", "2026-01-13T10:30:00"),
+    ],
+)
+def test_a_time_of_day_is_the_last_one(typed: str, meant: str) -> None:
+    """In the small hours `10:30` is yesterday's: nothing has happened yet at today's."""
+    now_ns = from_datetime(datetime(2026, 1, 15, 1, 18, 12, tzinfo=UTC))
+    assert Zone().at(Zone().moment_ns(typed, now_ns)).isoformat() == f"{meant}+00:00"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_word_of_a_record_is_cut(width: int) -> None:
+    """An order's result, votes and signals are whole on a small screen too."""
+    told: Any = DETAILS[RecordOf](RecordOf(order=501233100))
+    lines = record_lines(told, Zone().stamp, width)
+    assert max(len(one.text) for one in lines) <= width - 4
+    said = " ".join(one.text for one in lines)
+    assert told.order.result.split()[-1] in said
+    assert all(vote.strategy in said for vote in told.order.votes)
+    assert "BUY since" in " ".join(said.split())
 
 
 # ---- backtests

@@ -93,7 +93,10 @@ class Log(Detailed):
         if known.answer is not None:
             self._pages[name] = cast(AuditPage | Orders, known.answer)
         page = self._pages.get(name)
-        table.say(known.fault or ("nothing matches" if page is not None else "asking the engine …"))
+        nothing = (
+            "nothing matches" if paging.at_newest else "nothing there: f returns to the newest"
+        )
+        table.say(known.fault or (nothing if page is not None else "asking the engine …"))
         place = "" if paging.at_newest else "further back: f returns"
         remark = "refused only" if name == "audit" and self._refused_only else ""
         parts = (self.hub.inquiries.remark(known), remark, place)
@@ -199,19 +202,19 @@ class Log(Detailed):
     def do_jump(self) -> None:
         """Ask for a time, in the zone that times are shown in."""
         now, zone = self.hub.shown, self.hub.zone
-        day_ns = now.market_ns if now is not None else 0
+        now_ns = now.market_ns if now is not None else 0
         field = Field("time", f"Time, {zone.name}", hint="13:05, 13:05:30 or 2026-06-10T13:05")
 
         def fault(values: Values) -> str | None:
             try:
-                zone.moment_ns(values["time"], day_ns)
+                zone.moment_ns(values["time"], now_ns)
             except ValueError:
                 return f"{values['time']!r} is no time"
             return None
 
         def go(values: Values | None) -> None:
             if values is not None:
-                self._jump(zone.moment_ns(values["time"], day_ns))
+                self._jump(zone.moment_ns(values["time"], now_ns))
 
         self.app.push_screen(Form("Jump to", "", [field], verb="Jump", check=fault), go)
 
