@@ -6,21 +6,26 @@ from pmpro_tui.console.text import Line, Span, age, fit, line
 _WORD_WIDTH = 8
 
 
-def health_lines(now: Snapshot, data_age_s: float, width: int) -> list[Line]:
-    """Return feed, terminal, database, strategies' hosts, engine, consoles and alerts."""
+def health_lines(now: Snapshot, data_age_s: float, width: int, *, silence: str = "") -> list[Line]:
+    """Return feed, terminal, database, strategies' hosts, engine, consoles and alerts.
+
+    `silence`: that the engine says nothing, and for how long; "" while it speaks.
+    """
     return [
         line(
             Span(f" {name:<9}", "muted"),
             Span(f"{word:<{_WORD_WIDTH}}", tone),
             fit(f" {rest}", room),
         )
-        for name, word, tone, rest in facts(now, data_age_s)
+        for name, word, tone, rest in facts(now, data_age_s, silence=silence)
         for room in (max(0, width - 10 - max(_WORD_WIDTH, len(word))),)
     ]
 
 
-def worries(now: Snapshot, data_age_s: float) -> list[str]:
+def worries(now: Snapshot, data_age_s: float, *, silence: str = "") -> list[str]:
     """Return what is not as it should be, in words."""
+    if silence:
+        return [f"engine {silence}: nothing here is newer"]
     return [
         f"{name.lower()} {word}"
         for name, word, tone, _ in facts(now, data_age_s)
@@ -28,8 +33,15 @@ def worries(now: Snapshot, data_age_s: float) -> list[str]:
     ]
 
 
-def facts(now: Snapshot, data_age_s: float) -> list[tuple[str, str, str, str]]:
-    """Return (name, word, tone, what there is to know)."""
+def facts(
+    now: Snapshot, data_age_s: float, *, silence: str = ""
+) -> list[tuple[str, str, str, str]]:
+    """Return (name, word, tone, what there is to know); of a silent engine, what it last said."""
+    if silence:
+        said = facts(now, data_age_s)
+        was = [(name, f"was {word}", "muted", rest) for name, word, _, rest in said]
+        engine = ("Engine", silence, "bad", "silent: the rest was then")
+        return [engine, *(fact for fact in was if fact[0] != "Engine")]
     return [
         _feed(now, data_age_s),
         _terminal(now),

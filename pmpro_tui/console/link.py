@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from engine.model.times import NS_PER_S
+from pmpro_tui.console.text import age
 
 Word = Literal["CONNECTING", "FRESH", "STALE", "LOST"]
 
@@ -58,6 +59,11 @@ class Link:
         by_arrival = self._monotonic_ns() - self._arrived_ns
         by_clock = 0 if self._taken_ns is None else self._now_ns() - self._taken_ns
         return max(by_arrival, by_clock, 0) / NS_PER_S
+
+    @property
+    def silence(self) -> str:
+        """That the engine says nothing, and for how long; "" while it speaks."""
+        return f"{self.word} {age(self.age_s())}" if self.word in ("STALE", "LOST") else ""
 
     @property
     def word(self) -> Word:

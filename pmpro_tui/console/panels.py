@@ -45,11 +45,11 @@ def why_no_positions(now: Snapshot, words: str) -> str:
     return "no open positions" if known(now) else UNKNOWN
 
 
-def brief(now: Snapshot | None, data_age_s: float, width: int) -> list[Line]:
+def brief(now: Snapshot | None, data_age_s: float, width: int, *, silence: str = "") -> list[Line]:
     """Return the small screen's lines of money and risk, and of what is not well."""
     if now is None or not known(now):
         return [_NOT_KNOWN]
-    bad = worries(now, data_age_s)
+    bad = worries(now, data_age_s, silence=silence)
     second = (
         line(Span(" ! ", "warn"), Span(fit(" · ".join(bad), width - 3), "warn"))
         if bad
@@ -76,12 +76,14 @@ def exposure(now: Snapshot | None, width: int, *, titled: bool) -> list[Line]:
     return [*title, *(lines or [line(Span("  nothing is held", "muted"))])]
 
 
-def health(now: Snapshot | None, data_age_s: float, width: int, *, titled: bool) -> list[Line]:
+def health(
+    now: Snapshot | None, data_age_s: float, width: int, *, titled: bool, silence: str = ""
+) -> list[Line]:
     """Return the panel of what the engine depends on."""
     title = [title_line("Health", "", width, active=False)] if titled else []
     if now is None or not known(now):
         return [*title, _NOT_KNOWN]
-    return [*title, *health_lines(now, data_age_s, width)]
+    return [*title, *health_lines(now, data_age_s, width, silence=silence)]
 
 
 def equity(

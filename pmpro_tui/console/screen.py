@@ -335,7 +335,7 @@ class MainScreen(Screen[None]):
         self._draw_truth()
 
     def _draw_truth(self) -> None:
-        self.page.set_quiet(self.hub.link.word in ("STALE", "LOST"))
+        self.page.set_quiet(bool(self.hub.link.silence))
         # What is held to be read does not hide what has happened since.
         self.query_one("#alarm").display = alert_table.waiting(self.hub.latest)
         for name in ("status", "alarm", "names", "tabs", "footer"):

@@ -8,7 +8,16 @@ from engine.model.errors import Refused
 from engine.model.times import NS_PER_S
 from pmpro_tui.console.app import ConsoleApp
 from pmpro_tui.console.link import Link
-from tests.console.scripted import LOST, Clock, ScriptedFeed, console, drive, events, until
+from tests.console.scripted import (
+    LOST,
+    Clock,
+    ScriptedFeed,
+    console,
+    drive,
+    events,
+    strategies,
+    until,
+)
 
 
 @pytest.fixture
@@ -59,6 +68,40 @@ def test_screen_says_lost_and_comes_back(feed: ScriptedFeed) -> None:
         await until(pilot, lambda: "FRESH" in status(app))
 
     drive(app, script)
+
+
+@pytest.mark.parametrize(
+    ("panel", "well", "size"),
+    [("brief", "all well", (80, 24)), ("health", "Feed     OK", (120, 40))],
+)
+def test_nothing_is_called_well_by_a_silent_engine(
+    feed: ScriptedFeed, panel: str, well: str, size: tuple[int, int]
+) -> None:
+    """While nobody says how it is, the overview does not either; it says for how long."""
+    app = console(feed)
+
+    def said() -> str:
+        return str(app.main.query_one(f"#{panel}").text)  # type: ignore[attr-defined]
+
+    async def script(pilot: Any) -> None:
+        feed.changes = {"strategies": strategies(5)}
+        feed.version = 2
+        app.main.tick()
+        await until(pilot, lambda: well in said())
+        for failure, word in ((None, "STALE"), (LOST, "LOST")):
+            feed.failure = failure
+            feed.clock.advance(10)
+            app.main.tick()
+            await until(pilot, lambda: not app.hub.fetching)
+            await until(pilot, lambda word=word: word in status(app))
+            assert word in said()
+            assert well not in said()
+        feed.failure, feed.version = None, 3
+        feed.clock.advance(5)
+        app.main.tick()
+        await until(pilot, lambda: well in said())
+
+    drive(app, script, size=size)
 
 
 def test_a_frozen_screen_says_so_and_catches_up(feed: ScriptedFeed) -> None:

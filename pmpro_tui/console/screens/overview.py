@@ -66,6 +66,12 @@ class Overview(Page):
         point = now.equity_points[-1] if now.equity_points else None
         self.query_one("#equity", Paced).offer(point, self.hub.monotonic_ns())
 
+    def set_quiet(self, quiet: bool) -> None:
+        """Let nothing be called well by an engine that has fallen silent."""
+        super().set_quiet(quiet)
+        if quiet:
+            self.paint("brief", "health")
+
     def why_not(self, name: str) -> str | None:
         """See Page."""
         if name == "open" and not self.target().name:
@@ -82,7 +88,8 @@ class Overview(Page):
         return Target(chosen.name, chosen.state) if chosen is not None else Target()
 
     def _paint_brief(self, width: int, _: int) -> list[Line]:
-        return panels.brief(self.hub.shown, self.hub.data_age_s, width)
+        hub = self.hub
+        return panels.brief(hub.shown, hub.data_age_s, width, silence=hub.link.silence)
 
     def _paint_risk(self, width: int, _: int) -> list[Line]:
         return panels.risk(self.hub.shown, width, titled=not self.narrow)
@@ -92,7 +99,13 @@ class Overview(Page):
 
     def _paint_health(self, width: int, _: int) -> list[Line]:
         hub = self.hub
-        return panels.health(hub.shown, hub.data_age_s, width, titled=not self.narrow)
+        return panels.health(
+            hub.shown,
+            hub.data_age_s,
+            width,
+            titled=not self.narrow,
+            silence=hub.link.silence,
+        )
 
     def _paint_curve(self, width: int, height: int) -> list[Line]:
         hub = self.hub
