@@ -24,16 +24,17 @@ EVERY_S = 2.0
 
 
 class Paced(Painted):
-    """A picture that is drawn when its data has changed, at most every 2 s."""
+    """A picture that is drawn when its data has changed: at most every 2 s, or of a new subject."""
 
-    _drawn: Hashable = ()
-    _drawn_ns: int | None = None
+    _drawn: tuple[Hashable, Hashable] | None = None
+    _drawn_ns = 0
 
-    def offer(self, data: Hashable, time_ns: int) -> None:
-        """Draw if `data` is new and the last drawing is old enough."""
-        early = self._drawn_ns is not None and time_ns - self._drawn_ns < EVERY_S * NS_PER_S
-        if data != self._drawn and not early:
-            self._drawn, self._drawn_ns = data, time_ns
+    def offer(self, data: Hashable, time_ns: int, subject: Hashable = None) -> None:
+        """Draw if `data` is new and the last drawing is old enough, or of another `subject`."""
+        same = self._drawn is not None and self._drawn[0] == subject
+        early = same and time_ns - self._drawn_ns < EVERY_S * NS_PER_S
+        if (subject, data) != self._drawn and not early:
+            self._drawn, self._drawn_ns = (subject, data), time_ns
             self.draw()
 
 

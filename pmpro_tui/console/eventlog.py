@@ -43,7 +43,7 @@ def columns(zone: Zone) -> tuple[_View, ...]:
             cell=lambda e: LEVELS.get(e.level, Span(e.level)),
             least=5,
             most=5,
-            rank=1,
+            rank=2,
         ),
         _View(
             header="Source",
@@ -54,7 +54,7 @@ def columns(zone: Zone) -> tuple[_View, ...]:
             rank=3,
             measured=True,
         ),
-        _View(header="Event", cell=lambda e: Span(e.text, _tone(e)), least=24, most=1000, rank=2),
+        _View(header="Event", cell=lambda e: Span(e.text, _tone(e)), least=24, most=1000, rank=1),
     )
 
 

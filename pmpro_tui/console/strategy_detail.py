@@ -1,14 +1,14 @@
 """What the screen of one strategy says about it: facts, its book's votes, its trades. Pure."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import zip_longest
 
 from engine.model.details import SignalView, StrategyDetail, TradeView, VoteView
 from engine.model.parity import Gap
 from engine.model.snapshot import PositionView, Snapshot, StrategyView
 from pmpro_tui.console.columns import Column
-from pmpro_tui.console.curve import Point, curve_lines
+from pmpro_tui.console.curve import curve_lines
 from pmpro_tui.console.position_table import SIDES
 from pmpro_tui.console.strategy_table import SIGNALS, STATE_TONES
 from pmpro_tui.console.table import title_line
@@ -118,13 +118,14 @@ def _value(value: bool | float | str) -> str:
 
 
 def made(
-    points: Sequence[Point], zone: Zone, width: int, height: int, *, titled: bool
+    told: StrategyDetail | None, zone: Zone, width: int, height: int, *, titled: bool
 ) -> list[Line]:
     """Return the curve of what its trades have made."""
     title = [title_line("Made by its trades", "", width, active=False)] if titled else []
-    if len(points) < 2:
-        return [*title, line(Span("  too few trades for a curve", "muted"))]
-    return [*title, *curve_lines(points, zone, width, height - len(title))]
+    if told is None or len(told.equity) < 2:
+        text = "asking the engine …" if told is None else "too few trades for a curve"
+        return [*title, line(Span(f"  {text}", "muted"))]
+    return [*title, *curve_lines(told.equity, zone, width, height - len(title))]
 
 
 def member_columns(vote: Callable[[str], VoteView | None]) -> tuple[Column[StrategyView], ...]:

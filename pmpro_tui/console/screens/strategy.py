@@ -128,7 +128,8 @@ class Strategy(Page):
             self.fill(table, rows)
         self._draw_gaps(told)
         made = told.equity if told else ()
-        self.query_one("#made", Paced).offer((self._strategy, made[-1:]), self.hub.monotonic_ns())
+        subject = self._strategy, told is None
+        self.query_one("#made", Paced).offer(made[-1:], self.hub.monotonic_ns(), subject)
 
     def _draw_gaps(self, told: StrategyDetail | None) -> None:
         table = self.query_one("#gaps", Table)
@@ -179,6 +180,5 @@ class Strategy(Page):
         return strategy_detail.settings(self._told, self._known.fault, width, titled=titled)
 
     def _paint_made(self, width: int, height: int) -> list[Line]:
-        points = self._told.equity if self._told else ()
-        zone = self.hub.zone
-        return strategy_detail.made(points, zone, width, height, titled=not self.narrow)
+        told, titled = self._told, not self.narrow
+        return strategy_detail.made(told, self.hub.zone, width, height, titled=titled)
