@@ -55,7 +55,18 @@ def known_kinds(config: Path | None, mode: str | None, *, directory: Path | None
 def _show(snapshot: "Snapshot") -> None:
     print_table(
         f"{snapshot.mode} {snapshot.account} {snapshot.server}",
-        ("strategy", "kind", "symbol", "book", "state", "signal", "confidence", "P&L today", ""),
+        (
+            "strategy",
+            "kind",
+            "symbol",
+            "book",
+            "state",
+            "signal",
+            "confidence",
+            "weight",
+            "P&L today",
+            "",
+        ),
         [
             (
                 s.name,
@@ -65,6 +76,7 @@ def _show(snapshot: "Snapshot") -> None:
                 s.state,
                 s.signal,
                 f"{s.confidence:.2f}",
+                f"{s.weight_frac:.1%}",
                 f"{s.pnl_today_ccy:+,.2f}",
                 s.detail,
             )

@@ -153,13 +153,14 @@ def test_a_file_that_hangs_does_not_hang_the_list(pmpro: Pmpro, home: Path) -> N
 
 
 def test_the_running_engines_strategies_are_listed(engine: AnsweringEngine, pmpro: Pmpro) -> None:
-    """State, book, signal and result of each, as the snapshot has them."""
+    """State, book, signal, weight and result of each, as the snapshot has them."""
     document = json.loads(pmpro("strategy", "list", "--json").stdout)
     views = engine.current.strategies
     assert [s["name"] for s in document["strategies"]] == [s.name for s in views]
     text = pmpro("strategy", "list").stdout
     for view in views:
-        for part in (view.name, view.book, view.state, view.signal):
+        weight = f"{view.weight_frac:.1%}"
+        for part in (view.name, view.book, view.state, view.signal, weight):
             assert part in text
 
 
