@@ -99,7 +99,8 @@ class ConsoleApp(App[str | Exception]):
         """Take the signals that stop and continue it, now that its terminal's driver has them."""
         on_main = threading.current_thread() is threading.main_thread()
         if on_main and self._driver is not None and self._driver.can_suspend:
-            Suspension(self._driver, self._redraw).listen()
+            soon = asyncio.get_running_loop().call_soon_threadsafe
+            Suspension(self._driver, self._redraw, soon).listen()
 
     def _redraw(self) -> None:
         self.call_later(self.refresh)

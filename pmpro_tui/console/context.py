@@ -27,6 +27,7 @@ class Context:
     readonly: bool
     screen: str = "overview"
     local: Callable[[str], str | None] = lambda _: None
+    has_shell: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,11 @@ def resume(context: Context) -> str | None:
     if now is not None and now.state == "ACTIVE" and now.risk.tier == 0:
         return "nothing to resume: the engine is ACTIVE"
     return fresh(context)
+
+
+def suspend(context: Context) -> str | None:
+    """Refuse to stop where nothing could bring the console back."""
+    return None if context.has_shell else "there is no shell to go back to: q leaves"
 
 
 def speed(context: Context) -> str | None:

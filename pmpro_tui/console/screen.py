@@ -26,6 +26,7 @@ from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
 from pmpro_tui.console.screens.page import Page, Target
 from pmpro_tui.console.statusline import status_line
+from pmpro_tui.console.suspend import has_shell
 from pmpro_tui.console.table import Table
 from pmpro_tui.console.text import Line
 
@@ -285,6 +286,7 @@ class MainScreen(Screen[None]):
             readonly=self.hub.readonly,
             screen=self.name_shown,
             local=page.why_not if page.is_mounted else lambda _: None,
+            has_shell=has_shell(),
         )
 
     def moved(self, move: Callable[[Table[Any]], None]) -> None:

@@ -14,12 +14,26 @@ from textual.driver import Driver
 Handler = Callable[[int, FrameType | None], object]
 
 
-class Suspension:
-    """Stands between SIGTSTP and SIGCONT and the driver's own handlers. `redraw`: all of it."""
+def has_shell() -> bool:
+    """Tell whether a shell runs this as a job: who leads a session has nobody to bring it back."""
+    return not hasattr(os, "getsid") or os.getpgrp() != os.getsid(0)
 
-    def __init__(self, driver: Driver, redraw: Callable[[], object]) -> None:
+
+class Suspension:
+    """Stands between SIGTSTP and SIGCONT and the driver's own handlers.
+
+    `redraw`: all of it. `soon`: run something between two turns of the loop.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        redraw: Callable[[], object],
+        soon: Callable[[Callable[[], object]], object],
+    ) -> None:
         self._driver = driver
         self._redraw = redraw
+        self._soon = soon
         self._given_back = False
         self._stop: Handler | None = None
         self._go_on: Handler | None = None
@@ -45,8 +59,16 @@ class Suspension:
                 return
         except OSError:  # the line is gone: SIGHUP says so
             return
-        if not self._given_back:
-            self._driver.suspend_application_mode()
-        self._given_back = False
-        self._go_on(number, frame)
+        if self._given_back:
+            self._given_back = False
+            self._go_on(number, frame)
+            self._redraw()
+        else:
+            # What was interrupted may be a write: its lock is held until it goes on.
+            self._soon(self._take_again)
+
+    def _take_again(self) -> None:
+        assert self._go_on is not None
+        self._driver.suspend_application_mode()
+        self._go_on(signal.SIGCONT, None)
         self._redraw()

@@ -205,5 +205,6 @@ CONSOLE: Final = (
         label="Suspend",
         help="Back to the shell; `fg` returns",
         kind="detach",
+        blocked=reasons.suspend,
     ),
 )

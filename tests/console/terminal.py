@@ -42,31 +42,37 @@ class Terminal:
         *,
         env: Mapping[str, str],
         size: tuple[int, int] = (120, 40),
+        under_shell: bool = True,
     ) -> None:
         self._master, slave = pty.openpty()
         columns, rows = size
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.seen = b""
         self._all = b""
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _TAKE_TERMINAL, *words],
+        told, tells = os.pipe()
+        self._shell = subprocess.Popen(
+            [sys.executable, "-P", "-c", _SHELL if under_shell else _ALONE, str(tells), *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            pass_fds=(tells,),
             env={"TERM": "xterm-256color", "PYTHONPATH": str(REPO), "PATH": os.environ["PATH"]}
             | dict(env),
         )
         os.close(slave)
+        os.close(tells)
+        with os.fdopen(told) as line:
+            self.pid = int(line.read())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(10)
+        if self._shell.poll() is None:
+            self.send_signal(signal.SIGKILL)
+        self.wait_gone(10)
 
     @property
     def text(self) -> str:
@@ -101,14 +107,22 @@ class Terminal:
     def wait(self, deadline_s: float = 30.0) -> int:
         """Return the exit code, reading meanwhile."""
         end_s = time.monotonic() + deadline_s
-        while self.process.poll() is None:
+        while self._shell.poll() is None:
             assert time.monotonic() < end_s, f"still running\n{self.text[-3000:]}"
             self._read(0.05)
         read = -1
         while len(self._all) > read:
             read = len(self._all)
             self.read_for(0.1)
-        return self.process.returncode
+        return self._shell.returncode
+
+    def wait_gone(self, deadline_s: float) -> None:
+        """Wait until the program has ended, without reading."""
+        self._shell.wait(deadline_s)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the program."""
+        os.kill(self.pid, number)
 
     def wait_stopped(self, deadline_s: float = 30.0) -> None:
         """Wait until the program is stopped (ctrl+z)."""
@@ -119,7 +133,7 @@ class Terminal:
 
     def resume(self) -> None:
         """Bring a stopped program back, as a shell's `fg` does."""
-        os.killpg(self.process.pid, signal.SIGCONT)
+        os.killpg(self.pid, signal.SIGCONT)
 
     def resize(self, columns: int, rows: int) -> None:
         """Have another size; the program is told, as the terminal's window would."""
@@ -128,7 +142,7 @@ class Terminal:
 
     def n_threads(self) -> int:
         """Return how many threads the program has."""
-        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
 
     def rows(self) -> list[int]:
         """Return the rows that the cursor was put on since the last key."""
@@ -154,7 +168,7 @@ class Terminal:
             self._master = -1
 
     def _state(self) -> str:
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        stat = Path(f"/proc/{self.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0]
 
     def _read(self, timeout_s: float) -> None:
@@ -168,10 +182,33 @@ class Terminal:
             time.sleep(timeout_s)
 
 
-# Makes the pseudo-terminal the session's own, so that closing it sends SIGHUP; then becomes the
-# program. Stopping works only under a parent of the same session, as under a shell.
-_TAKE_TERMINAL = """
+# Makes the pseudo-terminal the session's own, so that closing it sends SIGHUP, and tells the
+# program's process; then becomes the program: nobody could bring it back from a stop.
+_ALONE = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, "-P", *sys.argv[1:]])
+os.write(int(sys.argv[1]), b"%d" % os.getpid())
+os.close(int(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-P", *sys.argv[2:]])
+"""
+# As a shell does: the program is a job of its own, has the terminal, and hears of its end.
+_SHELL = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+pid = os.fork()
+if not pid:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.write(int(sys.argv[1]), b"%d" % os.getpid())
+    os.close(int(sys.argv[1]))
+    os.execv(sys.executable, [sys.executable, "-P", *sys.argv[2:]])
+os.close(int(sys.argv[1]))
+def hang_up(*_):
+    for number in (signal.SIGHUP, signal.SIGCONT):
+        os.killpg(pid, number)
+signal.signal(signal.SIGHUP, hang_up)
+ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+os._exit(ended if ended >= 0 else 128 - ended)
 """

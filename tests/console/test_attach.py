@@ -36,8 +36,12 @@ def engine() -> ControlClient:
     return ControlClient(load_settings(mode="demo").socket_path)
 
 
-def terminal(state: Path, *options: str, **env: str) -> Terminal:
-    return Terminal([*CONSOLE, *options], env={"PMPRO_STATE_DIR": str(state)} | env)
+def terminal(state: Path, *options: str, under_shell: bool = True, **env: str) -> Terminal:
+    return Terminal(
+        [*CONSOLE, *options],
+        env={"PMPRO_STATE_DIR": str(state)} | env,
+        under_shell=under_shell,
+    )
 
 
 def engine_pid(state: Path) -> int:
@@ -55,7 +59,7 @@ def test_consoles_come_and_go_and_the_engine_stays(state: Path) -> None:
         first.read_until("eur-ma-14")
         pid = engine_pid(state)
         first.close()
-        first.process.wait(20)
+        first.wait_gone(20)
     with engine() as client:
         assert client.snapshot() is not None
 

@@ -61,7 +61,7 @@ def test_stopped_consoles_ask_nothing_and_hold_nothing_up(
         for console in consoles:
             console.read_until("eur-ma-14")
         for console in consoles:
-            console.process.send_signal(signal.SIGSTOP)
+            console.send_signal(signal.SIGSTOP)
             console.wait_stopped()
         n_threads = threading.active_count()
         living = stack.enter_context(ControlClient(load_settings(mode="demo").socket_path))

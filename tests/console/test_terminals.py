@@ -53,7 +53,7 @@ def test_a_signal_ends_a_console_cleanly(console: Terminal, state: Path, name: s
     """The terminal is as it was, one line says why, the code is the signal's."""
     pid, number = engine_pid(state), getattr(signal, name)
     console.seen = b""
-    console.process.send_signal(number)
+    console.send_signal(number)
     assert console.wait() == 128 + number
     assert f"ended by {name}; the engine keeps running" in console.text
     assert console.left_behind() == []
@@ -64,7 +64,7 @@ def test_a_signal_ends_a_console_that_asks_something(console: Terminal, state: P
     """An open dialog keeps nothing from ending, and is answered by nobody."""
     console.press("Q")
     console.read_until("Stop the engine?")
-    console.process.send_signal(signal.SIGTERM)
+    console.send_signal(signal.SIGTERM)
     assert console.wait() == 128 + signal.SIGTERM
     assert console.left_behind() == []
     check_engine(state, engine_pid(state))
@@ -77,10 +77,10 @@ def test_a_line_that_is_gone_ends_the_console(
     """Running or stopped: no process is left behind on a dead terminal; the engine goes on."""
     pid = engine_pid(state)
     if stopped_by is not None:
-        console.process.send_signal(stopped_by)
+        console.send_signal(stopped_by)
         console.wait_stopped()
     console.close()
-    console.process.wait(20)
+    console.wait_gone(20)
     check_engine(state, pid)
 
 
@@ -95,7 +95,7 @@ def test_a_console_that_was_told_to_ignore_hanging_up_ends_all_the_same(state: P
         console.read_until("eur-ma-14")
         pid = engine_pid(state)
         console.close()
-        console.process.wait(20)
+        console.wait_gone(20)
     check_engine(state, pid)
 
 
@@ -109,7 +109,7 @@ def test_a_suspended_console_gives_the_terminal_back_and_comes_back(
     if by_key:
         console.press("\x1a")
     else:
-        console.process.send_signal(signal.SIGTSTP)
+        console.send_signal(signal.SIGTSTP)
     console.wait_stopped()
     assert console.left_behind() == []
     console.resize(*size)
@@ -133,7 +133,7 @@ def test_a_console_that_was_stopped_without_a_word_goes_on(
     n_threads = console.n_threads()
     for _ in range(3):
         if stop:
-            console.process.send_signal(signal.SIGSTOP)
+            console.send_signal(signal.SIGSTOP)
             console.wait_stopped()
         console.seen = b""
         console.resume()
@@ -264,3 +264,15 @@ def test_a_reader_that_goes_away_breaks_no_command(state: Path) -> None:
     os.close(write)
     assert done.stderr == b""
     assert done.returncode != 0
+
+
+def test_without_a_shell_ctrl_z_says_so(console: Terminal, state: Path) -> None:
+    """`ssh -t box pmpro-tui`: nobody could bring it back, so it is not stopped."""
+    with terminal(state, "--demo", under_shell=False) as alone:
+        alone.read_until("eur-ma-14")
+        alone.press("\x1a")
+        alone.read_until("no shell to go back to")
+        alone.press("q")
+        assert alone.wait() == 0
+        assert alone.left_behind() == []
+    check_engine(state, engine_pid(state))
