@@ -41,6 +41,7 @@ from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
 from engine.runtime.events import EventLog
 from engine.runtime.front import Front
+from engine.runtime.host_contract import Hosts
 from engine.runtime.host_settings import host_config, verify_account, verify_clock
 from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
@@ -327,7 +328,7 @@ class Engine:
         self._files_watch = FileWatch(self.settings.strategies_path, hosts.files, reloads.take)
         self._files_watch.start()
 
-    def _make_parity(self, hosts: StrategyHosts) -> Parity:
+    def _make_parity(self, hosts: Hosts) -> Parity:
         return Parity(
             self.settings.state_path,
             past=Past(hosts.m1_bars_needed, hosts.kept, self._fetch_bars),

@@ -38,6 +38,8 @@ class Hosts(Protocol):
 
     quarantined: dict[str, str]
     """Strategies that are out, and why."""
+    files: dict[str, bytes]
+    """Users' files as they were loaded, content by path."""
 
     def load(self) -> dict[str, str]:
         """Create the strategies; return the faults of those that cannot be."""
@@ -51,6 +53,9 @@ class Hosts(Protocol):
         Higher bars that ended by `since_ns`, where batches begin, are history too, whether or not
         their last minutes have bars.
         """
+
+    def kept(self, symbol: str) -> Bars:
+        """Return the closed M1 bars of a symbol that are in memory, the newest last; any thread."""
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Return the signals of the strategies due at a batch, and the newly quarantined."""

@@ -25,12 +25,8 @@ class InProcessHosts:
         files: Sequence[Path] = (),
     ) -> None:
         self.quarantined: dict[str, str] = {}
-        self._load = Load(
-            list(strategies),
-            dict(points),
-            server_clock,
-            {str(path): path.read_bytes() for path in files},
-        )
+        self.files = {str(path): path.read_bytes() for path in files}
+        self._load = Load(list(strategies), dict(points), server_clock, self.files)
         self._evaluator = Evaluator(Progress())
         self._inputs: dict[str, list[InputNeed]] = {}
         self._history = History()
@@ -53,6 +49,10 @@ class InProcessHosts:
             self._history.append(symbol, bars, len(bars))
         self._batch_ns = max(self._history.last_close_ns(), since_ns)
         return self._note(self._evaluator.feed(self._batch_ns, history)).faults
+
+    def kept(self, symbol: str) -> Bars:
+        """Return the closed M1 bars of a symbol that are in memory, the newest last."""
+        return self._history.all(symbol)
 
     def evaluate(self, batch_ns: int, closed: Mapping[str, Bars]) -> Evaluations:
         """Return the signals of the strategies due at a batch, and the newly quarantined."""

@@ -115,6 +115,7 @@ def run_console(arguments: argparse.Namespace) -> int:
             attachment.open,
             mode="demo" if arguments.demo else "",
             readonly=arguments.readonly,
+            sixteen=None,
         )
         gc.freeze()  # what is imported by now lives as long: no look through it delays a key
         last = app.run()

@@ -16,7 +16,7 @@ from pmpro_tui.console.context import why_not
 from pmpro_tui.console.hangup import HangUp
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.keyguard import KeyGuard
-from pmpro_tui.console.palettes import DARK, PALETTES, theme_of
+from pmpro_tui.console.palettes import DARK, PALETTES, SIXTEEN, theme_of, wear
 from pmpro_tui.console.screen import MainScreen
 from pmpro_tui.console.suspend import Suspension
 from pmpro_tui.console.theme import CSS as CONSOLE_CSS
@@ -44,11 +44,14 @@ class ConsoleApp(App[str | Exception]):
         poll_s: float = 0.25,
         now_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        sixteen: bool | None = False,
     ) -> None:
         super().__init__()
-        for palette in PALETTES.values():
+        if sixteen is None:
+            sixteen = self.console.color_system in ("standard", "windows")
+        for palette in (SIXTEEN if sixteen else PALETTES).values():
             self.register_theme(theme_of(palette))
-        self.theme = DARK.name
+        wear(self, DARK.name)
         self._guard = KeyGuard()
         self._monotonic_ns = monotonic_ns
         self.hang_up = HangUp(self._told_to_end)

@@ -11,7 +11,7 @@ from engine.model.snapshot import CommandName, Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import known, why_not
 from pmpro_tui.console.hub import Notice
-from pmpro_tui.console.palettes import PALETTES
+from pmpro_tui.console.palettes import wear_next
 
 if TYPE_CHECKING:
     from pmpro_tui.console.form import Values
@@ -147,8 +147,7 @@ class Commands:
         await self._screen.leave()
 
     def _theme(self) -> None:
-        app, names = self._screen.app, list(PALETTES)
-        app.theme = names[(names.index(app.theme) + 1) % len(names)]
+        wear_next(self._screen.app)
 
     def _zone(self) -> None:
         self._screen.hub.zone.cycle()

@@ -1,14 +1,16 @@
 """The colours of each theme. One accent; gain and loss have glyphs beside their colours.
 
-`safe` tells gain from loss to colour-blind eyes: sky blue, vermillion and yellow after M. Okabe and
-K. Ito, "Color Universal Design", 2008.
+On a terminal of sixteen colours each theme has a palette of exactly these, so that no tone falls
+together with another one by being rounded to it. `safe` tells gain from loss to colour-blind eyes:
+sky blue, vermillion and yellow after M. Okabe and K. Ito, "Color Universal Design", 2008.
 """
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from rich.style import Style
+from textual.app import App
 from textual.theme import Theme
 
 
@@ -77,6 +79,65 @@ SAFE: Final = Palette(
     bad="#e8702a",
 )
 PALETTES: Final = {palette.name: palette for palette in (DARK, LIGHT, SAFE)}
+SIXTEEN: Final = {
+    "dark": Palette(
+        name="dark-16",
+        dark=True,
+        paper="#000000",
+        surface="#000000",
+        panel="#0000aa",
+        ink="#ffffff",
+        muted="#aaaaaa",
+        rule="#555555",
+        accent="#55ffff",
+        plot="#00aaaa",
+        good="#55ff55",
+        warn="#ffff55",
+        bad="#ff5555",
+    ),
+    "light": Palette(
+        name="light-16",
+        dark=False,
+        paper="#ffffff",
+        surface="#ffffff",
+        panel="#aaaaaa",
+        ink="#000000",
+        muted="#555555",
+        rule="#aaaaaa",
+        accent="#0000aa",
+        plot="#aa00aa",
+        good="#00aa00",
+        warn="#aa5500",
+        bad="#aa0000",
+    ),
+    "safe": Palette(
+        name="safe-16",
+        dark=True,
+        paper="#000000",
+        surface="#000000",
+        panel="#0000aa",
+        ink="#ffffff",
+        muted="#aaaaaa",
+        rule="#555555",
+        accent="#aaaaaa",
+        plot="#00aa00",
+        good="#55ffff",
+        warn="#ffff55",
+        bad="#ff55ff",
+    ),
+}
+_BY_NAME: Final = {palette.name: palette for palette in (*PALETTES.values(), *SIXTEEN.values())}
+
+
+def wear(app: App[Any], name: str) -> None:
+    """Have a console take a theme's colours, those of the palettes that its terminal can show."""
+    app.theme = name if name in app.available_themes else SIXTEEN[name].name
+
+
+def wear_next(app: App[Any]) -> None:
+    """Have a console take the next theme's colours."""
+    names = [name for name in _BY_NAME if name in app.available_themes]
+    app.theme = names[(names.index(app.theme) + 1) % len(names)]
 
 
 def theme_of(palette: Palette) -> Theme:
@@ -101,7 +162,7 @@ def theme_of(palette: Palette) -> Theme:
 @cache
 def tones(name: str) -> dict[str, Style]:
     """Return the styles of a theme by tone."""
-    p = PALETTES.get(name, DARK)
+    p = _BY_NAME.get(name, DARK)
     return {
         "accent": Style(color=p.accent),
         "alarm": Style(color="#ffffff", bgcolor="#b3261e", bold=True),

@@ -24,6 +24,7 @@ from pmpro_tui.console.footer import footer_line
 from pmpro_tui.console.hub import Hub, Notice
 from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
+from pmpro_tui.console.palettes import wear
 from pmpro_tui.console.screens.page import Page, Target
 from pmpro_tui.console.statusline import status_line
 from pmpro_tui.console.suspend import has_shell
@@ -178,7 +179,7 @@ class MainScreen(Screen[None]):
             return
         self.hub.feed = message.result
         self.hub.zone.configure(message.result.zone)
-        self.app.theme = message.result.theme
+        wear(self.app, message.result.theme)
         self._timer.stop()
         self._timer = self.set_interval(message.result.poll_s, self.tick)
         self.tick()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.color import Color, ColorSystem
 
-from pmpro_tui.console.palettes import PALETTES, Palette, tones
+from pmpro_tui.console.palettes import PALETTES, SIXTEEN, Palette, tones
 from pmpro_tui.console.zone import Zone
 from tests.console.scripted import ALARM, START_NS, Clock, ScriptedFeed, console, drive
 
@@ -43,18 +43,33 @@ def _luminance(name: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+@THEMES
+def test_tones_are_apart_in_sixteen_colours(palette: Palette) -> None:
+    """Gain, loss, warning, accent and plain text are five colours, none of them a ground's."""
+    basic = SIXTEEN[palette.name]
+    said = [basic.good, basic.bad, basic.warn, basic.accent, basic.ink]
+    grounds = [basic.paper, basic.surface, basic.panel]
+    numbers = [_number(colour) for colour in said]
+    assert len(set(numbers)) == len(numbers)
+    assert not {_number(colour) for colour in grounds} & {*numbers, _number(basic.muted)}
+
+
+def _number(colour: str) -> int | None:
+    return Color.parse(colour).downgrade(ColorSystem.STANDARD).number
+
+
 @pytest.mark.parametrize("key", "12378")
 @THEMES
 def test_sixteen_colours_stay_readable(palette: Palette, key: str) -> None:
     """On a terminal of sixteen colours no text falls together with its ground."""
     feed = ScriptedFeed(Clock(), changes=dict(ALARM), theme=palette.name)
-    app = console(feed)
+    app = console(feed, sixteen=True)
     clashes = set()
 
     async def script(pilot: Any) -> None:
         await pilot.press(key)
         await pilot.pause()
-        assert app.theme == palette.name
+        assert app.theme == SIXTEEN[palette.name].name
         for widget in app.main.query("Lines"):
             for y in range(widget.size.height):
                 for segment in widget.render_line(y):

@@ -65,7 +65,7 @@ def assert_goes_on(
     """A backtest from live's state after `after` batches does what live does from there on."""
     prepared = Prepared(compiled, dict(bars), Path(), from_ns, to_ns)
     batches = batches_ns(prepared)
-    after = min(after, len(batches))
+    after = min(after, len(batches) - 1)
     core = compiled.core()
     with tempfile.TemporaryDirectory(prefix="pmpro-parity-") as work:
         live = Live(compiled, bars, batches, Path(work), from_ns=from_ns)

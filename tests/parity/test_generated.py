@@ -1,11 +1,15 @@
 """Parity on portfolio files and markets that hypothesis makes up."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from backtest.run import Prepared
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
+from pmpro_tui.cli.replay import batches_ns
 from strategies.loader import load_file
 from tests.backtest.worlds import market
 from tests.parity.compare import Both, assert_goes_on, assert_same, run_both
@@ -101,4 +105,5 @@ def test_a_backtest_goes_on_from_live(world, after):
     load_file(NOISE)
     compiled, bars, from_ns, to_ns = make(world)
     assume(any(len(b) and b["time_ns"][-1] >= from_ns for b in bars.values()))
+    assume(len(batches_ns(Prepared(compiled, bars, Path(), from_ns, to_ns))) > 1)
     assert_goes_on(compiled, bars, from_ns, to_ns, after)
