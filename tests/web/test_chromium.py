@@ -1,6 +1,7 @@
 """A real browser: the link shows a console, and a foreign page gets none with the same cookie."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -42,6 +43,10 @@ TRIES = """
 """
 
 
+class Navigated(Exception):
+    """The page went elsewhere while it was asked."""
+
+
 class Page:
     """One tab, driven over the browser's debugging socket."""
 
@@ -55,6 +60,8 @@ class Page:
         while True:
             answer = await self._socket.receive_json(timeout=30)
             if answer.get("id") == number:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise Navigated
                 assert "error" not in answer, answer
                 return dict(answer["result"])
 
@@ -64,7 +71,10 @@ class Page:
         return (await self.call("Runtime.evaluate", **given))["result"].get("value")
 
     async def until(self, script: str) -> None:
-        while await self.says(script) is not True:  # noqa: ASYNC110  (bounded by the test)
+        while True:  # bounded by the test
+            with contextlib.suppress(Navigated):
+                if await self.says(script) is True:
+                    return
             await asyncio.sleep(0.05)
 
 

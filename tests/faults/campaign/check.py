@@ -103,10 +103,10 @@ def _lost(found: Evidence) -> Iterator[str]:
             yield f"lost order: intent {intent.id} is not settled"
         elif outcome.state == IntentState.DONE:
             yield from _done(found, intent, outcome)
-        elif orders:
+        elif filled := [order for order in orders if order.lots_left < order.lots]:
             yield (
                 f"lost order: intent {intent.id} is {outcome.state.name}, "
-                f"but order {orders[0].ticket} was executed"
+                f"but order {filled[0].ticket} was executed"
             )
 
 
