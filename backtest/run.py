@@ -121,13 +121,15 @@ def run_portfolio(
     from_ns: int,
     to_ns: int,
     *,
+    source: str | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Report:
     """Run a portfolio as `run_backtest` does a file's."""
     started_s = time.perf_counter()
     return_large_blocks()
     _check_period(from_ns, to_ns)
-    return _report(load(portfolio, data_dir, from_ns, to_ns), started_s, progress)
+    prepared = load(portfolio, data_dir, from_ns, to_ns, source=source)
+    return _report(prepared, started_s, progress)
 
 
 def _check_period(from_ns: int, to_ns: int) -> None:

@@ -80,9 +80,9 @@ class Tally(msgspec.Struct, kw_only=True):
     swap_ccy: float = 0.0
 
     def score(self) -> float:
-        """Return mean over standard error of the net results a trade; 0 below two trades."""
+        """Return mean over standard error of the net results a trade; NaN below two trades."""
         if self.n_trades < 2:
-            return 0.0
+            return math.nan
         mean = self.sum_ccy / self.n_trades
         variance = (self.sum_square - self.n_trades * mean * mean) / (self.n_trades - 1)
         return mean / math.sqrt(variance / self.n_trades) if variance > 0.0 else 0.0

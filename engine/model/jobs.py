@@ -23,12 +23,14 @@ class BacktestSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A backtest to launch: a command's text, as JSON.
 
     `portfolio`: a file beside the running portfolio's, "" for the running one. Days are ISO dates
-    or times, UTC; the period is [from_day, to_day).
+    or times, UTC; the period is [from_day, to_day). `source`: the bar files' where several would
+    do, "" for any.
     """
 
     from_day: str
     to_day: str
     portfolio: str = ""
+    source: str = ""
     variant: Variant = Variant()
 
 

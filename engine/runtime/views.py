@@ -1,5 +1,6 @@
 """The engine's state as consoles see it: one immutable snapshot from core, ledger and events."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -77,7 +78,7 @@ def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
                 weight_frac=member.share * slot.weight_frac if member.enabled else 0.0,
                 pnl_today_ccy=(tally.today_ccy if tally else 0.0) + open_ccy,
                 trades_today=tally.today_trades if tally else 0,
-                score=tally.score() if tally else 0.0,
+                score=tally.score() if tally else math.nan,
                 detail=_detail(trader, strategy.name, member, slot),
                 realised_ccy=member.realised_ccy,
                 open_ccy=open_ccy,

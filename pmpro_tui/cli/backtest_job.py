@@ -68,6 +68,7 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
         Path(request.data),
         parse_time("from", spec.from_day),
         parse_time("to", spec.to_day),
+        source=spec.source or None,
         progress=lambda frac: told.put(Told(progress_frac=min(frac, 1.0))),
     )
     result_id, remark = _store(report, request.database, Path(spec.portfolio).stem)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import zip_longest
+from typing import Final
 
 from engine.model.details import SignalView, StrategyDetail, TradeView, VoteView
 from engine.model.parity import Gap
@@ -15,6 +16,9 @@ from pmpro_tui.console.table import title_line
 from pmpro_tui.console.text import NONE, Line, Span, figure, fit, gain, line, percent, price, spread
 from pmpro_tui.console.zone import Zone
 
+# Wider, a value stands too far from its name.
+ABOUT_WIDTH: Final = 46
+
 
 def about(
     now: Snapshot,
@@ -26,6 +30,7 @@ def about(
     titled: bool,
 ) -> list[Line]:
     """Return its facts: what it is, its word, its results live and in the shadow, what it holds."""
+    width = min(width, ABOUT_WIDTH)
     held = [p for p in now.positions if p.owner == me.book and p.symbol == me.symbol]
     title = [title_line(me.name, "", width, active=False)] if titled else [_head(me.name)]
 
@@ -93,6 +98,7 @@ def settings(told: StrategyDetail | None, fault: str, width: int, *, titled: boo
 
     `told`: what the engine said when asked; without it `fault` is why.
     """
+    width = min(width, ABOUT_WIDTH)
     title = [title_line("Parameters", "", width, active=False)] if titled else []
     if told is None:
         return [*title, line(Span(f"  {fault or 'asking the engine …'}", "muted"))]

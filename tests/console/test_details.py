@@ -383,10 +383,10 @@ def test_a_form_launches_exactly_what_it_says(feed: ScriptedFeed) -> None:
             "commission": "3.5",
         }.items():
             app.screen.query_one(f"#{name}", Input).value = value
-        await pilot.press(*["enter"] * 6)
+        await pilot.press(*["enter"] * 7)
         assert "must be before" in str(app.screen.query_one("#fault", Label).render())
         app.screen.query_one("#from_day", Input).value = "2017-01-01"
-        app.screen.query_one("#spread", Input).focus()
+        app.screen.query_one("#source", Input).focus()
         await pilot.press("enter")
         await until(pilot, lambda: bool(feed.sent))
 
@@ -512,7 +512,7 @@ def test_a_fast_hand_fills_a_form(feed: ScriptedFeed) -> None:
     async def script(pilot: Any) -> None:
         await pilot.press("5", "n")
         keys = ["enter", "enter", *"2017-01-01", "tab", *"2017-02-01", "enter", *"2", "tab"]
-        for key in [*keys, "shift+tab", "enter", "enter"]:
+        for key in [*keys, "shift+tab", "enter", "enter", "enter"]:
             app.post_message(Key({"-": "minus"}.get(key, key), key if len(key) == 1 else None))
         await until(pilot, lambda: bool(feed.sent))
 

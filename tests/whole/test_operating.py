@@ -97,7 +97,7 @@ def test_an_operator_kills_enables_halts_and_tests_but_neither_resumes_nor_sets_
 
         operator.press("5n")
         operator.read_until("Launch a backtest")
-        operator.press(f"\r\r{FIRST_DAY}\r{LAST_DAY}\r\r\r")
+        operator.press(f"\r\r{FIRST_DAY}\r{LAST_DAY}\r\r\r\r")
         operator.read_until("queued")
         job = engine.until("done", lambda s: s.jobs and s.jobs[0].ended_ns and s.jobs[0])
         assert (job.state, job.by) == ("DONE", login()), job.text

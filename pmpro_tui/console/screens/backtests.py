@@ -181,6 +181,7 @@ class BacktestsPage(Detailed):
             Field("to_day", "To, not included", hint=f"empty: {days[1]}"),
             Field("commission", "Commission a lot", hint="per side; empty: the portfolio's"),
             Field("spread", "Spread, points", hint="where bars have none; empty: the portfolio's"),
+            Field("source", "Source of bars", hint="where files overlap; empty: any"),
         )
 
         def launch(values: Values | None) -> None:
@@ -225,6 +226,7 @@ class BacktestsPage(Detailed):
 def _spec(values: Values, days: Days) -> BacktestSpec:
     return BacktestSpec(
         portfolio=values["portfolio"],
+        source=values["source"],
         from_day=values["from_day"] or days[0],
         to_day=values["to_day"] or days[1],
         variant=Variant(
