@@ -91,7 +91,8 @@ class Positions:
         slots = [slot.name for slot in compiled.slots]
         differing = {self.slots[slot]: since_s for slot, since_s in self._differing.items()}
         self._differing = {i: differing[s] for i, s in enumerate(slots) if s in differing}
-        self._others_lots = {}  # read anew at the next look
+        others = {moved.get(self.slots[s], self.slots[s]): n for s, n in self._others_lots.items()}
+        self._others_lots = {i: others[s] for i, s in enumerate(slots) if s in others}
         self._unknown = {
             key: msgspec.structs.replace(intent, slot=slots.index(self.slots[intent.slot]))
             for key, intent in self._unknown.items()

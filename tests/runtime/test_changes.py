@@ -27,7 +27,15 @@ from engine.runtime.commands import Commands
 from engine.runtime.inbox import Inbox
 from engine.runtime.running_portfolio import read_running, write_running
 from engine.runtime.views import strategy_views
-from tests.faults.bench import LOTS, START_MINUTE, Bench, portfolio
+from tests.faults.bench import (
+    HISTORY,
+    LOTS,
+    POINT,
+    START_MINUTE,
+    Bench,
+    level_bars,
+    portfolio,
+)
 from tests.faults.scripted import code_of
 
 ACTOR = Actor(uid=0, user="root", role="admin")
@@ -351,6 +359,30 @@ def test_a_book_s_share_scales_its_next_entry_alone(make: Callable[..., Changing
     assert bench.slot("a")["lots"] == pytest.approx(2.0 * held["lots"])
     told = bench.order("allocate", "a", value=0.9)
     assert told.endswith("sizes count it as 75.0%, 3 times the equal share")
+
+
+def test_a_changed_portfolio_knows_what_others_had_in_a_position(tmp_path: Path) -> None:
+    """A shared position's entry price is a mean, also when the others have left: no doubt of it."""
+    bars = level_bars()
+    for field in ("open", "high", "low", "close"):
+        bars[field][HISTORY + 3 :] += 20 * POINT
+    text = portfolio(
+        {"a": "L" * 20, "b": "L" * 20, "c": "F" * 20}, extra=BOOK_OF_THREE, margin_mode="netting"
+    )
+    bench = Changing(tmp_path, text, bars)
+    try:
+        bench.step(4)
+        bench.by_hand(1, 1.0)
+        bench.look()
+        bench.by_hand(-1, 1.0)
+        bench.look()
+        [held] = bench.held
+        assert held.entry_price != bench.slot("x")["entry_price"]
+        bench.order("allocate", "a", value=0.5)
+        bench.look_for_s(30)
+        assert not bench.trader.core.account[0]["trading"]
+    finally:
+        bench.close()
 
 
 BOOKS = parse_portfolio(
