@@ -91,8 +91,10 @@ def scores(
 ) -> list[ParityScore]:
     """Return every strategy's score, in the portfolio's order."""
     from_ns, to_ns = result.from_ns, result.to_ns - NS_PER_MINUTE
-    live = [t for trade in day.trades if (t := _within(trade, from_ns, to_ns))]
-    tested = [t for trade in tested_trades(result) if (t := _within(trade, from_ns, to_ns))]
+    made = list(tested_trades(result))
+    held = [trade for trade in made if _is_old(trade, from_ns)]
+    live = [t for trade in _of_hours(day.trades, held, from_ns) if (t := _within(trade, to_ns))]
+    tested = [t for trade in made if (t := _within(trade, to_ns))]
     reasons = Reasons(day, bars, from_ns, refusal)
     judged: list[tuple[Pair, Gap | None]] = []
     for slot in result.compiled.slots:
@@ -130,16 +132,44 @@ def tested_trades(result: Result) -> Iterator[LiveTrade]:
         )
 
 
-def _within(trade: LiveTrade, from_ns: int, to_ns: int) -> LiveTrade | None:
-    """Return the trade as it stood at the last batch; None where it is of other hours.
+def _key(trade: LiveTrade) -> tuple[str, str, int]:
+    """Return what a position keeps whoever holds it; the database has microseconds."""
+    return trade.symbol, trade.direction, trade.entry_ns // 1000
+
+
+def _is_old(trade: LiveTrade, from_ns: int) -> bool:
+    """Tell whether a trade was entered by the batch that the hours begin after, or before it."""
+    return minute_of(trade.entry_ns) <= minute_of(from_ns)
+
+
+def _of_hours(
+    trades: Sequence[LiveTrade], held: Sequence[LiveTrade], from_ns: int
+) -> Iterator[LiveTrade]:
+    """Yield live's trades that were open after the batch at `from_ns`.
+
+    What was `held` in the state that the hours begin with alone tells what was closed just before
+    and what just after. A position that was handed over is of the book that held it then.
+    """
+    there = {(_key(trade), trade.book) for trade in held}
+    handed = dict(there - {(_key(trade), trade.book) for trade in trades})
+    for trade in trades:
+        if not _is_old(trade, from_ns) or (_key(trade), trade.book) in there:
+            yield trade
+        elif (book := handed.get(_key(trade))) is not None:
+            yield msgspec.structs.replace(trade, book=book)
+        elif not trade.exit_ns or minute_of(trade.exit_ns) > minute_of(from_ns):
+            yield trade  # it was adopted later, or its order was not settled yet
+
+
+def _within(trade: LiveTrade, to_ns: int) -> LiveTrade | None:
+    """Return the trade as it stood at the last batch; None where it was entered later.
 
     A stop is of the bar in which it was hit: of the batch that opened that bar, after it.
     """
-    first, last, left = minute_of(from_ns), minute_of(to_ns), minute_of(trade.exit_ns)
-    inside = trade.reason in INSIDE
-    if minute_of(trade.entry_ns) > last or (trade.exit_ns and left < first + (not inside)):
+    last = minute_of(to_ns)
+    if minute_of(trade.entry_ns) > last:
         return None
-    if trade.exit_ns and left > last - inside:
+    if trade.exit_ns and minute_of(trade.exit_ns) > last - (trade.reason in INSIDE):
         return msgspec.structs.replace(trade, exit_ns=0, reason="")
     return trade
 
@@ -175,7 +205,7 @@ def _judged(
     """Yield each pair of a slot that says something, with how the two are not alike."""
     earlier: Gap | None = None
     for pair in slot_pairs:
-        if all(t is not None and t.entry_ns <= from_ns and not t.exit_ns for t in pair):
+        if all(t is not None and _is_old(t, from_ns) and not t.exit_ns for t in pair):
             continue  # held by both all the time: nothing was decided
         gap = _gap(pair, reasons, earlier)
         yield pair, gap

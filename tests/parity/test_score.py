@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from backtest.gaps import minute_of
 from backtest.parity import go_on, pairs, refusal_at, scores
+from backtest.parity import tested_trades as made_in
 from backtest.run import Prepared
 from backtest.simulate import Result
 from engine.decision.saved import dump_core
@@ -230,6 +232,50 @@ def test_a_rule_that_the_bar_alone_broke_is_named(hours: Hours) -> None:
     gap = first_gap(other.scores(), trade)
     assert gap.why == "the backtest's bar did not pass SPREAD, live's tick did"
     assert gap.explained
+
+
+def held_from(hours: Hours) -> LiveTrade:
+    """Return a trade that was open when the hours began and was closed in them."""
+    first = minute_of(hours.start.from_ns)
+    return next(
+        t for t in hours.day.trades if minute_of(t.entry_ns) <= first < minute_of(t.exit_ns)
+    )
+
+
+def test_what_the_hours_begin_with_is_known_from_their_state(hours: Hours) -> None:
+    """What was held then is compared although it ends at once; what had ended before is not."""
+    trade, from_ns = held_from(hours), hours.start.from_ns
+    killed = msgspec.structs.replace(trade, reason="kill", exit_ns=from_ns + 20 * 10**9)
+    gap = first_gap(hours.scores(trades=with_other(hours, trade, killed)), trade)
+    assert gap.why == "closed by hand or by the broker: kill"
+    before = msgspec.structs.replace(
+        trade, reason="stop", entry_ns=trade.entry_ns - 10**9, exit_ns=from_ns + 10**8
+    )
+    scored = hours.scores(trades=(*hours.day.trades, before))
+    assert scored == hours.scores()
+
+
+def test_what_both_hold_all_the_time_is_not_counted(hours: Hours) -> None:
+    """Nor where the fill came some seconds into the minute of the first batch."""
+    trade, from_ns = held_from(hours), hours.start.from_ns
+    (at,) = np.flatnonzero(
+        [t.entry_ns == trade.entry_ns and t.book == trade.book for t in made_in(hours.result)]
+    )
+    made = hours.result.trades.copy()
+    made["entry_ns"][at] = from_ns + 10**9
+    made["exit_ns"][at] = hours.to_ns + NS_PER_MINUTE
+    late = msgspec.structs.replace(trade, entry_ns=from_ns + 10**9, exit_ns=0, reason="")
+    both = hours._replace(result=hours.result._replace(trades=made))
+    member, before = next(iter(trade.shares)), hours.scores()
+    score = both.scores(trades=with_other(hours, trade, late))[member]
+    assert (score.n_trades, score.gaps) == (before[member].n_trades - 1, ())
+
+
+def test_a_position_that_was_handed_over_is_its_holder_s(hours: Hours) -> None:
+    """The database names the book that entered; the state knows the one that holds it."""
+    trade = held_from(hours)
+    entered = msgspec.structs.replace(trade, book="a-book-that-is-gone")
+    assert hours.scores(trades=with_other(hours, trade, entered)) == hours.scores()
 
 
 def test_what_follows_a_gap_is_not_another_mystery(hours: Hours) -> None:
