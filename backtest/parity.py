@@ -6,6 +6,7 @@ compared in the batches of (from, to]; a minute is the smallest difference. Of w
 the first gap is explained; what comes after it there follows from it.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -183,13 +184,15 @@ def pairs(live: Sequence[LiveTrade], tested: Sequence[LiveTrade]) -> Iterator[Pa
     i = j = 0
     while i < len(live) and j < len(tested):
         one, other = live[i], tested[j]
-        if (
-            one.direction == other.direction
-            and abs(minute_of(one.entry_ns) - minute_of(other.entry_ns)) <= LATE_MINUTES
-        ):
+        apart = _apart(one, other)
+        # Where one side missed a trade, its next one must not take the place.
+        tested_nearer = any(_apart(one, later) < apart for later in tested[j + 1 : j + 2])
+        live_nearer = any(_apart(later, other) < apart for later in live[i + 1 : i + 2])
+        near = apart <= LATE_MINUTES
+        if near and not tested_nearer and not live_nearer:
             yield Pair(one, other)
             i, j = i + 1, j + 1
-        elif one.entry_ns < other.entry_ns:
+        elif live_nearer if near else one.entry_ns < other.entry_ns:
             yield Pair(one, None)
             i += 1
         else:
@@ -197,6 +200,13 @@ def pairs(live: Sequence[LiveTrade], tested: Sequence[LiveTrade]) -> Iterator[Pa
             j += 1
     yield from (Pair(one, None) for one in live[i:])
     yield from (Pair(None, other) for other in tested[j:])
+
+
+def _apart(one: LiveTrade, other: LiveTrade) -> float:
+    """Return how many minutes two entries are apart, infinity for opposite sides."""
+    if one.direction != other.direction:
+        return math.inf
+    return abs(minute_of(one.entry_ns) - minute_of(other.entry_ns))
 
 
 def _judged(

@@ -30,6 +30,17 @@ from tests.parity.live import Live
 from tests.parity.test_parity import START_NS, WEEK, generated
 
 BEFORE = 90  # batches
+BOUGHT = LiveTrade(
+    book="b",
+    symbol="s",
+    direction="BUY",
+    lots=1.0,
+    entry_ns=0,
+    exit_ns=0,
+    reason="",
+    profit_ccy=0.0,
+    shares={},
+)
 
 
 class Hours(NamedTuple):
@@ -302,25 +313,24 @@ def test_hours_without_bars_are_not_compared(hours: Hours) -> None:
         go_on(hours.start, none, hours.to_ns)
 
 
+def test_a_missed_trade_leaves_the_next_ones_as_they_are() -> None:
+    """A trade every few minutes: whichever one side misses, the others are with their own."""
+    every = [msgspec.structs.replace(BOUGHT, entry_ns=n * 4 * NS_PER_MINUTE) for n in range(6)]
+    for missed in range(6):
+        less = every[:missed] + every[missed + 1 :]
+        expected = [(t if t is not every[missed] else None, t) for t in every]
+        assert [tuple(pair) for pair in pairs(less, every)] == expected
+        assert [tuple(pair)[::-1] for pair in pairs(every, less)] == expected
+
+
 def test_pairs_keep_their_order() -> None:
     """Trades of one side are never joined; each is in exactly one pair, in order of entry."""
     rng = np.random.default_rng(3)
-    base = LiveTrade(
-        book="b",
-        symbol="s",
-        direction="BUY",
-        lots=1.0,
-        entry_ns=0,
-        exit_ns=0,
-        reason="",
-        profit_ccy=0.0,
-        shares={},
-    )
     for _ in range(200):
         sides = [
             [
                 msgspec.structs.replace(
-                    base,
+                    BOUGHT,
                     entry_ns=int(at) * NS_PER_MINUTE,
                     direction=str(rng.choice(["BUY", "SELL"])),
                 )
