@@ -10,12 +10,18 @@ from engine.model.symbols import SymbolSpec
 
 
 class ParityStart(msgspec.Struct, frozen=True, kw_only=True):
-    """Live's state after its batch at `from_ns`: `core` as saved, `limits` the core's own bytes."""
+    """Live's state after its batch at `from_ns`: `core` as saved, `limits` the core's own bytes.
+
+    `files` are the users' strategy files by path, `needed` the M1 bars of each symbol before
+    `from_ns` with which no strategy is warming.
+    """
 
     server_day: int
     from_ns: int
     portfolio: Portfolio
+    files: dict[str, bytes]
     symbols: list[SymbolSpec]
+    needed: dict[str, int]
     core: bytes
     limits: bytes
 
@@ -23,14 +29,13 @@ class ParityStart(msgspec.Struct, frozen=True, kw_only=True):
 class ParityRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the child is told: everything up to the batch at `to_ns`.
 
-    `bars` are the terminal's M1 bars of each symbol, warm-up included, `files` the users' strategy
-    files by path, `database` the URL that has live's trades and takes the scores.
+    `bars` are the terminal's M1 bars of each symbol, warm-up included, `database` the URL that has
+    live's trades and takes the scores.
     """
 
     start: ParityStart
     to_ns: int
     bars: dict[str, bytes]
-    files: dict[str, bytes]
     database: str
 
 

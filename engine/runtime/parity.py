@@ -2,7 +2,8 @@
 
 At a day's first batch live's state is kept, also on disk: a restart does not lose it. When the day
 has ended the child goes on from that state over the terminal's bars and compares. A change of the
-portfolio ends the hours too: strategies are compared while they are the same.
+portfolio or of a strategy's file ends the hours too, at the last batch before it: strategies are
+compared while they are the same.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from engine.decision.saved import dump_core
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.compared import ParityRequest, ParityStart
 from engine.model.errors import DataError, PmproError
+from engine.model.portfolio import Portfolio
 from engine.model.times import NS_PER_MINUTE, iso_utc
 from engine.runtime.trader import Trader
 
@@ -52,11 +54,11 @@ class Past:
 
     def __init__(
         self,
-        needed: Callable[[int], Mapping[str, int]],
+        needed: Callable[[int], dict[str, int]],
         kept: Callable[[str], Bars],
         fetch: Callable[[Mapping[str, int], int], Mapping[str, Bars]],
     ) -> None:
-        self._needed = needed
+        self.needed = needed
         self._kept = kept
         self._fetch = fetch
 
@@ -68,7 +70,7 @@ class Past:
             BrokerError: the terminal does not answer.
         """
         minutes = (to_ns - start.from_ns) // NS_PER_MINUTE + 1
-        needed = self._needed(start.from_ns)
+        needed = start.needed
         symbols = [spec.name for spec in start.symbols]
         if sum(needed.get(name, 0) + minutes for name in symbols) > BARS_MAX:
             raise DataError(f"its strategies need more than {BARS_MAX:,} bars")
@@ -102,7 +104,7 @@ class Parity:
         state: Path,
         *,
         past: Past,
-        files: Callable[[], Mapping[str, bytes]],
+        files: Callable[[], dict[str, bytes]],
         database: Callable[[], str],
         tell: Callable[[str, str], object],
     ) -> None:
@@ -117,7 +119,7 @@ class Parity:
         self._lock = threading.Lock()
         self._closed = False
         self._start = self._read()
-        self._known = False
+        self._last_ns = 0
         self._ended: tuple[ParityStart, int] | None = None
         self._thread = threading.Thread(target=self._run, name="parity", daemon=True)
         self._thread.start()
@@ -129,28 +131,38 @@ class Parity:
         if self._ended is not None:  # the bar that opened at its last batch has closed
             self._put(self._ended)
             self._ended = None
-        start, portfolio = self._start, trader.compiled.portfolio
-        account = trader.core.account[0]
-        if start is not None and int(account["server_day"]) == start.server_day:
-            if start.portfolio is portfolio:
+        account, portfolio = trader.core.account[0], trader.compiled.portfolio
+        at_ns, server_day = int(account["batch_ns"]), int(account["server_day"])
+        last_ns, self._last_ns = self._last_ns, at_ns
+        same, start = self._are_same(portfolio), self._start
+        if start is not None:
+            if same and server_day == start.server_day:
                 return
-            if not self._known and start.portfolio == portfolio:  # a restart within the day
-                self._start = msgspec.structs.replace(start, portfolio=portfolio)
-                self._known = True
-                return
-        at_ns = int(account["batch_ns"])
-        if start is not None and SHORTEST_NS <= at_ns - start.from_ns <= 7 * 24 * SHORTEST_NS:
-            self._ended = (start, at_ns)
-        self._known = True
+            to_ns = at_ns if same else last_ns or at_ns
+            if SHORTEST_NS <= to_ns - start.from_ns <= 7 * 24 * SHORTEST_NS:
+                self._ended = (start, to_ns)
         self._start = ParityStart(
-            server_day=int(account["server_day"]),
+            server_day=server_day,
             from_ns=at_ns,
             portfolio=portfolio,
+            files=self._files(),
             symbols=list(trader.compiled.symbols),
+            needed=self._past.needed(at_ns),
             core=dump_core(trader.core, trader.names),
             limits=trader.core.limits.tobytes(),
         )
         self._put((self._start, 0))
+
+    def _are_same(self, portfolio: Portfolio) -> bool:
+        """Tell whether the strategies are those that the hours began with."""
+        start, files = self._start, self._files()
+        if start is None or (start.portfolio is portfolio and start.files is files):
+            return start is not None
+        if start.portfolio != portfolio or start.files != files:
+            return False
+        # After a restart they are equal and others: once compared is enough.
+        self._start = msgspec.structs.replace(start, portfolio=portfolio, files=files)
+        return True
 
     def _put(self, work: tuple[ParityStart, int]) -> None:
         try:
@@ -198,7 +210,6 @@ class Parity:
             start=start,
             to_ns=to_ns,
             bars={name: bars.tobytes() for name, bars in self._past.bars(start, to_ns).items()},
-            files=dict(self._files()),
             database=url,
         )
         told = self._ask(msgspec.msgpack.encode(request))

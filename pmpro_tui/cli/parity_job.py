@@ -56,7 +56,7 @@ def judged(request: ParityRequest) -> list[ParityScore]:
     from engine.store.parity import save_scores
     from strategies.loader import load_file
 
-    for path, content in request.files.items():
+    for path, content in request.start.files.items():
         load_file(Path(path), content)
     bars = unpacked(request.bars)
     result = go_on(request.start, bars, request.to_ns)

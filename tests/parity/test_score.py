@@ -88,6 +88,8 @@ def hours() -> Hours:
                 server_day=0,
                 from_ns=int(batches[BEFORE - 1]),
                 portfolio=compiled.portfolio,
+                files={},
+                needed={},
                 symbols=list(compiled.symbols),
                 core=dump_core(trader.core, trader.names),
                 limits=trader.core.limits.tobytes(),

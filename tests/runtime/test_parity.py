@@ -24,12 +24,13 @@ class Told:
     """What the operator is told, and the parts that tell it."""
 
     def __init__(self, state: Path, url: str = "") -> None:
+        self.files: dict[str, bytes] = {}
         self.texts: queue.Queue[tuple[str, str]] = queue.Queue()
         past = Past(lambda at_ns: {}, lambda name: np.empty(0, BAR_DTYPE), self.fetch)
         self.parity = Parity(
             state,
             past=past,
-            files=dict,
+            files=lambda: self.files,
             database=lambda: url,
             tell=lambda level, text: self.texts.put((level, text)),
         )
@@ -116,7 +117,10 @@ def test_a_restart_goes_on_with_the_day_it_finds(bench: Bench, begin: Callable[.
 
 
 def test_a_changed_portfolio_ends_the_hours(bench: Bench, begin: Callable[..., Told]) -> None:
-    """Strategies are compared while they are the same; less than an hour says too little."""
+    """Strategies are compared while they are the same, to the last batch that was theirs.
+
+    Less than an hour says too little.
+    """
     told = begin()
     first_ns = batch(bench, told)
     bench.trader.compiled = msgspec.structs.replace(
@@ -127,13 +131,31 @@ def test_a_changed_portfolio_ends_the_hours(bench: Bench, begin: Callable[..., T
     bench.trader.compiled = msgspec.structs.replace(
         bench.trader.compiled, portfolio=parsed(portfolio({"a": "S", "b": "S"}))
     )
-    ended_ns = batch(bench, told, minutes=80)
+    batch(bench, told, minutes=80)
     batch(bench, told)
-    assert changed_ns > first_ns
     text = told.next()[1]
     begun = iso_utc(first_ns + 59 * NS_PER_MINUTE)[:16]
-    assert text.startswith(f"{begun} to {iso_utc(ended_ns)[:16]}")
+    assert text.startswith(f"{begun} to {iso_utc(changed_ns)[:16]}")
     assert told.texts.empty()
+
+
+def test_a_changed_file_ends_the_hours(bench: Bench, begin: Callable[..., Told]) -> None:
+    """Another code is another strategy, written while the engine runs or while it did not."""
+    told = begin()
+    told.files = {"own.py": b"1"}
+    first_ns = batch(bench, told)
+    told.files = {"own.py": b"1"}  # hosts were exchanged, not what is in them
+    last_ns = batch(bench, told, minutes=70)
+    told.files = {"own.py": b"2"}
+    begun_ns = batch(bench, told)
+    batch(bench, told)
+    assert told.next()[1].startswith(f"{iso_utc(first_ns)[:16]} to {iso_utc(last_ns)[:16]}")
+
+    told = begin()
+    told.files = {"own.py": b"3"}
+    batch(bench, told, minutes=70)
+    batch(bench, told)
+    assert told.next()[1].startswith(iso_utc(begun_ns)[:16])
 
 
 def parsed(text: str) -> Any:
@@ -163,13 +185,15 @@ def minutes_of(first: int, n: int) -> Bars:
     return bars
 
 
-def start_at(minute: int, bench: Bench) -> ParityStart:
+def start_at(minute: int, bench: Bench, needed: int) -> ParityStart:
     compiled = bench.trader.compiled
     return ParityStart(
         server_day=0,
         from_ns=minute * NS_PER_MINUTE,
         portfolio=compiled.portfolio,
+        files={},
         symbols=list(compiled.symbols),
+        needed={"EURUSD": needed},
         core=b"",
         limits=b"",
     )
@@ -177,7 +201,10 @@ def start_at(minute: int, bench: Bench) -> ParityStart:
 
 @pytest.mark.parametrize(("kept", "asked"), [(300, 101), (200, 401)])
 def test_warm_up_comes_from_memory_where_it_reaches(bench: Bench, kept: int, asked: int) -> None:
-    """The terminal is asked for the hours alone; for all of it where memory is too short."""
+    """The terminal is asked for the hours alone; for all of it where memory is too short.
+
+    What is needed is what the strategies needed when the hours began: they may be gone by now.
+    """
     counts: list[int] = []
 
     def fetch(wanted: Mapping[str, int], before_ns: int) -> dict[str, Bars]:
@@ -185,16 +212,14 @@ def test_warm_up_comes_from_memory_where_it_reaches(bench: Bench, kept: int, ask
         end = before_ns // NS_PER_MINUTE
         return {name: minutes_of(end - n, n) for name, n in wanted.items()}
 
-    past = Past(
-        lambda at_ns: {"EURUSD": 300}, lambda name: minutes_of(1000 - kept, kept + 50), fetch
-    )
-    bars = past.bars(start_at(1000, bench), 1100 * NS_PER_MINUTE)["EURUSD"]
+    past = Past(lambda at_ns: {}, lambda name: minutes_of(1000 - kept, kept + 50), fetch)
+    bars = past.bars(start_at(1000, bench, 300), 1100 * NS_PER_MINUTE)["EURUSD"]
     assert counts == [asked]
     assert (bars["time_ns"] // NS_PER_MINUTE).tolist() == list(range(700, 1101))
 
 
 def test_too_many_bars_are_not_asked_for(bench: Bench) -> None:
     """A comparison is not worth the engine's memory."""
-    past = Past(lambda at_ns: {"EURUSD": BARS_MAX}, lambda name: minutes_of(0, 1), Told.fetch)
+    past = Past(lambda at_ns: {}, lambda name: minutes_of(0, 1), Told.fetch)
     with pytest.raises(DataError, match="more than 4,000,000 bars"):
-        past.bars(start_at(1000, bench), 1100 * NS_PER_MINUTE)
+        past.bars(start_at(1000, bench, BARS_MAX), 1100 * NS_PER_MINUTE)
