@@ -103,7 +103,7 @@ def scores(
             sorted((t for t in trades if _is_of(t, slot.name)), key=lambda t: t.entry_ns)
             for trades in (live, tested)
         ]
-        judged += _judged(list(pairs(*own)), reasons, from_ns)
+        judged += _judged(list(pairs(*own)), reasons, (from_ns, to_ns))
     members = {
         strategy.name: [(pair, gap) for pair, gap in judged if _took_part(pair, strategy.name)]
         for strategy in result.compiled.strategies
@@ -210,25 +210,27 @@ def _apart(one: LiveTrade, other: LiveTrade) -> float:
 
 
 def _judged(
-    slot_pairs: Sequence[Pair], reasons: Reasons, from_ns: int
+    slot_pairs: Sequence[Pair], reasons: Reasons, hours: tuple[int, int]
 ) -> Iterator[tuple[Pair, Gap | None]]:
     """Yield each pair of a slot that says something, with how the two are not alike."""
     earlier: Gap | None = None
     for pair in slot_pairs:
-        if all(t is not None and _is_old(t, from_ns) and not t.exit_ns for t in pair):
+        if all(t is not None and _is_old(t, hours[0]) and not t.exit_ns for t in pair):
             continue  # held by both all the time: nothing was decided
-        gap = _gap(pair, reasons, earlier)
+        gap = _gap(pair, reasons, earlier, hours)
         yield pair, gap
         earlier = earlier or gap
 
 
-def _gap(pair: Pair, reasons: Reasons, earlier: Gap | None) -> Gap | None:
+def _gap(pair: Pair, reasons: Reasons, earlier: Gap | None, hours: tuple[int, int]) -> Gap | None:
     live, tested = pair
     if live is None or tested is None:
         trade = live or tested
         assert trade is not None
         where = "the backtest" if live is None else "live"
         what = f"{trade.direction} {trade.lots:.2f} only in {where}"
+        if live is not None and _is_old(live, hours[0]):  # a book took it over in these hours
+            return reasons.gap(live.exit_ns or hours[1], live, what, earlier)
         return reasons.gap(trade.entry_ns, trade, what, earlier, late=1 if live is None else -1)
     late = minute_of(live.entry_ns) - minute_of(tested.entry_ns)
     if late:

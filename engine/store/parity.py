@@ -23,6 +23,8 @@ from engine.store.tables import (
 
 # What they do to a strategy is seen otherwise, or nothing.
 _WITHOUT_EFFECT = ("start", "stop", "speed", "ack", "backtest", "cancel")
+# Their target is no book, strategy or symbol.
+_OF_ALL = ("limit", "resume")
 _FILLED = "DONE"
 
 
@@ -119,7 +121,8 @@ def _commands(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveComman
         command, details = entry.details.get("command"), entry.details
         at_ns = from_datetime(entry.timestamp)
         if command and command not in _WITHOUT_EFFECT and entry.status == "SUCCESS":
-            target = "" if command == "limit" else str(details.get("target", ""))
+            concerned = "text" if command == "adopt" else "target"  # its text is the book
+            target = "" if command in _OF_ALL else str(details.get(concerned, ""))
             text = f"`{command} {details.get('target', '')}`".replace(" `", "`")
             text = f"after {text} by {entry.actor}"
             yield LiveCommand(time_ns=at_ns, text=text, target=target)

@@ -284,6 +284,19 @@ def test_what_both_hold_all_the_time_is_not_counted(hours: Hours) -> None:
     assert (score.n_trades, score.gaps) == (before[member].n_trades - 1, ())
 
 
+def test_a_position_that_was_adopted_has_that_reason(hours: Hours) -> None:
+    """It was entered long before by somebody else; the command came in these hours."""
+    from_ns = hours.start.from_ns
+    trade = msgspec.structs.replace(
+        held_from(hours), entry_ns=from_ns - NS_PER_DAY, exit_ns=0, reason=""
+    )
+    command = LiveCommand(time_ns=from_ns + NS_PER_HOUR, text="after `adopt 7`", target=trade.book)
+    scored = hours.scores(trades=(*hours.day.trades, trade), commands=(command,))
+    gap = first_gap(scored, trade)
+    assert gap.what == f"{trade.direction} {trade.lots:.2f} only in live"
+    assert gap.why == "after `adopt 7`"
+
+
 def test_a_position_that_was_handed_over_is_its_holder_s(hours: Hours) -> None:
     """The database names the book that entered; the state knows the one that holds it."""
     trade = held_from(hours)

@@ -74,6 +74,8 @@ def stored(journal: Journal, move: Callable[[], Writer]) -> None:
             audit("COMMAND", inside, command="start"),
             audit("COMMAND", inside, "FAILED", command="resume", target=""),
             audit("COMMAND", inside, command="limit", target="var_max_frac"),
+            audit("COMMAND", inside, command="resume", target="rebase"),
+            audit("COMMAND", inside, command="adopt", target="77", text="eur"),
             audit("COMMAND", TO_NS + NS_PER_MINUTE, command="halt", target=""),
             audit("STRATEGY", inside, "FAILED", strategy="eur-rsi", quarantined="it hangs"),
             audit("RISK_CHECK", inside, "FAILED", state="REDUCING", reason="a doubt"),
@@ -113,6 +115,8 @@ def test_a_day_is_told_whole_and_alone(stored: None, session: Session) -> None:
     assert day.commands == (
         LiveCommand(time_ns=inside, text="after `kill eur-ma` by alice", target="eur-ma"),
         LiveCommand(time_ns=inside, text="after `limit var_max_frac` by alice", target=""),
+        LiveCommand(time_ns=inside, text="after `resume rebase` by alice", target=""),
+        LiveCommand(time_ns=inside, text="after `adopt 77` by alice", target="eur"),
         LiveCommand(time_ns=inside, text="after eur-rsi was quarantined", target="eur-rsi"),
         LiveCommand(time_ns=inside, text="after REDUCING: a doubt", target=""),
         LiveCommand(
