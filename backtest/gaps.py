@@ -69,7 +69,8 @@ class Reasons:
     ) -> Gap:
         """Return the gap with the best reason there is.
 
-        `late`: of an entry, above 0 where live's came later or never, below where the other's did.
+        `late`: above 0 where live's entry or exit came later or never, below 0 where the other's
+        entry did.
         """
         if earlier is not None:
             why = f"earlier gap: {earlier.why}"

@@ -245,7 +245,8 @@ def _gap(pair: Pair, reasons: Reasons, earlier: Gap | None, hours: tuple[int, in
         sooner = "later" if apart > 0 else "earlier"
         what = f"closed by {live.reason} {abs(apart)} min {sooner}"
     at_ns = min(t for t in (live.exit_ns, tested.exit_ns) if t)
-    return reasons.gap(at_ns, live, what, earlier, exits=(live.reason, tested.reason))
+    late = int(at_ns == tested.exit_ns)
+    return reasons.gap(at_ns, live, what, earlier, late=late, exits=(live.reason, tested.reason))
 
 
 def _took_part(pair: Pair, strategy: str) -> bool:

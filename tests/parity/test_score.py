@@ -235,6 +235,18 @@ def test_another_end_is_a_gap(hours: Hours, reason: str, why: str) -> None:
     assert why in gap.why
 
 
+def test_a_close_that_the_broker_refused_is_a_reason(hours: Hours) -> None:
+    """It is renewed and comes later; an order that failed after live was out says nothing."""
+    trade = closed_within(hours, lambda t: t.reason == "signal")
+    order = LiveOrder(
+        time_ns=trade.exit_ns, book=trade.book, symbol=trade.symbol, text="REJECTED 10018"
+    )
+    for minutes, explained in ((2, True), (-1, False)):
+        moved = msgspec.structs.replace(trade, exit_ns=trade.exit_ns + minutes * NS_PER_MINUTE)
+        scored = hours.scores(trades=with_other(hours, trade, moved), orders=(order,))
+        assert first_gap(scored, trade).explained is explained
+
+
 def test_a_rule_that_the_bar_alone_broke_is_named(hours: Hours) -> None:
     """Live's tick passed where the bar's spread does not: the backtest tells which rule it was."""
     trade = closed_within(hours)
