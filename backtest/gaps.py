@@ -1,6 +1,6 @@
 """Why live and a backtest of the same hours were not alike: the best reason that is known."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -36,12 +36,19 @@ def minute_of(time_ns: int) -> int:
 
 
 class Reasons:
-    """What is known of live's hours that can explain a gap."""
+    """What is known of live's hours that can explain a gap. `members`: each slot's."""
 
     def __init__(
-        self, day: LiveDay, bars: Mapping[str, Bars], from_ns: int, refusal: RefusalAt
+        self,
+        day: LiveDay,
+        bars: Mapping[str, Bars],
+        from_ns: int,
+        *,
+        members: Mapping[str, Collection[str]],
+        refusal: RefusalAt,
     ) -> None:
         self._day = day
+        self._members = members
         self._refusal = refusal
         self._n_asked = 0
         self._from_ns = from_ns
@@ -132,7 +139,9 @@ class Reasons:
         return "" if before in self._seen.get(symbol, {}) else "live had no bar then: it was away"
 
     def _command(self, at_ns: int, trade: LiveTrade) -> str:
-        concerned = {"", trade.book, trade.symbol, *trade.shares}
+        # A member without a share in the trade may have been what stood against it.
+        members = self._members.get(f"{trade.book}/{trade.symbol}", ())
+        concerned = {"", trade.book, trade.symbol, *trade.shares, *members}
         done = [
             command.text
             for command in self._day.commands

@@ -96,7 +96,8 @@ def scores(
     held = [trade for trade in made if _is_old(trade, from_ns)]
     live = [t for trade in _of_hours(day.trades, held, from_ns) if (t := _within(trade, to_ns))]
     tested = [t for trade in made if (t := _within(trade, to_ns))]
-    reasons = Reasons(day, bars, from_ns, refusal)
+    members = _members(result.compiled)
+    reasons = Reasons(day, bars, from_ns, members=members, refusal=refusal)
     judged: list[tuple[Pair, Gap | None]] = []
     for slot in result.compiled.slots:
         own = [
@@ -104,11 +105,17 @@ def scores(
             for trades in (live, tested)
         ]
         judged += _judged(list(pairs(*own)), reasons, (from_ns, to_ns))
-    members = {
+    by_strategy = {
         strategy.name: [(pair, gap) for pair, gap in judged if _took_part(pair, strategy.name)]
         for strategy in result.compiled.strategies
     }
-    return [_score(name, own, from_ns, to_ns) for name, own in members.items()]
+    return [_score(name, own, from_ns, to_ns) for name, own in by_strategy.items()]
+
+
+def _members(compiled: CompiledPortfolio) -> dict[str, list[str]]:
+    return {
+        slot.name: [compiled.strategies[m].name for m in slot.members] for slot in compiled.slots
+    }
 
 
 def tested_trades(result: Result) -> Iterator[LiveTrade]:

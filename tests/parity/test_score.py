@@ -195,6 +195,22 @@ def test_a_missed_trade_has_the_reason_that_is_known(hours: Hours) -> None:
     assert not first_gap(hours.scores(trades=missed, commands=(over,)), trade).explained
 
 
+def test_a_command_to_a_member_concerns_its_fellows(hours: Hours) -> None:
+    """Killed, it no longer stands against them: they trade where the backtest does not."""
+    compiled = hours.result.compiled
+    members = {s.name: [compiled.strategies[m].name for m in s.members] for s in compiled.slots}
+
+    def against(trade: LiveTrade) -> list[str]:
+        return [n for n in members[f"{trade.book}/{trade.symbol}"] if n not in trade.shares]
+
+    trade = closed_within(hours, lambda t: bool(against(t)))
+    kill = LiveCommand(
+        time_ns=trade.entry_ns - 1, text="after `kill` by alice", target=against(trade)[0]
+    )
+    scored = hours.scores(trades=with_other(hours, trade), commands=(kill,))
+    assert first_gap(scored, trade).why == "after `kill` by alice"
+
+
 def test_bars_that_changed_since_are_a_reason(hours: Hours) -> None:
     """What live decided on may not be what the terminal tells now."""
     trade = closed_within(hours)
