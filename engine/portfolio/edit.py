@@ -105,6 +105,9 @@ def shared(portfolio: Portfolio, target: str) -> Shared:
 def with_share(portfolio: Portfolio, target: str, share_frac: float) -> Portfolio:
     """Return the portfolio with a share set; what is left goes to the others as they had it.
 
+    The numbers are written in the measure that was there, so that what is added later counts as
+    much as before.
+
     Raises:
         ConfigError: nothing has that name, shares are not manual, or the share is impossible.
     """
@@ -126,10 +129,18 @@ def with_share(portfolio: Portfolio, target: str, share_frac: float) -> Portfoli
     } | {unit: share_frac}
     now = plain(portfolio)
     if book:
-        next(b for b in now["book"] if b["name"] == book)["members"] = changed
+        of = next(b for b in now["book"] if b["name"] == book)
+        of["members"] = _in_measure(changed, of["members"])
     else:
-        now.setdefault("allocation", {})["shares"] = changed
+        of = now.setdefault("allocation", {})
+        of["shares"] = _in_measure(changed, of.get("shares", {}))
     return _checked(now, f"the portfolio with another share of {target}")
+
+
+def _in_measure(shares: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """Return shares that sum to 1 as numbers whose mean is that of the ones before."""
+    whole = sum(before.values()) / len(before) * len(shares) if before else 0.0
+    return {name: share * (whole or 1.0) for name, share in shares.items()}
 
 
 def members_of(portfolio: Portfolio, target: str) -> set[str]:

@@ -338,12 +338,12 @@ def test_a_share_counts_at_the_next_decision_and_after_a_restart(
     bench.step(2)
     assert bench.slot("x")["direction"] == 1
     shares = bench.trader.core.outputs["share"][[bench.member(n) for n in "abc"]]
-    assert shares.tolist() == pytest.approx([0.7, 0.2, 0.1])
+    assert (shares / shares.sum()).tolist() == pytest.approx([0.7, 0.2, 0.1])
     assert bench.kept[-1] == bench.trader.compiled.portfolio
     audits = [e.record for e in Outbox(bench.journal.path).entries(0, 1000)]
     changes = [r.details for r in audits if isinstance(r, AuditRow) and "after" in r.details]
     assert changes[-1]["before"]["books"] == {"x": {"a": 1.0, "b": 2.0, "c": 1.0}}
-    assert changes[-1]["after"]["books"]["x"]["a"] == 0.7
+    assert changes[-1]["after"]["books"]["x"]["a"] == pytest.approx(0.7 * 4.0)
 
 
 def test_a_book_s_share_scales_its_next_entry_alone(make: Callable[..., Changing]) -> None:
@@ -525,3 +525,17 @@ shares = { x = 0.75, a = 0.25 }
     more = with_added(one, {"strategy": [{"name": "c", "kind": "macd", "symbol": "EURUSD"}]})
     assert without(more, "c") == one
     assert np.isfinite(one.account.balance_ccy)
+
+
+@pytest.mark.parametrize("target", ["a", "x"])
+def test_a_share_leaves_the_measure_as_it_is(target: str) -> None:
+    """What is added afterwards has the weight that it would have had before."""
+    spec = {"name": "f", "kind": "macd", "symbol": "EURUSD"}
+    tables: dict[str, Any] = {"strategy": [spec], "allocation": {"shares": {"f": 1.0}}}
+    if target == "a":
+        tables = {"strategy": [spec], "book": [{"name": "x", "members": {"f": 1.0}}]}
+    named = with_share(BOOKS, "x", 0.3)  # all books have a number from here on
+    same = with_share(named, target, shared(named, target).share_frac[target])
+    for portfolio_now in (named, same):
+        shares = shared(with_added(portfolio_now, tables), "f").share_frac
+        assert shares["f"] == pytest.approx(1.0 / 5.0 if target == "a" else 1.0 / 10.0)
