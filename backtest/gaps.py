@@ -14,6 +14,8 @@ from engine.model.times import NS_PER_MINUTE
 LATE_MINUTES: Final = 10
 # How far back bars that were not the same may have misled a decision.
 BARS_BEFORE: Final = 60
+# Two exits that are further apart are not of the same ticks.
+TICKS_MINUTES: Final = 60
 INSIDE: Final = ("stop", "target")
 """Reasons of exits inside a bar."""
 _HANDS: Final = ("kill", "flatten", "operator", "external", "stop_out")
@@ -73,11 +75,12 @@ class Reasons:
         *,
         late: int = 0,
         exits: tuple[str, ...] = (),
+        apart: float = 0.0,
     ) -> Gap:
         """Return the gap with the best reason there is.
 
         `late`: above 0 where live's entry or exit came later or never, below 0 where the other's
-        entry did.
+        entry did. `exits` are the reasons of both, live's first, `apart` the minutes between.
         """
         if earlier is not None:
             why = f"earlier gap: {earlier.why}"
@@ -86,11 +89,11 @@ class Reasons:
             )
         why = (
             self._hand(exits)
-            or (late > 0 and self._order(at_ns, trade))
+            or (late > 0 and (self._order(at_ns, trade) or self._refused(at_ns, trade)))
             or (late < 0 and self._rule(at_ns, trade))
             or self._absence(at_ns, trade.symbol)
             or self._command(at_ns, trade)
-            or self._ticks(exits)
+            or (apart <= TICKS_MINUTES and self._ticks(exits))
             or self._bars(at_ns, trade.symbol)
         )
         return Gap(
@@ -122,6 +125,13 @@ class Reasons:
                 and 0 <= minute_of(order.time_ns) - minute_of(at_ns) <= LATE_MINUTES
             ):
                 return f"the order was not filled: {order.text}"
+        return ""
+
+    def _refused(self, at_ns: int, trade: LiveTrade) -> str:
+        slot, minute = f"{trade.book}/{trade.symbol}", minute_of(at_ns)
+        for run in self._day.refused:
+            if run.slot == slot and minute_of(run.from_ns) <= minute <= minute_of(run.to_ns):
+                return f"live's tick did not pass {run.rule}, the backtest's bar did"
         return ""
 
     def _rule(self, at_ns: int, trade: LiveTrade) -> str:

@@ -252,8 +252,16 @@ def _gap(pair: Pair, reasons: Reasons, earlier: Gap | None, hours: tuple[int, in
         sooner = "later" if apart > 0 else "earlier"
         what = f"closed by {live.reason} {abs(apart)} min {sooner}"
     at_ns = min(t for t in (live.exit_ns, tested.exit_ns) if t)
-    late = int(at_ns == tested.exit_ns)
-    return reasons.gap(at_ns, live, what, earlier, late=late, exits=(live.reason, tested.reason))
+    both = live.exit_ns and tested.exit_ns
+    return reasons.gap(
+        at_ns,
+        live,
+        what,
+        earlier,
+        late=int(at_ns == tested.exit_ns),
+        exits=(live.reason, tested.reason),
+        apart=abs(minute_of(live.exit_ns) - minute_of(tested.exit_ns)) if both else math.inf,
+    )
 
 
 def _took_part(pair: Pair, strategy: str) -> bool:

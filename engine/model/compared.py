@@ -26,16 +26,26 @@ class ParityStart(msgspec.Struct, frozen=True, kw_only=True):
     limits: bytes
 
 
+class RefusedRun(msgspec.Struct, kw_only=True):
+    """A rule refused a slot's entries at the batches in [from, to] at which it was asked."""
+
+    slot: str
+    rule: str
+    from_ns: int
+    to_ns: int
+
+
 class ParityRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the child is told: everything up to the batch at `to_ns`.
 
-    `bars` are the terminal's M1 bars of each symbol, warm-up included, `database` the URL that has
-    live's trades and takes the scores.
+    `bars` are files of the terminal's M1 bars by symbol, warm-up included; `refused` are live's
+    refusals; `database` is the URL that has live's trades and takes the scores.
     """
 
     start: ParityStart
     to_ns: int
-    bars: dict[str, bytes]
+    bars: dict[str, str]
+    refused: tuple[RefusedRun, ...]
     database: str
 
 
@@ -80,4 +90,5 @@ class LiveDay(msgspec.Struct, frozen=True, kw_only=True):
     trades: tuple[LiveTrade, ...] = ()
     orders: tuple[LiveOrder, ...] = ()
     commands: tuple[LiveCommand, ...] = ()
+    refused: tuple[RefusedRun, ...] = ()
     bars: dict[str, list[tuple[int, float, float, float]]] = {}

@@ -40,7 +40,8 @@ class Terms(NamedTuple):
 class Successor(NamedTuple):
     """A portfolio that is ready to take the place of `base`.
 
-    `names` are the strategies that are new; `told` is what the operator is told.
+    `names` are the strategies that are new, `book` is the one whose members have other shares, ""
+    for none; `told` is what the operator is told.
     """
 
     base: Portfolio
@@ -48,6 +49,7 @@ class Successor(NamedTuple):
     hosts: Prepared
     names: Sequence[str]
     told: str
+    book: str = ""
 
 
 class Changes:
@@ -92,7 +94,8 @@ class Changes:
         changed = with_share(base, target, share_frac)
         compiled = compile_portfolio(changed).with_symbols(trader.compiled.symbols)
         hosts = self._hosts.prepare(compiled.strategies, points(compiled.symbols))
-        return Successor(base, compiled, hosts, (), _share_told(base, changed, target))
+        book = shared(base, target).book
+        return Successor(base, compiled, hosts, (), _share_told(base, changed, target), book)
 
     def succeed(self, trader: Trader, ready: Successor) -> str:
         """Have what was prepared trade from the next batch on.
@@ -105,7 +108,8 @@ class Changes:
             raise Refused("the portfolio was changed at the same time: try again")
         new = set(ready.names)
         joined = {s.name for s in ready.compiled.slots if new & _members(ready.compiled, s)}
-        _refuse_unsettled(trader, joined & set(trader.names.slots))
+        shared = {s.name for s in ready.compiled.slots if s.book.name == ready.book}
+        _refuse_unsettled(trader, (joined | shared) & set(trader.names.slots))
         self._exchange(trader, ready.compiled, ready.hosts)
         return ready.told
 

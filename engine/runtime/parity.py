@@ -8,9 +8,11 @@ compared while they are the same.
 
 import contextlib
 import queue
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,8 +20,8 @@ import structlog
 
 from engine.child.parent import Child, ChildError, ChildFailed
 from engine.decision.saved import dump_core
-from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.compared import ParityRequest, ParityStart
+from engine.model.bars import Bars
+from engine.model.compared import ParityRequest, ParityStart, RefusedRun
 from engine.model.errors import DataError, PmproError
 from engine.model.portfolio import Portfolio
 from engine.model.times import NS_PER_MINUTE, iso_utc
@@ -34,6 +36,7 @@ SHORTEST_NS = 60 * NS_PER_MINUTE
 """Fewer hours say little: they are not judged."""
 CHILD_MAX_S = 1800.0
 BARS_MAX = 4_000_000
+CLOSE_WAIT_S = 2.0
 _WAITING_MAX = 4
 
 
@@ -62,8 +65,8 @@ class Past:
         self._kept = kept
         self._fetch = fetch
 
-    def bars(self, start: ParityStart, to_ns: int) -> dict[str, Bars]:
-        """Return what a backtest of the batches up to `to_ns` needs.
+    def bars(self, start: ParityStart, to_ns: int) -> Iterator[tuple[str, Bars]]:
+        """Yield each symbol's bars that a backtest of the batches up to `to_ns` needs.
 
         Raises:
             DataError: that would be too many.
@@ -74,7 +77,6 @@ class Past:
         symbols = [spec.name for spec in start.symbols]
         if sum(needed.get(name, 0) + minutes for name in symbols) > BARS_MAX:
             raise DataError(f"its strategies need more than {BARS_MAX:,} bars")
-        out = {}
         for name in symbols:
             kept = self._kept(name)
             before = kept[: int(np.searchsorted(kept["time_ns"], start.from_ns))]
@@ -84,8 +86,15 @@ class Past:
             if enough:
                 found = found[found["time_ns"] >= start.from_ns]
                 found = np.concatenate([before, found]) if len(before) else found
-            out[name] = found
-        return out
+            yield name, found
+
+
+class Ended(NamedTuple):
+    """Hours to be judged: where they began, the last batch, and what live's rules refused."""
+
+    start: ParityStart
+    to_ns: int
+    refused: tuple[RefusedRun, ...] = ()
 
 
 class Parity:
@@ -114,13 +123,13 @@ class Parity:
         self._files = files
         self._database = database
         self._tell = tell
-        self._work: queue.Queue[tuple[ParityStart, int] | None] = queue.Queue(_WAITING_MAX)
+        self._work: queue.Queue[ParityStart | Ended | None] = queue.Queue(_WAITING_MAX)
         self._child: Child | None = None
         self._lock = threading.Lock()
         self._closed = False
         self._start = self._read()
         self._last_ns = 0
-        self._ended: tuple[ParityStart, int] | None = None
+        self._ended: Ended | None = None
         self._thread = threading.Thread(target=self._run, name="parity", daemon=True)
         self._thread.start()
 
@@ -140,7 +149,10 @@ class Parity:
                 return
             to_ns = at_ns if same else last_ns or at_ns
             if SHORTEST_NS <= to_ns - start.from_ns <= 7 * 24 * SHORTEST_NS:
-                self._ended = (start, to_ns)
+                self._ended = Ended(start, to_ns, trader.refusals.since(start.from_ns))
+            self._start = None
+        if trader.core.positions["unsettled"].any():
+            return  # what an order became of is part of the state to begin with: the next batch
         self._start = ParityStart(
             server_day=server_day,
             from_ns=at_ns,
@@ -151,7 +163,7 @@ class Parity:
             core=dump_core(trader.core, trader.names),
             limits=trader.core.limits.tobytes(),
         )
-        self._put((self._start, 0))
+        self._put(self._start)
 
     def _are_same(self, portfolio: Portfolio) -> bool:
         """Tell whether the strategies are those that the hours began with."""
@@ -164,11 +176,11 @@ class Parity:
         self._start = msgspec.structs.replace(start, portfolio=portfolio, files=files)
         return True
 
-    def _put(self, work: tuple[ParityStart, int]) -> None:
+    def _put(self, work: "ParityStart | Ended") -> None:
         try:
             self._work.put_nowait(work)
         except queue.Full:
-            log.warning("parity_skipped", from_ns=work[0].from_ns)
+            log.warning("parity_skipped")
 
     # ---- a thread of its own
 
@@ -181,17 +193,17 @@ class Parity:
             child.kill()
         with contextlib.suppress(queue.Full):  # else it ends when all that waits is done
             self._work.put_nowait(None)
+        self._thread.join(CLOSE_WAIT_S)  # the next engine begins with what is written here
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            start, to_ns = work
             try:
-                if not to_ns:
-                    self._write(start)
+                if isinstance(work, ParityStart):
+                    self._write(work)
                 elif not self._closed:
-                    self._judge(start, to_ns)
+                    self._judge(*work)
             except PmproError as error:
-                self._say("warning", f"{_hours(start, to_ns)}: not compared: {error}")
+                self._say("warning", f"{_hours(work)}: not compared: {error}")
             except Exception as error:  # border: thread
                 log.exception("parity_failed")
                 self._say("error", f"not compared: {type(error).__name__}: {error}")
@@ -202,18 +214,21 @@ class Parity:
         if not self._closed:
             self._tell(level, text)
 
-    def _judge(self, start: ParityStart, to_ns: int) -> None:
+    def _judge(self, start: ParityStart, to_ns: int, refused: tuple[RefusedRun, ...]) -> None:
         url = self._database()
         if not url:
             raise DataError("the database is away")
-        request = ParityRequest(
-            start=start,
-            to_ns=to_ns,
-            bars={name: bars.tobytes() for name, bars in self._past.bars(start, to_ns).items()},
-            database=url,
-        )
-        told = self._ask(msgspec.msgpack.encode(request))
-        self._say(told.level, f"{_hours(start, to_ns)}: {told.text}")
+        with tempfile.TemporaryDirectory(prefix="parity-", dir=self._path.parent) as name:
+            files = {}
+            # One symbol at a time: all of them together would be in memory three times.
+            for number, (symbol, bars) in enumerate(self._past.bars(start, to_ns)):
+                files[symbol] = str(Path(name, str(number)))
+                bars.tofile(files[symbol])
+            request = ParityRequest(
+                start=start, to_ns=to_ns, bars=files, refused=refused, database=url
+            )
+            told = self._ask(msgspec.msgpack.encode(request))
+        self._say(told.level, f"{_hours(Ended(start, to_ns))}: {told.text}")
 
     def _ask(self, request: bytes) -> ParityTold:
         """Have a child judge.
@@ -242,6 +257,7 @@ class Parity:
 
     def _write(self, start: ParityStart) -> None:
         new = self._path.with_suffix(".new")
+        new.touch(mode=0o600)  # it holds strategies' code
         new.write_bytes(msgspec.msgpack.encode(start))
         new.replace(self._path)
 
@@ -253,10 +269,7 @@ class Parity:
             return None
 
 
-def unpacked(bars: Mapping[str, bytes]) -> dict[str, Bars]:
-    """Return a request's bars."""
-    return {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in bars.items()}
-
-
-def _hours(start: ParityStart, to_ns: int) -> str:
-    return f"{iso_utc(start.from_ns)[:16]} to {iso_utc(to_ns)[:16]}" if to_ns else "parity"
+def _hours(work: "ParityStart | Ended") -> str:
+    if isinstance(work, ParityStart):
+        return f"from {iso_utc(work.from_ns)[:16]}"
+    return f"{iso_utc(work.start.from_ns)[:16]} to {iso_utc(work.to_ns)[:16]}"

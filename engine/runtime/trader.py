@@ -7,7 +7,7 @@ One thread owns a Trader. Other threads may set kill, halt and flatten flags dir
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from types import MappingProxyType
 from typing import Any
@@ -39,11 +39,12 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import MarketUpdate
 from engine.model.errors import BrokerError, Refused
 from engine.model.orders import Intent, Outcome
-from engine.model.reasons import ExitReason, TradingState
+from engine.model.reasons import ExitReason, Refusal, TradingState
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
+from engine.portfolio.decided import was_asked
 from engine.runtime.balance import Explained
 from engine.runtime.desk import TradingDesk
 from engine.runtime.events import EventLog
@@ -55,6 +56,7 @@ from engine.runtime.pauses import Pause, Pauses
 from engine.runtime.positions import Positions
 from engine.runtime.recorder import Recorder
 from engine.runtime.records import bars_row, signal_row
+from engine.runtime.refusals import Refusals
 
 EQUITY_POINTS_KEPT = 2000
 DAY_RETURNS_KEPT = 260
@@ -165,6 +167,7 @@ class Trader:
         self.terminal = terminal
         self._record_bars = record_bars
         self.refused = np.zeros(N_REFUSALS, np.int64)
+        self.refusals = Refusals()
         # What members last said of themselves; the core knows a vote's as 1.
         self.confidences: dict[str, float] = {}
         # Every member's number, the same as long as the engine lives.
@@ -242,12 +245,22 @@ class Trader:
         self._report_tier(tier)
         self._take_answer(batch_ns, answer)
         self._exit(batch_ns, decide_exits(self.core, self._chosen))
+        n_refused = int(self.refused.sum())
         self._enter(batch_ns)
         self._move_stops()
+        if int(self.refused.sum()) != n_refused:
+            self.refusals.note(batch_ns, self._refused_now())
         end_batch(self.core)
         self._record_closed(closed)
         self.recorder.tidy()
         self.save()
+
+    def _refused_now(self) -> Iterator[tuple[str, str]]:
+        """Yield the slots whose entries were refused at this batch, each with the rule."""
+        positions = self.core.positions
+        for slot in np.flatnonzero((positions["refusal"] != 0) & (positions["wish"] != 0)).tolist():
+            if was_asked(self.core, slot):
+                yield self.names.slots[slot], Refusal(int(positions[slot]["refusal"])).name
 
     def _record_closed(self, closed: Mapping[str, Bars]) -> None:
         if self._record_bars:

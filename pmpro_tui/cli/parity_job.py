@@ -13,7 +13,7 @@ from engine.child.serve import serve
 from engine.model.compared import ParityRequest
 from engine.model.errors import PmproError, StoreError
 from engine.model.parity import ParityScore
-from engine.runtime.parity import ParityTold, unpacked
+from engine.runtime.parity import ParityTold
 from pmpro_tui.cli.backtest_job import NICENESS, JobFailed
 
 if TYPE_CHECKING:
@@ -48,21 +48,24 @@ def judged(request: ParityRequest) -> list[ParityScore]:
     Raises:
         PmproError: there are no bars, a strategy cannot be made, or the database is away.
     """
+    import numpy as np
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import Session
 
     from backtest.parity import go_on, refusal_at, scores
+    from engine.model.bars import BAR_DTYPE
     from engine.store.connection import connect, first_line
     from engine.store.parity import save_scores
     from strategies.loader import load_file
 
     for path, content in request.start.files.items():
         load_file(Path(path), content)
-    bars = unpacked(request.bars)
+    bars = {name: np.fromfile(path, BAR_DTYPE) for name, path in request.bars.items()}
     result = go_on(request.start, bars, request.to_ns)
     engine = connect(request.database)
     try:
         day = _live_day(engine, request.start.from_ns, request.to_ns)
+        day = msgspec.structs.replace(day, refused=request.refused)
         found = scores(result, day, bars, partial(refusal_at, request.start, bars, request.to_ns))
         with Session(engine) as session, session.begin():
             save_scores(session, found)

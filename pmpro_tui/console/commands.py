@@ -199,15 +199,23 @@ def _sharing(now: Snapshot, name: str) -> str:
     if me is None:
         return f"{name} is no longer in the portfolio."
     n_others = sum(s.book == me.book for s in now.strategies) - 1
-    of, rest = (
-        (f"book {me.book}, which it shares with {n_others} more", "members")
+    of, rest, counts = (
+        (
+            f"book {me.book}, which it shares with {n_others} more",
+            "members",
+            "It counts at the book's next decision, which may close or turn what the book holds.",
+        )
         if n_others
-        else ("the account: it is alone in its book", "books")
+        else (
+            "the account: it is alone in its book",
+            "books",
+            "It counts in the size of the next entry; no open position is resized.",
+        )
     )
     return (
         f"Of {of}.\n"
         f"Its weight is {me.weight_frac:.1%} of the account now. The other {rest} keep their "
-        "proportions. It counts from the next decision on; no open position is resized."
+        f"proportions. {counts}"
     )
 
 

@@ -18,7 +18,14 @@ from backtest.simulate import Result
 from engine.decision.saved import dump_core
 from engine.execution.ledger import OpenTrade
 from engine.model.bars import Bars
-from engine.model.compared import LiveCommand, LiveDay, LiveOrder, LiveTrade, ParityStart
+from engine.model.compared import (
+    LiveCommand,
+    LiveDay,
+    LiveOrder,
+    LiveTrade,
+    ParityStart,
+    RefusedRun,
+)
 from engine.model.errors import DataError
 from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
@@ -330,6 +337,30 @@ def test_a_position_that_was_handed_over_is_its_holder_s(hours: Hours) -> None:
     trade = held_from(hours)
     entered = msgspec.structs.replace(trade, book="a-book-that-is-gone")
     assert hours.scores(trades=with_other(hours, trade, entered)) == hours.scores()
+
+
+def test_what_live_s_rules_refused_is_named(hours: Hours) -> None:
+    """The bar passed where live's tick did not; a refusal of another time is no reason."""
+    trade = closed_within(hours)
+    run = RefusedRun(
+        slot=f"{trade.book}/{trade.symbol}",
+        rule="SPREAD",
+        from_ns=trade.entry_ns - NS_PER_MINUTE,
+        to_ns=trade.entry_ns,
+    )
+    over = msgspec.structs.replace(run, to_ns=run.from_ns)
+    missed = with_other(hours, trade)
+    gap = first_gap(hours.scores(trades=missed, refused=(run,)), trade)
+    assert gap.why == "live's tick did not pass SPREAD, the backtest's bar did"
+    assert not first_gap(hours.scores(trades=missed, refused=(over,)), trade).explained
+
+
+def test_ticks_are_no_reason_for_exits_hours_apart(hours: Hours) -> None:
+    """A stop at a wrong level looks like this: somebody has to see it."""
+    trade = closed_within(hours, lambda t: t.reason == "signal")
+    far = trade.exit_ns + 61 * NS_PER_MINUTE
+    other = msgspec.structs.replace(trade, reason="stop", exit_ns=far)
+    assert not first_gap(hours.scores(trades=with_other(hours, trade, other)), trade).explained
 
 
 def test_what_follows_a_gap_is_not_another_mystery(hours: Hours) -> None:

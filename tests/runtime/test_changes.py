@@ -19,6 +19,7 @@ from engine.model.errors import ConfigError, PmproError, Refused
 from engine.model.portfolio import Portfolio
 from engine.model.records import AuditRow
 from engine.model.snapshot import Command
+from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.edit import shared, with_added, with_share, without
 from engine.portfolio.file import parse_portfolio
 from engine.portfolio.text import portfolio_text
@@ -344,6 +345,33 @@ def test_a_share_counts_at_the_next_decision_and_after_a_restart(
     changes = [r.details for r in audits if isinstance(r, AuditRow) and "after" in r.details]
     assert changes[-1]["before"]["books"] == {"x": {"a": 1.0, "b": 2.0, "c": 1.0}}
     assert changes[-1]["after"]["books"]["x"]["a"] == pytest.approx(0.7 * 4.0)
+
+
+def test_a_share_waits_for_an_order_s_outcome(make: Callable[..., Changing]) -> None:
+    """Whose word opened a position is fixed at its entry: no other share while that is unknown."""
+    bench = make({"a": "FLLLLLLLLL", "b": "FLLLLLLLLL", "c": "FLLLLLLLLL"}, extra=BOOK_OF_THREE)
+    bench.step()
+    bench.fault(call="order_send", kind="error", code=-10005, when="after")
+    bench.step()
+    assert bench.slot("x")["unsettled"]
+    with pytest.raises(Refused, match="is being looked for"):
+        bench.order("allocate", "a", value=0.7)
+    bench.look_for_s(60)
+    bench.step()
+    assert bench.order("allocate", "a", value=0.7).startswith("a has 70.0%")
+
+
+def test_what_the_rules_refuse_is_known_afterwards(make: Callable[..., Changing]) -> None:
+    """Each slot's refusals stand with their rule and the batches; what was let in does not."""
+    bench = make({"a": "FLLLLL", "b": "LLLLLL"})
+    bench.step()
+    assert bench.trader.refusals.since(0) == ()
+    bench.order("halt")
+    first_ns = int(bench.trader.core.account[0]["batch_ns"]) + NS_PER_MINUTE
+    bench.step(3)
+    (run,) = bench.trader.refusals.since(0)
+    assert (run.slot, run.rule) == ("a/EURUSD", "HALTED")
+    assert (run.from_ns, run.to_ns) == (first_ns, first_ns + 2 * NS_PER_MINUTE)
 
 
 def test_a_book_s_share_scales_its_next_entry_alone(make: Callable[..., Changing]) -> None:

@@ -97,6 +97,20 @@ def test_a_day_is_compared_when_its_last_bar_has_closed(
     )
 
 
+def test_hours_begin_when_every_order_s_outcome_is_known(
+    bench: Bench, begin: Callable[..., Told]
+) -> None:
+    """The state to go on from says what is held: a batch later if an order is being looked for."""
+    told = begin()
+    bench.slot("a")["unsettled"] = 1
+    batch(bench, told)
+    bench.slot("a")["unsettled"] = 0
+    first_ns = batch(bench, told)
+    batch(bench, told, days=1)
+    batch(bench, told)
+    assert told.next()[1].startswith(iso_utc(first_ns)[:16])
+
+
 def test_a_restart_goes_on_with_the_day_it_finds(bench: Bench, begin: Callable[..., Told]) -> None:
     """What the day began with outlives the engine; a file that is damaged begins it anew."""
     first_ns = batch(bench, begin())
@@ -213,7 +227,7 @@ def test_warm_up_comes_from_memory_where_it_reaches(bench: Bench, kept: int, ask
         return {name: minutes_of(end - n, n) for name, n in wanted.items()}
 
     past = Past(lambda at_ns: {}, lambda name: minutes_of(1000 - kept, kept + 50), fetch)
-    bars = past.bars(start_at(1000, bench, 300), 1100 * NS_PER_MINUTE)["EURUSD"]
+    bars = dict(past.bars(start_at(1000, bench, 300), 1100 * NS_PER_MINUTE))["EURUSD"]
     assert counts == [asked]
     assert (bars["time_ns"] // NS_PER_MINUTE).tolist() == list(range(700, 1101))
 
@@ -222,4 +236,4 @@ def test_too_many_bars_are_not_asked_for(bench: Bench) -> None:
     """A comparison is not worth the engine's memory."""
     past = Past(lambda at_ns: {}, lambda name: minutes_of(0, 1), Told.fetch)
     with pytest.raises(DataError, match="more than 4,000,000 bars"):
-        past.bars(start_at(1000, bench, BARS_MAX), 1100 * NS_PER_MINUTE)
+        dict(past.bars(start_at(1000, bench, BARS_MAX), 1100 * NS_PER_MINUTE))
