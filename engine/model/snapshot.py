@@ -100,9 +100,11 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
 class RiskView(msgspec.Struct, frozen=True, kw_only=True):
     """Gauges against their limits. Exposures, margin and VaR are fractions of equity.
 
-    `net_exposure_frac` is Σ |net of a symbol|, `var_frac` a day's loss at 99 %, `volatility_frac` a
-    day's, `correlation_max` the largest |correlation| between two symbols that are held;
-    `shortfall_frac` is the mean loss beyond `var_frac`, `historical_*` both by the kept samples.
+    `net_exposure_frac` is Σ |net of a symbol|, `symbol_exposure_frac` and `book_exposure_frac` the
+    largest symbol's and book's, long and short added. `var_frac` is a day's loss at 99 %,
+    `volatility_frac` a day's, `correlation_max` the largest |correlation| between two symbols that
+    are held; `shortfall_frac` is the mean loss beyond `var_frac`, `historical_*` both by the kept
+    samples.
     `account_drawdown_frac` counts what others on the account made, `external_ccy`.
     `limits` are those in force by name, `limits_of_file` the portfolio file's.
     """
@@ -122,6 +124,8 @@ class RiskView(msgspec.Struct, frozen=True, kw_only=True):
     account_drawdown_frac: float = 0.0
     external_ccy: float = 0.0
     net_exposure_frac: float = 0.0
+    symbol_exposure_frac: float = 0.0
+    book_exposure_frac: float = 0.0
     var_frac: float = 0.0
     volatility_frac: float = 0.0
     correlation_max: float = 0.0
@@ -275,6 +279,8 @@ def measured_by_limit(risk: RiskView) -> dict[str, float]:
         "daily_loss_max_frac": risk.daily_loss_frac,
         "gross_exposure_max_frac": risk.gross_exposure_frac,
         "net_exposure_max_frac": risk.net_exposure_frac,
+        "symbol_exposure_max_frac": risk.symbol_exposure_frac,
+        "book_exposure_max_frac": risk.book_exposure_frac,
         "margin_max_frac": risk.margin_frac,
         "correlation_threshold_frac": risk.correlation_max,
         "var_max_frac": risk.var_frac,

@@ -1,12 +1,14 @@
 """The engine's state as consoles see it: one immutable snapshot from core, ledger and events."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
-from engine.decision.account import mark_exposure, open_profit_ccy
+from engine.decision.account import mark_exposure, notional_ccy, open_profit_ccy
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import Refusal
@@ -245,12 +247,23 @@ def gross_exposure_ccy(core: Core) -> float:
     return float(core.work[-1]["gross_ccy"])
 
 
+def _largest_book_ccy(trader: Trader) -> float:
+    """Return the notional of the book that holds most, long and short added."""
+    core = trader.core
+    books: dict[int, float] = defaultdict(float)
+    for slot in np.flatnonzero(core.positions["direction"]).tolist():
+        config, lots = core.slots[slot], float(core.positions[slot]["lots"])
+        books[int(config["book"])] += notional_ccy(core, config["symbol"], lots)
+    return max(books.values(), default=0.0)
+
+
 def risk_view(trader: Trader) -> RiskView:
     """Return the gauges against their limits."""
     account = trader.core.account[0]
     limits = trader.core.limits[0]
     equity = float(account["equity_ccy"])
     gross = gross_exposure_ccy(trader.core)
+    largest_symbol = float(trader.core.work["gross_ccy"][:-1].max(initial=0.0))
     margin = gross / float(limits["leverage"])
     day_start = float(account["day_start_equity_ccy"])
     of_file = file_limits(trader.compiled.portfolio)
@@ -274,6 +287,8 @@ def risk_view(trader: Trader) -> RiskView:
         account_drawdown_frac=float(account["account_drawdown_frac"]),
         external_ccy=float(account["external_ccy"]),
         net_exposure_frac=float(trader.core.work[-1]["net_ccy"]) / equity if equity > 0 else 0.0,
+        symbol_exposure_frac=largest_symbol / equity if equity > 0 else 0.0,
+        book_exposure_frac=_largest_book_ccy(trader) / equity if equity > 0 else 0.0,
         var_frac=var_frac(trader.core) if equity > 0 else float("nan"),
         volatility_frac=volatility_frac(trader.core),
         correlation_max=correlation_max(trader.core),

@@ -382,6 +382,8 @@ def test_another_s_loss_is_the_account_s_drawdown_and_not_ours(make_bench: Make)
     bench.look()
     risk = risk_view(bench.trader)
     assert risk.gross_exposure_frac == pytest.approx(10 * 1e5 * BID / 1e5, rel=1e-3)
+    assert risk.symbol_exposure_frac == risk.gross_exposure_frac
+    assert risk.book_exposure_frac == 0.0  # of nobody here
     assert risk.margin_frac > 0.05
     bench.step(3)
     bench.look()
@@ -441,6 +443,7 @@ def test_symbols_show_all_that_is_held_of_them(make_bench: Make) -> None:
     ours = symbol_views(bench.trader)[0].exposure_frac
     assert ours == pytest.approx(risk_view(bench.trader).net_exposure_frac)
     assert ours > 0.0
+    assert risk_view(bench.trader).book_exposure_frac == pytest.approx(ours)
     bench.by_hand(-1, 3.0 * LOTS)
     bench.look()
     bench.step(1)
