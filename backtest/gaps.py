@@ -89,11 +89,12 @@ class Reasons:
             )
         why = (
             self._hand(exits)
-            or (late > 0 and (self._order(at_ns, trade) or self._refused(at_ns, trade)))
+            or (late > 0 and self._order(at_ns, trade))
+            or (late > 0 and not exits and self._refused(at_ns, trade))
             or (late < 0 and self._rule(at_ns, trade))
             or self._absence(at_ns, trade.symbol)
-            or self._command(at_ns, trade)
             or (apart <= TICKS_MINUTES and self._ticks(exits))
+            or self._command(at_ns, trade)
             or self._bars(at_ns, trade.symbol)
         )
         return Gap(

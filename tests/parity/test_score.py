@@ -253,7 +253,8 @@ def test_another_end_is_a_gap(hours: Hours, reason: str, why: str) -> None:
     """Who closed it is the reason; a stop that only ticks reached is one too."""
     trade = closed_within(hours, lambda t: t.reason == "signal")
     other = msgspec.structs.replace(trade, reason=reason)
-    gap = first_gap(hours.scores(trades=with_other(hours, trade, other)), trade)
+    limit = LiveCommand(time_ns=trade.entry_ns - 1, text="after `limit` by bob", target="")
+    gap = first_gap(hours.scores(trades=with_other(hours, trade, other), commands=(limit,)), trade)
     assert gap.what == f"closed by {reason}, in the backtest by signal"
     assert why in gap.why
 
@@ -353,6 +354,14 @@ def test_what_live_s_rules_refused_is_named(hours: Hours) -> None:
     gap = first_gap(hours.scores(trades=missed, refused=(run,)), trade)
     assert gap.why == "live's tick did not pass SPREAD, the backtest's bar did"
     assert not first_gap(hours.scores(trades=missed, refused=(over,)), trade).explained
+    # No rule holds back an exit: the refusal of an entry at that batch is not its reason.
+    closed = closed_within(hours, lambda t: t.reason == "signal")
+    late = msgspec.structs.replace(closed, exit_ns=closed.exit_ns + NS_PER_MINUTE)
+    beside = msgspec.structs.replace(
+        run, slot=f"{closed.book}/{closed.symbol}", to_ns=closed.exit_ns + NS_PER_MINUTE
+    )
+    trades = with_other(hours, closed, late)
+    assert not first_gap(hours.scores(trades=trades, refused=(beside,)), closed).explained
 
 
 def test_ticks_are_no_reason_for_exits_hours_apart(hours: Hours) -> None:
