@@ -56,7 +56,7 @@ def test_a_viewer_sees_and_every_key_is_refused(engine: Operated) -> None:
         viewer.press("5n")
         viewer.read_until("read-only")
         viewer.press("6")
-        viewer.read_until("COMMAND")
+        viewer.read_until("✓ ")  # of an audit entry
         leave(viewer)
     now = engine.until("unharmed", lambda s: s)
     assert now.state == "ACTIVE"
@@ -184,7 +184,7 @@ def test_one_position_is_closed_and_a_strategy_tells_its_trades(engine: Operated
     with console("operator") as operator:
         slow_in_the_market(engine)
         operator.press("3g")
-        operator.read_until("Ticket")
+        operator.read_until("solo-")
         operator.press("x")
         operator.read_until("Close 1 position?")
         operator.read_until("esc: cancel")
