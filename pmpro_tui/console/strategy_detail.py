@@ -13,7 +13,19 @@ from pmpro_tui.console.curve import curve_lines
 from pmpro_tui.console.position_table import SIDES
 from pmpro_tui.console.strategy_table import SIGNALS, STATE_TONES
 from pmpro_tui.console.table import title_line
-from pmpro_tui.console.text import NONE, Line, Span, figure, fit, gain, line, percent, price, spread
+from pmpro_tui.console.text import (
+    NONE,
+    Line,
+    Span,
+    figure,
+    fit,
+    full_price,
+    gain,
+    line,
+    percent,
+    price,
+    spread,
+)
 from pmpro_tui.console.zone import Zone
 
 # Wider, a value stands too far from its name.
@@ -222,6 +234,22 @@ def trade_columns(zone: Zone) -> tuple[Column[TradeView], ...]:
             least=4,
             most=4,
             rank=6,
+            align="right",
+        ),
+        view(
+            header="Entry",
+            cell=lambda t: Span(full_price(t.entry_price)),
+            least=11,
+            most=16,
+            rank=7,
+            align="right",
+        ),
+        view(
+            header="Exit",
+            cell=lambda t: Span(full_price(t.exit_price if t.exit_ns else math.nan)),
+            least=11,
+            most=16,
+            rank=8,
             align="right",
         ),
     )

@@ -190,6 +190,11 @@ def test_a_strategy_usual(look: Look) -> None:
     look(USUAL, keys="2 j enter")
 
 
+def test_a_strategy_large(look: Look) -> None:
+    """A strategy with room for all that is known of it."""
+    look(LARGE, keys="2 j enter")
+
+
 def test_nothing_yet_usual(look: Look, feed: ScriptedFeed) -> None:
     """Empty states say what to do."""
     feed.changes = {
