@@ -18,6 +18,7 @@ BARS_BEFORE: Final = 60
 TICKS_MINUTES: Final = 60
 INSIDE: Final = ("stop", "target")
 """Reasons of exits inside a bar."""
+_BY_TICKS: Final = (*INSIDE, "drawdown")
 _HANDS: Final = ("kill", "flatten", "operator", "external", "stop_out")
 
 
@@ -115,8 +116,8 @@ class Reasons:
 
     @staticmethod
     def _ticks(exits: tuple[str, ...]) -> str:
-        reached = any(reason in INSIDE for reason in exits)
-        return "live's ticks decide on a stop or target, a backtest has bars" if reached else ""
+        reached = any(reason in _BY_TICKS for reason in exits)
+        return "live looks at every tick, a backtest at bars" if reached else ""
 
     def _order(self, at_ns: int, trade: LiveTrade) -> str:
         for order in self._day.orders:

@@ -247,7 +247,12 @@ def test_a_late_entry_is_one_gap(hours: Hours, minutes: int, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("reason", "why"),
-    [("kill", "by hand or by the broker: kill"), ("stop_out", "stop_out"), ("stop", "ticks")],
+    [
+        ("kill", "by hand or by the broker: kill"),
+        ("stop_out", "stop_out"),
+        ("stop", "every tick"),
+        ("drawdown", "every tick"),
+    ],
 )
 def test_another_end_is_a_gap(hours: Hours, reason: str, why: str) -> None:
     """Who closed it is the reason; a stop that only ticks reached is one too."""
