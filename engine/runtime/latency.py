@@ -91,7 +91,7 @@ def _log_to(path: Path, settings: Settings) -> Iterator[None]:
     """Log as the daemon does, into a file."""
     json_lines(settings.log.level)
     with path.open("a", encoding="utf-8", buffering=1) as file:
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(file))
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file))
         try:
             yield
         finally:

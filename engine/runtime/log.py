@@ -17,7 +17,7 @@ def json_lines(level: str, file: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file or sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file or sys.stdout),
     )
 
 
@@ -25,5 +25,5 @@ def errors_to_stderr() -> None:
     """Log errors and worse to stderr: a command's answer has stdout for itself."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

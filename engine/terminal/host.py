@@ -172,7 +172,7 @@ def main() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     host = Host()
     serve(host.answer, idle=host.look, idle_s=float(sys.argv[1]) / 1000)
