@@ -28,11 +28,6 @@ REFUSALS_MAX: Final = 20
 """Asked for so often: each is a backtest."""
 
 
-def nobody_refused(_slot: str, _at_ns: int) -> str:
-    """Stand where no backtest can be asked."""
-    return ""
-
-
 def minute_of(time_ns: int) -> int:
     """Return the minute of a time, counted from the epoch."""
     return time_ns // NS_PER_MINUTE

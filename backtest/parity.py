@@ -19,7 +19,6 @@ from backtest.gaps import (
     Reasons,
     RefusalAt,
     minute_of,
-    nobody_refused,
 )
 from backtest.report import trades_table
 from backtest.simulate import Result, decide_at, simulate
@@ -29,10 +28,9 @@ from engine.model.bars import Bars
 from engine.model.compared import LiveDay, LiveTrade, ParityStart
 from engine.model.errors import DataError
 from engine.model.parity import Gap, ParityScore
-from engine.model.reasons import Refusal
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
-from engine.portfolio.decided import was_asked
+from engine.portfolio.decided import refused_by
 
 
 class Pair(NamedTuple):
@@ -65,11 +63,7 @@ def refusal_at(
     compiled, live = _begun(start)
     minute_ns = minute_of(at_ns) * NS_PER_MINUTE
     core = decide_at(compiled, bars, start.from_ns, _end_ns(to_ns), minute_ns, live=live)
-    index = compiled.names.slots.index(slot)
-    if core is None or not was_asked(core, index):
-        return ""
-    refusal = Refusal(int(core.positions[index]["refusal"]))
-    return "" if refusal is Refusal.ACCEPTED else refusal.name
+    return "" if core is None else refused_by(core, compiled.names.slots.index(slot))
 
 
 def _begun(start: ParityStart) -> tuple[CompiledPortfolio, Core]:
@@ -88,7 +82,7 @@ def _end_ns(to_ns: int) -> int:
 
 
 def scores(
-    result: Result, day: LiveDay, bars: Mapping[str, Bars], refusal: RefusalAt = nobody_refused
+    result: Result, day: LiveDay, bars: Mapping[str, Bars], refusal: RefusalAt
 ) -> list[ParityScore]:
     """Return every strategy's score, in the portfolio's order."""
     from_ns, to_ns = result.from_ns, result.to_ns - NS_PER_MINUTE
@@ -96,7 +90,7 @@ def scores(
     held = [trade for trade in made if _is_old(trade, from_ns)]
     live = [t for trade in _of_hours(day.trades, held, from_ns) if (t := _within(trade, to_ns))]
     tested = [t for trade in made if (t := _within(trade, to_ns))]
-    members = _members(result.compiled)
+    members = result.compiled.members_by_slot
     reasons = Reasons(day, bars, from_ns, members=members, refusal=refusal)
     judged: list[tuple[Pair, Gap | None]] = []
     for slot in result.compiled.slots:
@@ -110,12 +104,6 @@ def scores(
         for strategy in result.compiled.strategies
     }
     return [_score(name, own, from_ns, to_ns) for name, own in by_strategy.items()]
-
-
-def _members(compiled: CompiledPortfolio) -> dict[str, list[str]]:
-    return {
-        slot.name: [compiled.strategies[m].name for m in slot.members] for slot in compiled.slots
-    }
 
 
 def tested_trades(result: Result) -> Iterator[LiveTrade]:

@@ -90,6 +90,11 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
             [strategy.name for strategy in self.strategies],
         )
 
+    @property
+    def members_by_slot(self) -> dict[str, list[str]]:
+        """The names of each slot's members."""
+        return {slot.name: [self.strategies[m].name for m in slot.members] for slot in self.slots}
+
     def with_symbols(self, specs: Sequence[SymbolSpec]) -> "CompiledPortfolio":
         """Return the portfolio with the terminal's own specifications, in the same order."""
         by_name = {spec.name: spec for spec in specs}

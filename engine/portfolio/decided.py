@@ -9,6 +9,7 @@ from engine.decision.sizing import TIER_1_SIZE_FRAC, wanted_lots
 from engine.decision.state import Core
 from engine.model.decisions import ORDER_RULES, STATE_RULES, Decision, Sizing, Vote
 from engine.model.kernel_cache import CODE_HASH
+from engine.model.reasons import Refusal
 from engine.portfolio.compile import CompiledPortfolio
 
 
@@ -17,6 +18,12 @@ def was_asked(core: Core, slot: int) -> bool:
     position = core.positions[slot]
     wants = position["wish"] != 0 and position["direction"] == 0 and not position["spent"]
     return bool(wants and is_due(core, slot))
+
+
+def refused_by(core: Core, slot: int) -> str:
+    """Return the rule that refused a slot's entry at this batch, "" if none did."""
+    refusal = Refusal(int(core.positions[slot]["refusal"]))
+    return refusal.name if refusal is not Refusal.ACCEPTED and was_asked(core, slot) else ""
 
 
 def read_decision(compiled: CompiledPortfolio, core: Core, slot: int) -> Decision:

@@ -107,9 +107,12 @@ class Changes:
             self._hosts.discard(ready.hosts)
             raise Refused("the portfolio was changed at the same time: try again")
         new = set(ready.names)
-        joined = {s.name for s in ready.compiled.slots if new & _members(ready.compiled, s)}
-        shared = {s.name for s in ready.compiled.slots if s.book.name == ready.book}
-        _refuse_unsettled(trader, (joined | shared) & set(trader.names.slots))
+        changed = {
+            slot.name
+            for slot in ready.compiled.slots
+            if slot.book.name == ready.book or new & _members(ready.compiled, slot)
+        }
+        _refuse_unsettled(trader, changed & set(trader.names.slots))
         self._exchange(trader, ready.compiled, ready.hosts)
         return ready.told
 

@@ -185,10 +185,8 @@ class Jobs:
             with self._lock:
                 job.become(result_id=last.result_id)
             self._end(job, "DONE", last.text)
-        except ChildFailed as error:
-            self._end(job, "FAILED", str(error).rpartition("JobFailed: ")[2])
         except ChildError as error:
-            self._end(job, "FAILED", f"{error}: see {self._log_dir / 'backtests.log'}")
+            self._end(job, "FAILED", why_failed(error, self._log_dir / "backtests.log"))
         finally:
             child.close()
 
@@ -199,6 +197,13 @@ class Jobs:
             job.become(state=state, ended_ns=self._now_ns(), text=text)
         level = "info" if state == "DONE" else "warning"
         self._on_end(level, f"{job.view.title}: {state} {text}".strip())
+
+
+def why_failed(error: ChildError, log_path: Path) -> str:
+    """Return why a child's work failed: its own words, or where to look."""
+    if isinstance(error, ChildFailed):
+        return str(error).rpartition("JobFailed: ")[2]
+    return f"{error}: see {log_path}"
 
 
 def _timed(job: _Job) -> JobView:

@@ -18,13 +18,14 @@ import msgspec
 import numpy as np
 import structlog
 
-from engine.child.parent import Child, ChildError, ChildFailed
+from engine.child.parent import Child, ChildError
 from engine.decision.saved import dump_core
 from engine.model.bars import Bars
 from engine.model.compared import ParityRequest, ParityStart, RefusedRun
 from engine.model.errors import DataError, PmproError
 from engine.model.portfolio import Portfolio
 from engine.model.times import NS_PER_MINUTE, iso_utc
+from engine.runtime.jobs import why_failed
 from engine.runtime.trader import Trader
 
 log = structlog.get_logger(__name__)
@@ -201,7 +202,7 @@ class Parity:
                 if isinstance(work, ParityStart):
                     self._write(work)
                 elif not self._closed:
-                    self._judge(*work)
+                    self._judge(work)
             except PmproError as error:
                 self._say("warning", f"{_hours(work)}: not compared: {error}")
             except Exception as error:  # border: thread
@@ -214,7 +215,8 @@ class Parity:
         if not self._closed:
             self._tell(level, text)
 
-    def _judge(self, start: ParityStart, to_ns: int, refused: tuple[RefusedRun, ...]) -> None:
+    def _judge(self, work: Ended) -> None:
+        start, to_ns, refused = work
         url = self._database()
         if not url:
             raise DataError("the database is away")
@@ -228,7 +230,7 @@ class Parity:
                 start=start, to_ns=to_ns, bars=files, refused=refused, database=url
             )
             told = self._ask(msgspec.msgpack.encode(request))
-        self._say(told.level, f"{_hours(Ended(start, to_ns))}: {told.text}")
+        self._say(told.level, f"{_hours(work)}: {told.text}")
 
     def _ask(self, request: bytes) -> ParityTold:
         """Have a child judge.
@@ -244,10 +246,8 @@ class Parity:
                     raise DataError("the engine stops")
             answer = child.call(request, timeout_s=CHILD_MAX_S)
             return msgspec.msgpack.decode(answer, type=ParityTold)
-        except ChildFailed as error:
-            raise DataError(str(error).rpartition("JobFailed: ")[2]) from None
         except ChildError as error:
-            raise DataError(f"{error}: see {self._log_path}") from None
+            raise DataError(why_failed(error, self._log_path)) from None
         finally:
             with self._lock:
                 self._child = None

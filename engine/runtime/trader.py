@@ -39,12 +39,12 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import MarketUpdate
 from engine.model.errors import BrokerError, Refused
 from engine.model.orders import Intent, Outcome
-from engine.model.reasons import ExitReason, Refusal, TradingState
+from engine.model.reasons import ExitReason, TradingState
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
-from engine.portfolio.decided import was_asked
+from engine.portfolio.decided import refused_by
 from engine.runtime.balance import Explained
 from engine.runtime.desk import TradingDesk
 from engine.runtime.events import EventLog
@@ -91,12 +91,6 @@ def _take_manual_shares(compiled: CompiledPortfolio, core: Core) -> None:
     core.positions["dirty"][core.members["slot"][changed]] = 1
     core.outputs["share"] = core.members["share"]
     core.positions["allocation"] = compiled.allocations()
-
-
-def _members_by_slot(compiled: CompiledPortfolio) -> dict[str, list[str]]:
-    return {
-        slot.name: [compiled.strategies[m].name for m in slot.members] for slot in compiled.slots
-    }
 
 
 def events_of(signals: Sequence[tuple[int, StrategySignal]]) -> Any:
@@ -210,8 +204,8 @@ class Trader:
             if lost := load_core(core, names, dump_core(self.core, _renamed(self.names, moved))):
                 raise Refused(f"{', '.join(lost)}: holds a position")
             _take_manual_shares(compiled, core)
-            before = _members_by_slot(self.compiled)
-            for slot, members in enumerate(_members_by_slot(compiled).items()):
+            before = self.compiled.members_by_slot
+            for slot, members in enumerate(compiled.members_by_slot.items()):
                 if members not in before.items() or members[0] in moved.values():
                     core.positions[slot]["dirty"] = 1  # others speak for what it holds
             self._book_numbers = dict(book_numbers)
@@ -245,11 +239,9 @@ class Trader:
         self._report_tier(tier)
         self._take_answer(batch_ns, answer)
         self._exit(batch_ns, decide_exits(self.core, self._chosen))
-        n_refused = int(self.refused.sum())
         self._enter(batch_ns)
         self._move_stops()
-        if int(self.refused.sum()) != n_refused:
-            self.refusals.note(batch_ns, self._refused_now())
+        self.refusals.note(batch_ns, self._refused_now())
         end_batch(self.core)
         self._record_closed(closed)
         self.recorder.tidy()
@@ -259,8 +251,8 @@ class Trader:
         """Yield the slots whose entries were refused at this batch, each with the rule."""
         positions = self.core.positions
         for slot in np.flatnonzero((positions["refusal"] != 0) & (positions["wish"] != 0)).tolist():
-            if was_asked(self.core, slot):
-                yield self.names.slots[slot], Refusal(int(positions[slot]["refusal"])).name
+            if rule := refused_by(self.core, slot):
+                yield self.names.slots[slot], rule
 
     def _record_closed(self, closed: Mapping[str, Bars]) -> None:
         if self._record_bars:

@@ -5,7 +5,7 @@ together with another one by being rounded to it. `safe` tells gain from loss to
 sky blue, vermillion and yellow after M. Okabe and K. Ito, "Color Universal Design", 2008.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -79,53 +79,40 @@ SAFE: Final = Palette(
     bad="#e8702a",
 )
 PALETTES: Final = {palette.name: palette for palette in (DARK, LIGHT, SAFE)}
-SIXTEEN: Final = {
-    "dark": Palette(
-        name="dark-16",
-        dark=True,
-        paper="#000000",
-        surface="#000000",
-        panel="#0000aa",
-        ink="#ffffff",
-        muted="#aaaaaa",
-        rule="#555555",
-        accent="#55ffff",
-        plot="#00aaaa",
-        good="#55ff55",
-        warn="#ffff55",
-        bad="#ff5555",
-    ),
-    "light": Palette(
-        name="light-16",
-        dark=False,
-        paper="#ffffff",
-        surface="#ffffff",
-        panel="#aaaaaa",
-        ink="#000000",
-        muted="#555555",
-        rule="#aaaaaa",
-        accent="#0000aa",
-        plot="#aa00aa",
-        good="#00aa00",
-        warn="#aa5500",
-        bad="#aa0000",
-    ),
-    "safe": Palette(
-        name="safe-16",
-        dark=True,
-        paper="#000000",
-        surface="#000000",
-        panel="#0000aa",
-        ink="#ffffff",
-        muted="#aaaaaa",
-        rule="#555555",
-        accent="#aaaaaa",
-        plot="#00aa00",
-        good="#55ffff",
-        warn="#ffff55",
-        bad="#ff55ff",
-    ),
-}
+_DARK_16: Final = Palette(
+    name="dark-16",
+    dark=True,
+    paper="#000000",
+    surface="#000000",
+    panel="#0000aa",
+    ink="#ffffff",
+    muted="#aaaaaa",
+    rule="#555555",
+    accent="#55ffff",
+    plot="#00aaaa",
+    good="#55ff55",
+    warn="#ffff55",
+    bad="#ff5555",
+)
+_LIGHT_16: Final = Palette(
+    name="light-16",
+    dark=False,
+    paper="#ffffff",
+    surface="#ffffff",
+    panel="#aaaaaa",
+    ink="#000000",
+    muted="#555555",
+    rule="#aaaaaa",
+    accent="#0000aa",
+    plot="#aa00aa",
+    good="#00aa00",
+    warn="#aa5500",
+    bad="#aa0000",
+)
+_SAFE_16: Final = replace(
+    _DARK_16, name="safe-16", accent="#aaaaaa", plot="#00aa00", good="#55ffff", bad="#ff55ff"
+)
+SIXTEEN: Final = {"dark": _DARK_16, "light": _LIGHT_16, "safe": _SAFE_16}
 _BY_NAME: Final = {palette.name: palette for palette in (*PALETTES.values(), *SIXTEEN.values())}
 
 
