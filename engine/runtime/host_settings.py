@@ -37,6 +37,7 @@ def host_config(
         login=terminal.login or 0,
         server=terminal.server or "",
         password="" if password is None else password.get_secret_value(),
+        demo_only=settings.mode == "paper" and not simulated,
         simulated=_simulated(settings, compiled, state, recorded) if simulated else {},
         poll_ms=float(terminal.poll_ms),
         batch_grace_ms=1000.0 * terminal.bar_grace_s,

@@ -22,7 +22,8 @@ from engine.terminal.server_time import ServerTime
 from engine.terminal.symbol_rules import SymbolFacts
 
 _MARGIN_MODE_HEDGING: Final = 2
-_TRADE_MODE_REAL: Final = 2
+# Demo and contest; whatever else a broker says is real money.
+_PLAY_MONEY: Final = (0, 1)
 _SWAP_DISABLED: Final = 0
 _SWAP_POINTS: Final = 1
 _ORDERS_DAILY: Final = 1
@@ -38,7 +39,7 @@ def account_state(info: Any) -> AccountState:
         currency_digits=int(info.currency_digits),
         leverage=int(info.leverage),
         hedging=info.margin_mode == _MARGIN_MODE_HEDGING,
-        real_money=info.trade_mode == _TRADE_MODE_REAL,
+        real_money=info.trade_mode not in _PLAY_MONEY,
         trade_allowed=bool(info.trade_allowed and info.trade_expert),
         balance_ccy=float(info.balance),
         equity_ccy=float(info.equity),

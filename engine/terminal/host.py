@@ -106,10 +106,10 @@ class Host:
             self._session.terminal.close()
 
     def _open(self, op: p.Open) -> None:
-        if self._session is not None:
-            raise NotSent("terminal host is open already")
-        self._lock_fd = hold_lock(Path(op.config.lock_path), wait_s=op.config.lock_wait_s)
+        if self._config is not None:  # also where that failed: an engine elsewhere has no say in it
+            raise NotSent("terminal host was opened before")
         self._config = op.config
+        self._lock_fd = hold_lock(Path(op.config.lock_path), wait_s=op.config.lock_wait_s)
         self._session = Session(load(op.config), op.config)
         self._watcher = Watcher(self._session, op.config)
 

@@ -30,7 +30,8 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     `lock_path`: held exclusively for the host's whole life. `simulated`: the simulated terminal's
     own settings. `symbol_names`: our names to the broker's, where they differ by more than prefix
     and suffix. `stepped`: the clock moves by `advance` only, nothing is watched in between.
-    `remote`: the host is another box's, which decides on module, paths and simulation itself.
+    `demo_only`: an account that trades real money is refused. `remote`: the host is another box's,
+    which decides on module, paths and simulation itself.
     """
 
     module: str
@@ -44,6 +45,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     login: int = 0
     server: str = ""
     password: str = ""
+    demo_only: bool = False
     simulated: dict[str, Any] = {}
     stepped: bool = False
     check_orders: bool = True

@@ -103,7 +103,7 @@ class Session:
         Raises:
             BrokerError: somebody has switched the visible terminal; we connect anew.
         """
-        if self._config.login and self.connected:
+        if (self._config.login or self._config.demo_only) and self.connected:
             self._check_account(convert.account_state(self.ask("account_info")))
 
     def account(self) -> AccountState:
@@ -147,6 +147,12 @@ class Session:
             if wanted and wanted != found:
                 self.connected = False
                 raise BrokerError(f"terminal is on {name} {found!r}, configured is {wanted!r}")
+        if config.demo_only and account.real_money:
+            self.connected = False
+            raise BrokerError(
+                f"mode is paper, account {account.login} trades real money: log in to a demo "
+                "account, or set mode = live"
+            )
 
     def online(self) -> bool:
         """Return whether the terminal is reachable and connected to its trade server."""

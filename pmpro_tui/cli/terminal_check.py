@@ -84,7 +84,8 @@ def _gateway(settings: "Settings", compiled: "CompiledPortfolio") -> "Iterator[G
             home = Path(name)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = host_config(settings, compiled, home, None)
-        config = msgspec.structs.replace(config, lock_wait_s=_LOCK_WAIT_S)
+        # Real money under paper is a finding, which the account's own line explains.
+        config = msgspec.structs.replace(config, lock_wait_s=_LOCK_WAIT_S, demo_only=False)
         deadlines = Deadlines(read_s=settings.terminal.call_deadline_s)
         gateway = Gateway(config, deadlines, on_market=lambda update: None)
         try:

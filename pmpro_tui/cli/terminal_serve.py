@@ -14,17 +14,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.runtime.settings import Settings
+    from engine.terminal.lobby import Network
     from engine.terminal.protocol import HostConfig
 
 Listen = Annotated[
     str, typer.Option(metavar="HOST:PORT", help="Where to listen; 0.0.0.0 is every address.")
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Take connections from this address or network alone; may be given several times.",
+    ),
+]
 
 
-def serve(listen: Listen = "127.0.0.1:8222", config: Config = None, mode: Mode = None) -> None:
+def serve(
+    listen: Listen = "127.0.0.1:8222",
+    allow: Allow = None,
+    config: Config = None,
+    mode: Mode = None,
+) -> None:
     """Let one engine at a time use this box's terminal, over TLS, until stopped."""
     from engine.runtime.settings import load_settings
     from engine.terminal.credentials import certificate_file, fingerprint_in
+    from engine.terminal.lobby import network
     from engine.terminal.remote import host_and_port
     from engine.terminal.serving import TerminalServer
 
@@ -38,11 +52,17 @@ def serve(listen: Listen = "127.0.0.1:8222", config: Config = None, mode: Mode =
         address = host_and_port(listen)
     except ValueError as error:
         raise ConfigError(f"--listen: {error}") from None
+    try:
+        allowed = [network(text) for text in allow or ()]
+    except ConfigError as error:
+        raise ConfigError(f"--allow: {error}") from None
     home = settings.state_root / "serve"
     certificate = certificate_file(home)
     token, place = _token(settings, home)
     served = served_config(settings, home)
-    server = TerminalServer(address, certificate=certificate, token=token, config=served)
+    server = TerminalServer(
+        address, certificate=certificate, token=token, config=served, allow=allowed
+    )
     for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: server.stop())
@@ -51,6 +71,8 @@ def serve(listen: Listen = "127.0.0.1:8222", config: Config = None, mode: Mode =
     print_line(f"serving on {host}:{port}")
     print_line(f"certificate {fingerprint_in(certificate)}")
     print_line(f"token       {place}")
+    if allowed:
+        print_line(f"allowed     {', '.join(_shown(each) for each in allowed)}")
     sys.stdout.flush()
     server.run()
     server.close()
@@ -68,8 +90,12 @@ def _token(settings: "Settings", home: "Path") -> tuple[str, str]:
     return read_secret(path, "token").get_secret_value(), str(path)
 
 
+def _shown(network: "Network") -> str:
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
 def served_config(settings: "Settings", home: "Path") -> "HostConfig":
-    """Return how this box runs its host; the engine says whose account, which clock, what pace."""
+    """Return how this box runs its host; the engine says what this box does not name, and how."""
     import msgspec
 
     from engine.portfolio.compile import compile_portfolio

@@ -54,9 +54,12 @@ def test_a_decision_has_context_decision_and_consequences(page: Path) -> None:
     assert len(page.read_text(encoding="utf-8").splitlines()) < 60
 
 
-def test_decisions_are_numbered_without_gaps() -> None:
-    """A number is a decision's name for ever."""
-    assert [int(p.name[:4]) for p in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+def test_a_decision_s_number_is_its_own() -> None:
+    """A number is a decision's name for ever; it stands in the file's name and in its title."""
+    numbers = [int(p.name[:4]) for p in DECISIONS]
+    assert numbers == sorted(set(numbers))
+    for number, page in zip(numbers, DECISIONS, strict=True):
+        assert page.read_text(encoding="utf-8").startswith(f"# {number}. "), page
 
 
 def shell_lines() -> list[str]:

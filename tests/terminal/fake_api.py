@@ -78,6 +78,7 @@ class FakeApi:
         self.error = (1, "Success")
         self.login_found = 7
         self.login_answer: bool | None = True
+        self.trade_mode = 0
         self.calls: list[str] = []
         self.sent: list[dict[str, Any]] = []
         self.send_result: Any = None
@@ -111,7 +112,7 @@ class FakeApi:
             currency_digits=2,
             leverage=100,
             margin_mode=2,
-            trade_mode=0,
+            trade_mode=self.trade_mode,
             trade_allowed=True,
             trade_expert=True,
             **money,

@@ -17,7 +17,10 @@ from engine.model.errors import BrokerError, NotSent, OutcomeUnknown
 from engine.terminal import remote, serving
 from engine.terminal.credentials import certificate_file, fingerprint_in, token_file
 from engine.terminal.gateway import Deadlines, Gateway
-from engine.terminal.protocol import HostConfig, Remote
+from engine.terminal.host import Host
+from engine.terminal.lobby import network
+from engine.terminal.protocol import HostConfig, Open, Remote
+from engine.terminal.remote import encode
 from engine.terminal.retcodes import classify
 from engine.terminal.secure_link import SecureLink
 from engine.terminal.serving import TerminalServer
@@ -288,24 +291,184 @@ def test_bad_addresses(text: str) -> None:
         remote.host_and_port(text)
 
 
+def tls_client() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def idle(server: TerminalServer, source: str = "127.0.0.1") -> socket.socket:
+    """Return a connection from an address of this box that says nothing."""
+    return socket.create_connection(server.address, timeout=10, source_address=(source, 0))
+
+
 def test_who_says_nothing_is_shown_out(
     server: TerminalServer, make: MakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Strangers that connect and wait, with and without TLS, keep no engine out for long."""
+    """Strangers that connect and wait, with and without TLS, have a deadline and learn nothing."""
     monkeypatch.setattr(serving, "GREETING_S", 0.3)
-    plain = [socket.create_connection(server.address) for _ in range(serving._STRANGERS_MOST)]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for sock in plain:
-        sock.settimeout(10)
+    for sock in [idle(server, f"127.0.0.{n}") for n in range(2, 20)]:
         assert sock.recv(1) == b""  # hung up on
         sock.close()
-    with context.wrap_socket(socket.create_connection(server.address, timeout=10)) as secure:
+    with tls_client().wrap_socket(idle(server)) as secure:
         received = b""
         while data := secure.recv(100):
             received += data
     assert TOKEN.encode() not in received
     assert make().positions() == []
+
+
+def test_who_drips_is_shown_out(server: TerminalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline is for all of the greeting: a byte now and then does not extend it."""
+    monkeypatch.setattr(serving, "GREETING_S", 0.5)
+    began_s = time.monotonic()
+    with idle(server) as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00")  # a TLS record of 512 bytes begins
+        sock.settimeout(0.05)
+        received: bytes | None = None
+        while received is None and time.monotonic() - began_s < 10.0:
+            try:
+                sock.sendall(b"\x01")
+                received = sock.recv(1)
+            except TimeoutError:
+                continue
+            except OSError:
+                received = b""
+    assert received == b""
+    assert time.monotonic() - began_s < 5.0
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [["127.0.0.1"], [f"127.0.0.{n}" for n in range(2, 250)]],
+    ids=["the engine's own address", "many addresses"],
+)
+def test_idle_connections_keep_no_engine_out(
+    server: TerminalServer, make: MakeGateway, sources: list[str]
+) -> None:
+    """Hundreds of connections that say nothing, some of them in TLS, and an engine is let in at
+    once, at the first time and when it comes back; the deadline need not have passed."""
+    assert serving.GREETING_S == 5.0
+    began_s = time.monotonic()
+    held: list[socket.socket] = []
+
+    def besiege(n: int) -> None:
+        for i in range(n):
+            held.append(idle(server, sources[i % len(sources)]))
+            if i % 20 == 0:
+                held[-1] = tls_client().wrap_socket(held[-1], do_handshake_on_connect=False)
+
+    besiege(250)
+    gateway = make()
+    assert gateway.positions() == []
+    besiege(250)
+    gateway.close()
+    besiege(50)
+    assert make().positions() == []
+    assert time.monotonic() - began_s < 5.0
+    for sock in held:
+        sock.close()
+
+
+def test_a_siege_makes_few_log_lines_and_few_threads(
+    server: TerminalServer, make: MakeGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hundreds of connections from one address are a line or two, and no thread stays."""
+    make()
+    n_before = threading.active_count()
+    for _ in range(300):
+        idle(server).close()
+    assert wait_until(lambda: threading.active_count() <= n_before, 10)
+    assert capsys.readouterr().out.count("no_handshake") in (1, 2)
+
+
+def test_only_allowed_addresses_are_served(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever connects from elsewhere is hung up on before a byte of TLS."""
+    server = TerminalServer(
+        ("127.0.0.1", 0),
+        certificate=certificate_file(home),
+        token=TOKEN,
+        config=HostConfig(module="tests.terminal.fake_module", lock_path=str(home / "host.lock")),
+        allow=[network("127.0.0.5"), network("127.0.9.0/24")],
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        for source, served in (("127.0.0.1", False), ("127.0.0.5", True), ("127.0.9.77", True)):
+            with idle(server, source) as sock:
+                try:
+                    tls_client().wrap_socket(sock).close()
+                    shaken = True
+                except OSError:
+                    shaken = False
+                assert shaken is served, source
+    finally:
+        server.stop()
+        thread.join(10)
+        server.close()
+    assert "address_refused" in capsys.readouterr().out
+
+
+OWN = HostConfig(module="own", lock_path="own", login=7, server="Own", password="own-password")
+UNNAMED = msgspec.structs.replace(OWN, login=0, server="", password="")
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "words"),
+    [
+        ({}, {"login": 8}, "serves account 7, the engine has 8"),
+        ({}, {"login": 7, "server": "Other"}, "serves server 'Own', the engine has 'Other'"),
+        ({"login": 0}, {"login": 8, "server": "Other"}, "serves server 'Own'"),
+        ({"server": ""}, {"login": 7, "server": "Evil"}, "names no server, the engine asks for"),
+        ({}, {}, ""),
+        ({}, {"login": 7, "server": "Own"}, ""),
+        ({"server": "", "password": ""}, {"login": 7, "server": "Mine"}, ""),
+        ({"login": 0, "server": "", "password": ""}, {"login": 8, "server": "Mine"}, ""),
+    ],
+)
+def test_an_engine_asks_only_for_what_the_box_allows(
+    own: dict[str, object], asked: dict[str, object], words: str
+) -> None:
+    """What the box names is no engine's to change; its password goes to no broker but its own."""
+    theirs = msgspec.structs.replace(UNNAMED, password="their-password", **asked)
+    text = serving.overstepping(msgspec.structs.replace(OWN, **own), theirs)
+    assert (words in text) if words else not text
+    assert "password" not in text.replace("has the password of account", "")
+
+
+def test_the_box_s_own_account_stands(home: Path) -> None:
+    """Account, server, password, module, paths and the ban on real money are the box's; clock and
+    pace are the engine's; a box that names nothing takes the engine's account."""
+    asked = HostConfig(
+        module="os",
+        lock_path="/etc/theirs",
+        log_path="/etc/log",
+        terminal_path="/bin/evil",
+        login=7,
+        server="Own",
+        password="their-password",
+        server_clock="UTC",
+        poll_ms=77.0,
+    )
+    own = msgspec.structs.replace(OWN, demo_only=True, terminal_path="own.exe")
+    found = serving.merged(own, asked)
+    assert (found.login, found.server, found.password) == (7, "Own", "own-password")
+    assert (found.module, found.lock_path, found.log_path) == ("own", "own", "")
+    assert found.terminal_path == "own.exe"
+    assert found.demo_only
+    assert (found.server_clock, found.poll_ms) == ("UTC", 77.0)
+    taken = serving.merged(UNNAMED, asked)
+    assert (taken.login, taken.server, taken.password) == (7, "Own", "their-password")
+
+
+def test_a_host_is_opened_once_even_if_that_failed(tmp_path: Path) -> None:
+    """What comes after the first word over a link cannot choose another module or path."""
+    host = Host()
+    bad = HostConfig(module="no.such.module", lock_path=str(tmp_path / "lock"))
+    evil = HostConfig(module="tests.terminal.fake_api", lock_path=str(tmp_path / "other"))
+    assert b"no.such.module" in host.answer(encode(Open(config=bad)))
+    assert b"opened before" in host.answer(encode(Open(config=evil)))
+    assert not (tmp_path / "other").exists()
 
 
 def test_nothing_crosses_a_closed_link(home: Path) -> None:
@@ -315,10 +478,8 @@ def test_nothing_crosses_a_closed_link(home: Path) -> None:
         here, _ = listener.accept()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate_file(home))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     ends: list[ssl.SSLSocket] = []
-    thread = threading.Thread(target=lambda: ends.append(context.wrap_socket(there)))
+    thread = threading.Thread(target=lambda: ends.append(tls_client().wrap_socket(there)))
     thread.start()
     link = SecureLink(tls.wrap_socket(here, server_side=True))
     thread.join(10)

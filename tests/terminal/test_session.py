@@ -47,6 +47,23 @@ def test_a_login_reported_as_failed_may_have_succeeded(api: FakeApi) -> None:
         session_of(api, login=8).connect()
 
 
+@pytest.mark.parametrize("trade_mode", [2, 3])
+def test_where_only_play_money_may_be_traded_real_money_is_no_connection(
+    api: FakeApi, trade_mode: int
+) -> None:
+    """Also when somebody switches the visible terminal to a real account between two orders, and
+    whatever unknown kind of account a broker may invent."""
+    session = session_of(api, demo_only=True)
+    session.connect()
+    api.trade_mode = trade_mode
+    with pytest.raises(NotSent, match="trades real money"):
+        send(session, ORDER)
+    assert not api.sent
+    with pytest.raises(BrokerError, match="mode is paper, account 7 trades real money"):
+        session.connect()
+    assert session_of(api).connect().real_money
+
+
 @pytest.mark.parametrize("config", [{"login": 8}, {"login": 7, "server": "Other"}])
 def test_the_wrong_account_or_server_is_no_connection(
     api: FakeApi, config: dict[str, object]
