@@ -10,7 +10,13 @@ import typer
 from engine.model.errors import UserError
 from pmpro_tui.cli.backtest_options import Source, parse_time
 
-Script = Annotated[Path, typer.Argument(help="A Python program that imports MetaTrader5.")]
+Script = Annotated[
+    str, typer.Argument(metavar="SCRIPT", help="A Python program that imports MetaTrader5.")
+]
+Code = Annotated[
+    str | None,
+    typer.Option("-c", metavar="CODE", help="The program itself, in place of SCRIPT."),
+]
 Arguments = Annotated[
     list[str] | None, typer.Argument(metavar="[ARGUMENTS]...", help="What the program is given.")
 ]
@@ -53,8 +59,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    script: Script,
+    script: Script = "",
     arguments: Arguments = None,
+    code: Code = None,
     data: DataDir = None,
     source: Source = None,
     seed: Seed = 1,
@@ -65,13 +72,18 @@ def run(
     _debug: Debug = False,
 ) -> None:
     """Run a program on a simulated MetaTrader 5: `import MetaTrader5` gives the simulation."""
-    if not script.is_file():
+    given = arguments or []
+    if code is not None:
+        given = [script, *given] if script else given
+    elif not script:
+        raise UserError("name a SCRIPT, or give the program itself with -c")
+    elif not Path(script).is_file():
         raise UserError(f"{script}: no such program")
     if not 0.0 <= speed <= 1e6:
         raise UserError(f"--speed {speed} is not between 0 and 1000000")
     start_ns = None if start is None else parse_time("--start", start)
     from engine.terminal.simulated.module import as_module
-    from engine.terminal.simulated.script import run_script
+    from engine.terminal.simulated.script import run_code, run_script
     from pmpro_tui.cli import terminal_world as world
 
     settings = world.conditions(account)
@@ -83,8 +95,12 @@ def run(
     if faults is not None:
         world.script_faults(terminal, faults)
     try:
-        code = run_script(script, arguments or [], as_module(terminal))
+        module = as_module(terminal)
+        if code is not None:
+            ended = run_code(code, given, module)
+        else:
+            ended = run_script(Path(script), given, module)
     finally:
         sys.stdout.flush()
         terminal.close()
-    raise typer.Exit(code)
+    raise typer.Exit(ended)

@@ -1,5 +1,6 @@
 """`pmpro terminal run`: programs for MetaTrader 5 as an operator runs them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,99 @@ def test_what_cannot_be_run_is_one_line(pmpro: Pmpro, script: Path, home: Path) 
         assert done.returncode == 2, arguments
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+INSTALLED = """
+import importlib, importlib.metadata, importlib.util, pickle, sys
+print(importlib.util.find_spec("MetaTrader5") is not None, "MetaTrader5" in sys.modules)
+import MetaTrader5 as mt5
+from MetaTrader5 import *
+import MetaTrader5._core as core
+from MetaTrader5._core import TradePosition
+print(importlib.util.find_spec("MetaTrader5").name, mt5.__spec__.name, mt5.__package__)
+print(importlib.metadata.version("MetaTrader5") == mt5.__version__ == "5.0.6231")
+print(importlib.reload(mt5) is mt5, core.initialize is mt5.initialize is initialize)
+for name in ("MetaTrader5", "MetaTrader5._core"):
+    del sys.modules[name]
+import MetaTrader5
+print(MetaTrader5 is mt5, TradePosition is mt5.TradePosition, ORDER_TYPE_SELL)
+print(account_info(), last_error(), initialize(), account_info().login, last_error())
+print(pickle.loads(pickle.dumps(mt5.positions_total))())
+print(shutdown(), account_info(), last_error())
+"""
+
+
+def test_the_module_is_found_as_an_installed_one(pmpro: Pmpro, home: Path) -> None:
+    """A program may look for it, import it in every form, reload it, and ask for its version."""
+    (home / "finds.py").write_text(INSTALLED, encoding="utf-8")
+    done = pmpro("terminal", "run", home / "finds.py")
+    no_link = "(-10004, 'No IPC connection')"
+    assert done.stdout.splitlines() == [
+        "True True",
+        "MetaTrader5 MetaTrader5 MetaTrader5",
+        "True",
+        "True True",
+        "True True 1",
+        f"None {no_link} True 1000001 (1, 'Success')",
+        "0",
+        f"True None {no_link}",
+    ], done.stderr
+
+
+CHILDREN = """
+import json, multiprocessing, os, subprocess, sys, threading
+import MetaTrader5 as mt5
+
+def child(symbol):
+    import MetaTrader5 as m
+    said = [m.initialize(), m.last_error(), m.Buy(symbol, 0.1), m.positions_total()]
+    said += [m.last_error(), m.login(123), m.shutdown(), m.last_error(), m.ORDER_TYPE_SELL]
+    return said
+
+ASKS = "import json, MetaTrader5 as m; from MetaTrader5._core import Tick; "
+ASKS += "print(json.dumps([m.initialize(), m.last_error(), m.order_send({}), m.last_error()]))"
+
+if __name__ == "__main__":
+    mt5.initialize()
+    thread = threading.Thread(target=mt5.Buy, args=("EURUSD", 0.1))
+    thread.start()
+    thread.join()
+    for how in multiprocessing.get_all_start_methods():
+        with multiprocessing.get_context(how).Pool(2) as pool:
+            print(json.dumps(pool.map(child, ["EURUSD", "GBPUSD"])))
+    done = subprocess.run([sys.executable, "-c", ASKS], capture_output=True, text=True)
+    print(done.stdout.strip(), done.stderr.strip())
+    print(mt5.positions_total(), mt5.history_deals_total(1, 2_000_000_000), mt5.last_error())
+"""
+
+
+def test_a_program_s_children_have_no_terminal(pmpro: Pmpro, home: Path) -> None:
+    """Forked, spawned or started: the module imports, `initialize` fails, nothing is traded.
+
+    A copy of the terminal in each child would trade with the same tickets, unseen by the parent.
+    """
+    (home / "forks.py").write_text(CHILDREN, encoding="utf-8")
+    done = pmpro("terminal", "run", *TUESDAY, home / "forks.py")
+    *children, started, parent = done.stdout.splitlines()
+    refused, unlinked = [-10003, "IPC initialize failed"], [-10004, "No IPC connection"]
+    said = [False, refused, None, None, unlinked, False, True, [1, "Success"], 1]
+    assert len(children) == 3, done.stderr
+    assert [json.loads(line) for line in children] == [[said, said]] * 3
+    assert json.loads(started) == [False, refused, None, unlinked]
+    assert parent == "1 2 (1, 'Success')"  # its own position; its deal and the first balance
+
+
+def test_a_program_may_be_given_as_text(pmpro: Pmpro) -> None:
+    """`-c` runs a program as `python -c` does: its arguments, and its traceback, are its own."""
+    code = "import MetaTrader5 as m, sys; print(sys.argv, m.initialize(), __name__)"
+    done = pmpro("terminal", "run", "--seed", "3", "-c", code, "a", "--seed", "-b")
+    assert (done.returncode, done.stdout.strip()) == (
+        0,
+        "['-c', 'a', '--seed', '-b'] True __main__",
+    )
+    failed = pmpro("terminal", "run", "-c", "def f(): 1/0\nf()")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith('Traceback (most recent call last):\n  File "<string>", line 2')
+    nothing = pmpro("terminal", "run")
+    assert nothing.returncode == 2
+    assert nothing.stderr == "pmpro: name a SCRIPT, or give the program itself with -c\n"

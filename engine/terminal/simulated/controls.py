@@ -89,8 +89,13 @@ class Controls:
 
         Only another process, which reads the ledger, knows what the broker knows.
         """
-        self._lost, self._initialized = True, False
+        self.sever()
         _log.critical("broker_ledger_lost", error=str(error))
+
+    def sever(self) -> None:
+        """Be a terminal that this process cannot reach any more, also not by `initialize`."""
+        self._lost, self._initialized = True, False
+        self._error = c.RES_S_OK, ERROR_TEXTS[c.RES_S_OK]
 
     def _catch_up(self) -> None:
         if self.switches.connected and not self._lost:

@@ -1,4 +1,4 @@
-"""The module's `Buy`, `Sell` and `Close`: they try again by themselves on requotes.
+"""The module's `Buy`, `Sell` and `Close`: at market they try again by themselves on requotes.
 
 Scripts use them; the gateway never does.
 """
@@ -23,8 +23,8 @@ class Helpers:
         comment: str | None = None,
         ticket: int | None = None,
     ) -> Any:
-        """Buy at market; return the last OrderSendResult, or None."""
-        return self._trade(c.ORDER_TYPE_BUY, symbol, volume, price, comment=comment, ticket=ticket)
+        """Buy at a price, sent once, or at market; return the last OrderSendResult, or None."""
+        return self._trade(c.ORDER_TYPE_BUY, symbol, volume, price, comment, ticket)
 
     def Sell(
         self,
@@ -35,8 +35,8 @@ class Helpers:
         comment: str | None = None,
         ticket: int | None = None,
     ) -> Any:
-        """Sell at market; return the last OrderSendResult, or None."""
-        return self._trade(c.ORDER_TYPE_SELL, symbol, volume, price, comment=comment, ticket=ticket)
+        """Sell at a price, sent once, or at market; return the last OrderSendResult, or None."""
+        return self._trade(c.ORDER_TYPE_SELL, symbol, volume, price, comment, ticket)
 
     def Close(
         self, symbol: str, *, comment: str | None = None, ticket: int | None = None
@@ -54,9 +54,7 @@ class Helpers:
         for position in found:
             buy = position.type == c.POSITION_TYPE_BUY
             side = c.ORDER_TYPE_SELL if buy else c.ORDER_TYPE_BUY
-            result = self._trade(
-                side, symbol, position.volume, None, comment=comment, ticket=position.ticket
-            )
+            result = self._trade(side, symbol, position.volume, None, comment, position.ticket)
             if result is None:
                 return None
             n_closed += result.retcode == c.TRADE_RETCODE_DONE
@@ -70,29 +68,44 @@ class Helpers:
         symbol: str,
         volume: float,
         price: float | None,
-        *,
         comment: str | None,
         ticket: int | None,
     ) -> Any:
+        if price is not None:
+            return self._RawOrder(side, symbol, volume, price, comment, ticket)
         terminal: Any = self
-        request = {
-            "action": c.TRADE_ACTION_DEAL,
-            "symbol": symbol,
-            "volume": volume,
-            "type": side,
-            "deviation": 10,
-        }
-        if comment is not None:
-            request["comment"] = comment
-        if ticket is not None:
-            request["position"] = ticket
         result = None
         for _ in range(_TRIES):
             tick = terminal.symbol_info_tick(symbol)
             if tick is None:
                 return None
             market = tick.ask if side == c.ORDER_TYPE_BUY else tick.bid
-            result = terminal.order_send({**request, "price": market if price is None else price})
+            result = self._RawOrder(side, symbol, volume, market, comment, ticket)
             if result is None or result.retcode not in _RETRIED:
                 break
         return result
+
+    def _RawOrder(
+        self,
+        order_type: int,
+        symbol: str,
+        volume: float,
+        price: float,
+        comment: str | None = None,
+        ticket: int | None = None,
+    ) -> Any:
+        """Send one market order at a price, once; return its OrderSendResult, or None."""
+        request = {
+            "action": c.TRADE_ACTION_DEAL,
+            "symbol": symbol,
+            "volume": volume,
+            "type": order_type,
+            "price": price,
+            "deviation": 10,
+        }
+        if comment is not None:
+            request["comment"] = comment
+        if ticket is not None:
+            request["position"] = ticket
+        terminal: Any = self
+        return terminal.order_send(request)

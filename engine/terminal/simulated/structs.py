@@ -73,9 +73,9 @@ def _struct(name: str, *runs: tuple[type, str]) -> type[StructSequence]:
     members: dict[str, Any] = {
         field: property(itemgetter(index)) for index, field in enumerate(types)
     }
-    made = type(
-        name, (StructSequence,), {"__slots__": (), "__match_args__": tuple(types), **members}
-    )
+    counts = {"n_fields": len(types), "n_sequence_fields": len(types), "n_unnamed_fields": 0}
+    own = {"__slots__": (), "__match_args__": tuple(types), **counts}
+    made = type(name, (StructSequence,), {**own, **members})
     FIELD_TYPES[made] = types
     return made
 

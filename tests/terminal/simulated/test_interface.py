@@ -43,7 +43,7 @@ def api() -> dict[str, Any]:
 
 def functions() -> dict[str, Any]:
     """Return the terminal's functions that the module has, helpers aside."""
-    beside = {"advance", "close", "control", "jump", "now_ns", "set_speed", "state"}
+    beside = {"advance", "close", "control", "jump", "now_ns", "set_speed", "sever", "state"}
     return {
         name: method
         for name, method in inspect.getmembers(SimulatedTerminal, inspect.isfunction)

@@ -319,3 +319,45 @@ def test_helpers_retry_requotes_and_close():
     assert terminal.positions_get() == ()
     assert terminal.Close(EUR) is False
     assert terminal.Buy(EUR, 1) is None
+
+
+@pytest.mark.parametrize("side", ["Buy", "Sell"])
+def test_helpers_send_a_given_price_once(side):
+    """With a price it is the caller's to try again: one request, whatever its answer."""
+    terminal = make_terminal(execution="instant")
+    trade = getattr(terminal, side)
+    for number in (1, 2):
+        stale = trade(EUR, 0.1, 1.05)
+        assert (stale.retcode, stale.request_id) == (c.TRADE_RETCODE_REQUOTE, number)
+    for code in (c.TRADE_RETCODE_REQUOTE, c.TRADE_RETCODE_PRICE_OFF):
+        fault = {"call": "order_send", "kind": "retcode", "retcode": code, "count": 2}
+        terminal.control({"op": "set_fault", **fault})
+        n_deals = len(all_deals(terminal))
+        assert trade(EUR, 0.1, 1.1).retcode == code
+        assert len(all_deals(terminal)) == n_deals
+        # Without one it goes out again at the market's: the second fault, then done.
+        assert trade(EUR, 0.1).retcode == c.TRADE_RETCODE_DONE
+
+
+def test_helpers_with_a_price_ask_for_no_tick():
+    """Outside Market Watch a symbol has no tick; the server answers an order with a price."""
+    bars = {EUR: make_bars(flat(1.1)), JPY: make_bars(flat(110.0))}
+    terminal = make_terminal(bars)
+    terminal.symbol_select(JPY, False)
+    assert terminal.symbol_info_tick(JPY) is None
+    answers = [terminal.Sell(JPY, 0.1, 110.0), terminal._RawOrder(SELL, JPY, 0.1, 110.0)]
+    expected = terminal.order_send(deal(SELL, symbol=JPY, price=110.0))
+    assert [a.retcode for a in answers] == [expected.retcode] * 2
+    assert terminal.Sell(JPY, 0.1) is None
+
+
+def test_raw_orders_are_sent_as_they_are_given():
+    """`_RawOrder`, which adapters wrap: one request, positional comment and ticket."""
+    terminal = make_terminal()
+    opened = terminal._RawOrder(BUY, EUR, 0.2, 1.1001, "mine", None)
+    assert (opened.retcode, opened.request.comment) == (c.TRADE_RETCODE_DONE, "mine")
+    assert opened.request.deviation == 10
+    closed = terminal._RawOrder(SELL, EUR, 0.2, 1.1, ticket=opened.order)
+    assert (closed.retcode, terminal.positions_total()) == (c.TRADE_RETCODE_DONE, 0)
+    assert terminal._RawOrder(BUY, EUR, 1, 1.1001) is None
+    assert terminal.last_error() == (-2, 'Invalid "volume" argument')

@@ -1,5 +1,6 @@
 """Programs written for the official module run unmodified on the simulated one."""
 
+import os
 import re
 import sys
 import threading
@@ -26,8 +27,10 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a program's text over generated prices; the interpreter is put back afterwards."""
-    for name in ("MetaTrader5", "__main__"):
+    for name in ("MetaTrader5", "MetaTrader5._core", "__main__"):
         monkeypatch.setitem(sys.modules, name, sys.modules.get(name, sys))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     monkeypatch.setattr(sys, "argv", list(sys.argv))
     monkeypatch.setattr(sys, "path", list(sys.path))
     symbols = [EUR, "GBPUSD", JPY, "EURJPY"]

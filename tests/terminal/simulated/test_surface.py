@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pydoc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -178,6 +179,11 @@ def test_structs_are_attributes_of_the_module(terminal, name):
     assert list(structs.FIELD_TYPES[struct]) == list(STRUCTS[name])
     made = struct(range(len(STRUCTS[name])))
     assert list(made._asdict().values()) == list(made) == list(range(len(made)))
+    # As every C struct sequence says of itself.
+    assert (struct.n_fields, struct.n_sequence_fields, struct.n_unnamed_fields) == (
+        *[len(made)] * 2,
+        0,
+    )
     with pytest.raises(TypeError):
         struct(range(len(STRUCTS[name]) + 1))
 
@@ -194,6 +200,10 @@ def test_the_module_has_what_the_description_has(terminal):
     assert public == (FUNCTIONS.keys() | STRUCTS.keys() | DESCRIBED["constants"].keys() | helpers)
     assert all(callable(getattr(module, name)) for name in FUNCTIONS.keys() | helpers)
     assert module.positions_total() == 1
+    # `_core` is the part that is compiled in the official package.
+    core = {name for name in vars(module._core) if not name.startswith("_")}
+    assert core == FUNCTIONS.keys() | STRUCTS.keys()
+    assert all(getattr(module._core, name) is getattr(module, name) for name in core)
 
 
 def test_functions_are_not_bound_by_a_class_that_keeps_them(terminal):
@@ -207,6 +217,18 @@ def test_functions_are_not_bound_by_a_class_that_keeps_them(terminal):
     assert Client().total() == 1
     assert Client().calc(0, EUR, 1.0, 1.1) == 1100.0
     assert module.positions_total.__name__ == "positions_total"
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() | {"Buy", "Sell", "Close", "_RawOrder"}))
+def test_functions_say_what_they_are(terminal, name):
+    """`help` shows a function of the module with its arguments and text, as of a built-in one."""
+    function = getattr(as_module(terminal), name)
+    assert inspect.isroutine(function)
+    assert function.__module__ == "MetaTrader5"
+    assert inspect.signature(function) == inspect.signature(getattr(terminal, name))
+    text = pydoc.plain(pydoc.render_doc(function))
+    assert f"{name}(" in text
+    assert inspect.getdoc(getattr(SimulatedTerminal, name)).splitlines()[0] in text
 
 
 @pytest.mark.parametrize(
