@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from backtest.gaps import (
     INSIDE,
@@ -23,7 +22,7 @@ from backtest.gaps import (
 from backtest.report import trades_table
 from backtest.simulate import Result, decide_at, simulate
 from engine.decision.saved import load_core
-from engine.decision.state import Core
+from engine.decision.state import Core, write_limits
 from engine.model.bars import Bars
 from engine.model.compared import LiveDay, LiveTrade, ParityStart
 from engine.model.errors import DataError
@@ -71,7 +70,7 @@ def _begun(start: ParityStart) -> tuple[CompiledPortfolio, Core]:
     compiled = compile_portfolio(start.portfolio).with_symbols(start.symbols)
     core = compiled.core()
     load_core(core, compiled.names, start.core)
-    core.limits[:] = np.frombuffer(start.limits, core.limits.dtype)
+    write_limits(core, start.limits)
     core.positions["unsettled"] = 0  # the broker has answered since
     return compiled, core
 

@@ -6,6 +6,7 @@ not change while running, `*_STATE` arrays, `days` and `returns` are what a rest
 the rest is worked out from them.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -306,6 +307,17 @@ class Core(Arrays):
     by_symbol: Integers
     covariance: Floats
     checks: Floats
+
+
+def read_limits(core: Core) -> dict[str, float]:
+    """Return the limits in force, by name."""
+    return {name: float(core.limits[0][name]) for name in LIMITS.names or ()}
+
+
+def write_limits(core: Core, limits: Mapping[str, float]) -> None:
+    """Put limits in force that `read_limits` returned; others stay as they are."""
+    for name in limits.keys() & set(LIMITS.names or ()):
+        core.limits[name] = limits[name]
 
 
 def stop_moves(slots: Any) -> Any:

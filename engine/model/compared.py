@@ -10,7 +10,7 @@ from engine.model.symbols import SymbolSpec
 
 
 class ParityStart(msgspec.Struct, frozen=True, kw_only=True):
-    """Live's state after its batch at `from_ns`: `core` as saved, `limits` the core's own bytes.
+    """Live's state after its batch at `from_ns`: `core` as saved, `limits` in force by name.
 
     `files` are the users' strategy files by path, `needed` the M1 bars of each symbol before
     `from_ns` with which no strategy is warming.
@@ -23,7 +23,7 @@ class ParityStart(msgspec.Struct, frozen=True, kw_only=True):
     symbols: list[SymbolSpec]
     needed: dict[str, int]
     core: bytes
-    limits: bytes
+    limits: dict[str, float]
 
 
 class RefusedRun(msgspec.Struct, kw_only=True):

@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import date
+from typing import Final
 
 import msgspec
 
@@ -12,9 +13,11 @@ from engine.model.portfolio import (
     RECORD_DAYS,
     RISK_LIMITS,
     Allocation,
+    Book,
     Portfolio,
     Sizing,
     Stops,
+    Strategy,
     Switch,
 )
 from engine.model.server_clock import ServerClock
@@ -37,12 +40,37 @@ def complaints(p: Portfolio) -> list[str]:
     ]
 
 
+# Cents of more than this, and steps of more lots, are no whole numbers of a float64 any more.
+_MOST_CCY: Final = 1e13
+_MOST_LOTS: Final = 1e15
+_MOST_LEVERAGE: Final = 100_000
+# The most that any limit may be, and the least of these that are parts of a whole. What is beyond
+# is a slip of the pen: 5 for 5 %, a percentage for a fraction, a zero too many.
+_MOST: Final = 1e9
+_MOST_OF: Final = {
+    "account_drawdown_max_frac": 1.0,
+    "daily_loss_max_frac": 1.0,
+    "margin_max_frac": 1.0,
+    "correlation_threshold_frac": 1.0,
+    "largest_share_max_frac": 1.0,
+    "collar_frac": 1.0,
+    "correlation_shrink_frac": 1.0,
+    "order_max_lots": _MOST_LOTS,
+}
+
+
 def _account_complaints(p: Portfolio) -> list[str]:
     out = []
-    if not 0.0 < p.account.balance_ccy < math.inf:
-        out.append(f"account.balance_ccy is {p.account.balance_ccy}; it must be above 0")
-    if p.account.leverage < 1:
-        out.append(f"account.leverage is {p.account.leverage}; it must be at least 1")
+    if not 0.0 < p.account.balance_ccy <= _MOST_CCY:
+        out.append(
+            f"account.balance_ccy is {p.account.balance_ccy}; it must be above 0 and at most "
+            f"{_MOST_CCY:g}"
+        )
+    if not 1 <= p.account.leverage <= _MOST_LEVERAGE:
+        out.append(
+            f"account.leverage is {p.account.leverage}; it must be at least 1 and at most "
+            f"{_MOST_LEVERAGE:,}"
+        )
     if not re.fullmatch(r"[A-Z]{3}", p.account.currency):
         out.append(f"account.currency is {p.account.currency!r}; use three capital letters")
     try:
@@ -55,9 +83,10 @@ def _account_complaints(p: Portfolio) -> list[str]:
 def _risk_complaints(p: Portfolio) -> list[str]:
     risk = p.risk
     out = [
-        f"risk.{name} is {value}; it must be above 0"
+        f"risk.{name} is {value}; it must be above 0 and at most {most:g}"
         for name in RISK_LIMITS
-        if not 0.0 < (value := getattr(risk, name)) < math.inf
+        for most in (_MOST_OF.get(name, _MOST),)
+        if not 0.0 < (value := getattr(risk, name)) <= most
     ]
     tiers = (
         risk.drawdown_reduce_frac,
@@ -123,6 +152,18 @@ def _stops_complaints(where: str, stops: Stops | None) -> list[str]:
     return out
 
 
+def _declared_complaints(where: str, declares: Strategy | Book) -> list[str]:
+    """Complain of what a strategy or a book declares of itself."""
+    return [
+        f"{where}: {key} is {declared}; 0 declares nothing, else above 0 and at most {most:g}"
+        for key, declared, most in (
+            ("max_orders_per_day", declares.max_orders_per_day, _MOST),
+            ("max_lots", declares.max_lots, _MOST_LOTS),
+        )
+        if not 0 <= declared <= most
+    ]
+
+
 def _strategy_complaints(p: Portfolio) -> list[str]:
     out: list[str] = []
     if not p.strategy:
@@ -145,12 +186,7 @@ def _strategy_complaints(p: Portfolio) -> list[str]:
             for other in s.others
             if other not in DEFAULT_SYMBOLS and other not in p.symbols
         ]
-        for key, declared in (
-            ("max_orders_per_day", s.max_orders_per_day),
-            ("max_lots", s.max_lots),
-        ):
-            if not 0 <= declared < math.inf:
-                out.append(f"{where}: {key} is {declared}; 0 declares nothing, else above 0")
+        out += _declared_complaints(where, s)
         out += _sizing_complaints(where, s.sizing)
         out += _stops_complaints(where, s.stops)
     return out
@@ -184,6 +220,7 @@ def _book_complaints(p: Portfolio) -> list[str]:
             out.append(f"{where}: 0 <= exit <= enter <= 1 does not hold: {b.exit}, {b.enter}")
         if isinstance(b.quorum, int) and not 1 <= b.quorum <= max(1, len(b.members)):
             out.append(f"{where}: quorum is {b.quorum}; allowed: 1 to {len(b.members)}")
+        out += _declared_complaints(where, b)
         out += _sizing_complaints(where, b.sizing)
         out += _stops_complaints(where, b.stops)
     names = {b.name for b in p.book} | {s.name for s in p.strategy if s.name not in owner}
@@ -224,6 +261,8 @@ def _symbol_complaints(p: Portfolio) -> list[str]:
             )
             if key == "entry_hours":
                 out += _hours_complaints(name, value)
+            if key == "order_max_lots" and value > _MOST_LOTS:
+                out.append(f"symbols.{name}.{key} is {value}; it must be at most {_MOST_LOTS:g}")
             if isinstance(value, str) or signed:
                 continue
             if not (value >= 0 if zero else value > 0) or not math.isfinite(value):

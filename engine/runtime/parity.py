@@ -20,6 +20,7 @@ import structlog
 
 from engine.child.parent import Child, ChildError
 from engine.decision.saved import dump_core
+from engine.decision.state import read_limits
 from engine.model.bars import Bars
 from engine.model.compared import ParityRequest, ParityStart, RefusedRun
 from engine.model.errors import DataError, PmproError
@@ -162,7 +163,7 @@ class Parity:
             symbols=list(trader.compiled.symbols),
             needed=self._past.needed(at_ns),
             core=dump_core(trader.core, trader.names),
-            limits=trader.core.limits.tobytes(),
+            limits=read_limits(trader.core),
         )
         self._put(self._start)
 

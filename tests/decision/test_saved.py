@@ -1,12 +1,16 @@
 """What a restart continues from: every bit of state, found again by name."""
 
+import zlib
+from pathlib import Path
+
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.decision.covariance import update_covariance
-from engine.decision.saved import Names, dump_core, load_core
+from engine.decision.saved import ADDED, Names, dump_core, load_core
 from engine.decision.shadow import renew_work
 from engine.decision.state import (
     ACCOUNT_STATE,
@@ -21,6 +25,7 @@ from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
 from tests.decision.conftest import build, strategy
 
+DATA = Path(__file__).with_name("data")
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD")
 
 
@@ -133,3 +138,57 @@ def test_another_versions_state_is_refused_with_what_to_do(make_core):
     blob = dump_core(core, names).replace(b"balance_ccy", b"balance_xyz")
     with pytest.raises(StateError, match="another version"):
         load_core(core, names, blob)
+
+
+def test_an_earlier_versions_state_is_taken_by_name(make_core):
+    """What version 0.1 saved is all there; fields that it did not have begin as in a new core."""
+    saved = zlib.decompress((DATA / "state_0_1.msgpack.z").read_bytes())
+    names = Names(["EURUSD"], ["a/EURUSD"], ["a"])
+    core, new = make_core(strategy("a")), make_core(strategy("a"))
+    assert load_core(core, names, saved) == []
+    account, slot = core.account[0], core.positions[0]
+    assert (account["tier"], account["high_water_ccy"]) == (2, 101_000.0)
+    assert account["balance_ccy"] == 92_000.0
+    assert (slot["direction"], slot["lots"], slot["entry_price"]) == (1, 0.5, 1.17)
+    assert (slot["repeated"], slot["orders_today"]) == (3, 4)
+    for array, fresh in zip(
+        (core.account, core.quotes, core.positions, core.outputs),
+        (new.account, new.quotes, new.positions, new.outputs),
+        strict=True,
+    ):
+        for field in ADDED & set(array.dtype.names):
+            assert array[field].tobytes() == fresh[field].tobytes()
+
+
+def test_only_a_field_that_was_added_may_be_missing(make_core, monkeypatch):
+    """A field that is known to be new is as new; without that word the state is refused."""
+    names = Names(["EURUSD"], ["a/EURUSD"], ["a"])
+    core, other = make_core(strategy("a")), make_core(strategy("a"))
+    core.positions["n_trades"], other.positions["n_trades"] = 5, 7
+    core.positions["lots"] = 0.25
+    fields = [f for f in SLOT_STATE.names if f != "n_trades"]
+    then = np.dtype([(f, SLOT_STATE[f]) for f in fields], align=True)
+    older = np.zeros(1, then)
+    for field in fields:
+        older[field] = core.positions[field]
+    saved = msgspec.msgpack.decode(dump_core(core, names))
+    saved["layout"] = repr((ACCOUNT_STATE, SYMBOL_STATE, then, MEMBER_STATE, N_DAYS, N_RETURNS))
+    saved["positions"] = older.tobytes()
+    blob = msgspec.msgpack.encode(saved)
+    with pytest.raises(StateError, match="another version"):
+        load_core(other, names, blob)
+    monkeypatch.setattr("engine.decision.saved.ADDED", frozenset({"n_trades"}))
+    assert load_core(other, names, blob) == []
+    assert (other.positions[0]["lots"], other.positions[0]["n_trades"]) == (0.25, 7)
+
+
+@pytest.mark.parametrize("layout", ["", "dtype(", "(1, 2)", "f(3), 64, 250", "(x, 64, 250)"])
+def test_a_layout_that_is_none_is_refused(make_core, layout):
+    """Whatever stands there: one error, nothing is written."""
+    names = Names(["EURUSD"], ["a/EURUSD"], ["a"])
+    core = make_core(strategy("a"))
+    saved = msgspec.msgpack.decode(dump_core(core, names))
+    before = core.account.tobytes()
+    with pytest.raises(StateError, match="another version"):
+        load_core(core, names, msgspec.msgpack.encode(saved | {"layout": layout}))
+    assert core.account.tobytes() == before

@@ -19,11 +19,10 @@ FIXED = 'sizing = { method = "fixed_lots", lots = 1.0 }'
 NAMES = {"one": "EURUSD", "two": "EURUSD", "yen": "USDJPY"}
 FAR = 1e9
 # Nothing binds: the shadow knows no limits of a portfolio.
-NO_LIMITS = "[account]\nbalance_ccy = 1e12\n[risk]\n" + "".join(
+NO_LIMITS = "[account]\nbalance_ccy = 1e12\n[risk]\ncollar_frac = 1\n" + "".join(
     f"{name} = {FAR}\n"
     for name in (
         "spread_max_factor",
-        "collar_frac",
         "collar_spreads",
         "orders_per_minute_max",
         "symbol_orders_per_minute_max",

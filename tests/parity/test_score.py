@@ -16,6 +16,7 @@ from backtest.parity import tested_trades as made_in
 from backtest.run import Prepared
 from backtest.simulate import Result
 from engine.decision.saved import dump_core
+from engine.decision.state import read_limits
 from engine.execution.ledger import OpenTrade
 from engine.model.bars import Bars
 from engine.model.compared import (
@@ -99,7 +100,7 @@ def hours() -> Hours:
                 needed={},
                 symbols=list(compiled.symbols),
                 core=dump_core(trader.core, trader.names),
-                limits=trader.core.limits.tobytes(),
+                limits=read_limits(trader.core),
             )
             live.run(len(batches) - 1)  # its bar has closed when the next batch comes
             closed = [

@@ -209,7 +209,7 @@ def start_at(minute: int, bench: Bench, needed: int) -> ParityStart:
         symbols=list(compiled.symbols),
         needed={"EURUSD": needed},
         core=b"",
-        limits=b"",
+        limits={},
     )
 
 
