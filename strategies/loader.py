@@ -15,8 +15,11 @@ from types import ModuleType
 from typing import NamedTuple
 
 from engine.model.errors import StrategyError
+from engine.model.printable import described, is_printable, printable
 from strategies.base import Strategy
 from strategies.registry import KINDS, register
+
+KIND_MAX_CHARS = 64
 
 
 class _Loaded(NamedTuple):
@@ -41,7 +44,13 @@ def load_file(path: Path, source: bytes | None = None) -> list[str]:
     digest = hashlib.sha256(source + str(path).encode()).hexdigest()
     before = _loaded.get(path, _Loaded("", []))
     if before.digest != digest:
-        kinds = _kinds_of(path, _run(path, source, f"pmpro_user_{path.stem}_{digest[:16]}"), before)
+        module = _run(path, source, f"pmpro_user_{path.stem}_{digest[:16]}")
+        try:
+            kinds = _kinds_of(path, module, before)
+        except StrategyError:
+            raise
+        except BaseException as error:  # border: classes are code of others
+            raise _refusal(path, error) from error
         for kind in before.kinds:
             KINDS.pop(kind, None)
         for cls in kinds:
@@ -65,20 +74,20 @@ def _run(path: Path, source: bytes, name: str) -> ModuleType:
     sys.modules[name] = module
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102
-    except SyntaxError as error:
-        del sys.modules[name]
-        line = "" if error.lineno is None else f", line {error.lineno}"
-        raise StrategyError(f"strategy file {path}{line}: SyntaxError: {error.msg}") from error
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        lines = [
-            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
-        ]
-        line = f", line {lines[-1]}" if lines else ""
-        raise StrategyError(
-            f"strategy file {path}{line}: {type(error).__name__}: {error}"
-        ) from error
+    except BaseException as error:  # border: code of others
+        sys.modules.pop(name, None)
+        raise _refusal(path, error) from error
     return module
+
+
+def _refusal(path: Path, error: BaseException) -> StrategyError:
+    """Return what code of a file raised in one line, with the line of the file."""
+    what = described(error)
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        what, lines = printable(f"SyntaxError: {error.msg}"), [error.lineno]
+    line = f", line {lines[-1]}" if lines and lines[-1] is not None else ""
+    return StrategyError(f"strategy file {path}{line}: {what}")
 
 
 def _kinds_of(path: Path, module: ModuleType, before: _Loaded) -> list[type[Strategy]]:
@@ -91,6 +100,12 @@ def _kinds_of(path: Path, module: ModuleType, before: _Loaded) -> list[type[Stra
     if not kinds:
         raise StrategyError(f"strategy file {path}: defines no Strategy")
     for cls in kinds:
+        if type(cls.kind) is not str or not _is_name(cls.kind):
+            raise StrategyError(f"strategy file {path}: kind of {cls.__name__} must be a name")
         if cls.kind in KINDS and cls.kind not in before.kinds:
             raise StrategyError(f"strategy file {path}: kind {cls.kind!r} exists already")
     return kinds
+
+
+def _is_name(kind: str) -> bool:
+    return 0 < len(kind) <= KIND_MAX_CHARS and is_printable(kind)

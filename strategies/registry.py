@@ -13,8 +13,9 @@ import msgspec
 from msgspec import inspect
 
 from engine.model.errors import StrategyError
+from engine.model.printable import printable
 from engine.model.times import Timeframe
-from strategies.base import Params, Strategy
+from strategies.base import Input, Params, Strategy
 from strategies.library.adx_trend import AdxTrend
 from strategies.library.bollinger_reversion import BollingerReversion
 from strategies.library.donchian_breakout import DonchianBreakout
@@ -49,6 +50,10 @@ KINDS: dict[str, type[Strategy]] = {
         PairSpread,
     )
 }
+
+
+# Decades of minutes.
+_WARMUP_MAX_BARS = 10_000_000
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,12 +170,34 @@ def _check_symbols(where: str, n_symbols: int, symbol: str, others: Sequence[str
 
 
 def _check_inputs(where: str, made: Strategy) -> None:
+    inputs: object = made.inputs
+    if not isinstance(inputs, tuple) or not inputs or not all(map(_is_input, inputs)):
+        raise StrategyError(
+            f"{where}: inputs must be a tuple of Input(symbol, timeframe, warmup), warmup a whole "
+            f"number of bars from 0 to {_WARMUP_MAX_BARS:,}"
+        )
+    for need in made.inputs:
+        if need.symbol not in made.symbols:
+            raise StrategyError(
+                f"{where}: reads {printable(repr(need.symbol))}, which is none of its symbols "
+                f"{', '.join(made.symbols)}"
+            )
     for other in made.inputs[1:]:
         if other.timeframe < made.timeframe:
             raise StrategyError(
                 f"{where}: reads {other.timeframe.name}, which is below its own timeframe "
                 f"{made.timeframe.name}"
             )
+
+
+def _is_input(need: object) -> bool:
+    return (
+        isinstance(need, Input)
+        and type(need.symbol) is str
+        and isinstance(need.timeframe, Timeframe)
+        and type(need.warmup) is int
+        and 0 <= need.warmup <= _WARMUP_MAX_BARS
+    )
 
 
 def _check(where: str, allowed: tuple[Parameter, ...], given: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ import structlog
 from engine.child.frames import ERROR, EVENT, PART, REPLY, REQUEST, FrameReader, write_frame
 from engine.child.spawner import spawn
 from engine.model.errors import PmproError
+from engine.model.printable import printable
 
 KILL_WAIT_S = 2.0
 # A pipe holds at least a page: a frame this short never blocks its writer, because the child has
@@ -198,7 +199,8 @@ class Child:
             if kind == REPLY:
                 return body
             if kind == ERROR:
-                raise ChildFailed(f"{self.name}: {body.decode(errors='replace')}")
+                text = printable(body.decode(errors="backslashreplace"))
+                raise ChildFailed(f"{self.name}: {text}")
             if on_frame is not None:
                 on_frame(body)
 

@@ -15,11 +15,12 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from engine.child.frames import ERROR, EVENT, PART, REPLY, FrameReader, write_frame
+from engine.child.printed import clean_streams, print_traceback
+from engine.model.printable import described
 
 EOF_GRACE_S = 1.0
 EXIT_STUCK = 70
@@ -82,15 +83,15 @@ def _reply_frames(handler: Handler, body: bytes) -> Iterator[tuple[int, bytes]]:
                 yield PART, part
             yield REPLY, b""
     except Exception as error:
-        traceback.print_exc()
-        yield ERROR, f"{type(error).__name__}: {error}".encode()
+        print_traceback(error)
+        yield ERROR, described(error).encode()
 
 
 def _event_frames(idle: Idle) -> Iterator[bytes]:
     try:
         yield from idle()
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        print_traceback(error)
 
 
 class _Pipe:
@@ -125,8 +126,8 @@ def _inbox(fd: int) -> "_Pipe | queue.SimpleQueue[bytes | None]":
 def _next_request(reader: FrameReader) -> bytes | None:
     try:
         frame = reader.read()
-    except ValueError:
-        traceback.print_exc()
+    except ValueError as error:
+        print_traceback(error)
         return None
     return None if frame is None else frame[1]
 
@@ -164,10 +165,11 @@ def prepare_process() -> None:
 
 
 def claim_pipes() -> tuple[int, int]:
-    """Take stdin and stdout for frames alone: what the code prints goes to the log."""
+    """Take stdin and stdout for frames alone: what the code prints goes to the log, cleaned."""
     requests_fd, replies_fd = os.dup(0), os.dup(1)
     nothing_fd = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing_fd, 0)
     os.close(nothing_fd)
     os.dup2(2, 1)
+    clean_streams()
     return requests_fd, replies_fd

@@ -49,6 +49,7 @@ from engine.runtime.missed import split_missed, unpack
 from engine.runtime.parity import Parity, Past
 from engine.runtime.patience import patiently
 from engine.runtime.publisher import Publisher, View
+from engine.runtime.reloads import SOURCE as STRATEGIES
 from engine.runtime.reloads import Reloads
 from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
 from engine.runtime.running_portfolio import read_running, write_running
@@ -325,7 +326,12 @@ class Engine:
 
     def _watch_files(self, hosts: StrategyHosts) -> None:
         reloads = Reloads(hosts, self._inbox, self.events, lambda: self._trader)
-        self._files_watch = FileWatch(self.settings.strategies_path, hosts.files, reloads.take)
+        self._files_watch = FileWatch(
+            self.settings.strategies_path,
+            hosts.files,
+            reloads.take,
+            partial(self.events.add, "warning", STRATEGIES),
+        )
         self._files_watch.start()
 
     def _make_parity(self, hosts: Hosts) -> Parity:

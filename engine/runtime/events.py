@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
+from engine.model.printable import printable, printable_name
 from engine.model.snapshot import EventView
 
 EVENTS_KEPT = 500
@@ -27,7 +28,11 @@ class EventLog:
         self._listener = listener
 
     def add(self, level: str, source: str, text: str) -> None:
-        """Add one event; `level` is debug, info, warning, error or critical."""
+        """Add one event; `level` is debug, info, warning, error or critical.
+
+        What it says may be another's words: from here on they are printable.
+        """
+        source, text = printable_name(source), printable(text)
         with self._lock:
             self._seq += 1
             event = EventView(

@@ -17,6 +17,7 @@ import structlog
 from engine.model.bars import Bars
 from engine.model.errors import Refused, StrategyError
 from engine.model.portfolio import Strategy
+from engine.model.printable import printable
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.runtime.host_builder import MAX_DEATHS, Builder, Built, Inputs, Plan
 from engine.runtime.host_contract import Fetch, Prepared
@@ -24,6 +25,7 @@ from engine.runtime.host_history import History, m1_bars_kept, m1_bars_needed
 from engine.runtime.host_protocol import Evaluate, Evaluations, pack_bars
 from engine.runtime.host_spares import Spares
 from engine.runtime.host_worker import LOG_NAME, Worker, WorkerLost, encoded
+from engine.runtime.strategy_files import read_files
 
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +66,7 @@ class StrategyHosts:
         self.quarantined: dict[str, str] = {}
         self._specs = {spec.name: spec for spec in strategies}
         self._points = dict(points)
-        self.files = {str(path): path.read_bytes() for path in files}
+        self.files = read_files(files)
         """Users' files as they are in the hosts, content by path."""
         self.kinds: dict[str, list[str]] = {}
         """The kinds that they define."""
@@ -260,6 +262,7 @@ class StrategyHosts:
     def _quarantine(self, shard: _Shard, name: str, reason: str, out: Evaluations) -> None:
         if name in shard.names:
             shard.names.remove(name)
+        reason = printable(reason)
         self.quarantined[name] = out.faults[name] = reason
         out.signals.pop(name, None)
         out.earlier.pop(name, None)

@@ -1,10 +1,13 @@
 """The operator's own strategy files: found, watched and read, never imported in this process."""
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
+
+from engine.model.printable import is_printable, printable
 
 POLL_S = 1.0
 
@@ -15,7 +18,30 @@ _log = structlog.get_logger(__name__)
 
 
 def strategy_files(directory: Path) -> list[Path]:
-    """Return the Python files in a directory, by name; tests and hidden files are none."""
+    """Return the strategy files in a directory, by name; tests and hidden files are none."""
+    return [path for path in _candidates(directory) if not _why_skipped(path)]
+
+
+def skipped_files(directory: Path) -> list[str]:
+    """Return what is left out of a directory's strategy files and why, a line a file."""
+    reasons = {path: _why_skipped(path) for path in _candidates(directory)}
+    return [
+        f"strategy file {printable(str(path))} is skipped: {reason}"
+        for path, reason in reasons.items()
+        if reason
+    ]
+
+
+def read_files(paths: Iterable[Path]) -> Contents:
+    """Return what files hold, by path; one that cannot be read any more is left out."""
+    contents = {}
+    for path in paths:
+        with contextlib.suppress(OSError):  # the watch says which
+            contents[str(path)] = path.read_bytes()
+    return contents
+
+
+def _candidates(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     return [
@@ -23,6 +49,16 @@ def strategy_files(directory: Path) -> list[Path]:
         for path in sorted(directory.glob("*.py"))
         if path.is_file() and not path.name.startswith(("test_", "_", "."))
     ]
+
+
+def _why_skipped(path: Path) -> str:
+    if not is_printable(str(path)):
+        return "its name is no plain text; rename it"
+    try:
+        with path.open("rb"):
+            return ""
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
 
 
 class FileWatch:
@@ -33,6 +69,7 @@ class FileWatch:
         known: what they are known to hold, by path.
         changed: called on the watching thread with the new contents; None stands for a file that
             is gone.
+        skipped: called there once for each file that is left out, with a line that says why.
     """
 
     def __init__(
@@ -40,10 +77,13 @@ class FileWatch:
         directory: Path,
         known: Mapping[str, bytes],
         changed: Callable[[dict[str, bytes | None]], None],
+        skipped: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._directory = directory
         self._known: dict[str, bytes | None] = dict(known)
         self._changed = changed
+        self._skipped = skipped
+        self._said: set[str] = set()
         self._stats: dict[str, _Stat] = {}
         self._read: dict[str, _Stat] = {}
         self._stop = threading.Event()
@@ -59,12 +99,15 @@ class FileWatch:
 
     def look(self) -> None:
         """Look once."""
+        self._say_skipped()
         before, self._stats = self._stats, self._look()
         news: dict[str, bytes | None] = {}
         for path, stat in self._stats.items():
             if stat != before.get(path) or stat == self._read.get(path):
                 continue  # still being written, or read before
-            content = Path(path).read_bytes()
+            content = read_files([Path(path)]).get(path)
+            if content is None:  # gone again, or not ours to read: the next look tells
+                continue
             self._read[path] = stat
             if content != self._known.get(path):
                 news[path] = content
@@ -78,9 +121,17 @@ class FileWatch:
     def _look(self) -> dict[str, _Stat]:
         stats = {}
         for path in strategy_files(self._directory):
-            stat = path.stat()
-            stats[str(path)] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                stats[str(path)] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         return stats
+
+    def _say_skipped(self) -> None:
+        skipped = skipped_files(self._directory)
+        for line in skipped:
+            if line not in self._said:
+                self._skipped(line)
+        self._said = set(skipped)
 
     def _run(self) -> None:
         while not self._stop.wait(POLL_S):

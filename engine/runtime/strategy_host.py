@@ -5,17 +5,18 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from engine.child.printed import print_traceback
 from engine.child.serve import serve
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import StrategyError
 from engine.model.portfolio import Strategy as StrategySpec
+from engine.model.printable import described
 from engine.model.resample import Resampler, close_times
 from engine.model.server_clock import ServerClock
 from engine.model.signals import StrategySignal
@@ -46,8 +47,7 @@ _Input = tuple[str, Timeframe]
 _Closed = dict[_Input, Columns]
 _NO_BARS = as_columns(np.empty(0, BAR_DTYPE), np.empty(0, np.int64))
 _BUILT_IN = frozenset(KINDS.values())
-# What user code may raise without ending the host.
-_RAISED = (Exception, SystemExit)
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Evaluator:
@@ -80,7 +80,7 @@ class Evaluator:
             if path not in request.bad_files:
                 try:
                     out.kinds[path] = load_file(Path(path), source)
-                except _RAISED as error:
+                except BaseException as error:  # border: code of others
                     out.file_faults[path] = _describe(error)
             self._progress.end(file_index(place), began_s)
         for spec in request.strategies:
@@ -95,13 +95,14 @@ class Evaluator:
             if out.file_faults and spec.kind not in KINDS:
                 raise StrategyError("; ".join(out.file_faults.values()))
             window = self._window(spec, points)
-            out.inputs[spec.name] = [
-                InputNeed(symbol, timeframe.name, warmup)
-                for symbol, timeframe, warmup in window.inputs
+            needs = [
+                InputNeed(need.symbol, need.timeframe.name, need.warmup) for need in window.inputs
             ]
-        except _RAISED as error:
+            _encode(needs)  # what cannot travel is its own fault
+        except BaseException as error:  # border: code of others
             out.faults[spec.name] = _describe(error)
         else:
+            out.inputs[spec.name] = needs
             self._windows[spec.name] = window
             self._first[spec.name] = window.inputs[0][:2]
             self._fresh.append(spec.name)
@@ -201,10 +202,9 @@ class Evaluator:
         for name, n in due.items():
             began_s = self._progress.begin(self._index[name])
             try:
-                *earlier, out.signals[name] = _take(self._windows[name], n)
-                if earlier:
-                    out.earlier[name] = earlier
-            except _RAISED as error:  # what it holds is held as long as the error is
+                *earlier, newest = _take(self._windows[name], n)
+                _encode(newest)  # what cannot travel is its own fault
+            except BaseException as error:  # border; what it holds is held as long as the error is
                 kb = self._note_growth(name, kb)
                 if isinstance(error, MemoryError):
                     self._end_if_not_its_own(name)
@@ -212,6 +212,9 @@ class Evaluator:
                 del self._windows[name]
             else:
                 kb = self._note_growth(name, kb)
+                out.signals[name] = newest
+                if earlier:
+                    out.earlier[name] = earlier
             self._progress.end(self._index[name], began_s)
         return out
 
@@ -247,10 +250,9 @@ def _place(named: tuple[str, Window]) -> tuple[str, str, Timeframe]:
 
 
 def _describe(error: BaseException) -> str:
-    traceback.print_exception(error)
-    if isinstance(error, StrategyError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+    """Return an error in one line; the log has where it was raised."""
+    print_traceback(error)
+    return described(error, bare=(StrategyError,))
 
 
 def warm() -> None:
@@ -296,7 +298,6 @@ def main(progress_path: str) -> None:
     """Serve one engine until its pipe closes."""
     evaluator = Evaluator(Progress(Path(progress_path)))
     decoder = msgspec.msgpack.Decoder(Request)
-    encoder = msgspec.msgpack.Encoder()
     garbage = Garbage()
     of_a_batch = False
 
@@ -304,7 +305,7 @@ def main(progress_path: str) -> None:
         nonlocal of_a_batch
         request = decoder.decode(body)
         of_a_batch = isinstance(request, Evaluate)
-        return encoder.encode(_answer(evaluator, request))
+        return _encode(_answer(evaluator, request))
 
     serve(handle, after=lambda: garbage.collect(of_a_batch=of_a_batch))
 

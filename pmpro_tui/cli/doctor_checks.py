@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from engine.model.errors import PmproError
+from engine.model.printable import described
 from engine.runtime.settings import Settings, load_settings
 
 DISTRIBUTION = "portfolio-manager-pro"
@@ -43,7 +44,17 @@ def examine(config: Path | None, mode: str | None) -> list[Finding]:
         return [*findings, _fail("settings", str(error), "correct it; `pmpro init` shows all keys")]
     named = settings.file or "defaults (no file)"
     findings.append(Finding(check="settings", finding=f"{named}, mode {settings.mode}"))
-    checks = (_portfolio, _state, _disk, _socket, _terminal, _secrets, _database, _alerts)
+    checks = (
+        _portfolio,
+        _strategies,
+        _state,
+        _disk,
+        _socket,
+        _terminal,
+        _secrets,
+        _database,
+        _alerts,
+    )
     findings += [_guarded(check, settings) for check in checks]
     return findings
 
@@ -52,8 +63,9 @@ def _guarded(check: Check, settings: Settings) -> Finding:
     try:
         return check(settings)
     except Exception as error:  # border: one check must not hide the others
-        text = str(error) if isinstance(error, PmproError) else f"{type(error).__name__}: {error}"
-        return _fail(check.__name__.strip("_"), text, "see the finding")
+        return _fail(
+            check.__name__.strip("_"), described(error, bare=(PmproError,)), "see the finding"
+        )
 
 
 def _fail(check: str, finding: str, remedy: str) -> Finding:
@@ -128,6 +140,16 @@ def _portfolio(settings: Settings) -> Finding:
     portfolio = read_portfolio(settings.portfolio_path)
     n, path = len(portfolio.strategy), settings.portfolio_path
     return Finding(check="portfolio", finding=f"{path}: {n} strategies")
+
+
+def _strategies(settings: Settings) -> Finding:
+    from engine.runtime.strategy_files import skipped_files, strategy_files
+
+    directory = settings.strategies_path
+    if skipped := skipped_files(directory):
+        return _warn("strategies", "; ".join(skipped), "rename it, or make it readable")
+    n = len(strategy_files(directory))
+    return Finding(check="strategies", finding=f"{directory}: {n} files of your own")
 
 
 def _state(settings: Settings) -> Finding:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from engine.model.errors import PmproError, Refused, UserError
+from engine.model.printable import printable
 from engine.runtime.log import errors_to_stderr
 from pmpro_tui.cli import compile as compile_command
 from pmpro_tui.cli import doctor, init, operate, web
@@ -100,7 +101,7 @@ def one_line(error: BaseException) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = f"internal error, {type(error).__name__}: {error} (`--debug` shows where)"
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def exit_code(error: BaseException) -> int:

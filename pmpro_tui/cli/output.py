@@ -1,11 +1,17 @@
 """What commands share: their options and the two forms of an answer."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from engine.model.printable import is_printable, printable, printable_value
+
+LINE_MAX_CHARS = 100_000
+"""What a person asked to read is not cut."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document for machines.")]
 Config = Annotated[
@@ -22,10 +28,23 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def print_json(document: object) -> None:
-    """Write one JSON document; NaN becomes null."""
+    """Write one JSON document; NaN becomes null, what a terminal could obey is escaped."""
+    sys.stdout.write(json_text(document) + "\n")
+
+
+def json_text(document: object) -> str:
+    """Return a document as JSON in which every character that is not visible is escaped."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    try:
+        text = msgspec.json.encode(document).decode()
+    except UnicodeEncodeError:  # half a character
+        text = msgspec.json.encode(printable_value(msgspec.to_builtins(document))).decode()
+    return text if is_printable(text) else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if is_printable(character) else json.dumps(character)[1:-1]
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -34,14 +53,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(printable(title)), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
     Console().print(table)
 
 
 def print_line(text: str) -> None:
     """Write one line for people."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text, LINE_MAX_CHARS) + "\n")

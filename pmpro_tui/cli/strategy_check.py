@@ -146,7 +146,7 @@ def _subjects(
 
 def _defining(pair: "Checkers", settings: "Settings", kind: str, what: str) -> list[str]:
     """Return the users' files that are needed for a kind: none for one that is built in."""
-    from engine.runtime.strategy_files import strategy_files
+    from engine.runtime.strategy_files import skipped_files, strategy_files
 
     if any(info.kind == kind for info in pair.kinds([], required=False).kinds):
         return []
@@ -157,7 +157,8 @@ def _defining(pair: "Checkers", settings: "Settings", kind: str, what: str) -> l
         if info.kind == kind:
             return [info.file]
     _portfolio(settings, needed=True)  # says why a name may be unknown
-    faults = f"; {'; '.join(known.faults)}" if known.faults else ""
+    left_out = [*known.faults, *skipped_files(directory)]
+    faults = f"; {'; '.join(left_out)}" if left_out else ""
     raise UserError(
         f"{what!r} is no strategy of {settings.portfolio_path} and no kind of pmpro or "
         f"{directory}; kinds: {', '.join(info.kind for info in known.kinds)}{faults}"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.model.errors import StrategyError
+from engine.model.printable import described, printable_name
 from strategies.base import Columns, Directions, Floats, Signals, Strategy
 from strategies.contract import check_signals
 from strategies.windows import periods, window_spans
@@ -81,8 +82,8 @@ class Probe:
         try:
             signals = self.strategy.evaluate(*windows)
             fault = check_signals(signals, bars.n)
-        except (Exception, SystemExit) as error:  # border: user code
-            fault = described(error)
+        except BaseException as error:  # border: code of others
+            fault = raised(error)
         if fault:
             raise StrategyError(f"{fault}, in a window of {bars.n} bars")
         return _widened(signals, bars.n)
@@ -93,11 +94,11 @@ def _copy(series: Columns, start: int, stop: int) -> Columns:
     return Columns(*columns)
 
 
-def described(error: BaseException) -> str:
+def raised(error: BaseException) -> str:
     """Return what user code raised, and in which line of its file."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno}"
-    return f"raised {type(error).__name__}: {error}{where}"
+    return f"raised {described(error)}{printable_name(where)}"
 
 
 def _widened(signals: Signals, n: int) -> Output:

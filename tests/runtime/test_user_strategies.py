@@ -1,5 +1,6 @@
 """The operator's own strategies in a running engine: saved, added, broken, edited, removed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -82,12 +83,30 @@ def pmpro(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_strategy_of_ones_own_lives_in_a_running_engine(home: Path) -> None:
     """Saved, added, edited and removed without a restart; what is broken changes nothing.
 
-    Its code runs in strategy hosts alone, never in the engine's process.
+    Its code runs in strategy hosts alone, never in the engine's process. Files with names that
+    are no plain text are skipped and said, here and by one-shot commands.
     """
     file = home / "own" / "mine.py"
+    odd = {b"odd\xff.py": r"odd\udcff.py", b"l\ni\x1b[2Jne.py": r"l\ni\x1b[2Jne.py"}
+    for name in odd:
+        Path(os.fsdecode(bytes(home / "own") + b"/" + name)).write_text(MINE)
+    skipped = [
+        f"strategy file {home}/own/{shown} is skipped: its name is no plain text; rename it"
+        for shown in odd.values()
+    ]
+    done = pmpro("strategy", "list", "--kinds")
+    assert [line for line in skipped if f"not loaded: {line}" not in done.stdout] == []
+    done = pmpro("doctor", "--json")
+    (finding,) = [c for c in json.loads(done.stdout)["checks"] if c["check"] == "strategies"]
+    assert (finding["status"], sorted(finding["finding"].split("; strategy"))) == (
+        "warn",
+        sorted("; ".join(sorted(skipped)).split("; strategy")),
+    )
     seen_until = partial(until, home=home, deadline_s=DEADLINE_S)
     with engine(home) as process:
         seen_until(lambda s: row(s, "other") is not None)
+        for line in skipped:
+            seen_until(told(line))
         file.write_text(MINE.replace("CONFIDENCE", "0.25"))
         seen_until(told("mine.py: mine"))
         done = pmpro("strategy", "add", "my", "--kind", "mine", "--symbol", "EURUSD")

@@ -230,3 +230,158 @@ class Nothing(Fine):
 
     def wrong(self, n):
         return None
+
+
+class Surrogate(Fine):
+    """Half a character, as `json.loads` makes of half an emoji."""
+
+    kind = "surrogate"
+
+    def wrong(self, n):
+        raise ValueError("bad \udcff name")
+
+
+class Nul(Fine):
+    """What no database holds."""
+
+    kind = "nul"
+
+    def wrong(self, n):
+        raise ValueError("nul \x00 inside")
+
+
+class Paints(Fine):
+    """Orders to a terminal."""
+
+    kind = "paints"
+
+    def wrong(self, n):
+        raise ValueError("x \x1b[31mred\x1b[0m \x1b]0;OWNED\x07 \x9b31m \x1b[2J\r\ny \u202e")
+
+
+class Talks(Fine):
+    """Five megabytes of excuses."""
+
+    kind = "talks"
+
+    def wrong(self, n):
+        raise ValueError("x" * 5_000_000)
+
+
+class _Silent(Exception):
+    def __str__(self):
+        raise self
+
+
+class Silent(Fine):
+    """An error whose text raises, and whose text raises."""
+
+    kind = "silent"
+
+    def wrong(self, n):
+        raise _Silent
+
+
+class _Endless(Exception):
+    def __str__(self):
+        return f"{self}"
+
+
+class Endless(Fine):
+    """An error whose text has no end."""
+
+    kind = "endless"
+
+    def wrong(self, n):
+        raise _Endless
+
+
+class _Leaves(BaseException):
+    def __str__(self):
+        raise SystemExit(4)
+
+
+class Leaves(Fine):
+    """Neither an Exception nor a text."""
+
+    kind = "leaves"
+
+    def wrong(self, n):
+        raise _Leaves from KeyboardInterrupt("\x1b")
+
+
+class Group(Fine):
+    """Several at once."""
+
+    kind = "group"
+
+    def wrong(self, n):
+        raise BaseExceptionGroup("both", [KeyboardInterrupt(), ValueError("\x00")])
+
+
+class _Array(np.ndarray):
+    def __getitem__(self, item):
+        raise GeneratorExit("\udcff")
+
+
+class Arrays(Fine):
+    """Arrays with a will of their own."""
+
+    kind = "arrays"
+
+    def wrong(self, n):
+        return self.right(n)._replace(direction=np.ones(n, np.int8).view(_Array))
+
+
+class Objects(Fine):
+    """Directions that are whatever they like when they are compared."""
+
+    kind = "objects"
+
+    def wrong(self, n):
+        return self.right(n)._replace(direction=np.array([self] * n, object))
+
+    def __lt__(self, other):
+        raise KeyboardInterrupt
+
+    def __float__(self):
+        raise MemoryError
+
+
+class Fields(Fine):
+    """A confidence with fields."""
+
+    kind = "fields"
+
+    def wrong(self, n):
+        dtype = np.dtype([("\udcff\x1b", "f8")])
+        return self.right(n)._replace(confidence=np.zeros(n, dtype))
+
+
+class Reads(Fine):
+    """Needs what no symbol is called."""
+
+    kind = "reads"
+
+    @property
+    def inputs(self):
+        return (*super().inputs, Input("\udcff\x1b[2J", Timeframe.H1, 5))
+
+
+class Counts(Fine):
+    """Needs half a bar."""
+
+    kind = "counts"
+
+    @property
+    def inputs(self):
+        return (Input(self.symbol, self.timeframe, np.float64(3.5)),)
+
+
+class Refuses(Fine):
+    """Does not want to be made."""
+
+    kind = "refuses"
+
+    def __init__(self, *args, **kwargs):
+        raise _Leaves

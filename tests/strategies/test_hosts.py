@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.model.portfolio import Strategy
+from engine.model.printable import TEXT_MAX_CHARS, is_printable
 from engine.model.resample import close_times, resample
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE
@@ -221,6 +222,18 @@ SOFT = {
     "wrong_shape": "one value a bar",
     "wrong_type": "direction must be an array of int8",
     "nothing": "evaluate must return Signals",
+    "interrupts": "KeyboardInterrupt",
+    "surrogate": r"ValueError: bad \udcff name",
+    "nul": r"ValueError: nul \x00 inside",
+    "paints": r"ValueError: x \x1b[31mred\x1b[0m \x1b]0;OWNED\x07 \x9b31m \x1b[2J\r\ny \u202e",
+    "talks": "xxx… (4,99",
+    "silent": "_Silent (its text cannot be read: _Silent)",
+    "endless": "_Endless (its text cannot be read: RecursionError)",
+    "leaves": "_Leaves (its text cannot be read: SystemExit)",
+    "group": "BaseExceptionGroup: both (2 sub-exceptions)",
+    "arrays": r"GeneratorExit: \udcff",
+    "objects": "direction must be an array of int8, not object",
+    "fields": r"confidence must be an array of float64",
 }
 # Faults that cost the host.
 HARD = {
@@ -229,7 +242,6 @@ HARD = {
     "sleeps": "no answer within",
     "dies": "exit code 3",
     "crashes": "exit code -11",
-    "interrupts": "exit code",
 }
 FAULTS = SOFT | HARD
 WITHIN_S = 1.0
@@ -266,8 +278,9 @@ def expected_of_good(bars, batches):
 def test_every_fault_is_quarantined_alone_within_a_second(hosts_of):
     """The others' signals of the same batch and all later ones are as if nothing had been.
 
-    One strategy after the other goes wrong, a batch apart: it raises, hangs (in C too, with and
-    without the GIL), ends or crashes its process, takes all memory, breaks the output contract.
+    One strategy after the other goes wrong, a batch apart: it raises (errors of any class, with
+    any text), hangs (in C too, with and without the GIL), ends or crashes its process, takes all
+    memory, breaks the output contract. No fault of the first sort costs the host.
     """
     bars = market()
     batches = START + np.arange(1, len(FAULTS) + 3) * NS_PER_MINUTE
@@ -275,16 +288,20 @@ def test_every_fault_is_quarantined_alone_within_a_second(hosts_of):
     hosts = hosts_of([GOOD[0], *bad, GOOD[1]], n_hosts=1, deadline_s=PATIENT_S, memory_max_mb=400)
     assert begin(hosts, bars) == {}
 
-    evaluations, took_s = [], []
+    evaluations, took_s, workers = [], [], []
     for batch in batches:
         wait_for_spares(hosts)
         began_s = time.monotonic()
         evaluations += run(hosts, bars, [batch])
         took_s.append(time.monotonic() - began_s)
+        workers.append(hosts._shards[0].worker)
 
+    assert len(set(workers[: 1 + len(SOFT)])) == 1
     assert [list(e.faults) for e in evaluations] == [[], *([kind] for kind in FAULTS), []]
     for kind, reason in FAULTS.items():
         assert reason in hosts.quarantined[kind]
+        assert is_printable(hosts.quarantined[kind])
+        assert len(hosts.quarantined[kind]) <= TEXT_MAX_CHARS
     for i, kind in enumerate(FAULTS):
         assert [kind in e.signals for e in evaluations[: i + 2]] == [True] * (i + 1) + [False]
     assert [signals_of(e, ("before", "after")) for e in evaluations] == expected_of_good(
@@ -439,6 +456,36 @@ def test_what_cannot_be_created_is_out_from_the_start(hosts_of):
     assert sorted(faults) == ["range", "symbol", "typo"]
     assert "did you mean 'ma_cross'" in faults["typo"]
     assert list(run(hosts, bars, [START + NS_PER_MINUTE])[0].signals) == ["good"]
+
+
+def test_what_a_kind_says_it_reads_is_its_own_fault_alone(hosts_of):
+    """Inputs that are none, or that no message can carry, are refused in words; the rest starts."""
+    specs = [
+        Strategy(name=kind, kind=kind, symbol="EURUSD") for kind in ("reads", "counts", "refuses")
+    ]
+    hosts = hosts_of([*specs, *GOOD], n_hosts=1)
+    faults = begin(hosts, market())
+    assert r"reads '\udcff\x1b[2J', which is none of its symbols EURUSD" in faults.pop("reads")
+    assert "inputs must be a tuple of Input(symbol, timeframe, warmup)" in faults.pop("counts")
+    assert faults.pop("refuses") == "_Leaves (its text cannot be read: SystemExit)"
+    assert faults == {}
+    evaluation = run(hosts, market(), [START + NS_PER_MINUTE])[0]
+    assert sorted(evaluation.signals) == ["after", "before"]
+
+
+def test_what_strategies_print_and_raise_does_nothing_in_the_log(hosts_of, tmp_path):
+    """The hosts' log holds every line in letters: no escape, no carriage return, no NUL."""
+    batches = START + np.arange(1, 4) * NS_PER_MINUTE
+    bad = [faulty("paints", batches[0]), faulty("talks", batches[0]), faulty("nul", batches[1])]
+    hosts = hosts_of([*bad, *GOOD], n_hosts=1)
+    begin(hosts, market())
+    run(hosts, market(), batches)
+    hosts.close()
+    text = (tmp_path / "strategy-hosts.log").read_bytes().decode()
+    assert r"red\x1b[0m" in text
+    assert "line 2" in text  # where it was raised
+    assert all(is_printable(line) for line in text.split("\n"))
+    assert len(text) < 100_000
 
 
 def test_a_quarantined_strategy_can_be_taken_back(hosts_of):
