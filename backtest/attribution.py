@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from backtest.simulate import Result
 from engine.decision.attribution import split_ccy
-from engine.decision.money import CURRENCY_DIGITS
+from engine.decision.money import CURRENCY_DIGITS, rounded_ccy
 from engine.decision.state import Records
 from engine.metrics import performance as metrics
 from engine.model.compiled import core_kernel
@@ -44,7 +44,7 @@ def parts_ccy(result: Result) -> Floats:
 
 def amounts_ccy(trades: Records) -> Floats:
     """Return the AMOUNTS of trades, (3, n), in cents."""
-    return np.array([np.round(trades[name], CURRENCY_DIGITS) for name in AMOUNTS.values()])
+    return rounded_ccy([trades[name] for name in AMOUNTS.values()], CURRENCY_DIGITS)
 
 
 def money(values: Floats) -> float:
@@ -62,7 +62,7 @@ def rows_by(owners: Integers, n_owners: int) -> list[Integers]:
 def figures(parts: Floats) -> dict[str, Any]:
     """Return the figures of some trades' amounts or parts, (3, n): sums of cents, and rates."""
     profit, commission, swap = parts
-    net = np.round(profit + commission + swap, CURRENCY_DIGITS)
+    net = rounded_ccy(profit + commission + swap, CURRENCY_DIGITS)
     rate, factor = metrics.win_rate_frac(net), metrics.profit_factor(net)
     return {
         "trades_count": parts.shape[1],
@@ -122,7 +122,7 @@ def attribution_table(result: Result) -> dict[str, Any]:
     slots, names = result.compiled.slots, [s.name for s in result.compiled.strategies]
     owner = result.trades["slot"][trade].tolist()
     rows = dict(zip(AMOUNTS, parts[:, trade, column], strict=True))
-    net = np.round(sum(rows.values()), CURRENCY_DIGITS)
+    net = rounded_ccy(sum(rows.values()), CURRENCY_DIGITS)
     return {
         "trade": trade + 1,
         "book": [slots[s].book.name for s in owner],

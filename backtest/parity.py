@@ -21,6 +21,7 @@ from backtest.gaps import (
 )
 from backtest.report import trades_table
 from backtest.simulate import Result, decide_at, simulate
+from engine.decision.money import CURRENCY_DIGITS, round_ccy
 from engine.decision.saved import load_core
 from engine.decision.state import Core, write_limits
 from engine.model.bars import Bars
@@ -273,7 +274,7 @@ def _score(
         to_ns=to_ns,
         n_trades=len(judged),
         n_alike=len(judged) - len(gaps),
-        live_ccy=round(made[0], 2),
-        tested_ccy=round(made[1], 2),
+        live_ccy=float(round_ccy(made[0], CURRENCY_DIGITS)),
+        tested_ccy=float(round_ccy(made[1], CURRENCY_DIGITS)),
         gaps=tuple(sorted(gaps, key=lambda gap: gap.time_ns)),
     )

@@ -13,7 +13,7 @@ from backtest.attribution import amounts_ccy, figures, money, rows_by
 from backtest.output import Column
 from backtest.simulate import Result
 from backtest.stretches import server_times
-from engine.decision.money import CURRENCY_DIGITS
+from engine.decision.money import CURRENCY_DIGITS, round_ccy, rounded_ccy
 from engine.metrics import performance as metrics
 from engine.model.bars import Bars
 from engine.model.reasons import ExitReason, Refusal
@@ -27,8 +27,8 @@ Floats = npt.NDArray[np.float64]
 def net_profits_ccy(result: Result) -> Floats:
     """Return each trade's profit net of commission and swap, to the cent, (n,)."""
     t = result.trades
-    net: Floats = np.round(t["profit_ccy"] + t["commission_ccy"] + t["swap_ccy"], CURRENCY_DIGITS)
-    return net
+    net_ccy = t["profit_ccy"] + t["commission_ccy"] + t["swap_ccy"]
+    return rounded_ccy(net_ccy, CURRENCY_DIGITS)
 
 
 def trades_table(result: Result) -> dict[str, Column]:
@@ -48,7 +48,7 @@ def trades_table(result: Result) -> dict[str, Column]:
         "exit_time": t["exit_ns"],
         "exit_price": t["exit_price"],
         "exit_reason": [reasons[r] for r in t["reason"].tolist()],
-        "commission_ccy": np.round(t["commission_ccy"], CURRENCY_DIGITS),
+        "commission_ccy": rounded_ccy(t["commission_ccy"], CURRENCY_DIGITS),
         "swap_ccy": t["swap_ccy"],
         "profit_ccy": net_profits_ccy(result),
     }
@@ -131,7 +131,7 @@ def summary(result: Result) -> dict[str, Any]:
         "n_days": len(returns),
         "initial_balance_ccy": first_ccy,
         "final_balance_ccy": last_ccy,
-        "net_profit_ccy": float(np.round(last_ccy - first_ccy, CURRENCY_DIGITS)),
+        "net_profit_ccy": float(round_ccy(last_ccy - first_ccy, CURRENCY_DIGITS)),
         "total_return_frac": metrics.total_return_frac(first_ccy, last_ccy),
         "annual_return_frac": annual,
         "sharpe_ratio": metrics.sharpe_ratio(returns),

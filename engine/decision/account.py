@@ -87,7 +87,7 @@ def roll_day(core: Core, server_ns: int) -> int:
                 position["lots"],
                 spec["swap_long_points"],
                 spec["swap_short_points"],
-                spec["point"],
+                spec["digits"],
                 spec["contract_size"],
                 core.quotes[s]["conversion"],
             )
@@ -115,6 +115,7 @@ def open_profit_ccy(core: Core, slot: int) -> float:
         position["lots"],
         position["entry_price"],
         price,
+        core.symbols[s]["digits"],
         core.symbols[s]["contract_size"],
         quote["conversion"],
     )

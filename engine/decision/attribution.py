@@ -17,6 +17,14 @@ from engine.model.compiled import core_kernel
 
 # 0.29 × 100 is 28.999…96 in binary: a part that is a whole number of cents must stay one.
 _CENT_EPS: Final = 1e-9
+# Remainders are compared in these parts of a cent: thirds that were added up differently are equal.
+_REMAINDERS: Final = 1e6
+
+
+@core_kernel
+def remainder(exact: float) -> float:
+    """Return what a part is above its whole cents, in whole `_REMAINDERS`."""
+    return float(np.rint((exact - math.floor(exact + _CENT_EPS)) * _REMAINDERS))
 
 
 @core_kernel
@@ -29,13 +37,13 @@ def part_cents(cents: int, shares: npt.NDArray[np.float64], member: int, taken: 
     whole = math.floor(exact + _CENT_EPS)
     if shares[member] <= 0.0:
         return 0
-    remainder = exact - whole
+    own = remainder(exact)
     rank = 0
     for other in range(len(shares)):
         if other == member or shares[other] <= 0.0:
             continue
-        rest = cents * shares[other] - math.floor(cents * shares[other] + _CENT_EPS)
-        if rest > remainder or (rest == remainder and other < member):
+        rest = remainder(cents * shares[other])
+        if rest > own or (rest == own and other < member):
             rank += 1
     return int(whole + (1 if rank < cents - taken else 0))
 
@@ -68,7 +76,7 @@ def split_ccy(
     cents, per_ccy = in_cents(amount_ccy, digits)
     taken = whole_cents(cents, shares)
     for member in range(len(shares)):
-        parts_ccy[member] = part_cents(cents, shares, member, taken) / per_ccy
+        parts_ccy[member] = part_cents(cents, shares, member, taken) / per_ccy + 0.0
 
 
 @core_kernel

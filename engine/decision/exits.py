@@ -49,6 +49,7 @@ def closing_amounts(core: Core, slot: int, price: float) -> tuple[float, float, 
         position["lots"],
         position["entry_price"],
         price,
+        spec["digits"],
         spec["contract_size"],
         core.quotes[s]["conversion"],
     )

@@ -1,20 +1,33 @@
-"""Money and volume to the digit: rounding, profit, commission, swap, lots.
+"""Money, prices and volume to the digit: rounding, profit, commission, swap, lots.
 
-Every amount a deal carries is rounded here, half away from zero, so that the simulated broker,
-the backtest and the live ledger agree to the last bit.
+Every amount a deal carries, every price on a symbol's digits and every volume is rounded here and
+nowhere else, so that the simulated broker, the backtest and the live ledger agree to the last bit.
+A half is a half as decimals have it, although binary may hold it a little above or below: what is
+within `_HALF_FRAC` of itself of a half counts as one. No result is −0.0. NaN stays NaN.
 """
 
-import math
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from engine.model.compiled import core_kernel
 
-# 0.29 / 0.01 is 28.999…96 in binary; without this the floor loses a step.
-_STEP_EPS = 1e-9
+Floats = npt.NDArray[np.float64]
+
 # Of every account's currency.
 CURRENCY_DIGITS: Final = 2
-# Scaled cents such as 1.005 × 100 = 100.49999999999999 are halves that binary cannot hold.
-_HALF_EPS = 1e-9
+# An amount comes of at most eight roundings, each to 2^-53 of itself …
+_HALF_FRAC: Final = 2.0**-50
+# … or a sum of swaps of some thousand nights. In units of the last digit.
+_HALF_LEAST: Final = 1e-9
+_HALF_MOST: Final = 0.25
+# From here on doubles have no halves.
+_WHOLE: Final = 2.0**51
+# 0.29 / 0.01 is 28.999…96 in binary; without this the floor loses a step.
+_STEP_FRAC: Final = 1e-13
+# No broker's volumes are finer.
+_LOTS_SCALE: Final = 1e8
 
 
 # Exact powers; `10.0**digits` calls the C library each time.
@@ -22,19 +35,65 @@ _SCALES: Final = tuple(10.0**digits for digits in range(16))
 
 
 @core_kernel
+def _half_width(scaled: float) -> float:
+    """Return how near to a half counts as one, `scaled` and the result in the last digit's unit."""
+    return min(max(scaled * _HALF_FRAC, _HALF_LEAST), _HALF_MOST)
+
+
+@core_kernel
 def round_ccy(amount: float, digits: int) -> float:
     """Round money half away from zero to `digits` decimals."""
     scale = _SCALES[digits]
     scaled = abs(amount) * scale
-    rounded = math.floor(scaled + 0.5 + _HALF_EPS * max(1.0, scaled * 1e-3)) / scale
-    return -rounded if amount < 0.0 else rounded
+    if scaled >= _WHOLE:
+        return amount
+    rounded = np.floor(scaled + 0.5 + _half_width(scaled)) / scale
+    return float((-rounded if amount < 0.0 else rounded) + 0.0)  # −0.0 + 0.0 is 0.0
+
+
+@core_kernel
+def _round_amounts(amounts: Floats, digits: int, out: Floats) -> None:
+    for i in range(len(amounts)):
+        out[i] = round_ccy(amounts[i], digits)
+
+
+def rounded_ccy(amounts: npt.ArrayLike, digits: int) -> Floats:
+    """Return amounts as `round_ccy` rounds them, in the shape given."""
+    given = np.ascontiguousarray(amounts, dtype=np.float64)
+    out = np.empty_like(given)
+    _round_amounts(given.ravel(), digits, out.ravel())
+    return out
 
 
 @core_kernel
 def round_price(price: float, digits: int) -> float:
-    """Round a price to its digits, ties to even in scaled units; NaN stays NaN."""
+    """Round a price, or a way between prices, to a symbol's digits, halves to even."""
     scale = _SCALES[digits]
-    return float(round(price * scale) / scale) if price == price else price
+    scaled = price * scale
+    whole = np.rint(scaled)
+    if 0.5 - abs(scaled - whole) <= _half_width(abs(scaled)):
+        whole = 2.0 * np.rint(0.5 * (np.floor(scaled) + 0.5))
+    return float(whole / scale + 0.0)
+
+
+@core_kernel
+def _round_prices(prices: Floats, digits: int, out: Floats) -> None:
+    for i in range(len(prices)):
+        out[i] = round_price(prices[i], digits)
+
+
+def rounded_prices(prices: Floats, digits: int) -> Floats:
+    """Return prices (n,) as `round_price` rounds them."""
+    out = np.empty(len(prices))
+    _round_prices(np.ascontiguousarray(prices), digits, out)
+    return out
+
+
+@core_kernel
+def round_lots(lots: float) -> float:
+    """Return a sum or difference of lots without its last bits: brokers keep eight decimals."""
+    scaled = lots * _LOTS_SCALE
+    return float(np.rint(scaled) / _LOTS_SCALE + 0.0) if abs(scaled) < _WHOLE else lots
 
 
 @core_kernel
@@ -42,9 +101,13 @@ def floor_lots(lots: float, step_lots: float) -> float:
     """Round down to the volume step, exactly: 0.29 / 0.01 is 29 steps; never below 0."""
     if not lots > 0.0:
         return 0.0
-    steps = lots / step_lots
-    whole = math.floor(steps + _STEP_EPS * max(1.0, steps))
-    return float(round(whole * step_lots * 1e8) / 1e8)
+    whole = np.floor(lots / step_lots * (1.0 + _STEP_FRAC))
+    # Steps of a decimal are a decimal again where they are counted in its last place.
+    places = _LOTS_SCALE if step_lots < 1.0 else 1.0
+    units = np.rint(step_lots * places)
+    if abs(units - step_lots * places) > _HALF_LEAST * units:
+        return float(whole * step_lots)
+    return float(whole * units / places)
 
 
 @core_kernel
@@ -53,17 +116,27 @@ def profit_ccy(
     lots: float,
     open_price: float,
     close_price: float,
+    digits: int,
     contract_size: float,
     conversion: float,
 ) -> float:
-    """Return unrounded profit in account currency; `conversion` is account per profit unit."""
-    return (close_price - open_price) * direction * contract_size * lots * conversion
+    """Return unrounded profit in account currency; `conversion` is account per profit unit.
+
+    Between prices on the symbol's digits the way is whole points: 1303.785 − 1303.798 is
+    −0.01299…96 in binary, and 6.695 of it would not be the half that it is.
+    """
+    scale = _SCALES[digits]
+    points = (close_price - open_price) * scale
+    whole = np.rint(points)
+    if abs(points - whole) <= (abs(open_price) + abs(close_price)) * scale * _HALF_FRAC:
+        points = whole
+    return float(points * direction * contract_size * lots * conversion / scale + 0.0)
 
 
 @core_kernel
 def commission_ccy(lots: float, per_lot_ccy: float, digits: int) -> float:
     """Return one side's commission, rounded; ≤ 0."""
-    return -round_ccy(lots * per_lot_ccy, digits)
+    return round_ccy(-lots * per_lot_ccy, digits)
 
 
 @core_kernel
@@ -72,13 +145,13 @@ def swap_night_ccy(
     lots: float,
     long_points: float,
     short_points: float,
-    point: float,
+    digits: int,
     contract_size: float,
     conversion: float,
 ) -> float:
     """Return the swap of one night, unrounded; negative is paid."""
     points = long_points if direction > 0 else short_points
-    return points * point * contract_size * lots * conversion
+    return float(points * contract_size * lots * conversion / _SCALES[digits])
 
 
 @core_kernel

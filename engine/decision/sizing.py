@@ -81,5 +81,8 @@ def sized_lots(core: Core, slot: int, stop_distance: float) -> float:
         lots *= TIER_1_SIZE_FRAC
     if math.isnan(lots):
         return math.nan
-    lots = floor_lots(min(lots, spec["volume_max_lots"]), spec["volume_step_lots"])
+    most = spec["volume_max_lots"]
+    lots = floor_lots(min(lots, most), spec["volume_step_lots"])
+    if lots > most:  # a maximum a hair below a step
+        lots = floor_lots(most - 0.5 * spec["volume_step_lots"], spec["volume_step_lots"])
     return lots if lots >= spec["volume_min_lots"] else 0.0

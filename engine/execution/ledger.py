@@ -122,9 +122,9 @@ class Ledger(msgspec.Struct, kw_only=True):
         """Take a deal that closed a part; the trade ends with the rest."""
         trade = self.open[slot]
         parts = Parts(
-            gross_ccy=trade.parts.gross_ccy + outcome.profit_ccy,
-            commission_ccy=trade.parts.commission_ccy + outcome.commission_ccy,
-            swap_ccy=trade.parts.swap_ccy + outcome.swap_ccy,
+            gross_ccy=_cents(trade.parts.gross_ccy + outcome.profit_ccy),
+            commission_ccy=_cents(trade.parts.commission_ccy + outcome.commission_ccy),
+            swap_ccy=_cents(trade.parts.swap_ccy + outcome.swap_ccy),
             orders=(*trade.parts.orders, *orders),
         )
         self.open[slot] = msgspec.structs.replace(trade, parts=parts)

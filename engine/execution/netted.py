@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from engine.decision.money import round_lots
 from engine.execution.outcomes import CLOSING, LOTS_EPS
 from engine.model.broker import BrokerDeal
 
@@ -47,7 +48,7 @@ def explain(
     if gone_lots <= LOTS_EPS:
         return Explained(
             ours_lots=held_lots,
-            others_lots=round(there_lots - held_lots, 8),
+            others_lots=float(round_lots(there_lots - held_lots)),
             closing=(),
             closed_frac=0.0,
             orders=(),

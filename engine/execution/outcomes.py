@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from engine.decision.money import round_lots
 from engine.model.broker import BrokerDeal
 from engine.model.orders import Intent, IntentState, Outcome
 
 # DEAL_ENTRY_* of deals that take volume out of a position: out, out by.
 CLOSING = (1, 3)
-LOTS_EPS = 1e-9
+# Half of the last decimal of a volume.
+LOTS_EPS = 5e-9
 
 
 def deals_of(intent: Intent, order: int, deals: Iterable[BrokerDeal]) -> list[BrokerDeal]:
@@ -44,7 +46,7 @@ def done(intent: Intent, deals: Sequence[BrokerDeal], retcode: int = 0) -> Outco
         order=first.order,
         deal=first.ticket,
         position=first.position_id,
-        lots=first.lots if len(deals) == 1 else round(lots, 8),
+        lots=first.lots if len(deals) == 1 else float(round_lots(lots)),
         price=price,
         profit_ccy=sum(deal.profit_ccy for deal in deals),
         commission_ccy=sum(deal.commission_ccy for deal in deals),

@@ -99,7 +99,7 @@ class Balance:
             self._since_s = now_s
         if now_s - self._since_s < UNEXPLAINED_S:
             return
-        text = f"the balance moved by {changed_ccy:+,.2f}, its deals say {moved_ccy:+,.2f}"
+        text = f"the balance moved by {changed_ccy:+z,.2f}, its deals say {moved_ccy:+z,.2f}"
         self._events.add("critical", "account", f"{text}; no new entries")
         self._recorder.audit("ACCOUNT", {"unexplained": text}, status="FAILED")
         self.on_doubt(text)

@@ -11,7 +11,7 @@ from engine.decision.account import open_profit_ccy
 from engine.decision.attribution import book_result
 from engine.decision.entries import apply_open, cancel_entry
 from engine.decision.exits import apply_close
-from engine.decision.money import round_ccy
+from engine.decision.money import round_ccy, round_lots
 from engine.decision.state import Core
 from engine.execution.ledger import ClosedTrade, Ledger
 from engine.execution.netted import explain
@@ -173,7 +173,7 @@ class Positions:
             "info",
             trade.opened.book,
             f"{trade.opened.symbol} closed by {reason.name.lower()} at "
-            f"{price_text(trade.exit_price)}: {trade.profit_ccy:+,.2f}",
+            f"{price_text(trade.exit_price)}: {trade.profit_ccy:+z,.2f}",
         )
 
     def _reduce_slot(
@@ -182,7 +182,7 @@ class Positions:
         """Book a part that was closed: filled in part, or taken by a hand at the terminal."""
         position, account = self.core.positions[slot], self.core.account[0]
         position["swap_ccy"] *= left_lots / position["lots"]
-        position["lots"] = round(left_lots, 8)
+        position["lots"] = float(round_lots(left_lots))
         account["balance_ccy"] = round_ccy(
             account["balance_ccy"] + outcome.profit_ccy + outcome.commission_ccy + outcome.swap_ccy,
             self.core.limits[0]["currency_digits"],
@@ -279,7 +279,7 @@ class Positions:
             order=last.order,
             deal=last.ticket,
             position=last.position_id,
-            lots=round(float(held["lots"]) - told.ours_lots, 8),
+            lots=float(round_lots(float(held["lots"]) - told.ours_lots)),
             price=last.price,
             profit_ccy=self._part(told.closed_frac, (d.profit_ccy for d in told.closing)),
             commission_ccy=self._part(told.closed_frac, (d.commission_ccy for d in told.closing)),
@@ -290,11 +290,8 @@ class Positions:
         self._close_slot(slot, reason, outcome, list(told.orders))
 
     def _part(self, part: float, amounts_ccy: Iterable[float]) -> float:
-        """Return a part of deals' money, in whole cents where it is not all of it."""
-        total_ccy = sum(amounts_ccy)
-        if part == 1.0:
-            return total_ccy
-        return float(round_ccy(part * total_ccy, self.core.limits[0]["currency_digits"]))
+        """Return a part of deals' money, in whole cents."""
+        return float(round_ccy(part * sum(amounts_ccy), self.core.limits[0]["currency_digits"]))
 
     def _report_difference(self, slot: int, text: str) -> None:
         now_s = self._monotonic_s()
@@ -385,7 +382,7 @@ class Positions:
         amounts = [outcome.profit_ccy, outcome.commission_ccy, outcome.swap_ccy]
         left_lots = 0.0 if position is None else position.lots - outcome.lots
         if opened is not None and position is not None and left_lots > LOTS_EPS:
-            rest = msgspec.structs.replace(position, lots=round(left_lots, 8))
+            rest = msgspec.structs.replace(position, lots=float(round_lots(left_lots)))
             self.late[intent.position] = (opened, rest)
         elif opened is not None:
             try:
@@ -402,7 +399,7 @@ class Positions:
         account["balance_ccy"] = round_ccy(
             account["balance_ccy"] + sum(amounts), self.core.limits[0]["currency_digits"]
         )
-        self._say("warning", intent, f"late order closed: {sum(amounts):+,.2f}")
+        self._say("warning", intent, f"late order closed: {sum(amounts):+z,.2f}")
 
     def may_retry(self, ticket: int) -> bool:
         """Tell whether a refused close of a position may be renewed by now."""

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from engine.decision.account import mark_exposure, notional_ccy, open_profit_ccy
+from engine.decision.money import CURRENCY_DIGITS, round_ccy
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import Refusal
@@ -236,7 +237,12 @@ def _results(trader: Trader, names: list[str]) -> tuple[ResultView, ...]:
         row[1] += made_ccy
         row[2] += profits.get(slot, 0.0)
     return tuple(
-        ResultView(name=name, n_trades=int(n), realised_ccy=round(realised, 2), open_ccy=open_ccy)
+        ResultView(
+            name=name,
+            n_trades=int(n),
+            realised_ccy=float(round_ccy(realised, CURRENCY_DIGITS)),
+            open_ccy=open_ccy,
+        )
         for name, (n, realised, open_ccy) in sums.items()
     )
 

@@ -21,6 +21,7 @@ from engine.decision.money import (
     floor_lots,
     profit_ccy,
     round_ccy,
+    round_lots,
     round_price,
     swap_night_ccy,
     swap_nights,
@@ -41,9 +42,10 @@ def warm_money() -> None:
     round_ccy(1.005, 2)
     round_price(1.23456, 5)
     floor_lots(0.29, 0.01)
-    profit_ccy(1, 0.1, 1.1, 1.2, 100_000.0, 1.0)
+    round_lots(0.3)
+    profit_ccy(1, 0.1, 1.1, 1.2, 5, 100_000.0, 1.0)
     commission_ccy(0.1, 3.5, 2)
-    swap_night_ccy(1, 0.1, -6.1, 2.0, 1e-5, 100_000.0, 1.0)
+    swap_night_ccy(1, 0.1, -6.1, 2.0, 5, 100_000.0, 1.0)
     swap_nights(0, 7, 2)
     match_bar(1, 1.0, 2.0, 1.5, 1.6, 1.4, 1e-4, 5)
 

@@ -79,7 +79,7 @@ def _signals(session: Session, order: Order, votes: tuple[VoteView, ...]) -> tup
 
 def _steps(sizing: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return how the lots came about, in words."""
-    steps = [("method", sizing["method"]), ("equity", f"{sizing['equity_ccy']:,.2f}")]
+    steps = [("method", sizing["method"]), ("equity", f"{sizing['equity_ccy']:z,.2f}")]
     steps += [
         (name.replace("_", " "), _text(sizing[name]))
         for name in ("stop_distance", "target_distance", "wanted_lots")
@@ -98,8 +98,8 @@ def _result(result: Mapping[str, Any] | None) -> str:
     return (
         f"closed by {result['exit_reason']} at {price_text(result['exit_price'])},"
         f" {result['exit_time']}:"
-        f" {result['profit_ccy']:+,.2f} with commission {result['commission_ccy']:,.2f}"
-        f" and swap {result['swap_ccy']:,.2f}"
+        f" {result['profit_ccy']:+z,.2f} with commission {result['commission_ccy']:z,.2f}"
+        f" and swap {result['swap_ccy']:z,.2f}"
     )
 
 

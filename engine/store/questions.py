@@ -154,7 +154,7 @@ def strategy(session: Session, asked: StrategyOf) -> dict[str, Any]:
     for trade in trades:
         if trade.exit_ns:
             total += trade.profit_ccy
-            equity.append((trade.exit_ns, round(total, 2)))
+            equity.append((trade.exit_ns, round(total, 2) + 0.0))
     return {
         "signals": _signals(session, asked),
         "trades": trades,

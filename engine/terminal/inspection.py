@@ -75,7 +75,7 @@ def account_findings(account: AccountState, info: dict[str, Any]) -> list[Findin
         Finding(
             check="account",
             finding=f"{account.login} at {account.server}, {kind}, {account.currency}, {margin}, "
-            f"1:{account.leverage}, {account.balance_ccy:,.2f}",
+            f"1:{account.leverage}, {account.balance_ccy:z,.2f}",
         )
     ]
     may_trade = info["trade_allowed"] and not info["tradeapi_disabled"]

@@ -109,7 +109,7 @@ def stops_problem(
     for name, level, side in (("stop", stop, 1), ("target", target, -1)):
         if level == 0.0:
             continue
-        distance_points = round((closing_price - level) * direction * side / facts.point, 6)
+        distance_points = round((closing_price - level) * direction * side / facts.point, 6) + 0.0
         if distance_points <= 0 or distance_points < facts.stops_level_points:
             return (
                 f"{name} {level} is {distance_points:g} points from {closing_price}, "

@@ -75,7 +75,7 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
     figures = report.document["summary"]
     return Told(
         progress_frac=1.0,
-        text=f"{figures['total_return_frac']:+.2%}, drawdown {figures['max_drawdown_frac']:.2%}, "
+        text=f"{figures['total_return_frac']:+z.2%}, drawdown {figures['max_drawdown_frac']:.2%}, "
         f"{report.document['trades_count']} trades{remark}",
         result_id=result_id,
     )

@@ -43,8 +43,8 @@ def list_(
                 row["id"],
                 row["from"][:10],
                 row["to"][:10],
-                f"{row['total_return_frac']:.2%}",
-                "–" if row["sharpe_ratio"] is None else f"{row['sharpe_ratio']:.2f}",
+                f"{row['total_return_frac']:z.2%}",
+                "–" if row["sharpe_ratio"] is None else f"{row['sharpe_ratio']:z.2f}",
                 f"{row['max_drawdown_frac']:.2%}",
                 row["trades_count"],
             )
@@ -137,4 +137,4 @@ def _books(documents: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return f"{value:z,.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

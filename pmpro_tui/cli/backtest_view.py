@@ -82,13 +82,13 @@ def _figures(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Sortino", _plain(s["sortino_ratio"])
     yield "Calmar", _plain(s["calmar_ratio"])
     yield "exposure", _percent(s["exposure_frac"])
-    yield f"balance {s['currency']}", f"{s['final_balance_ccy']:,.2f}"
-    yield f"net profit {s['currency']}", f"{s['net_profit_ccy']:,.2f}"
+    yield f"balance {s['currency']}", f"{s['final_balance_ccy']:z,.2f}"
+    yield f"net profit {s['currency']}", f"{s['net_profit_ccy']:z,.2f}"
     yield "trades", f"{s['trades_count']:,}"
     yield "win rate", _percent(s["win_rate_frac"])
     yield "profit factor", _plain(s["profit_factor"])
-    yield "commission", f"{s['commission_ccy']:,.2f}"
-    yield "swap", f"{s['swap_ccy']:,.2f}"
+    yield "commission", f"{s['commission_ccy']:z,.2f}"
+    yield "swap", f"{s['swap_ccy']:z,.2f}"
     refused = sum(s["refused"].values())
     yield "entries refused", f"{refused:,}"
     yield "allocation changes", f"{s.get('changes_count', 0):,}"
@@ -118,7 +118,7 @@ def _show_books(console: Console, books: Sequence[Mapping[str, Any]]) -> None:
             f"{b['trades_count']:,}",
             _percent(b["win_rate_frac"]),
             _plain(b["profit_factor"]),
-            f"{b['net_profit_ccy']:,.2f}",
+            f"{b['net_profit_ccy']:z,.2f}",
         )
     console.print(table)
     if len(books) > len(ranked):
@@ -141,9 +141,9 @@ def _show_strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) 
             Text(s["strategy"]),
             Text(s["book"]),
             f"{s['trades_count']:,}",
-            f"{s['net_profit_ccy']:,.2f}",
+            f"{s['net_profit_ccy']:z,.2f}",
             f"{shadow['trades_count']:,}",
-            f"{shadow['total_r']:+,.1f}",
+            f"{shadow['total_r']:+z,.1f}",
             f"{shadow['max_drawdown_r']:,.1f}",
         )
     console.print(table)
@@ -152,8 +152,8 @@ def _show_strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) 
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value * 100:,.2f} %"
+    return "–" if value is None else f"{value * 100:z,.2f} %"
 
 
 def _plain(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.2f}"
+    return "–" if value is None else f"{value:z,.2f}"

@@ -46,11 +46,11 @@ def show_result(result: Mapping[str, Any]) -> None:
     """Write what became of a trade, and of it each member's part."""
     print_line(
         f"closed by {result['exit_reason']} at {result['exit_price']:g}, {result['exit_time']}:"
-        f" {result['profit_ccy']:+,.2f} with commission {result['commission_ccy']:,.2f}"
-        f" and swap {result['swap_ccy']:,.2f}"
+        f" {result['profit_ccy']:+z,.2f} with commission {result['commission_ccy']:z,.2f}"
+        f" and swap {result['swap_ccy']:z,.2f}"
     )
     for strategy, parts in result["parts"].items():
-        print_line(f"  {strategy} {sum(parts.values()):+,.2f}")
+        print_line(f"  {strategy} {sum(parts.values()):+z,.2f}")
 
 
 _DIRECTIONS = {1: "long", 0: "flat", -1: "short"}
@@ -68,7 +68,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
 
 def _size(sizing: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "method", sizing["method"]
-    yield "equity", f"{sizing['equity_ccy']:,.2f}"
+    yield "equity", f"{sizing['equity_ccy']:z,.2f}"
     for name in ("stop_distance", "target_distance", "wanted_lots"):
         yield name.replace("_", " "), number(sizing[name])
     yield "× allocation", number(sizing["allocation"])

@@ -71,7 +71,7 @@ def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json 
                     f"{p.lots:g}",
                     f"{p.entry_price:.{p.digits}f}",
                     f"{p.price:.{p.digits}f}",
-                    f"{p.profit_ccy:,.2f}",
+                    f"{p.profit_ccy:z,.2f}",
                 )
                 for p in snapshot.positions
             ],

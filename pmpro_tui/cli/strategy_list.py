@@ -80,7 +80,7 @@ def _show(snapshot: "Snapshot") -> None:
                 s.signal,
                 f"{s.confidence:.2f}",
                 f"{s.weight_frac:.1%}",
-                f"{s.pnl_today_ccy:+,.2f}",
+                f"{s.pnl_today_ccy:+z,.2f}",
                 s.detail,
             )
             for s in snapshot.strategies

@@ -47,8 +47,8 @@ def parity(name: Name, config: Config = None, mode: Mode = None, json: Json = Fa
                 day.n_trades,
                 day.n_alike,
                 f"{day.score:.0%}" if day.n_trades else "",
-                f"{day.live_ccy:+,.2f}",
-                f"{day.tested_ccy:+,.2f}",
+                f"{day.live_ccy:+z,.2f}",
+                f"{day.tested_ccy:+z,.2f}",
             )
             for day in told.parity
         ],

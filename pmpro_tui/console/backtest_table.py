@@ -145,7 +145,7 @@ def signed(fraction: float) -> Span:
     if math.isnan(fraction):
         return Span(NONE, "muted")
     tone = "good" if fraction > 0.0 else "bad" if fraction < 0.0 else "muted"
-    return Span(f"{100.0 * fraction:+.2f}%".replace("-", "−"), tone)
+    return Span(f"{100.0 * fraction:+z.2f}%".replace("-", "−"), tone)
 
 
 def curve(told: Backtest, day: Clock, width: int, height: int) -> list[Line]:
@@ -245,9 +245,9 @@ def _cell(value: Any, unit: str, sign: str = "") -> str:
         # A time to the minute, a day without one.
         return str(value).removesuffix(":00Z").removesuffix("T00:00").replace("T", " ")
     if unit == "frac":
-        text = f"{100.0 * value:{sign},.2f}%"
+        text = f"{100.0 * value:{sign}z,.2f}%"
     elif unit == "ccy":
-        text = f"{value:{sign},.2f}"
+        text = f"{value:{sign}z,.2f}"
     else:
         text = f"{value:{sign},.4g}" if isinstance(value, float) else f"{value:{sign},}"
     return text.replace("-", "−")

@@ -235,4 +235,4 @@ def _held(now: Snapshot | None) -> str:
         return "No open positions."
     profit = sum(p.profit_ccy for p in now.positions)
     noun = "position" if count == 1 else "positions"
-    return f"{count} open {noun}, {lots:,.2f} lots, {profit:+,.2f} {now.currency}"
+    return f"{count} open {noun}, {lots:,.2f} lots, {profit:+z,.2f} {now.currency}"

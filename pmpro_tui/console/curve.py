@@ -168,7 +168,7 @@ def change_text(points: Sequence[Point]) -> str:
     if len(usable) < 2 or usable[0][1] <= 0.0:
         return ""
     gained = usable[-1][1] / usable[0][1] - 1.0
-    return f"{duration(usable[-1][0] - usable[0][0])} {100 * gained:+.2f}%".replace("-", "−")
+    return f"{duration(usable[-1][0] - usable[0][0])} {100 * gained:+z.2f}%".replace("-", "−")
 
 
 def duration(length_ns: int) -> str:

@@ -84,7 +84,7 @@ def _limited(risk: RiskView, width: int) -> list[Line]:
 
     def of(name: str, value: float, limit_name: str, unit: str = "%") -> Line:
         limit = limits.get(limit_name, math.nan)
-        text = percent(value, 2) if unit == "%" else f"{value:.2f}{unit}"
+        text = percent(value, 2) if unit == "%" else f"{value:z.2f}{unit}"
         text = NONE if math.isnan(value) else text
         most = f"{100 * limit:g} %" if unit == "%" else f"{limit:g}{unit}"
         most = "" if math.isnan(limit) else most

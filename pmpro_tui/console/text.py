@@ -81,7 +81,7 @@ def spread(left: Line, right: Line, width: int, fill: str = " ", fill_tone: str 
 
 def money(amount_ccy: float) -> str:
     """Return an amount with thousands separators and cents."""
-    return NONE if math.isnan(amount_ccy) else f"{amount_ccy:,.2f}"
+    return NONE if math.isnan(amount_ccy) else f"{amount_ccy:z,.2f}"
 
 
 def gain(amount_ccy: float) -> Span:
@@ -90,20 +90,20 @@ def gain(amount_ccy: float) -> Span:
         return Span(NONE, "muted")
     if round(amount_ccy, 2) == 0.0:
         return Span("0.00", "muted")
-    return Span(f"{amount_ccy:+,.2f}".replace("-", "−"), "good" if amount_ccy > 0.0 else "bad")
+    return Span(f"{amount_ccy:+z,.2f}".replace("-", "−"), "good" if amount_ccy > 0.0 else "bad")
 
 
 def figure(value: float) -> str:
     """Return a plain figure with two digits after the point, without them where it is huge."""
     if math.isnan(value):
         return f"{NONE}   "
-    text = f"{value:,.2f}" if abs(value) < 999.995 else f"{value:,.0f}"
+    text = f"{value:z,.2f}" if abs(value) < 999.995 else f"{value:z,.0f}"
     return text.replace("-", "−")
 
 
 def percent(fraction: float, digits: int = 1) -> str:
     """Return a fraction as per cent."""
-    return NONE if math.isnan(fraction) else f"{100.0 * fraction:.{digits}f}%"
+    return NONE if math.isnan(fraction) else f"{100.0 * fraction:z.{digits}f}%"
 
 
 def age(seconds: float) -> str:
@@ -127,7 +127,7 @@ def aligned(value: float) -> str:
         return NONE + " " * PRICE_PLACES
     if math.isinf(value):
         return "none"
-    whole, _, places = f"{value:,.{PRICE_PLACES}f}".replace("-", "−").partition(".")
+    whole, _, places = f"{value:z,.{PRICE_PLACES}f}".replace("-", "−").partition(".")
     places = places.rstrip("0")
     return f"{whole}{'.' if places else ' '}{places:<{PRICE_PLACES}}"
 

@@ -59,6 +59,21 @@ def test_the_first_in_file_order_gets_the_cent_of_a_tie():
     assert split(100, [0.29, 0.71]) == [29, 71]
 
 
+def test_equal_shares_tie_however_they_were_added_up():
+    """0.1 + 0.2 and 0.3 differ in their last bit: the cent that is left goes by file order."""
+    for shares in ([0.1 + 0.2, 0.3, 0.4], [0.3, 0.1 + 0.2, 0.4]):
+        assert split(5, shares) == [2, 1, 2]
+        assert split(-5, shares) == [-2, -1, -2]
+
+
+def test_a_part_of_nothing_has_no_sign():
+    """A member that gets no cent of a loss has 0.0, not −0.0."""
+    parts = np.full(3, np.nan)
+    split_ccy(-0.01, np.array([0.5, 0.5, 0.0]), 2, parts)
+    assert parts.tolist() == [-0.01, 0.0, 0.0]
+    assert not np.signbit(parts[1:]).any()
+
+
 amounts = st.tuples(*[st.integers(-100_000, 100_000)] * 3)
 
 

@@ -1,5 +1,6 @@
 """Parity on portfolio files and markets that hypothesis makes up."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from backtest.attribution import attribution_table
+from backtest.attribution import strategies as strategies_of
+from backtest.report import equity_table, summary, trades_table
 from backtest.run import Prepared
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from pmpro_tui.cli.replay import batches_ns
@@ -87,6 +91,50 @@ def test_drawn_portfolios_trade_as_tested(world):
 def test_many_drawn_portfolios_trade_as_tested(world):
     """The same, many times over."""
     assert_same(run(world))
+
+
+FREE = """
+[symbols.EURUSD]
+commission_per_lot_ccy = 0.0
+contract_size = 3.0
+swap_long_points = 0.0
+
+[symbols.USDJPY]
+commission_per_lot_ccy = 0.004
+contract_size = 100.0
+"""
+
+
+def test_costs_and_losses_of_nothing_have_no_sign():
+    """No commission, one that rounds to nothing, and losses below half a cent are 0.0 everywhere:
+    equal trades have equal digests, and no file shows −0.0.
+    """
+    load_file(NOISE)
+    lots = 'sizing = { method = "fixed_lots", lots = 0.05 }\n'
+    strategies = [
+        f'[[strategy]]\nname = "{name}"\nkind = "noise"\nsymbol = "{symbol}"\ntimeframe = "M1"\n'
+        f"params = {{ seed = {seed}, stop_points = 120 }}\n{own}"
+        for seed, (name, symbol, own) in enumerate(
+            [("a", "EURUSD", ""), ("b", "EURUSD", ""), ("c", "USDJPY", lots)]
+        )
+    ]
+    book = f'[[book]]\nname = "k"\nmembers = {{ a = 1.0, b = 2.0 }}\nenter = 0.2\n{lots}'
+    compiled = compiled_of("\n".join([FREE, *strategies, book]))
+    rng = np.random.default_rng(6)
+    from_ns, to_ns = FIRST_DAY_NS, FIRST_DAY_NS + 5 * NS_PER_HOUR
+    bars = {
+        spec.name: market(rng, spec.name, drawn_times(rng, from_ns - NS_PER_DAY, to_ns, 0.9))
+        for spec in compiled.symbols
+    }
+    both = run_both(compiled, bars, from_ns, to_ns)
+    assert_same(both)
+    assert len(both.tested.trades) > 20
+    tables = (trades_table(both.tested), equity_table(both.tested), attribution_table(both.tested))
+    for column in (column for table in tables for column in table.values()):
+        values = np.asarray(column)
+        if values.dtype.kind == "f":
+            assert not (np.signbit(values) & (values == 0.0)).any()
+    assert "-0.0," not in json.dumps(summary(both.tested)) + json.dumps(strategies_of(both.tested))
 
 
 @pytest.mark.timeout(600)

@@ -55,6 +55,7 @@ class Accounting:
             lots,
             opened,
             closed,
+            self._market.specs[symbol].digits,
             self._market.specs[symbol].contract_size,
             self._market.conversion(symbol),
         )

@@ -6,7 +6,6 @@ Every change is in the ledger before anybody hears of it.
 """
 
 import math
-from typing import Final
 
 import msgspec
 
@@ -15,6 +14,7 @@ from engine.decision.money import (
     CURRENCY_DIGITS,
     commission_ccy,
     round_ccy,
+    round_lots,
     swap_night_ccy,
     swap_nights,
 )
@@ -28,8 +28,6 @@ from engine.terminal.simulated.history import History
 from engine.terminal.simulated.ledger import Ledger
 from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.state import AccountRecord, Deal, Order, Position
-
-_LOTS_DIGITS: Final = 8
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,7 +204,7 @@ class Broker:
         deal = self._deal(
             trade, ticket, entry=entry, position_id=position_id, profit=profit, swap=swap
         )
-        left = round(order.lots_left - trade.lots, _LOTS_DIGITS)
+        left = float(round_lots(order.lots_left - trade.lots))
         rests = trade.rests and left > 0.0
         order = msgspec.structs.replace(
             order,
@@ -265,7 +263,7 @@ class Broker:
         return position
 
     def _add(self, trade: Trade, position: Position) -> Position:
-        lots = round(position.lots + trade.lots, _LOTS_DIGITS)
+        lots = float(round_lots(position.lots + trade.lots))
         paid = position.lots * position.price_open + trade.lots * trade.price
         position.price_open = paid / lots
         position.lots = lots
@@ -278,7 +276,7 @@ class Broker:
         self, trade: Trade, position: Position, ticket: int
     ) -> tuple[list[Position], list[int]]:
         """Return (positions to write, tickets to delete) after an opposite deal."""
-        rest = round(position.lots - trade.lots, _LOTS_DIGITS)
+        rest = float(round_lots(position.lots - trade.lots))
         position.time_update_msc = self.server_msc(trade.time_ns)
         if rest > 0.0:
             position.lots = rest
@@ -432,7 +430,7 @@ class Broker:
                 position.lots,
                 spec.swap_long_points,
                 spec.swap_short_points,
-                spec.point,
+                spec.digits,
                 spec.contract_size,
                 self.market.conversion(position.symbol),
             )
@@ -453,7 +451,7 @@ class Broker:
                 losers, key=lambda p: self.money.profit(p, p.lots, self.money.closing_price(p))
             )
             price = self.money.closing_price(worst)
-            comment = f"[so {figures.margin_level:.2f}%]"
+            comment = f"[so {figures.margin_level:z.2f}%]"
             self._close(worst, price, now_ns, c.DEAL_REASON_SO, comment)
 
     def _is_stopped_out(self, figures: Figures) -> bool:

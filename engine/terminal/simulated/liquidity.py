@@ -2,6 +2,7 @@
 
 import math
 
+from engine.decision.money import round_lots
 from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.state import AccountRecord
 
@@ -25,7 +26,7 @@ class Liquidity:
         at_ns, taken = self._account.taken.get(f"{symbol}{direction:+d}", (0, 0.0))
         if at_ns != self._market.quotes[symbol].time_ns:
             return self.lots
-        return round(max(0.0, self.lots - taken), 8)
+        return float(round_lots(max(0.0, self.lots - taken)))
 
     def take(self, symbol: str, direction: int, lots: float) -> None:
         """Note a deal."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.decision.money import rounded_prices
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
@@ -156,11 +157,11 @@ class RateHistory:
         inside = (times_ns >= from_ns) & (times_ns < end_ns)
         server_ms = (times_ns[inside] + self._clock.offset_ns(bar.time_ns)) // NS_PER_MS
         ticks = np.zeros(len(server_ms), TICKS_DTYPE)
-        scale = 10.0 ** self._market.specs[symbol].digits
+        digits = self._market.specs[symbol].digits
         ticks["time_msc"] = server_ms
         ticks["time"] = server_ms // 1000
         ticks["bid"] = bids[inside]
-        ticks["ask"] = np.rint((bids + spreads)[inside] * scale) / scale
+        ticks["ask"] = rounded_prices((bids + spreads)[inside], digits)
         ticks["flags"] = c.TICK_FLAG_BID | c.TICK_FLAG_ASK
         return ticks
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.decision.money import rounded_prices
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import DataError
 from engine.model.times import NS_PER_MINUTE
@@ -53,8 +54,7 @@ class RecordedTicks:
         bars["high"] = np.maximum.reduceat(self._bids, starts)
         bars["low"] = np.minimum.reduceat(self._bids, starts)
         bars["volume"] = ends - starts
-        scale = 10.0**digits
-        bars["spread"] = np.rint(np.minimum.reduceat(self._spreads, starts) * scale) / scale
+        bars["spread"] = rounded_prices(np.minimum.reduceat(self._spreads, starts), digits)
         return bars
 
 

@@ -7,6 +7,7 @@ from engine.model.symbols import SymbolSpec
 from engine.terminal.simulated.broker import Broker
 
 GRID_TOLERANCE: Final = 1e-6
+_LAST_BITS: Final = 1e-12
 
 
 def on_grid(price: float, spec: SymbolSpec) -> bool:
@@ -18,8 +19,10 @@ def valid_volume(lots: float, spec: SymbolSpec) -> bool:
     """Tell whether a volume is within the symbol's bounds and on its step."""
     steps = lots / spec.volume_step_lots
     return (
-        spec.volume_min_lots - GRID_TOLERANCE <= lots <= spec.volume_max_lots + GRID_TOLERANCE
-        and abs(steps - round(steps)) < GRID_TOLERANCE * max(1.0, steps)
+        spec.volume_min_lots * (1.0 - _LAST_BITS)
+        <= lots
+        <= spec.volume_max_lots * (1.0 + _LAST_BITS)
+        and abs(steps - round(steps)) < GRID_TOLERANCE
     )
 
 

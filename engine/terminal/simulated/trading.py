@@ -1,14 +1,13 @@
 """`order_check` and `order_send`: checks, execution at the quote, and what becomes visible."""
 
 import copy
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from engine.decision.money import round_price
+from engine.decision.money import floor_lots, round_price
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs
 from engine.terminal.simulated.arguments import CallFailed
@@ -220,8 +219,8 @@ class Trading:
         if fault is None:
             return float(request.volume)
         spec = self._broker.market.specs[request.symbol]
-        steps = math.floor(request.volume * fault.fill_frac / spec.volume_step_lots + 1e-9)
-        return float(round(steps * spec.volume_step_lots, 8) or request.volume)
+        lots = floor_lots(request.volume * fault.fill_frac, spec.volume_step_lots)
+        return float(lots or request.volume)
 
     def _trade(self, request: Any, position: Position | None) -> Trade:
         direction = 1 if request.type == c.ORDER_TYPE_BUY else -1

@@ -162,7 +162,7 @@ def _day(days: Rates, digits: int) -> dict[str, float]:
     if len(days) > 1:
         before = float(days[-2]["close"])
         change_percent = (float(today["close"]) / before - 1.0) * 100.0
-        figures |= {"session_close": before, "price_change": round(change_percent, 4)}
+        figures |= {"session_close": before, "price_change": round(change_percent, 4) + 0.0}
     return figures
 
 

@@ -186,7 +186,7 @@ def test_money_is_the_decision_cores():
     terminal.advance(minute(1))
     closed = terminal.order_send(deal(SELL, 0.37, JPY, position=opened.order))
     entry, exit_ = all_deals(terminal)
-    profit = round_ccy(profit_ccy(1, 0.37, 108.136, 109.456, 100_000.0, 1.0 / 109.456), 2)
+    profit = round_ccy(profit_ccy(1, 0.37, 108.136, 109.456, 3, 100_000.0, 1.0 / 109.456), 2)
     commission = commission_ccy(0.37, DEFAULT_SYMBOLS[JPY].commission_per_lot_ccy, 2)
     assert (entry.profit, entry.commission) == (0.0, commission)
     assert (exit_.profit, exit_.commission) == (profit, commission)

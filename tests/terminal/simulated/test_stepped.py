@@ -137,7 +137,7 @@ def test_swaps_accumulate_unrounded_until_the_deal():
     terminal = make_terminal({EUR: make_bars(flat(1.1, n))}, spec={"swap_long_points": -6.13})
     ticket = terminal.order_send(deal(0, 0.37)).order
     spec = DEFAULT_SYMBOLS[EUR]
-    night = swap_night_ccy(1, 0.37, -6.13, spec.swap_short_points, spec.point, 100_000.0, 1.0)
+    night = swap_night_ccy(1, 0.37, -6.13, spec.swap_short_points, spec.digits, 100_000.0, 1.0)
     expected, day = 0.0, CLOCK.day(START_NS)
     for k in range(1, 8):
         now_ns = START_NS + k * NS_PER_DAY
