@@ -20,10 +20,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import structlog
 
 from engine.child.frames import ERROR, EVENT, PART, REPLY, REQUEST, FrameReader, write_frame
+from engine.child.output import open_file
 from engine.child.spawner import spawn
 from engine.model.errors import PmproError
 from engine.model.printable import printable
@@ -281,8 +283,20 @@ def _start(
     command = [sys.executable, "-P", "-m", module, *argv]
     if log_path is None:
         return spawn(command, stderr=None, env={**os.environ, **env})
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    if log_path.exists() and log_path.stat().st_size > _LOG_MAX_BYTES:
-        log_path.replace(log_path.with_name(log_path.name + ".1"))
-    with log_path.open("ab") as log:
+    with open_log(log_path) as log:
         return spawn(command, stderr=log, env={**os.environ, **env})
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Open a child's log, a long one set aside; nothing where the disk does not let it be.
+
+    The child matters more than what it says.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > _LOG_MAX_BYTES:
+            path.replace(path.with_name(path.name + ".1"))
+        return open_file(path)
+    except OSError as error:
+        _log.error("child_log_not_opened", path=str(path), error=error.strerror)
+        return Path(os.devnull).open("ab")

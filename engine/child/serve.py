@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from engine.child.frames import ERROR, EVENT, PART, REPLY, FrameReader, write_frame
+from engine.child.output import take_streams
 from engine.child.printed import clean_streams, print_traceback
 from engine.model.printable import described
 
@@ -165,11 +166,15 @@ def prepare_process() -> None:
 
 
 def claim_pipes() -> tuple[int, int]:
-    """Take stdin and stdout for frames alone: what the code prints goes to the log, cleaned."""
+    """Take stdin and stdout for frames alone: what the code prints goes to the log, cleaned.
+
+    The log may be full, and its reader gone: none of the code's threads waits for it.
+    """
     requests_fd, replies_fd = os.dup(0), os.dup(1)
     nothing_fd = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing_fd, 0)
     os.close(nothing_fd)
     os.dup2(2, 1)
+    take_streams()
     clean_streams()
     return requests_fd, replies_fd

@@ -159,6 +159,14 @@ class ControlView(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, int] = {}
 
 
+class LogView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the log goes. `trouble`: why it is not written, "" while it is; lines lost so far."""
+
+    name: str = ""
+    trouble: str = ""
+    n_dropped: int = 0
+
+
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the event log; `level` is debug, info, warning, error or critical."""
 
@@ -236,6 +244,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[ChannelView, ...] = ()
     control: ControlView = ControlView()
     jobs: tuple[JobView, ...] = ()
+    log: LogView = LogView()
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from typing import TextIO
 
 import msgspec
 
+from engine.child.output import take_streams
 from engine.child.serve import serve
 from engine.notify.redact import Redactor
 
@@ -83,6 +84,7 @@ def main() -> None:
     """Answer requests until the parent closes the pipe."""
     if hasattr(os, "nice"):
         os.nice(NICE)
+    take_streams()
     redactor = Redactor()
     sys.stdout = sys.stderr = _RedactingStream(sys.stderr, redactor)
     handler = logging.StreamHandler(sys.stderr)

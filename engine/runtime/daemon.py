@@ -1,16 +1,21 @@
 """Run an engine until SIGTERM: one JSON line an event on stdout, exit code 0 on a clean stop."""
 
 import signal
+import sys
+import threading
 from collections.abc import Callable
-from types import FrameType
 
 import structlog
 
+from engine.child.ending import Ending
+from engine.child.log import json_lines
+from engine.child.output import state_of, take_streams
 from engine.model.errors import PmproError
 from engine.runtime.assembly import Recorded
-from engine.runtime.engine import Engine
-from engine.runtime.log import json_lines
+from engine.runtime.engine import Engine, StoppedEarly
 from engine.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def run(
@@ -21,24 +26,29 @@ def run(
 ) -> int:
     """Start an engine, run it on this thread until told to stop, and return the exit code.
 
-    SIGTERM and SIGINT stop it cleanly; SIGHUP is ignored: a lost terminal stops no trading.
+    SIGTERM and SIGINT stop it cleanly, also while it starts, or end it where that takes too long;
+    SIGHUP is ignored: a lost terminal stops no trading.
 
     Raises:
         PmproError: it could not start.
     """
+    take_streams()
     json_lines(settings.log.level)
-    engine = Engine(settings, recorded=recorded, on_step=on_step)
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        engine.stop(signal.Signals(number).name)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    engine = Engine(
+        settings,
+        recorded=recorded,
+        on_step=on_step,
+        log=lambda: state_of(sys.stdout),
+        say=_say_beside_the_log,
+    )
+    threading.excepthook = lambda died: _thread_died(engine, died)
+    Ending(engine.stop, lambda: engine.stopping, abandon=engine.abandon).listen()
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    log = structlog.get_logger(__name__)
     try:
         engine.start()
+    except StoppedEarly:
+        return 0
     except PmproError as e:
         log.critical("engine_not_started", error=str(e))
         raise
@@ -48,3 +58,16 @@ def run(
         engine.close()
         log.info("engine_stopped")
     return 0
+
+
+def _say_beside_the_log(text: str) -> None:
+    if state_of(sys.stderr).name != state_of(sys.stdout).name:
+        sys.stderr.write(f"pmpro-tui: {text}\n")
+
+
+def _thread_died(engine: Engine, died: threading.ExceptHookArgs) -> None:
+    """Say that a thread has ended which should not have: what it did is not done any more."""
+    name = "" if died.thread is None else died.thread.name
+    what = f"{died.exc_type.__name__}: {died.exc_value}"
+    engine.events.add("critical", "engine", f"its thread {name!r} has ended: {what}")
+    log.error("thread_died", thread=name, exc_info=died.exc_value)

@@ -82,6 +82,11 @@ class DatabaseKeeper:
         if self._server is not None:
             self._server.stop()
 
+    def abandon(self) -> None:
+        """Tell the embedded server to end; waits for nothing."""
+        if self._server is not None:
+            self._server.abandon()
+
     def _run(self) -> None:
         wait_s = RETRY_FIRST_S
         while not self._stopping.is_set():

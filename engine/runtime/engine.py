@@ -17,13 +17,14 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
+from engine.child.output import NO_LOG, OutputState
 from engine.execution.journal import Journal
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError, PmproError, StrategyError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
-from engine.model.snapshot import Snapshot
+from engine.model.snapshot import LogView, Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.notify.service import AlertService
 from engine.notify.views import Seen
@@ -57,6 +58,7 @@ from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.strategy_files import FileWatch, strategy_files
 from engine.runtime.trader import Trader
+from engine.runtime.vitals import Vitals
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
 
@@ -74,8 +76,16 @@ HOSTS_MAX = 4
 CATCH_UP_MAX_NS = 3 * NS_PER_DAY
 
 
+class StoppedEarly(PmproError):
+    """It was told to stop before it traded."""
+
+
 class Engine:
-    """One engine on one state directory. `recorded`: bars for the demo's simulated terminal."""
+    """One engine on one state directory.
+
+    `recorded`: bars for the demo's simulated terminal; `log`: how its log is taken; `say`: told in
+    a line, beside the log, that it is not.
+    """
 
     def __init__(
         self,
@@ -84,6 +94,8 @@ class Engine:
         recorded: Recorded | None = None,
         files: Sequence[Path] = (),
         on_step: Callable[[str], None] = lambda text: None,
+        log: Callable[[], OutputState] = lambda: NO_LOG,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.settings = settings
         self._files = files
@@ -112,6 +124,10 @@ class Engine:
         self._connected = False
         self._doubt = ""
         self._looked_s = self._settled_s = 0.0
+        self._log_state = log
+        # Since when the engine's thread is in this turn; 0.0 while it is in none.
+        self._turn_since_s = 0.0
+        self._vitals = Vitals(self.events, log=log, turn_s=lambda: self.turn_s, say=say)
 
     # ---- life
 
@@ -124,13 +140,15 @@ class Engine:
         try:
             self._start()
         except BaseException as e:
-            if self._alerts is not None and isinstance(e, PmproError):
+            alert = isinstance(e, PmproError) and not isinstance(e, StoppedEarly)
+            if self._alerts is not None and alert:
                 self.events.add("critical", "engine", f"not started: {e}")
             self.close()
             raise
 
     def _start(self) -> None:
         sys.setswitchinterval(SWITCH_S)
+        self._vitals.start()
         settings = self.settings
         portfolio, remark = read_running(settings.portfolio_path, settings.state_path)
         verify_clock(settings, portfolio)
@@ -189,20 +207,40 @@ class Engine:
     def run(self) -> None:
         """Decide until `stop` is called, on the calling thread."""
         while not self._stop.is_set():
+            self._turn_since_s = time.monotonic()
             try:
                 self._turn()
             except Exception as e:  # border: the engine thread must outlive a bad turn
                 log.exception("engine_turn_failed")
                 self._trouble(f"{type(e).__name__}: {e}")
 
+        self._turn_since_s = 0.0
+
+    @property
+    def turn_s(self) -> float:
+        """How long the engine's thread has been in its turn; any thread."""
+        since_s = self._turn_since_s
+        return time.monotonic() - since_s if since_s else 0.0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
     def stop(self, reason: str) -> None:
-        """Ask the engine thread to end; any thread, also a signal handler."""
-        self._stop_reason = reason
+        """Ask the engine thread to end; any thread."""
+        self._stop_reason = self._stop_reason or reason
         self._stop.set()
+
+    def abandon(self) -> None:
+        """Tell what would outlive this process to end by itself; waits for nothing."""
+        if self._database is not None:
+            self._database.abandon()
 
     def close(self) -> None:
         """Settle, save, flush and end every child; what is held stays protected at the broker."""
         self._publisher.state = "STOPPING"
+        self._vitals.close()
         if self._trader is not None:
             self._finish(self._trader)
         for part in (self._files_watch, self._front, self._parity, self._hosts, self._gateway):
@@ -229,6 +267,13 @@ class Engine:
         self._trader = None
 
     def _step(self, text: str) -> None:
+        """Tell of a step of the start.
+
+        Raises:
+            StoppedEarly: it is not to be taken.
+        """
+        if self._stop.is_set():
+            raise StoppedEarly(f"told to stop while it started: {self._stop_reason}")
         self._on_step(text)
         self.events.add("info", "engine", text)
 
@@ -470,7 +515,12 @@ class Engine:
             terminal=msgspec.structs.replace(self._gateway.health(), doubt=self._doubt),
             control=self._front.control(),
             jobs=self._front.jobs(),
+            log=_log_view(self._log_state()),
         )
+
+
+def _log_view(state: OutputState) -> LogView:
+    return LogView(name=state.name, trouble=state.trouble, n_dropped=state.n_dropped)
 
 
 def _specified(gateway: Gateway, compiled: CompiledPortfolio) -> CompiledPortfolio:

@@ -74,12 +74,15 @@ class Builder:
         left = {spec.name: spec for spec in plan.strategies}
         bad_files: dict[str, str] = {}
         n_deaths = 0
-        while n_deaths < MAX_DEATHS and (worker := self._start()) is not None:
+        while n_deaths < MAX_DEATHS and not self._closed:
+            worker = None
             try:
+                worker = self._start()
                 rest = plan._replace(strategies=list(left.values()))
                 self._make_ready(worker, rest, bad_files, found)
             except WorkerLost as lost:
-                worker.close()
+                if worker is not None:
+                    worker.close()
                 if lost.culprit in left:
                     found.faults[lost.culprit] = str(lost)
                     del left[lost.culprit]
@@ -93,7 +96,7 @@ class Builder:
                 return Built(worker, found)
             finally:
                 with self._lock:
-                    self._making.discard(worker)
+                    self._making -= {worker}
         return Built(None, found)
 
     def close(self) -> None:
@@ -103,10 +106,10 @@ class Builder:
             for worker in self._making:
                 worker.child.kill()
 
-    def _start(self) -> Worker | None:
+    def _start(self) -> Worker:
         with self._lock:
             if self._closed:
-                return None
+                raise WorkerLost("the engine is stopping")
             self._n_workers += 1
             worker = Worker(self._n_workers, self._log_dir, self._memory_max_mb)
             self._making.add(worker)

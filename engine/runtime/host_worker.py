@@ -1,5 +1,6 @@
 """One strategy host as its engine sees it: asked, and when it is lost, who is to blame."""
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,18 +57,21 @@ class Worker:
     def __init__(self, number: int, log_dir: Path, memory_max_mb: int) -> None:
         self.inputs: dict[str, list[InputNeed]] = {}
         self._last_open_ns: dict[str, int] = {}
+        self._log_dir = log_dir
         self._memory_max_mb = memory_max_mb
         self._order: list[str] = []
         self._files: list[str] = []
-        self._path = log_dir / f"strategy-host-{number}.progress"
-        self._progress = Progress(self._path, create=True)
         self._asked_s = 0.0
-        self.child = Child(
-            "engine.runtime.strategy_host",
-            [str(self._path)],
-            name=f"strategy-host-{number}",
-            log_path=log_dir / LOG_NAME,
-        )
+        try:
+            self._path, self._progress = _progress_file(log_dir, f"strategy-host-{number}.progress")
+            self.child = Child(
+                "engine.runtime.strategy_host",
+                [str(self._path)],
+                name=f"strategy-host-{number}",
+                log_path=log_dir / LOG_NAME,
+            )
+        except OSError as error:
+            raise WorkerLost(f"cannot be started: {error}") from None
 
     @property
     def alive(self) -> bool:
@@ -148,6 +152,8 @@ class Worker:
         self.child.close()
         self._progress.close()
         self._path.unlink(missing_ok=True)
+        if self._path.parent != self._log_dir:
+            self._path.parent.rmdir()
 
     def _lost(self, error: ChildError) -> WorkerLost:
         progress = self._progress
@@ -164,6 +170,16 @@ class Worker:
         if index < -1 and file_index(index) < len(self._files):
             return WorkerLost(reason, file=self._files[file_index(index)])
         return WorkerLost(reason)
+
+
+def _progress_file(log_dir: Path, name: str) -> tuple[Path, Progress]:
+    """Return a new progress file: beside the logs, or elsewhere where that disk is full."""
+    path = log_dir / name
+    try:
+        return path, Progress(path, create=True)
+    except OSError:
+        path = Path(tempfile.mkdtemp(prefix="pmpro-")) / name
+        return path, Progress(path, create=True)
 
 
 def encoded(request: Request) -> bytes:

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 import structlog
 
+from engine.child.log import errors_to_stderr, json_lines
 from engine.model.errors import PmproError
 from engine.model.times import NS_PER_MINUTE, NS_PER_MS
 from engine.runtime.engine import Engine
-from engine.runtime.log import errors_to_stderr, json_lines
 from engine.runtime.settings import Settings, load_settings
 from engine.store.cluster import Cluster
 from engine.store.embedded import BASE_DIR

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.model.broker import AccountState
 from engine.model.jobs import JobView
-from engine.model.snapshot import ControlView, RiskView, Snapshot, TerminalView
+from engine.model.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView
 from engine.notify.views import Seen
 from engine.runtime.events import EventLog
 from engine.runtime.picture import Picture, take_picture
@@ -47,6 +47,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     terminal: TerminalView
     control: ControlView
     jobs: tuple[JobView, ...]
+    log: LogView
 
 
 class Publisher:
@@ -144,6 +145,7 @@ class Publisher:
             terminal=TerminalView() if view is None else view.terminal,
             control=ControlView() if view is None else view.control,
             jobs=() if view is None else view.jobs,
+            log=LogView() if view is None else view.log,
             strategies=() if trader is None else strategy_views(trader),
             positions=() if trader is None else position_views(trader),
             books=() if trader is None else book_views(trader),

@@ -7,6 +7,7 @@ and started again. Where everything lies: `engine.store.cluster`.
 
 import fcntl
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -116,6 +117,12 @@ class EmbeddedServer:
         if not gone:
             _log.error("database_not_stopped", directory=str(self._dir))
         return gone
+
+    def abandon(self) -> None:
+        """Tell the server to shut down fast, and let it do so alone."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGINT)
 
     def running(self) -> bool:
         """Whether the server's main process lives."""

@@ -4,7 +4,6 @@
 request opens it (lock, module); after that every request is one entry of the table below.
 """
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from engine.child.log import json_lines
+from engine.child.output import take_streams
 from engine.child.serve import serve
 from engine.model.broker import MarketUpdate, OrderResult
 from engine.model.errors import BrokerError, NotSent, PmproError, StateError
@@ -162,18 +163,8 @@ def _failure(error: PmproError) -> bytes:
 
 def main() -> None:
     """Serve until the engine closes the pipe."""
-    # The log file is this process's stderr.
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
+    take_streams()
+    json_lines("info", sys.stderr)  # the log file
     host = Host()
     serve(host.answer, idle=host.look, idle_s=float(sys.argv[1]) / 1000)
     host.close()

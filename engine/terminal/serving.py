@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from engine.child.frames import REPLY, REQUEST, FrameReader, write_frame
+from engine.child.parent import open_log
 from engine.child.spawner import spawn
 from engine.model.errors import BrokerError
 from engine.model.seldom import Seldom
@@ -105,8 +106,13 @@ class TerminalServer:
                 self._say("not_admitted", peer=peer[0], error=str(error))
                 sock.close()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._closing.is_set()
+
     def stop(self) -> None:
-        """Have `run` end soon; also from a signal handler."""
+        """Have `run` end soon; any thread."""
         self._closing.set()
 
     def close(self) -> None:
@@ -218,9 +224,7 @@ class TerminalServer:
         command = [sys.executable, "-P", "-m", "engine.terminal.host", str(asked.poll_ms)]
         if not self._config.log_path:
             return spawn(command, stderr=None, env=os.environ)
-        path = Path(self._config.log_path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as log:
+        with open_log(Path(self._config.log_path)) as log:
             return spawn(command, stderr=log, env=os.environ)
 
     def _relay(

@@ -1,6 +1,7 @@
 """Find the engine of a configuration, or start one that outlives this terminal."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from engine.child.output import open_file
 from engine.control.client import ControlClient
 from engine.control.messages import Role
 from engine.model.errors import ControlError
@@ -115,9 +117,11 @@ def start_detached(settings: "Settings", words: list[str], report: Report) -> No
     Raises:
         ControlError: it ended or did not answer in time; its last words say why.
     """
-    log_path = daemon_log(settings)
-    with log_path.open("ab") as log:
-        start = log.tell()
+    log_path, fault = daemon_log(settings)
+    if fault:
+        report(f"{fault}; the engine starts without a log")
+    with open_file(log_path) as log:
+        start = log.seek(0, os.SEEK_END)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", DAEMON_MODULE, *words],
             stdin=subprocess.DEVNULL,
@@ -128,22 +132,36 @@ def start_detached(settings: "Settings", words: list[str], report: Report) -> No
     _STARTED.append(process)
     with log_path.open("rb") as log:
         log.seek(start)
-        _await_answer(settings, process, Tail(log), report)
+        _await_answer(settings, process, Tail(log), report, fault=fault)
 
 
-def daemon_log(settings: "Settings") -> Path:
-    """Return the detached engine's log, made ready; a long one is set aside."""
-    settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+def daemon_log(settings: "Settings") -> tuple[Path, str]:
+    """Return the detached engine's log, made ready, a long one set aside; and "".
+
+    Where the disk does not let it be: a place that takes everything, and why.
+    """
     folder = settings.state_path / "logs"
-    folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / "daemon.log"
-    if path.exists() and path.stat().st_size > _LOG_MAX_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return path
+    try:
+        settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if path.exists() and path.stat().st_size > _LOG_MAX_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        if path.exists() and not path.is_file():
+            return Path(os.devnull), f"{path} is no file"
+        open_file(path).close()
+    except OSError as error:
+        return Path(os.devnull), f"{error.filename or path} cannot be written: {error.strerror}"
+    return path, ""
 
 
 def _await_answer(
-    settings: "Settings", process: "subprocess.Popen[bytes]", tail: "Tail", report: Report
+    settings: "Settings",
+    process: "subprocess.Popen[bytes]",
+    tail: "Tail",
+    report: Report,
+    *,
+    fault: str,
 ) -> None:
     end_s = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < end_s:
@@ -153,7 +171,8 @@ def _await_answer(
         if answers(settings):
             return
         if ended and "another engine" not in tail.last_error:
-            raise ControlError(tail.last_error or f"the engine ended at its start: {tail.path}")
+            where = f"{fault}: `pmpro-tui --daemon` says why" if fault else f"see {tail.path}"
+            raise ControlError(tail.last_error or f"the engine ended at its start; {where}")
         time.sleep(_LOOK_S)
     raise ControlError(f"the engine does not answer after {START_DEADLINE_S:g} s: see {tail.path}")
 

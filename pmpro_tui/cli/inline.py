@@ -13,19 +13,26 @@ class InlineEngine:
     """An engine on threads of this process; its log goes to the state directory."""
 
     def __init__(self, settings: Settings, report: Callable[[str], None]) -> None:
-        import structlog
-
+        from engine.child.log import json_lines
+        from engine.child.output import Output, Stream, open_file
         from engine.runtime.engine import Engine
-        from engine.runtime.log import json_lines
 
-        json_lines(settings.log.level)
-        self._log = daemon_log(settings).open("a", encoding="utf-8", buffering=1)
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(self._log))
-        self._engine = Engine(settings, recorded=recorded_prices(settings), on_step=report)
+        path, fault = daemon_log(settings)
+        if fault:
+            report(f"{fault}; the engine starts without a log")
+        self._log = open_file(path)
+        self._output = Output(self._log.fileno(), str(path))
+        json_lines(settings.log.level, Stream(self._output))
+        self._engine = Engine(
+            settings,
+            recorded=recorded_prices(settings),
+            on_step=report,
+            log=lambda: self._output.state,
+        )
         try:
             self._engine.start()
         except PmproError:
-            self._log.close()
+            self._end_log()
             raise
         self._thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
         self._thread.start()
@@ -35,4 +42,8 @@ class InlineEngine:
         self._engine.stop("the console was closed")
         self._thread.join(timeout=30.0)
         self._engine.close()
+        self._end_log()
+
+    def _end_log(self) -> None:
+        self._output.close()
         self._log.close()

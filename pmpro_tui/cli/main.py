@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from engine.child.log import errors_to_stderr
 from engine.model.errors import PmproError, Refused, UserError
 from engine.model.printable import printable
-from engine.runtime.log import errors_to_stderr
 from pmpro_tui.cli import compile as compile_command
 from pmpro_tui.cli import doctor, init, operate, web
 

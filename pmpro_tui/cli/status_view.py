@@ -8,7 +8,7 @@ from engine.model.snapshot import measured_by_limit
 from pmpro_tui.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from engine.model.snapshot import ControlView, RiskView, Snapshot, TerminalView
+    from engine.model.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView
 
 
 def account(snapshot: "Snapshot") -> str:
@@ -81,6 +81,12 @@ def _control(control: "ControlView") -> str:
     return f"{control.n_clients} connected; refused: {counts or 'nothing'}"
 
 
+def _log(log: "LogView") -> str:
+    lost = f"{log.n_dropped} line(s) lost" if log.n_dropped else ""
+    trouble = f"{log.name} is not written: {log.trouble}" if log.trouble else ""
+    return "; ".join(filter(None, (trouble, lost))) or "ok"
+
+
 def _alerts(snapshot: "Snapshot") -> str:
     words = [f"{snapshot.n_unacked_critical} critical not acknowledged"]
     words += [f"{c.name} {c.state}, {c.n_waiting} waiting" for c in snapshot.channels]
@@ -125,4 +131,5 @@ def facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
         ("database", f"{snapshot.database}, {snapshot.journal_backlog} rows waiting"),
         ("alerts", _alerts(snapshot)),
         ("control", _control(snapshot.control)),
+        ("log", _log(snapshot.log)),
     ]

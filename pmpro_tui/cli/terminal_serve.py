@@ -1,13 +1,12 @@
 """`pmpro terminal serve`: the terminal's box, for one engine on another."""
 
-import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.child.log import json_lines
 from engine.model.errors import ConfigError
-from engine.runtime.log import json_lines
 from pmpro_tui.cli.output import Config, Mode, print_line
 
 if TYPE_CHECKING:
@@ -36,12 +35,15 @@ def serve(
     mode: Mode = None,
 ) -> None:
     """Let one engine at a time use this box's terminal, over TLS, until stopped."""
+    from engine.child.ending import Ending
+    from engine.child.output import take_streams
     from engine.runtime.settings import load_settings
     from engine.terminal.credentials import certificate_file, fingerprint_in
     from engine.terminal.lobby import network
     from engine.terminal.remote import host_and_port
     from engine.terminal.serving import TerminalServer
 
+    take_streams()
     settings = load_settings(config, mode=mode)
     if settings.terminal.host is not None:
         raise ConfigError(
@@ -63,9 +65,7 @@ def serve(
     server = TerminalServer(
         address, certificate=certificate, token=token, config=served, allow=allowed
     )
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: server.stop())
+    Ending(lambda _: server.stop(), lambda: server.stopping).listen()
     json_lines(settings.log.level)
     host, port = server.address
     print_line(f"serving on {host}:{port}")

@@ -82,6 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"pmpro {version('portfolio-manager-pro')}\n")
         return 0
     if arguments.daemon:
+        from engine.child.output import take_streams
+
+        take_streams()
         from pmpro_tui.cli.daemon import run_engine
 
         return run_engine(arguments.config, demo=arguments.demo, data=arguments.data)

@@ -46,7 +46,8 @@ def web(
     json: Json = False,
 ) -> None:
     """Serve the console to a browser on this box or behind a tunnel, until stopped."""
-    from engine.runtime.log import json_lines
+    from engine.child.log import json_lines
+    from engine.child.output import take_streams
     from engine.runtime.settings import load_settings
     from pmpro_tui.cli.attach import answers
 
@@ -55,6 +56,7 @@ def web(
         from pmpro_tui.web.server import WebServer
     except ModuleNotFoundError as error:
         raise UserError(f'{error}: pip install "portfolio-manager-pro[web]"') from None
+    take_streams()
     settings = load_settings(config, mode=mode)
     if not answers(settings):
         raise ControlError("no engine answers: start one with `pmpro-tui --daemon`")

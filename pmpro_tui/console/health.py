@@ -47,7 +47,7 @@ def facts(
         _terminal(now),
         _database(now),
         _hosts(now),
-        ("Engine", "OK", "good", f"last batch {now.latency_ms:.1f} ms"),
+        _engine(now),
         _consoles(now),
         _alerts(now),
     ]
@@ -86,6 +86,12 @@ def _hosts(now: Snapshot) -> tuple[str, str, str, str]:
     if out:
         return ("Hosts", f"{len(out)} OUT", "bad", f"quarantined: {', '.join(out)}")
     return ("Hosts", "OK", "good", f"{n_on} of {len(now.strategies)} strategies on")
+
+
+def _engine(now: Snapshot) -> tuple[str, str, str, str]:
+    if now.log.trouble:
+        return ("Engine", "NO LOG", "warn", f"{now.log.name}: {now.log.trouble}")
+    return ("Engine", "OK", "good", f"last batch {now.latency_ms:.1f} ms")
 
 
 def _consoles(now: Snapshot) -> tuple[str, str, str, str]:

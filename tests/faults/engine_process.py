@@ -12,14 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from engine.control.client import ControlClient
+from engine.control.client import ControlClient, new_command
 from engine.model.errors import ControlError
-from engine.model.snapshot import Snapshot
+from engine.model.snapshot import CommandName, Reply, Snapshot
 from engine.runtime.engine import Engine
 from engine.runtime.settings import load_settings
 from tests.conftest import REPO
 
 DEADLINE_S = 90.0
+SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD")
+STRATEGY = """
+[[strategy]]
+name = "{name}"
+kind = "ma_cross"
+symbol = "{symbol}"
+params = {{ fast = {fast}, slow = {slow}, stop_points = 60, target_points = 60 }}
+sizing = {{ risk_frac = 0.0002 }}
+"""
 
 
 @contextlib.contextmanager
@@ -44,15 +53,27 @@ def demo_home(portfolio: str, place: str | None = None) -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def busy_portfolio() -> str:
+    """Return a portfolio that trades in every minute."""
+    return "".join(
+        STRATEGY.format(name=f"{symbol}-{fast}", symbol=symbol, fast=fast, slow=3 * fast)
+        for symbol in SYMBOLS
+        for fast in (2, 3, 5)
+    )
+
+
 @contextlib.contextmanager
-def engine(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A headless engine; whatever is left of it in the end is killed."""
+def engine(home: Path, output: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A headless engine; whatever is left of it in the end is killed.
+
+    `output`: the descriptor that it logs to, `log` in its home for none.
+    """
     with (home / "log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=log if output is None else output,
+            stderr=log if output is None else output,
             start_new_session=True,
         )
     try:
@@ -81,15 +102,25 @@ def client() -> ControlClient:
     return ControlClient(load_settings(mode="demo").socket_path)
 
 
+def command(name: CommandName, target: str = "") -> Reply:
+    """Have that engine run a command."""
+    with client() as asked:
+        return asked.send(new_command(name, target, now_ns=time.time_ns))
+
+
 def until(
-    found: Callable[[Snapshot], bool], home: Path, *, deadline_s: float = DEADLINE_S
+    found: Callable[[Snapshot], bool],
+    home: Path,
+    *,
+    deadline_s: float = DEADLINE_S,
+    state: str = "ACTIVE",
 ) -> Snapshot:
-    """Return the first snapshot of a trading engine that has what is looked for."""
+    """Return the first snapshot of an engine in this state that has what is looked for."""
     end_s = time.monotonic() + deadline_s
     while time.monotonic() < end_s:
         with contextlib.suppress(ControlError), client() as asked:
             snapshot = asked.snapshot()
-            if snapshot is not None and snapshot.state == "ACTIVE" and found(snapshot):
+            if snapshot is not None and snapshot.state == state and found(snapshot):
                 return snapshot
         time.sleep(0.02)
     raise AssertionError((home / "log").read_text()[-2000:])

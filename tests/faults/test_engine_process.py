@@ -18,28 +18,13 @@ from engine.portfolio.file import read_portfolio
 from engine.terminal.simulated.constants import DEAL_REASON_SL as SL
 from engine.terminal.simulated.constants import DEAL_REASON_TP as TP
 from engine.terminal.simulated.ledger import Ledger
-from tests.faults.engine_process import demo_home, engine, until
-
-SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "AUDUSD")
-STRATEGY = """
-[[strategy]]
-name = "{name}"
-kind = "ma_cross"
-symbol = "{symbol}"
-params = {{ fast = {fast}, slow = {slow}, stop_points = 60, target_points = 60 }}
-sizing = {{ risk_frac = 0.0002 }}
-"""
+from tests.faults.engine_process import busy_portfolio, demo_home, engine, until
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A busy portfolio at 600 times, without a database: trading needs none."""
-    text = [
-        STRATEGY.format(name=f"{symbol}-{fast}", symbol=symbol, fast=fast, slow=3 * fast)
-        for symbol in SYMBOLS
-        for fast in (2, 3, 5)
-    ]
-    with demo_home("".join(text)) as path:
+    with demo_home(busy_portfolio()) as path:
         yield path
 
 

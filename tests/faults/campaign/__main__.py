@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from engine.runtime.log import errors_to_stderr
+from engine.child.log import errors_to_stderr
 from tests.faults.campaign.breaks import BREAKS
 from tests.faults.campaign.nursery import Nursery
 from tests.faults.campaign.plan import draw

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from engine.runtime.log import json_lines
+from engine.child.log import json_lines
 
 
 class Writes(io.StringIO):
