@@ -9,10 +9,30 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.left_servers import end_left, mark_session, now_s
+
 REPO = Path(__file__).resolve().parents[1]
 
 # Children run modules of `tests`, and with a safe path only this makes them importable.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
+
+
+_started: list[tuple[float, str]] = []
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Remember which test ran when."""
+    _started.append((now_s(), nodeid))
+
+
+# The first of all session fixtures, so that it ends last: each worker's own under xdist.
+@pytest.fixture(autouse=True, scope="session")
+def _no_server_survives() -> Iterator[None]:
+    """A PostgreSQL that this session has started and left running fails its last test."""
+    mark = mark_session()
+    yield
+    if left := end_left(mark, _started):
+        pytest.fail("\n".join(left), pytrace=False)
 
 
 @pytest.fixture(scope="session")

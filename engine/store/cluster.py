@@ -9,19 +9,29 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 
 from engine.model.errors import StoreError
-from engine.store.binaries import programs, server_account
-from engine.store.processes import pid_exists
+from engine.model.places import SOCKET_PATH_MAX_BYTES, private_temporary
+from engine.model.trust import private_directory, require_trusted
+from engine.store.binaries import programs, server_account, with_a_name
+from engine.store.processes import may_be_server, pid_exists
+from engine.store.reasons import reason
 
 OWNER = "pmpro_owner"
 PORT = 5432  # only names the socket
-SOCKET_MAX_BYTES = 107
+SOCKET = f".s.PGSQL.{PORT}"
+# PostgreSQL's own limit of a path, with room for the names below the data directory.
+PATH_MAX_BYTES = 900
+POLL_S = 0.02
 
 # A forwarded locale that the box lacks breaks initdb; nothing else of the environment matters.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
@@ -38,15 +48,25 @@ class Secrets(NamedTuple):
 
 
 class Cluster:
-    """Where a cluster lies and how it comes to be. Making one reads or makes its secrets."""
+    """Where a cluster lies and how it comes to be. Making one reads or makes its secrets.
 
-    def __init__(self, data_dir: Path, run_dir: Path, base_dir: Path) -> None:
+    `stopping` tells that what takes long is to be given up.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        run_dir: Path,
+        base_dir: Path,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._account = server_account()
+        self._stopping = stopping
         self.secrets = _secrets(data_dir)
         if self._account is None:
-            self._shared = [run_dir]
             self.home = data_dir
-            self.socket_dir = run_dir / self.secrets.cluster
+            self.socket_dir = _socket_dir(run_dir, self.secrets.cluster)
+            self._shared = [self.socket_dir.parent]
         else:
             self._shared = [base_dir, base_dir / "clusters", base_dir / "run"]
             self.home = base_dir / "clusters" / self.secrets.cluster
@@ -55,9 +75,42 @@ class Cluster:
         self.data = self.home / "data"
         self.log = self.home / "log"
 
+    def make_home(self) -> None:
+        """Make the directories around the data."""
+        if complaint := self.complaint():
+            raise StoreError(complaint)
+        for directory in self._shared:
+            if self._account is not None:
+                private_directory(directory, 0o711)
+            elif directory.exists():
+                require_trusted(directory)
+            else:
+                private_directory(directory)
+        self.home.mkdir(exist_ok=True)
+        self.home.chmod(0o711 if self._account else 0o700)
+        for directory in (self.log, self.socket_dir):
+            self._make_own(directory)
+
+    def complaint(self) -> str:
+        """Return what PostgreSQL cannot do with these paths, "" for nothing."""
+        home, socket = os.fsencode(self.home), self.socket_dir / SOCKET
+        try:
+            f"{self.home}{socket}".encode()
+        except UnicodeEncodeError:
+            return f"{str(self.home)!r} is not UTF-8 text: choose another state directory"
+        if b"\n" in home or b"\r" in home:
+            return f"{str(self.home)!r} has a line break, which PostgreSQL does not take"
+        if len(home) > PATH_MAX_BYTES:
+            return (
+                f"{self.home} is too long: PostgreSQL takes {PATH_MAX_BYTES} bytes, "
+                f"it has {len(home)}"
+            )
+        if len(os.fsencode(socket)) > SOCKET_PATH_MAX_BYTES:
+            return f"{socket} is too long for a socket: choose a shorter run directory"
+        return ""
+
     def prepare(self, timeout_s: float, *, sync: bool = True) -> Path:
-        """Make what is missing, on disk if `sync`, and return the directory of the programs."""
-        self._make_directories()
+        """Make the data if it is missing, on disk if `sync`; return the programs' directory."""
         bin_dir = programs(self._base, self._account)
         if not self.data.exists():
             self._initdb(bin_dir, timeout_s, [] if sync else ["--no-sync"])
@@ -71,48 +124,54 @@ class Cluster:
             "cwd": "/",
             "stdin": subprocess.DEVNULL,
             "start_new_session": True,  # a closing terminal must not stop it
+            "umask": 0o077,
         }
         if self._account is not None:
             arguments |= {
                 "user": self._account.uid,
                 "group": self._account.gid,
                 "extra_groups": [],
-                "umask": 0o077,
             }
         return arguments
 
     def clear_stale_locks(self) -> None:
-        """Remove lock files that would stop the start, no process of this cluster being alive.
+        """Remove lock files that would stop the start. Only for who knows that no server lives.
 
         A sound pid file of a dead process stays: PostgreSQL checks its shared memory by it.
+
+        Raises:
+            StoreError: the pid file names a process that may be a server on this data.
         """
-        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
-            (self.socket_dir / name).unlink(missing_ok=True)
         pid_file = self.data / "postmaster.pid"
         try:
-            lines = pid_file.read_text().splitlines()
+            lines = pid_file.read_text(errors="replace").splitlines()
         except FileNotFoundError:
-            return
-        except ValueError:
-            lines = []
-        if len(lines) < 7 or not lines[0].isdigit() or pid_exists(int(lines[0])):
-            _log.warning("database_lock_file_removed", content=lines[:3])
-            pid_file.unlink()
+            lines = None
+        if lines is not None:
+            pid = int(lines[0]) if lines and lines[0].isdecimal() and len(lines[0]) < 10 else 0
+            sound = pid > 1 and len(lines) >= 7
+            lives = pid > 1 and pid_exists(pid)
+            if lives and may_be_server(pid, self.data, self._uid(), _start_in(lines)):
+                raise StoreError(
+                    f"{pid_file} names process {pid}, which lives and may be a server on this "
+                    "data: nothing was touched; end that process, or remove the file if it is none"
+                )
+            if lives or not sound:
+                _log.warning("database_lock_file_removed", content=lines[:3])
+                pid_file.unlink()
+        for name in (SOCKET, f"{SOCKET}.lock"):
+            (self.socket_dir / name).unlink(missing_ok=True)
 
-    def _make_directories(self) -> None:
-        socket = self.socket_dir / f".s.PGSQL.{PORT}"
-        if len(os.fsencode(socket)) > SOCKET_MAX_BYTES:
-            raise StoreError(f"{socket} is too long for a socket: choose a shorter run directory")
-        for directory in self._shared:
-            directory.mkdir(parents=self._account is None, exist_ok=True, mode=0o700)
-            if self._account is not None:
-                if directory.stat().st_uid != os.geteuid():
-                    raise StoreError(f"{directory} does not belong to root")
-                directory.chmod(0o711)
-        self.home.mkdir(exist_ok=True)
-        self.home.chmod(0o711 if self._account else 0o700)
-        for directory in (self.log, self.socket_dir):
-            self._make_own(directory)
+    def named_process(self) -> int | None:
+        """Return the process that the pid file names, for people."""
+        try:
+            first = (self.data / "postmaster.pid").read_text(errors="replace").splitlines()[:1]
+        except OSError:
+            return None
+        return int(first[0]) if first and first[0].isdecimal() else None
+
+    def _uid(self) -> int:
+        return os.geteuid() if self._account is None else self._account.uid
 
     def _make_own(self, path: Path) -> None:
         """Make a directory that only the server's account can read."""
@@ -133,39 +192,75 @@ class Cluster:
         password.write_text(self.secrets.owner)
         if self._account is not None:
             os.chown(password, *self._account)
-        done = subprocess.run(
-            [
-                bin_dir / "initdb",
-                f"--pgdata={partial / 'data'}",
-                f"--username={OWNER}",
-                f"--pwfile={password}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                *options,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_s,
-            **self.as_account(),
-        )
-        if done.returncode != 0:
-            raise StoreError(f"initdb in {self.home} failed: {last_line(done.stderr)}")
+        command = [
+            str(bin_dir / "initdb"),
+            f"--pgdata={partial / 'data'}",
+            f"--username={OWNER}",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            *options,
+        ]
+        if self._account is None:
+            command = with_a_name(command)
+        self._run(command, timeout_s)
         (partial / "data").rename(self.data)
         shutil.rmtree(partial)
+
+    def _run(self, command: list[str], timeout_s: float) -> None:
+        """Run a program of PostgreSQL to its end, or until there is no more need of it."""
+        deadline_s = time.monotonic() + timeout_s
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(command, stdout=said, stderr=said, **self.as_account())
+            try:
+                while process.poll() is None:
+                    if self._stopping():
+                        raise StoreError("stopped while the database was made")
+                    if time.monotonic() > deadline_s:
+                        raise StoreError(f"initdb in {self.home} took more than {timeout_s:.0f} s")
+                    time.sleep(POLL_S)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            if process.returncode != 0:
+                said.seek(0)
+                why = reason(said.read().decode(errors="replace"))
+                raise StoreError(f"initdb in {self.home} failed: {why}")
 
     def _check_version(self, bin_dir: Path) -> None:
         major = (self.data / "PG_VERSION").read_text().strip()
         shown = subprocess.run(
-            [bin_dir / "postgres", "--version"], capture_output=True, text=True, check=True
+            [bin_dir / "postgres", "--version"],
+            capture_output=True,
+            text=True,
+            check=True,
+            **self.as_account(),
         ).stdout
         if f" {major}." not in shown:
             raise StoreError(
                 f"{self.data} was made by PostgreSQL {major}, installed is {shown.strip()}:"
                 " restore a backup into a new state directory"
             )
+
+
+def _socket_dir(run_dir: Path, cluster: str) -> Path:
+    """Return where the socket lies: in the run directory, or where clients can name it.
+
+    PostgreSQL's clients read a comma as the end of a host.
+    """
+    wanted = run_dir / cluster
+    too_long = len(os.fsencode(wanted / SOCKET)) > SOCKET_PATH_MAX_BYTES
+    if too_long or "," in str(wanted):
+        return private_temporary(os.geteuid()) / cluster
+    return wanted
+
+
+def _start_in(lines: list[str]) -> float | None:
+    """Return when the server of a pid file started, seconds since 1970."""
+    return float(lines[2]) if len(lines) > 2 and lines[2].isdecimal() else None
 
 
 def _secrets(data_dir: Path) -> Secrets:
@@ -190,9 +285,3 @@ def _secrets(data_dir: Path) -> Secrets:
     os.fsync(directory)  # a cluster must never outlive its passwords
     os.close(directory)
     return made
-
-
-def last_line(output: str) -> str:
-    """Return a program's last word."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"

@@ -9,8 +9,9 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -22,8 +23,10 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from engine.model.errors import StoreError
-from engine.store.cluster import OWNER, PORT, Cluster, last_line
+from engine.model.places import absolute
+from engine.store.cluster import OWNER, POLL_S, PORT, Cluster
 from engine.store.processes import end, server_processes
+from engine.store.reasons import last_line, reason
 
 BASE_DIR = Path("/var/lib/pmpro")
 DATABASE = "pmpro"
@@ -31,7 +34,9 @@ OPERATOR = "pmpro_operator"
 START_S = 120.0
 STOP_S = 30.0
 LOCK_S = 10.0
-POLL_S = 0.02
+# Locked by every process of a server, as long as one lives, wherever it can be seen from.
+RUNNING = "running"
+START_LOG = "start.log"
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -63,10 +68,15 @@ class Urls(NamedTuple):
     operator: URL
 
 
+class ServerInUse(StoreError):
+    """Another process runs the server."""
+
+
 class EmbeddedServer:
     """One server. `data_dir` is the state directory's part of it, `run_dir` holds its socket.
 
     As root, data and programs go below `base_dir`. `settings` replaces or adds server settings.
+    `stopping`: once it is set a start that is under way gives up.
     """
 
     def __init__(
@@ -77,13 +87,20 @@ class EmbeddedServer:
         base_dir: Path = BASE_DIR,
         start_s: float = START_S,
         settings: Mapping[str, str] | None = None,
+        stopping: threading.Event | None = None,
     ) -> None:
-        self._dir = data_dir.absolute()
-        self._run_dir = run_dir.absolute()
-        self._base = base_dir.absolute()
+        # Meant for other servers: libpq would take host, port and options from them.
+        for name in [name for name in os.environ if name.startswith("PG")]:
+            del os.environ[name]
+        # One name for good: a link on the way may lead elsewhere tomorrow.
+        self._dir = data_dir.resolve()
+        self._run_dir = absolute(run_dir)
+        self._base = absolute(base_dir)
         self._start_s = start_s
         self._settings = _SETTINGS | dict(settings or {})
-        self._lock: int | None = None
+        self._stopping = stopping or threading.Event()
+        self._turn = threading.RLock()
+        self._locks: list[int] = []
         self._cluster: Cluster | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -93,27 +110,34 @@ class EmbeddedServer:
         Raises:
             StoreError: another process runs it, or it does not answer within the deadline.
         """
-        try:
-            self._hold(LOCK_S)
-            return self._start()
-        except BaseException as e:
-            self.stop()
-            if isinstance(e, OSError | subprocess.SubprocessError | psycopg.Error):
-                raise StoreError(f"embedded database in {self._dir}: {last_line(str(e))}") from e
-            raise
+        with self._turn:
+            try:
+                return self._start(time.monotonic() + self._start_s)
+            except BaseException as e:
+                self.stop()
+                if isinstance(e, OSError | subprocess.SubprocessError | psycopg.Error):
+                    raise StoreError(f"embedded database in {self._dir}: {_told(e)}") from e
+                raise
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
-        """Shut the server down if this object holds it; True unless a process is left."""
-        if self._lock is None:
-            return True
-        gone = True
-        if self._cluster is not None:
-            gone = end(server_processes(self._cluster.data), timeout_s)
-        if self._process is not None:
-            self._process.poll()  # leaves no zombie
-            self._process = None
-        os.close(self._lock)
-        self._lock = None
+        """Shut the server down if this object holds it; True unless a process is left.
+
+        A start that is under way on another thread is waited for.
+        """
+        if not self._turn.acquire(timeout=timeout_s):
+            _log.error("database_not_stopped", directory=str(self._dir), reason="still starting")
+            return False
+        try:
+            gone = True
+            if self._cluster is not None and self._locks:
+                gone = self._end(self._cluster, timeout_s)
+            if self._process is not None:
+                self._process.poll()  # leaves no zombie
+                self._process = None
+            while self._locks:
+                os.close(self._locks.pop())
+        finally:
+            self._turn.release()
         if not gone:
             _log.error("database_not_stopped", directory=str(self._dir))
         return gone
@@ -124,6 +148,26 @@ class EmbeddedServer:
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGINT)
 
+    def end_left(self, wait_s: float = 0.0) -> bool:
+        """Shut down a server that a dead engine has left, if there is one; True if there was.
+
+        `wait_s`: how long an engine that ends may still hold it.
+
+        Raises:
+            StoreError: an engine runs it, or it does not end.
+        """
+        if not (self._dir / "secrets.json").exists():
+            return False
+        with self._turn:
+            try:
+                cluster = self._hold(wait_s)
+                left = bool(server_processes(cluster.data)) or not _free(cluster.home / RUNNING)
+                if left and not self._end(cluster, STOP_S):
+                    raise StoreError(_unseen(cluster))
+                return left
+            finally:
+                self.stop()
+
     def running(self) -> bool:
         """Whether the server's main process lives."""
         return self._process is not None and self._process.poll() is None
@@ -133,7 +177,7 @@ class EmbeddedServer:
         """Give a one-shot command the running engine's server, or else one for its own time."""
         try:
             self._hold(0)
-        except StoreError:
+        except ServerInUse:
             if not (self._dir / "secrets.json").exists():
                 raise
             yield _urls(Cluster(self._dir, self._run_dir, self._base))
@@ -143,65 +187,86 @@ class EmbeddedServer:
         finally:
             self.stop()
 
-    def _start(self) -> Urls:
-        deadline = time.monotonic() + self._start_s
-        cluster = self._cluster = Cluster(self._dir, self._run_dir, self._base)
+    def _start(self, deadline_s: float) -> Urls:
+        cluster = self._hold(LOCK_S)
         if left := server_processes(cluster.data):
             _log.warning("database_left_running", pid=left[0].pid)
             if not end(left, STOP_S):
                 raise StoreError(f"embedded database: process {left[0].pid} does not end")
         if self._process is not None:
             self._process.wait(STOP_S)  # it was this object's own
-        bin_dir = cluster.prepare(self._start_s, sync=self._settings.get("fsync") != "off")
-        cluster.clear_stale_locks()
-        self._process = self._launch(cluster, bin_dir)
-        with self._first_connection(cluster, self._process, deadline) as connection:
+        running = _locked(cluster.home / RUNNING, LOCK_S)
+        if running is None:
+            raise StoreError(_unseen(cluster))
+        try:
+            bin_dir = cluster.prepare(self._start_s, sync=self._settings.get("fsync") != "off")
+            cluster.clear_stale_locks()
+            log = ServerLog(cluster)
+            self._process = self._launch(cluster, bin_dir, running)
+        finally:
+            os.close(running)  # the server has it now, and every process of the server
+        with self._first_connection(cluster, self._process, log, deadline_s) as connection:
             _ensure_roles(connection, cluster.secrets.operator)
         _log.info("database_started", pid=self._process.pid)
         return _urls(cluster)
 
-    def _hold(self, wait_s: float) -> None:
-        if self._lock is not None:
-            return
+    def _hold(self, wait_s: float) -> Cluster:
+        """Keep other engines from this cluster, whichever state directory they know it by."""
+        if self._cluster is not None and self._locks:
+            return self._cluster
         # Both nobody else's: the state directory may be new as well.
         self._dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._dir.mkdir(exist_ok=True, mode=0o700)
-        descriptor = os.open(self._dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as e:
-                if time.monotonic() > deadline:
-                    os.close(descriptor)
-                    raise StoreError(
-                        f"embedded database in {self._dir} is run by another process"
-                    ) from e
-                time.sleep(POLL_S)
-            else:
-                self._lock = descriptor
-                return
+        try:
+            self._take_lock(self._dir / "lock", wait_s)
+            self._cluster = Cluster(self._dir, self._run_dir, self._base, self._stopping.is_set)
+            self._cluster.make_home()
+            if self._cluster.home != self._dir:
+                self._take_lock(self._cluster.home / "lock", wait_s)
+        except BaseException:
+            while self._locks:
+                os.close(self._locks.pop())
+            raise
+        return self._cluster
 
-    def _launch(self, cluster: Cluster, bin_dir: Path) -> subprocess.Popen[bytes]:
+    def _take_lock(self, path: Path, wait_s: float) -> None:
+        descriptor = _locked(path, wait_s, self._stopping.is_set)
+        if descriptor is None:
+            raise ServerInUse(f"embedded database in {self._dir} is run by another process")
+        self._locks.append(descriptor)
+
+    def _end(self, cluster: Cluster, timeout_s: float) -> bool:
+        gone = end(server_processes(cluster.data), timeout_s)
+        return gone and _free(cluster.home / RUNNING)
+
+    def _launch(self, cluster: Cluster, bin_dir: Path, running: int) -> subprocess.Popen[bytes]:
         hba = cluster.home / "pg_hba.conf"
         hba.write_text("local all all scram-sha-256\n")
         hba.chmod(0o644)
         options = self._settings | {
             "hba_file": str(hba),
             "log_directory": str(cluster.log),
-            "unix_socket_directories": str(cluster.socket_dir),
+            "unix_socket_directories": _quoted(cluster.socket_dir),
             "port": str(PORT),
         }
         command: list[str | Path] = [bin_dir / "postgres", "-D", cluster.data]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
-        with (cluster.home / "start.log").open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, **cluster.as_account())
+        with (cluster.home / START_LOG).open("wb") as log:
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, pass_fds=[running], **cluster.as_account()
+            )
 
     def _first_connection(
-        self, cluster: Cluster, process: subprocess.Popen[bytes], deadline: float
+        self,
+        cluster: Cluster,
+        process: subprocess.Popen[bytes],
+        log: "ServerLog",
+        deadline_s: float,
     ) -> psycopg.Connection[Any]:
         while True:
+            if self._stopping.is_set():
+                raise StoreError("stopped while the database started")
             try:
                 return psycopg.connect(
                     host=str(cluster.socket_dir),
@@ -214,17 +279,84 @@ class EmbeddedServer:
                 )
             except psycopg.OperationalError as e:
                 if process.poll() is not None:
-                    log = (cluster.home / "start.log").read_text(errors="replace")
-                    raise StoreError(f"PostgreSQL did not start: {last_line(log)}") from e
+                    raise StoreError(f"PostgreSQL did not start: {log.reason()}") from e
                 if "password authentication failed" in str(e):
                     raise StoreError(
                         f"{self._dir / 'secrets.json'} is not this database's: restore it"
                     ) from e
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline_s:
                     raise StoreError(
-                        f"PostgreSQL did not answer in {self._start_s:.0f} s: {last_line(str(e))}"
+                        f"PostgreSQL did not answer in {self._start_s:.0f} s: "
+                        f"{log.reason() or last_line(str(e))}"
                     ) from e
             time.sleep(POLL_S)
+
+
+class ServerLog:
+    """What a server writes from now on: on its way up, and then into its own files."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._start = cluster.home / START_LOG
+        self._directory = cluster.log
+        self._sizes = {path: path.stat().st_size for path in self._files()}
+
+    def reason(self) -> str:
+        """Return why the server ended, or what troubles it."""
+        text = self._start.read_text(errors="replace")
+        for path in self._files():
+            content = path.read_bytes()
+            before = self._sizes.get(path, 0)
+            # A file that was begun anew is shorter.
+            text += content[before if before <= len(content) else 0 :].decode(errors="replace")
+        return reason(text)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._directory.glob("postgresql-*"))
+
+
+def _locked(path: Path, wait_s: float, stopping: Callable[[], bool] = lambda: False) -> int | None:
+    """Return the descriptor of a file locked for this process and who inherits it, or None."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline_s or stopping():
+                os.close(descriptor)
+                return None
+            time.sleep(POLL_S)
+        else:
+            return descriptor
+
+
+def _free(path: Path) -> bool:
+    """Whether no process of a server holds this lock."""
+    descriptor = _locked(path, 1.0)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is not None
+
+
+def _unseen(cluster: Cluster) -> str:
+    pid = cluster.named_process()
+    named = "" if pid is None else f" (process {pid} by its postmaster.pid)"
+    return (
+        f"a PostgreSQL server that cannot be seen from here still runs on {cluster.data}{named}: "
+        "nothing was touched; end it"
+    )
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as an element of a server setting that is a list."""
+    doubled = str(path).replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return last_line(str(error))
 
 
 def _ensure_roles(connection: psycopg.Connection[Any], password: str) -> None:

@@ -194,10 +194,20 @@ def adopt(
 def stop(
     config: Config = None, mode: Mode = None, as_: As = None, yes: Yes = False, json: Json = False
 ) -> None:
-    """Stop the engine and wait until it has ended; positions stay as they are."""
+    """Stop the engine and wait until it has ended; positions stay as they are.
+
+    Where a killed engine has left its PostgreSQL running, that is stopped.
+    """
     settings = _settings(config, mode)
     with _connected(settings, as_) as client:
-        snapshot = newest_snapshot(client)
+        try:
+            snapshot = newest_snapshot(client)
+        except ControlError as error:
+            if not _end_left_database(settings):
+                raise
+            text = f"{error}; the PostgreSQL that an engine had left running is stopped"
+            print_json({"ok": True, "text": text}) if json else print_line(text)
+            return
         if snapshot.positions:
             ask(
                 f"{len(snapshot.positions)} positions on {account(snapshot)} stay open, "
@@ -324,6 +334,18 @@ def newest_snapshot(client: "ControlClient") -> "Snapshot":
     if snapshot is None:
         raise ControlError("the engine has no snapshot yet: try again in a moment")
     return snapshot
+
+
+def _end_left_database(settings: "Settings") -> bool:
+    """Stop the server of an engine that is dead; False where there is none."""
+    from engine.store.embedded import EmbeddedServer
+
+    if settings.database_url() is not None:
+        return False
+    try:
+        return EmbeddedServer(settings.state_path / "postgresql", settings.run_path).end_left()
+    except (PmproError, OSError):  # a living engine's, or another user's
+        return False
 
 
 def _await_end(settings: "Settings") -> None:

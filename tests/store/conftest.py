@@ -15,6 +15,7 @@ from engine.execution.journal import Journal, Outbox
 from engine.store import migrate
 from engine.store.embedded import EmbeddedServer, Urls
 from engine.store.writer import Writer
+from tests.conftest import REPO
 
 # Tests do not lose power.
 FAST = {"fsync": "off", "full_page_writes": "off"}
@@ -27,6 +28,15 @@ def place() -> Iterator[Path]:
     path.chmod(0o711)
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def program(place: Path) -> Path:
+    """The engine's packages where any user can read them."""
+    program = place / "program"
+    for name in ("engine", "sql"):
+        shutil.copytree(REPO / name, program / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return program
 
 
 @pytest.fixture(scope="session")

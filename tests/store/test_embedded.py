@@ -1,31 +1,39 @@
 """The embedded server starts, after whatever happened, and stops; as root and as a user."""
 
-import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from engine.model.errors import StoreError
 from engine.store import migrate
+from engine.store.cluster import Cluster
 from engine.store.connection import connect
 from engine.store.embedded import EmbeddedServer, Urls
-from engine.store.processes import _is_postmaster, server_processes
+from engine.store.processes import server_processes
+from tests.store.servers import (
+    CHILD,
+    NOBODY,
+    as_user,
+    data_of,
+    end_child,
+    kill_all,
+    postmasters,
+    scalar,
+    start_child,
+    system_python,
+)
 
-REPO = Path(__file__).resolve().parents[2]
 Make = Callable[[str], EmbeddedServer]
 
 
@@ -45,15 +53,6 @@ def fresh_server(make_server: Make, request: pytest.FixtureRequest) -> Iterator[
     assert server.stop()
 
 
-def scalar(url: Any, query: str) -> Any:
-    engine = connect(url)
-    try:
-        with engine.connect() as connection:
-            return connection.execute(text(query)).scalar()
-    finally:
-        engine.dispose()
-
-
 def put_mark(urls: Urls) -> int:
     """Write something; return what `SELECT n FROM mark` must show ever after."""
     mark = random.randrange(10**9)
@@ -64,25 +63,6 @@ def put_mark(urls: Urls) -> int:
         connection.exec_driver_sql("GRANT SELECT ON mark TO PUBLIC")
     engine.dispose()
     return mark
-
-
-def data_of(server: EmbeddedServer) -> Path:
-    assert server._cluster is not None
-    return server._cluster.data
-
-
-def kill_all(data: Path) -> None:
-    """Kill -9 the server's every process, as a crash or the system would."""
-    processes = server_processes(data)
-    assert processes
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):  # it ended with its server
-            process.kill()
-    pause = threading.Event()
-    deadline_s = time.monotonic() + 10
-    while server_processes(data) and time.monotonic() < deadline_s:
-        pause.wait(0.01)
-    assert not server_processes(data)
 
 
 def test_it_is_closed_to_all_others(server: EmbeddedServer) -> None:
@@ -154,51 +134,13 @@ def test_kill_9_of_its_main_process(server: EmbeddedServer) -> None:
     assert scalar(urls.operator, "SELECT n FROM mark") == mark
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from engine.store.embedded import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1]), Path(sys.argv[2]), base_dir=Path(sys.argv[3]),
-                        start_s=30.0)
-urls = server.start()
-print("started", urls.operator.render_as_string(hide_password=False), flush=True)
-sys.stdin.read()
-server.stop()
-"""
-
-
-def start_child(server: EmbeddedServer, **arguments: Any) -> subprocess.Popen[str]:
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, server._dir, server._run_dir, server._base],
-        cwd=REPO,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        **arguments,
-    )
-    assert child.stdout is not None
-    lines = iter(child.stdout.readline, "")
-    assert any(line.startswith("started") for line in lines)
-    return child
-
-
-def end_child(child: subprocess.Popen[str]) -> None:
-    assert child.stdin is not None
-    assert child.stdout is not None
-    child.stdin.close()
-    child.stdout.read()
-    child.stdout.close()
-    assert child.wait(30) in (0, -signal.SIGKILL)
-
-
 def test_kill_9_of_the_engine(server: EmbeddedServer) -> None:
     """A server left by a killed engine is taken over by the next; two never run."""
     child = start_child(server)
     child.kill()
     end_child(child)
     urls = server.start()
-    postmasters = [p for p in server_processes(data_of(server)) if _is_postmaster(p)]
-    assert len(postmasters) == 1
+    assert len(postmasters(data_of(server))) == 1
     assert scalar(urls.operator, "SELECT 1") == 1
 
 
@@ -244,14 +186,14 @@ def test_an_interrupted_initdb(
     fresh_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a cluster is never started: the next start makes a whole one."""
-    real = subprocess.run
+    real = Cluster._run
 
-    def interrupted(command: list[Any], **arguments: Any) -> Any:
-        real(command, **arguments)
+    def interrupted(*arguments: Any) -> None:
+        real(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("engine.store.cluster.subprocess.run", interrupted)
+        patch.setattr(Cluster, "_run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fresh_server.start()
     assert not data_of(fresh_server).exists()
@@ -265,42 +207,26 @@ def test_a_foreign_locale(fresh_server: EmbeddedServer) -> None:
     foreign = {"LC_ALL": "xx_XX", "LANG": "yy_YY.KOI8"}
     child = start_child(fresh_server, env=os.environ | foreign)
     end_child(child)
-    assert not server_processes_of(fresh_server)
-
-
-def server_processes_of(server: EmbeddedServer) -> list[psutil.Process]:
-    cluster = json.loads((server._dir / "secrets.json").read_text())["cluster"]
-    root = os.geteuid() == 0
-    home = server._base / "clusters" / cluster if root else server._dir
-    return server_processes(home / "data")
+    assert not server_processes(data_of(fresh_server))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
-def test_an_ordinary_user(place: Path) -> None:
+def test_an_ordinary_user(place: Path, program: Path) -> None:
     """A user other than root has everything in his own directories, and nothing elsewhere."""
     home = place / "nobody"
     home.mkdir(mode=0o700)
-    os.chown(home, 65534, 65534)
-    program = place / "program"
-    paths = [p for p in sys.path if p.endswith("site-packages")]
-    for name in ("engine", "sql"):
-        shutil.copytree(REPO / name, program / name, ignore=shutil.ignore_patterns("__pycache__"))
-    python = shutil.which("python3", path="/usr/local/bin:/usr/bin")
-    assert python is not None
-    arguments: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": program}
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(paths), "HOME": str(home)}
+    os.chown(home, NOBODY, NOBODY)
     child = subprocess.Popen(
-        [python, "-c", CHILD, home / "db", home / "run", place / "never"],
-        env=environment,
+        [system_python(), "-c", CHILD, home / "db", home / "run", place / "never"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        **arguments,
+        **as_user(program, NOBODY),
     )
     assert child.stdout is not None
     url = next(line for line in child.stdout if line.startswith("started")).split()[1]
     assert scalar(url, "SELECT current_user") == "pmpro_operator"
-    assert {p.uids().real for p in server_processes(home / "db" / "data")} == {65534}
+    assert {p.uids().real for p in server_processes(home / "db" / "data")} == {NOBODY}
     end_child(child)
     assert not server_processes(home / "db" / "data")
     assert not (place / "never").exists()
@@ -390,7 +316,7 @@ def test_a_hangup_of_the_console_is_not_noticed(server: EmbeddedServer) -> None:
     end = threading.Event()
     threading.Timer(0.2, end.set).start()
     end.wait(5)
-    assert server_processes_of(server)
+    assert server_processes(data_of(server))
     assert child.wait(10) == -signal.SIGHUP
     assert child.stdin is not None
     assert child.stdout is not None

@@ -18,8 +18,9 @@ from engine.control.messages import Role
 from engine.model.details import Detail, Question
 from engine.model.errors import ControlError
 from engine.model.snapshot import CommandName, Reply, Snapshot
-from engine.runtime.settings import load_settings
-from engine.store.embedded import EmbeddedServer
+from engine.runtime.settings import Settings, load_settings
+from engine.store.cluster import Cluster
+from engine.store.embedded import BASE_DIR, EmbeddedServer
 from tests.conftest import REPO
 
 DEADLINE_S = 90.0
@@ -141,6 +142,16 @@ def operated(**settings: str) -> Iterator[Operated]:
                 process.wait(30)
             process.kill()
             process.wait(10)
-            settings = load_settings(mode="demo")
-            EmbeddedServer(settings.state_path / "postgresql", settings.run_path).stop()
+            remove_database(load_settings(mode="demo"))
             shutil.rmtree(home, ignore_errors=True)
+
+
+def remove_database(settings: Settings) -> None:
+    """End the embedded server of an engine that was stopped or killed, and remove its data."""
+    data_dir = settings.state_path / "postgresql"
+    if not data_dir.exists():
+        return
+    EmbeddedServer(data_dir, settings.run_path).end_left(wait_s=30.0)
+    cluster = Cluster(data_dir, settings.run_path, BASE_DIR)
+    for path in (cluster.home, cluster.socket_dir):
+        shutil.rmtree(path)

@@ -21,11 +21,10 @@ from engine.model.errors import ControlError
 from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_MINUTE
 from engine.runtime.settings import load_settings
-from engine.store.embedded import EmbeddedServer
 from engine.terminal.simulated.ledger import Ledger
 from pmpro_tui.cli.database import open_database
 from tests.console.terminal import REPO, Terminal
-from tests.whole.operated import PORTFOLIO
+from tests.whole.operated import PORTFOLIO, remove_database
 
 DEADLINE_S = 90.0
 CONSOLE = ["-m", "pmpro_tui.cli.tui", "--demo"]
@@ -54,8 +53,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield path
     with contextlib.suppress(ControlError), client() as control:
         control.send(new_command("stop", now_ns=time.time_ns))
-    settings = load_settings(mode="demo")
-    EmbeddedServer(settings.state_path / "postgresql", settings.run_path).stop()
+    remove_database(load_settings(mode="demo"))
     shutil.rmtree(path, ignore_errors=True)
 
 
