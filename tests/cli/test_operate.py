@@ -18,9 +18,12 @@ import pytest
 from engine.control.messages import Actor
 from engine.model.snapshot import Command, PositionView, Reply
 from engine.runtime.settings import load_settings
+from engine.store.embedded import EmbeddedServer
 from engine.terminal.lock_file import hold_lock
 from tests.cli.conftest import REPO, Pmpro
 from tests.control.control_engine import ScriptedEngine, make_snapshot
+from tests.store.servers import data_of, end_child, postmasters, start_child
+from tests.whole.operated import remove_database
 
 POSITION = PositionView(
     ticket=7,
@@ -255,3 +258,27 @@ def test_stop_waits_until_the_engine_is_gone(engine: AnsweringEngine, pmpro: Pmp
     assert (state / "flushed").exists()
     assert sent(engine) == [("stop", "")]
     ending.join()
+
+
+def test_a_stop_ends_the_database_of_a_dead_engine(
+    home: Path, pmpro: Pmpro, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9 of the engine its PostgreSQL runs; `stop` finds no engine and ends it."""
+    run_dir = Path(tempfile.mkdtemp(prefix="pm"))
+    monkeypatch.setenv("PMPRO_RUN_DIR", str(run_dir))
+    settings = load_settings()
+    server = EmbeddedServer(settings.state_path / "postgresql", settings.run_path)
+    try:
+        engine = start_child(server)
+        assert pmpro("stop").returncode == 1  # one that does not answer is not robbed of it
+        assert len(postmasters(data_of(server))) == 1
+        engine.kill()
+        end_child(engine)
+        done = pmpro("stop", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "no engine is running" in json.loads(done.stdout)["text"]
+        assert postmasters(data_of(server)) == []
+        assert pmpro("stop").returncode == 1
+    finally:
+        remove_database(settings)
+        shutil.rmtree(run_dir)
