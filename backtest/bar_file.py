@@ -5,7 +5,9 @@ bar opens in UTC: in parquet a timestamp with zone UTC, in CSV ISO 8601 text (no
 or a date and time with a space.
 """
 
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ import numpy.typing as npt
 from backtest.bar_fill import fill_bars
 from backtest.market_files import MarketFile
 from engine.model.bars import Bars
-from engine.model.errors import DataError
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, iso_utc
+from engine.model.errors import ConfigError, DataError
+from engine.model.text_files import decode_text, printable
+from engine.model.times import FAR_NS, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, iso_utc
 
 PRICES = ("open", "high", "low", "close")
 REQUIRED = ("time", *PRICES)
@@ -28,7 +31,11 @@ _ROWS_AT_ONCE = 1 << 15
 
 # Casts would import pyarrow.compute: a tenth of a second for a product.
 _NS_PER_UNIT = {"s": NS_PER_S, "ms": NS_PER_MS, "us": 1000, "ns": 1}
-_FAR_NS = 200 * 366 * NS_PER_DAY
+# What says that a parquet file's times are UTC.
+_UTC = re.compile(
+    r"(etc/)?(utc|uct|gmt0?|gmt[+-]0|z|zulu|universal|greenwich)|(utc)?[+-]00(:?00)?", re.IGNORECASE
+)
+_HEADER_MAX_BYTES = 1 << 16
 
 Times = npt.NDArray[np.int64]
 
@@ -88,28 +95,40 @@ class BarFile:
         ]
         names = [n for n in self._parquet.schema_arrow.names if n in (*PRICES, *OPTIONAL)]
         first = int(ends[groups[0]] - counts[groups[0]]) if groups else start
-        for batch in self._parquet.iter_batches(_ROWS_AT_ONCE, groups, names, use_threads=False):
-            if first < stop and first + len(batch) > start:
-                yield first, pa.Table.from_batches([batch])
-            first += len(batch)
+        with _reading(self.path):
+            batches = self._parquet.iter_batches(_ROWS_AT_ONCE, groups, names, use_threads=False)
+            for batch in batches:
+                if first < stop and first + len(batch) > start:
+                    yield first, pa.Table.from_batches([batch])
+                first += len(batch)
 
 
 def _open_parquet(path: Path) -> tuple[Any, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _reading(path):
         parquet = pq.ParquetFile(path)
-        schema = parquet.schema_arrow
-        _check_names(path, schema.names)
-        zone = getattr(schema.field("time").type, "tz", "")
-        if not pa.types.is_timestamp(schema.field("time").type) or zone != "UTC":
-            found = schema.field("time").type
+        names = parquet.schema_arrow.names
+        _check_names(path, names)
+        kind = parquet.schema_arrow.field("time").type
+        if not pa.types.is_timestamp(kind) or not _UTC.fullmatch(kind.tz or ""):
             raise DataError(
-                f"{path}: column time is {found}; it must be a timestamp with time zone UTC"
+                f"{path}: column time is {kind}; it must be a timestamp with time zone UTC"
             )
         return parquet, parquet.read(["time"], use_threads=False).column("time")
-    except (pa.ArrowException, OSError) as e:
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what a parquet file's damage raises into one line."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as e:
         raise DataError(f"{path}: not a readable parquet file: {_one_line(e)}") from None
 
 
@@ -117,38 +136,64 @@ def _read_csv(path: Path) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
-    _check_names(path, _csv_header(path))
-    # Numbers are read as text first only if they do not parse, to name the cell.
-    kinds = {name: pa.float64() for name in (*PRICES, *OPTIONAL)} | {"time": pa.string()}
-    try:
+    names = _csv_header(path)
+    _check_names(path, names)
+
+    def read(number: Any) -> Any:
+        text = pa.binary() if number == pa.binary() else pa.string()
+        kinds = dict.fromkeys((*PRICES, *OPTIONAL), number) | {"time": text}
         return csv.read_csv(
             path,
+            # By our names: in the file they may carry blanks and a byte-order mark.
+            read_options=csv.ReadOptions(column_names=names, skip_rows=1),
             convert_options=csv.ConvertOptions(
-                column_types=kinds, include_columns=_present(path), strings_can_be_null=True
+                column_types=kinds,
+                include_columns=[name for name in names if name in (*REQUIRED, *OPTIONAL)],
+                strings_can_be_null=True,
             ),
         )
+
+    try:
+        return read(pa.float64())
     except (pa.ArrowException, OSError) as e:
-        raise DataError(f"{path}: {_one_line(e)}; every row needs the header's fields") from None
+        if "conversion error to double" in str(e):
+            _fail_at_cell(path, read(pa.binary()))
+        remedy = "; every row needs the header's fields" if "Expected" in str(e) else ""
+        raise DataError(f"{path}: {_one_line(e)}{remedy}") from None
+
+
+def _fail_at_cell(path: Path, table: Any) -> None:
+    """Name the first cell that is no number."""
+    for name in (n for n in table.column_names if n != "time"):
+        for row, cell in enumerate(table.column(name).to_pylist(), 1):
+            text = (cell or b"0").decode("utf-8", "backslashreplace")
+            try:
+                float(text)
+            except ValueError:
+                raise DataError(
+                    f"{path}: row {row}: {name} {text[:40]!r} is no number; write 1.17005"
+                ) from None
 
 
 def _csv_header(path: Path) -> list[str]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as e:
-        raise DataError(f"{path}: cannot read: {_one_line(e)}") from None
-    if not first:
-        raise DataError(f"{path}: the file is empty; expected the header {','.join(REQUIRED)}")
+        with path.open("rb") as lines:
+            line = lines.readline(_HEADER_MAX_BYTES)
+        first = re.split(r"[\r\n]", decode_text(line, str(path)), maxsplit=1)[0]
+    except OSError as e:
+        raise DataError(f"{path}: cannot be read: {_one_line(e)}") from None
+    except ConfigError as e:
+        raise DataError(str(e)) from None
+    expected = f"expected the header {','.join(REQUIRED)}"
+    if not line:
+        raise DataError(f"{path}: the file is empty; {expected}")
+    if not first.strip():
+        raise DataError(f"{path}: line 1 is blank: delete it; {expected} there")
     if "," not in first:
-        raise DataError(
-            f"{path}: line 1 is not comma separated: {first[:60]!r}; "
-            f"expected the header {','.join(REQUIRED)}"
-        )
-    return [name.strip().strip('"') for name in first.split(",")]
-
-
-def _present(path: Path) -> list[str]:
-    return [name for name in _csv_header(path) if name in (*REQUIRED, *OPTIONAL)]
+        raise DataError(f"{path}: line 1 is not comma separated: {first[:60]!r}; {expected}")
+    if len(first) == len(line):
+        raise DataError(f"{path}: the file has no rows")
+    return [name.strip().strip('"').strip() for name in first.split(",")]
 
 
 def _check_names(path: Path, names: Iterable[str]) -> None:
@@ -156,7 +201,8 @@ def _check_names(path: Path, names: Iterable[str]) -> None:
     missing = [name for name in REQUIRED if name not in there]
     if missing:
         raise DataError(
-            f"{path}: column {', '.join(missing)} is missing; found: {', '.join(there)[:120]}; "
+            f"{path}: column {', '.join(missing)} is missing; "
+            f"found: {printable(', '.join(there))[:120]}; "
             f"expected: {','.join(REQUIRED)}[,{','.join(OPTIONAL)}]"
         )
     for name in (*REQUIRED, *OPTIONAL):
@@ -180,7 +226,7 @@ def _times(path: Path, column: Any) -> Times:
         column = _parse_times(path, column)
     ns_per_unit = _NS_PER_UNIT[column.type.unit]
     units = _values(column, np.int64)
-    if np.abs(units).max() > _FAR_NS // ns_per_unit:
+    if units.min() < 0 or units.max() >= FAR_NS // ns_per_unit:
         raise DataError(f"{path}: a time is outside 1970 to 2169; check its unit")
     return units * ns_per_unit
 
@@ -189,19 +235,25 @@ def _parse_times(path: Path, text: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    plain = pc.replace_substring_regex(text, r"(Z|\+00:?00)$", "")
+    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), r"(Z|\+00:?00)$", "")
     try:
         return plain.cast(pa.timestamp("ns")).cast(pa.timestamp("ns", "UTC"))
     except pa.ArrowException:
-        for row, value in enumerate(plain.to_pylist()):
-            try:
-                pa.scalar(value).cast(pa.timestamp("ns"))
-            except pa.ArrowException:
-                raise DataError(
-                    f"{path}: row {row + 1}: time {text[row].as_py()!r} is not UTC in ISO 8601, "
-                    "such as 2018-06-01T13:05:00Z"
-                ) from None
-        raise
+        row = next((i for i, value in enumerate(plain.to_pylist()) if not _is_time(value)), 0)
+        raise DataError(
+            f"{path}: row {row + 1}: time {text[row].as_py()[:40]!r} is not UTC in ISO 8601, "
+            "such as 2018-06-01T13:05:00Z"
+        ) from None
+
+
+def _is_time(text: str) -> bool:
+    import pyarrow as pa
+
+    try:
+        pa.scalar(text).cast(pa.timestamp("ns"))
+    except pa.ArrowException:
+        return False
+    return True
 
 
 def _floats(path: Path, name: str, column: Any) -> npt.NDArray[np.float64]:
@@ -245,8 +297,6 @@ def _check_times(path: Path, time_ns: Times) -> None:
     if len(steps) >= _ENOUGH_BARS and steps.min() > NS_PER_MINUTE:
         minutes = int(steps.min()) // NS_PER_MINUTE
         fail(0, f"bars are at least {minutes} minutes apart, but the name says M1; rename the file")
-    if time_ns[0] < 0 or time_ns[-1] > _FAR_NS:
-        fail(0, "the time is outside 1970 to 2169; check its unit")
 
 
 def _check_prices(path: Path, bars: Bars) -> None:
@@ -271,10 +321,10 @@ def _check_prices(path: Path, bars: Bars) -> None:
 
 def _fail(path: Path, bars: Bars, rows: npt.NDArray[np.intp], what: str) -> None:
     bar = bars[rows[0]]
-    values = ", ".join(f"{name} {bar[name]:g}" for name in (*PRICES, "spread"))
+    values = ", ".join(f"{name} {float(bar[name])!r}" for name in (*PRICES, *OPTIONAL))
     count = f" ({len(rows)} bars)" if len(rows) > 1 else ""
     raise DataError(f"{path}: bar {iso_utc(int(bar['time_ns']))}: {what}: {values}{count}")
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    return printable(" ".join(str(error).split()))[:200]

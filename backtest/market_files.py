@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from engine.model.errors import DataError
+from engine.model.text_files import printable
 from engine.model.times import Timeframe
 
 PATTERN = "<SYMBOL>_<TIMEFRAME>_<PERIOD>_<SOURCE>.parquet|csv"
@@ -43,12 +44,16 @@ def list_files(data_dir: Path) -> tuple[list[MarketFile], list[str]]:
         raise DataError(f"data directory {data_dir} {what}: name one with files {PATTERN}")
     files: list[MarketFile] = []
     skipped: list[str] = []
-    for path in sorted(data_dir.iterdir()):
+    try:
+        paths = sorted(data_dir.iterdir())
+    except OSError as e:
+        raise DataError(f"data directory {data_dir} cannot be read: {e.strerror}") from None
+    for path in paths:
         if path.suffix not in (".parquet", ".csv") or path.name.startswith("."):
             continue
         file = parse_name(path)
         if file is None:
-            skipped.append(path.name)
+            skipped.append(printable(path.name))
         else:
             files.append(file)
     return files, skipped
@@ -65,6 +70,9 @@ def choose_files(
     own = [f for f in files if f.symbol == symbol]
     m1 = [f for f in own if f.timeframe == Timeframe.M1]
     chosen = [f for f in m1 if source is None or f.source == source]
+    for file in chosen:
+        if not file.path.is_file():
+            raise DataError(f"{file.path}: is no file that can be read; move it away")
     if chosen:
         return chosen
     if m1:

@@ -170,8 +170,10 @@ class _Run:
         )
         self._n_checked = 0
         self._trades, self._shares = self._out.trades[:0].copy(), self._out.shares[:0].copy()
-        # A batch a minute at most; what is not written takes no memory.
-        self._equity = np.empty((to_ns - from_ns) // NS_PER_MINUTE + 2, EQUITY)
+        # A bar opens and closes at a batch; what is not written takes no memory.
+        n_bars = sum(len(bars[spec.name]) for spec in compiled.symbols)
+        n_most = min((to_ns - from_ns) // NS_PER_MINUTE, 2 * n_bars) + 2
+        self._equity = np.empty(n_most, EQUITY)
         self._n_batches = 0
         self._changes: list[Change] = []
         self._n_bars = 0

@@ -59,13 +59,15 @@ class Stretches:
         to_ns: int,
     ) -> None:
         self._from_ns = from_ns
-        self._to_ns = to_ns
         self._clock = ServerClock(compiled.portfolio.server_clock)
         self._specs = compiled.symbols
         self._bars = [
             b[: np.searchsorted(b["time_ns"], to_ns)] for b in (bars[s.name] for s in self._specs)
         ]
         self._opens = [np.ascontiguousarray(b["time_ns"]) for b in self._bars]
+        # Nothing opens or closes later: a period may end years after its bars.
+        last_ns = max((int(times[-1]) for times in self._opens if len(times)), default=from_ns)
+        self._to_ns = min(to_ns, last_ns + NS_PER_MINUTE)
         self._rooms = [make_room(0, 0, 0) for _ in range(AHEAD + 1)]
         self._streams, self._symbol, self._timeframe = self._make_streams(compiled, strategies)
         self._weighted = np.concatenate([s.weighted for s in self._streams]).astype(np.uint32)

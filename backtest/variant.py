@@ -5,13 +5,14 @@ import msgspec
 from engine.model.errors import ConfigError
 from engine.model.jobs import Variant
 from engine.model.portfolio import Portfolio, SymbolOverride
+from engine.portfolio.complaints import complaints
 
 
 def varied(portfolio: Portfolio, variant: Variant) -> Portfolio:
     """Return the portfolio with what the variant changes.
 
     Raises:
-        ConfigError: nothing of it trades a symbol that is asked for.
+        ConfigError: nothing of it trades a symbol that is asked for, or a cost is impossible.
     """
     if variant.symbols:
         portfolio = _only(portfolio, variant.symbols)
@@ -27,7 +28,10 @@ def varied(portfolio: Portfolio, variant: Variant) -> Portfolio:
         name: msgspec.structs.replace(portfolio.symbols.get(name, SymbolOverride()), **costs)
         for name in traded
     }
-    return msgspec.structs.replace(portfolio, symbols=symbols)
+    changed = msgspec.structs.replace(portfolio, symbols=symbols)
+    for complaint in complaints(changed):
+        raise ConfigError(complaint)
+    return changed
 
 
 def _only(portfolio: Portfolio, symbols: tuple[str, ...]) -> Portfolio:

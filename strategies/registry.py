@@ -4,7 +4,6 @@ Every mistake is a StrategyError of one line that says what is allowed.
 """
 
 import difflib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -86,7 +85,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
             return False
         assert self.low is not None
         assert self.high is not None
-        return math.isfinite(value) and self.low <= value <= self.high
+        return bool(self.low <= value <= self.high)  # NaN is between nothing
 
 
 @cache
@@ -208,7 +207,14 @@ def _check(where: str, allowed: tuple[Parameter, ...], given: Mapping[str, Any])
                 f"{where}: parameter {name!r} is unknown{_choose_from(name, by_name)}"
             )
         if not by_name[name].admits(value):
-            raise StrategyError(f"{where}: {name} = {value!r} must be {by_name[name].allowed}")
+            raise StrategyError(
+                f"{where}: {name} = {_short(value)} must be {by_name[name].allowed}"
+            )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}… ({len(text)} characters)"
 
 
 def _timeframe(where: str, timeframe: Timeframe | str) -> Timeframe:

@@ -16,8 +16,15 @@ import numpy.typing as npt
 from engine.model.errors import ConfigError
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
 
-_NEW_YORK = re.compile(r"new_york([+-]\d{1,2})?$")
-_FIXED = re.compile(r"UTC(?:([+-])(\d{1,2})(?::(\d\d))?)?$")
+_NEW_YORK = re.compile(r"new_york([+-]\d{1,2})?")
+_FIXED = re.compile(r"UTC(?:([+-])(\d{1,2})(?::([0-5]\d))?)?")
+# No clock of the world is further from UTC; New York is four or five hours behind it.
+_FIXED_MAX_MINUTES = 14 * 60
+_NEW_YORK_HOURS = range(-9, 19)
+_ALLOWED = (
+    "use new_york+7 (new_york-9 to new_york+18), an IANA zone such as Europe/Athens, "
+    "or UTC-14 to UTC+14"
+)
 
 
 class ServerClock:
@@ -26,19 +33,22 @@ class ServerClock:
     def __init__(self, rule: str) -> None:
         self.rule = rule
         self._shift_ns = 0
-        if match := _NEW_YORK.match(rule):
+        if match := _NEW_YORK.fullmatch(rule):
+            hours = int(match[1] or 0)
+            if hours not in _NEW_YORK_HOURS:
+                raise ConfigError(f"server clock {rule!r} is no broker's: {_ALLOWED}")
             self._zone: ZoneInfo | timezone = ZoneInfo("America/New_York")
-            self._shift_ns = int(match[1] or 0) * NS_PER_HOUR
-        elif match := _FIXED.match(rule):
+            self._shift_ns = hours * NS_PER_HOUR
+        elif match := _FIXED.fullmatch(rule):
             minutes = int(match[2] or 0) * 60 + int(match[3] or 0)
+            if minutes > _FIXED_MAX_MINUTES:
+                raise ConfigError(f"server clock {rule!r} is no broker's: {_ALLOWED}")
             self._zone = timezone(timedelta(minutes=-minutes if match[1] == "-" else minutes))
         else:
             try:
                 self._zone = ZoneInfo(rule)
-            except (ZoneInfoNotFoundError, ValueError):
-                raise ConfigError(
-                    f"server clock {rule!r} is unknown: use new_york+7, an IANA zone or UTC+2"
-                ) from None
+            except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory's name
+                raise ConfigError(f"server clock {rule[:60]!r} is unknown: {_ALLOWED}") from None
         self._offset_of_hour = lru_cache(maxsize=4096)(self._compute_offset)
 
     def offset_ns(self, utc_ns: int) -> int:

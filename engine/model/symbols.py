@@ -1,5 +1,7 @@
 """What a symbol is: the contract facts that money and rounding need."""
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -50,8 +52,9 @@ def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
 
 
 def price_text(price: float) -> str:
-    """Return a price in full, up to five places: never rounded to so many digits in all."""
-    return f"{price:.5f}".rstrip("0").rstrip(".")
+    """Return a price in full, up to five places, more below 1: never rounded to digits in all."""
+    places = 5 if not 0.0 < abs(price) < 1.0 else min(10, 5 - math.floor(math.log10(abs(price))))
+    return f"{price:.{places}f}".rstrip("0").rstrip(".")
 
 
 def _fx(name: str, digits: int, spread: float, long: float, short: float) -> SymbolSpec:

@@ -9,6 +9,13 @@ NS_PER_MINUTE = 60 * NS_PER_S
 NS_PER_HOUR = 60 * NS_PER_MINUTE
 NS_PER_DAY = 24 * NS_PER_HOUR
 
+# Nanoseconds in 64 bits end in 2262; nobody means a later date.
+FIRST_DATE, LAST_DATE = "1970-01-01", "2169-12-31"
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+_AFTER_LAST = datetime(2170, 1, 1, tzinfo=UTC)
+FAR_NS = int(_AFTER_LAST.timestamp()) * NS_PER_S
+"""No bar and no period lies at or after this."""
+
 
 class Timeframe(enum.IntEnum):
     """A bar's length in minutes."""
@@ -61,6 +68,35 @@ def to_datetime(time_ns: int) -> datetime:
     """Return an aware UTC datetime, cut to microseconds."""
     seconds, rest_ns = divmod(time_ns, NS_PER_S)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ns // 1000)
+
+
+def utc_minute(text: str) -> int:
+    """Return nanoseconds of a date or an ISO 8601 time on a whole minute; no zone means UTC.
+
+    Raises:
+        ValueError: the text is none, or lies outside `FIRST_DATE` to `LAST_DATE`; the message
+            says what is allowed and follows the text.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is no date: write 2018-06-01 or 2018-06-01T13:05") from None
+    if moment.second or moment.microsecond:
+        raise ValueError("must be a whole minute")
+    return from_datetime(in_range(moment))
+
+
+def in_range(moment: datetime) -> datetime:
+    """Return an aware datetime; no zone means UTC.
+
+    Raises:
+        ValueError: it lies outside `FIRST_DATE` to `LAST_DATE`; the message follows the datetime.
+    """
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    # Aware times of different zones compare without overflow.
+    if not _FIRST <= aware < _AFTER_LAST:
+        raise ValueError(f"is out of range: write a date from {FIRST_DATE} to {LAST_DATE}")
+    return aware
 
 
 def from_datetime(moment: datetime) -> int:

@@ -22,10 +22,18 @@ from engine.model.portfolio import (
 )
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import DEFAULT_SYMBOLS
-from engine.model.times import Timeframe
-from engine.portfolio.contents import entry_minutes, memberships
+from engine.model.times import FIRST_DATE, LAST_DATE, Timeframe
+from engine.portfolio.contents import entry_minutes, memberships, symbol_spec
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,62}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+# Brokers also quote in coins and cents: USDT, USC.
+_UNIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,30}")
+# Symbols name files; "EUR/USD" at the broker is terminal.symbol_names = "EURUSD=EUR/USD".
+_SYMBOL = re.compile(r"[^\s/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,63}")
+_SHARE_MOST = 1e6
+# 0.29 / 0.01 is 28.999…96 in binary.
+_STEP_EPS = 1e-9
 
 
 def complaints(p: Portfolio) -> list[str]:
@@ -68,10 +76,10 @@ def _account_complaints(p: Portfolio) -> list[str]:
         )
     if not 1 <= p.account.leverage <= _MOST_LEVERAGE:
         out.append(
-            f"account.leverage is {p.account.leverage}; it must be at least 1 and at most "
+            f"account.leverage is {_short(p.account.leverage)}; it must be at least 1 and at most "
             f"{_MOST_LEVERAGE:,}"
         )
-    if not re.fullmatch(r"[A-Z]{3}", p.account.currency):
+    if not _CURRENCY.fullmatch(p.account.currency):
         out.append(f"account.currency is {p.account.currency!r}; use three capital letters")
     try:
         ServerClock(p.server_clock)
@@ -100,11 +108,11 @@ def _risk_complaints(p: Portfolio) -> list[str]:
         )
     if not 1 <= risk.sample_minutes <= 1440 or 1440 % risk.sample_minutes:
         out.append(f"risk.sample_minutes is {risk.sample_minutes:g}; it must divide a day of 1440")
-    for text in risk.closed_days:
-        try:
-            date.fromisoformat(text)
-        except ValueError:
-            out.append(f"risk.closed_days: {text!r} is no day; write YYYY-MM-DD")
+    out += [
+        f"risk.closed_days: {text!r} is no day; write YYYY-MM-DD"
+        for text in risk.closed_days
+        if not _is_day(text)
+    ]
     known = {s.symbol for s in p.strategy} | {o for s in p.strategy for o in s.others}
     for key in ("restricted", "close_only"):
         out += [
@@ -113,6 +121,13 @@ def _risk_complaints(p: Portfolio) -> list[str]:
             if name not in known and name not in p.symbols
         ]
     return out
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return FIRST_DATE <= date.fromisoformat(text).isoformat() == text <= LAST_DATE
+    except ValueError:
+        return False
 
 
 # The most that each number of a sizing may be; all must be above 0.
@@ -131,7 +146,7 @@ def _sizing_complaints(where: str, sizing: Sizing | None) -> list[str]:
     if sizing is None:
         return []
     return [
-        f"{where}.sizing.{name} is {value}; allowed: above 0, at most {most:g}"
+        f"{where}.sizing.{name} is {_short(value)}; allowed: above 0, at most {most:g}"
         for name, most in _SIZING_MOST.items()
         if not 0.0 < (value := getattr(sizing, name)) <= most
     ]
@@ -155,7 +170,8 @@ def _stops_complaints(where: str, stops: Stops | None) -> list[str]:
 def _declared_complaints(where: str, declares: Strategy | Book) -> list[str]:
     """Complain of what a strategy or a book declares of itself."""
     return [
-        f"{where}: {key} is {declared}; 0 declares nothing, else above 0 and at most {most:g}"
+        f"{where}: {key} is {_short(declared)}; 0 declares nothing, "
+        f"else above 0 and at most {most:g}"
         for key, declared, most in (
             ("max_orders_per_day", declares.max_orders_per_day, _MOST),
             ("max_lots", declares.max_lots, _MOST_LOTS),
@@ -171,7 +187,7 @@ def _strategy_complaints(p: Portfolio) -> list[str]:
     seen: set[str] = set()
     for s in p.strategy:
         where = f"strategy {s.name!r}"
-        if not _NAME.match(s.name):
+        if not _NAME.fullmatch(s.name):
             out.append(f"{where}: a name is 1 to 63 letters, digits, and _ . + -")
         if s.name in seen:
             out.append(f"{where} is there twice; names must be unique")
@@ -198,7 +214,7 @@ def _book_complaints(p: Portfolio) -> list[str]:
     owner: dict[str, str] = {}
     for b in p.book:
         where = f"book {b.name!r}"
-        if not _NAME.match(b.name):
+        if not _NAME.fullmatch(b.name):
             out.append(f"{where}: a name is 1 to 63 letters, digits, and _ . + -")
         if b.name in strategies or sum(o.name == b.name for o in p.book) > 1:
             out.append(f"{where}: the name is already a strategy's or another book's")
@@ -214,12 +230,15 @@ def _book_complaints(p: Portfolio) -> list[str]:
             elif strategies[name].stops is not None:
                 out.append(f"{where}: member {name!r} has its own stops; the book moves them")
             owner[name] = b.name
-            if not 0.0 < share < math.inf:
-                out.append(f"{where}: the share of {name!r} is {share}; it must be above 0")
+            if not 0.0 < share <= _SHARE_MOST:
+                out.append(
+                    f"{where}: the share of {name!r} is {share}; it must be above 0 "
+                    f"and at most {_SHARE_MOST:g}"
+                )
         if not 0.0 <= b.exit <= b.enter <= 1.0:
             out.append(f"{where}: 0 <= exit <= enter <= 1 does not hold: {b.exit}, {b.enter}")
         if isinstance(b.quorum, int) and not 1 <= b.quorum <= max(1, len(b.members)):
-            out.append(f"{where}: quorum is {b.quorum}; allowed: 1 to {len(b.members)}")
+            out.append(f"{where}: quorum is {_short(b.quorum)}; allowed: 1 to {len(b.members)}")
         out += _declared_complaints(where, b)
         out += _sizing_complaints(where, b.sizing)
         out += _stops_complaints(where, b.stops)
@@ -227,8 +246,8 @@ def _book_complaints(p: Portfolio) -> list[str]:
     for name, share in p.allocation.shares.items():
         if name not in names:
             out.append(f"allocation.shares: {name!r} is no book; books: {', '.join(sorted(names))}")
-        elif not 0.0 <= share < math.inf:
-            out.append(f"allocation.shares: {name!r} is {share}; it must be 0 or more")
+        elif not 0.0 <= share <= _SHARE_MOST:
+            out.append(f"allocation.shares: {name!r} is {share}; allowed: 0 to {_SHARE_MOST:g}")
     return out + _netting_complaints(p)
 
 
@@ -246,34 +265,77 @@ def _netting_complaints(p: Portfolio) -> list[str]:
     return out
 
 
+_MOST_VOLUME_LOTS: Final = 1e9
+# The least and the most of each number of a symbol's contract.
+_CONTRACT: dict[str, tuple[float, float]] = {
+    "digits": (0, 10),
+    "contract_size": (1e-9, 1e9),
+    "volume_min_lots": (1e-8, _MOST_VOLUME_LOTS),
+    "volume_max_lots": (1e-8, _MOST_VOLUME_LOTS),
+    "volume_step_lots": (1e-8, _MOST_VOLUME_LOTS),
+    "spread_points": (0, 1e7),
+    "commission_per_lot_ccy": (0, 1e7),
+    "swap_long_points": (-1e7, 1e7),
+    "swap_short_points": (-1e7, 1e7),
+    "swap_triple_weekday": (0, 6),
+    "stops_level_points": (0, 1e7),
+    "order_max_lots": (1e-8, _MOST_LOTS),
+}
+_WEEKDAYS = "0 (Monday) to 6 (Sunday)"
+
+
 def _symbol_complaints(p: Portfolio) -> list[str]:
-    out: list[str] = []
+    read = {name for s in p.strategy for name in (s.symbol, *s.others)}
+    out = [
+        f"symbol {name!r}: a name is 1 to 63 characters without blanks, / and \\; "
+        "what the broker calls it belongs into terminal.symbol_names"
+        for name in sorted({*p.symbols, *read})
+        if not _SYMBOL.fullmatch(name)
+    ]
     for name, override in p.symbols.items():
         values = {k: v for k, v in msgspec.structs.asdict(override).items() if v is not None}
-        for key, value in values.items():
-            signed = key in ("swap_long_points", "swap_short_points")
-            zero = key in (
-                "digits",
-                "commission_per_lot_ccy",
-                "spread_points",
-                "stops_level_points",
-                "swap_triple_weekday",
-            )
-            if key == "entry_hours":
-                out += _hours_complaints(name, value)
-            if key == "order_max_lots" and value > _MOST_LOTS:
-                out.append(f"symbols.{name}.{key} is {value}; it must be at most {_MOST_LOTS:g}")
-            if isinstance(value, str) or signed:
-                continue
-            if not (value >= 0 if zero else value > 0) or not math.isfinite(value):
-                least = "0 or more" if zero else "above 0"
-                out.append(f"symbols.{name}.{key} is {value}; it must be {least}")
+        for key, (low, high) in _CONTRACT.items():
+            if key in values and not low <= values[key] <= high:
+                allowed = _WEEKDAYS if key == "swap_triple_weekday" else f"{low:g} to {high:g}"
+                out.append(f"symbols.{name}.{key} is {_short(values[key])}; allowed: {allowed}")
+        out += [
+            f"symbols.{name}.{key} is {values[key]!r}; write a currency such as 'USD'"
+            for key in ("base", "profit_currency")
+            if key in values and not _UNIT.fullmatch(values[key])
+        ]
+        if "entry_hours" in values:
+            out += _hours_complaints(name, values["entry_hours"])
         if name not in DEFAULT_SYMBOLS:
             needed = ("digits", "contract_size", "base", "profit_currency")
             missing = [k for k in needed if k not in values]
             if missing:
                 out.append(f"symbols.{name} is not built in and lacks {', '.join(missing)}")
+    return out or _volume_complaints(p)
+
+
+def _volume_complaints(p: Portfolio) -> list[str]:
+    """Return the symbols of which no volume can be traded."""
+    out = []
+    for name in p.symbols:
+        spec = symbol_spec(p, name)
+        least, most, step = spec.volume_min_lots, spec.volume_max_lots, spec.volume_step_lots
+        if least > most:
+            out.append(
+                f"symbols.{name}.volume_min_lots is {least}; "
+                f"it must be at most volume_max_lots, {most}"
+            )
+        elif math.floor(most / step + _STEP_EPS) * step < least * (1.0 - _STEP_EPS):
+            out.append(
+                f"symbols.{name}.volume_step_lots is {step}; no multiple of it lies between "
+                f"volume_min_lots, {least}, and volume_max_lots, {most}"
+            )
     return out
+
+
+def _short(number: float) -> str:
+    """Return a number in at most some twenty characters: integers may have any length."""
+    text = str(number)
+    return text if len(text) <= 24 else f"{text[:6]}… ({len(text)} digits)"
 
 
 def _hours_complaints(symbol: str, hours: str) -> list[str]:
@@ -336,7 +398,7 @@ def _range_complaints(
 ) -> list[str]:
     values = msgspec.structs.asdict(settings)
     return [
-        f"{where}.{key} is {values[key]}; allowed: {low:,g} to {high:,g}"
+        f"{where}.{key} is {_short(values[key])}; allowed: {low:,g} to {high:,g}"
         for key, (low, high) in ranges.items()
         if not low <= values[key] <= high
     ]

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -10,6 +9,7 @@ import msgspec
 
 from engine.model.errors import ConfigError
 from engine.model.portfolio import Portfolio
+from engine.model.text_files import parse_toml, read_text
 from engine.portfolio.complaints import complaints
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`(?: - at `\$(?P<path>[^`]*)`)?")
@@ -22,19 +22,14 @@ def read_portfolio(path: Path) -> Portfolio:
     Raises:
         ConfigError: the file is missing, is not TOML, or says something impossible.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path}: cannot read the portfolio file: {e}") from None
-    return parse_portfolio(text, str(path))
+    return parse_portfolio(read_text(path), str(path))
 
 
 def parse_portfolio(text: str, where: str) -> Portfolio:
     """Return the checked portfolio in `text`; `where` names it in errors."""
+    tables = parse_toml(text, where)
     try:
-        portfolio = msgspec.convert(tomllib.loads(text), Portfolio)
-    except tomllib.TOMLDecodeError as e:
-        raise ConfigError(f"{where}: not valid TOML: {e}") from None
+        portfolio = msgspec.convert(tables, Portfolio)
     except msgspec.ValidationError as e:
         raise ConfigError(f"{where}: {_explain(str(e))}") from None
     for complaint in complaints(portfolio):

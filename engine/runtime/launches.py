@@ -1,21 +1,20 @@
 """Backtests as commands: what may be launched, checked before anything waits for it."""
 
-import tomllib
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from engine.model.errors import PmproError, Refused
+from engine.model.errors import ConfigError, PmproError, Refused
 from engine.model.jobs import BacktestSpec
 from engine.model.portfolio import Portfolio
 from engine.model.snapshot import Command
+from engine.model.text_files import read_toml
+from engine.model.times import utc_minute
 from engine.portfolio.file import read_portfolio
 from engine.runtime.jobs import Jobs
 from engine.runtime.settings import Settings
 
 FILES_MAX = 100
-FILE_MAX_BYTES = 1_000_000
 
 
 class Launches:
@@ -61,23 +60,22 @@ class Launches:
 def _spec(text: str) -> BacktestSpec:
     try:
         spec = msgspec.json.decode(text, type=BacktestSpec)
-        first, last = (_day(day) for day in (spec.from_day, spec.to_day))
-    except (msgspec.MsgspecError, ValueError) as error:
+    except msgspec.MsgspecError as error:
         raise Refused(f"no backtest: {error}") from None
-    if first >= last:
+    if _minute(spec.from_day) >= _minute(spec.to_day):
         raise Refused(f"{spec.from_day} must be before {spec.to_day}")
     return spec
 
 
-def _day(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is None else moment.replace(tzinfo=None)
+def _minute(text: str) -> int:
+    try:
+        return utc_minute(text)
+    except ValueError as error:
+        raise Refused(f"{text[:40]!r} {error}") from None
 
 
 def _is_portfolio(path: Path) -> bool:
     try:
-        if path.stat().st_size > FILE_MAX_BYTES:
-            return False
-        return "strategy" in tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        return path.is_file() and "strategy" in read_toml(path)
+    except ConfigError:
         return False

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from engine.model.errors import ConfigError
+from engine.model.text_files import read_toml
 from engine.runtime.option_errors import SECRETS, explain, unknown
 from engine.runtime.options import Options, Section
 
@@ -33,14 +33,9 @@ def read_file(path: Path) -> Layer:
     Raises:
         ConfigError: unreadable, not TOML, an unknown key, a wrong type or a secret.
     """
-    try:
-        layer = tomllib.loads(path.read_bytes().decode())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `pmpro init` writes one") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read it: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file; `pmpro init` writes one")
+    layer = read_toml(path)
     for key in SECRETS:
         section, _, name = key.partition(".")
         table = layer.get(section)

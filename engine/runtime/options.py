@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from engine.model.errors import ConfigError, UserError
+from engine.model.times import in_range
 
 Mode = Literal["demo", "paper", "live"]
 
@@ -142,6 +143,11 @@ class Demo(Section):
         description="what goes wrong at the simulated terminal: see Faults in the user guide",
         examples=["lost-reply%0.01*9, requote%0.05*99, seed=4"],
     )
+
+    @field_validator("start")
+    @classmethod
+    def _in_range(cls, start: datetime | None) -> datetime | None:
+        return None if start is None else in_range(start)
 
     @field_validator("faults")
     @classmethod

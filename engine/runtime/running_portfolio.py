@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from engine.model.portfolio import Portfolio
+from engine.model.text_files import read_text
 from engine.portfolio.file import parse_portfolio, read_portfolio
 from engine.portfolio.text import portfolio_text
 
@@ -25,7 +26,7 @@ def read_running(file: Path, state: Path) -> tuple[Portfolio, str]:
     kept = state / NAME
     if not kept.is_file():
         return portfolio, ""
-    text = kept.read_text(encoding="utf-8")
+    text = read_text(kept)
     if f"{_MARK}{_digest(file)}\n" not in text:
         return portfolio, f"{file} was edited: what commands had changed is dropped ({kept})"
     return parse_portfolio(text, str(kept)), f"with what commands have changed: {kept}"

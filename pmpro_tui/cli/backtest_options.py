@@ -1,13 +1,12 @@
 """What `pmpro backtest` and `pmpro replay` share: options and times."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine.model.errors import UserError
-from engine.model.times import from_datetime
+from engine.model.times import utc_minute
 
 PortfolioFile = Annotated[Path, typer.Option("--portfolio", metavar="FILE", help="What trades.")]
 DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Directory of bar files.")]
@@ -38,16 +37,9 @@ OfBook = Annotated[str | None, typer.Option("--book", metavar="BOOK", help="Whos
 def parse_time(option: str, text: str) -> int:
     """Return UTC nanoseconds of a date or an ISO 8601 time on a whole minute."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError(
-            f"{option} {text!r} is no date: write 2018-06-01 or 2018-06-01T13:05"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    if moment.second or moment.microsecond:
-        raise UserError(f"{option} {text!r} must be a whole minute")
-    return from_datetime(moment)
+        return utc_minute(text)
+    except ValueError as error:
+        raise UserError(f"{option} {text!r} {error}") from None
 
 
 def check_explain(explain: int | None, at: str | None, book: str | None) -> None:

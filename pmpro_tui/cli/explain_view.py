@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.model.decisions import judged
+from engine.model.symbols import price_text
 from pmpro_tui.cli.output import print_line
 
 
@@ -45,7 +46,8 @@ def show_decision(title: str, document: Mapping[str, Any]) -> None:
 def show_result(result: Mapping[str, Any]) -> None:
     """Write what became of a trade, and of it each member's part."""
     print_line(
-        f"closed by {result['exit_reason']} at {result['exit_price']:g}, {result['exit_time']}:"
+        f"closed by {result['exit_reason']} at {price_text(result['exit_price'])}, "
+        f"{result['exit_time']}:"
         f" {result['profit_ccy']:+z,.2f} with commission {result['commission_ccy']:z,.2f}"
         f" and swap {result['swap_ccy']:z,.2f}"
     )

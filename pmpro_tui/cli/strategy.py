@@ -1,12 +1,12 @@
 """`pmpro strategy`: strategies come into the running engine, leave it, and get their shares."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from engine.model.errors import UserError
+from engine.model.text_files import read_toml
 from pmpro_tui.cli import strategy_check, strategy_list, strategy_new, strategy_parity
 from pmpro_tui.cli.operate import ask, connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, Yes
@@ -59,7 +59,7 @@ def add(
     if what.endswith(".toml"):
         if kind or symbol or param or book:
             raise UserError(f"{what} says it all: options are for a NAME")
-        tables = _read(Path(what))
+        tables = read_toml(Path(what))
     else:
         if not kind or not symbol:
             raise UserError(f"strategy {what!r} needs --kind and --symbol, or name a FILE.toml")
@@ -117,15 +117,6 @@ def allocate(
         if snapshot.mode == "live":
             ask(f"Give {name} a share of {value:.1%} on live account {snapshot.account}?", "", yes)
         send(client, "allocate", name, value=value, seen_version=snapshot.version, json=json)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
 
 
 def _tables(

@@ -23,5 +23,5 @@ def parse_param(text: str) -> tuple[str, Any]:
         raise UserError(f"--param {text!r}: write KEY=VALUE")
     try:
         return key, tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key, value

@@ -1,6 +1,5 @@
 """The simulated terminal that `pmpro terminal run` gives a program: prices, account, faults."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import msgspec
 
 from engine.model.errors import UserError
 from engine.model.symbols import DEFAULT_SYMBOLS
+from engine.model.text_files import read_toml
 from engine.model.times import NS_PER_MINUTE
 from engine.terminal.simulated.api import SimulatedTerminal
 from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices, SimulatedConfig
@@ -48,12 +48,7 @@ def read_tables(path: Path, *known: str) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read, or holds something else.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
+    tables = read_toml(path)
     if unknown := tables.keys() - set(known):
         raise UserError(f"{path}: {min(unknown)!r} is unknown; allowed: {', '.join(known)}")
     return tables

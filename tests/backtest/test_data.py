@@ -1,5 +1,6 @@
 """Data files: what is read, and each way in which they are refused in one line."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -162,7 +163,7 @@ BAD = {
     "is not UTC": _swap(rows(40), 20, "2018-06-04T00:20:00+02:00,1.17,1.17,1.17,1.17"),
     "'yesterday' is not": _swap(rows(40), 20, "yesterday,1.17,1.17,1.17,1.17"),
     "time is empty": _swap(rows(40), 20, ",1.17,1.17,1.17,1.17"),
-    "invalid value 'abc'": _swap(rows(40), 20, f"{STAMPS[20]},abc,1.17,1.17,1.17"),
+    "row 21: open 'abc' is no number": _swap(rows(40), 20, f"{STAMPS[20]},abc,1.17,1.17,1.17"),
     "Expected 5 columns": _swap(rows(40), 20, f"{STAMPS[20]},1.17,1.17,1.17,1.17,7"),
     "no rows": [],
     "bars are at least 60 minutes apart": [f"{t},1.17,1.17,1.17,1.17" for t in times(1440)[::60]],
@@ -185,7 +186,8 @@ def test_malformed_rows_are_refused_in_a_line_that_names_file_and_fault(tmp_path
         ("Date,Open,High,Low,Close", "column time, open, high, low, close is missing"),
         ("time,open,high,low,close,close", "column close is there 2 times"),
         ("time;open;high;low;close", "not comma separated"),
-        ("", "the file is empty"),
+        ("", "line 1 is blank: delete it"),
+        (" \t", "line 1 is blank: delete it"),
         ("time,open,low,high,close", "high is below low"),
         ("time,high,open,low,close", "open is outside"),
     ],
@@ -197,7 +199,88 @@ def test_wrong_headers_are_refused(tmp_path, header, complaint):
     assert complaint in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("zone", [None, "Europe/Athens"])
+def test_headers_may_carry_blanks_quotes_and_a_byte_order_mark(tmp_path):
+    """Names go by what they say, however an export writes them; cells may have blanks too."""
+    write(tmp_path, "EURUSD_M1_2018_a.csv", rows(20))
+    expected = load(tmp_path).tobytes()
+    for header in (
+        "time, open, high, low, close",
+        '"time","open","high","low","close"',
+        ' time ,"open" , high,low\t,close ',
+        "\ufefftime,open,high,low,close",
+        '\ufeff"time",open,high,low,close',
+    ):
+        write(tmp_path, "EURUSD_M1_2018_a.csv", rows(20), header)
+        assert load(tmp_path).tobytes() == expected, header
+    write(tmp_path, "EURUSD_M1_2018_a.csv", [f" {r} ".replace(",", ", ") for r in rows(20)])
+    assert load(tmp_path).tobytes() == expected
+    path = tmp_path / "EURUSD_M1_2018_a.csv"
+    path.write_bytes("\n".join([HEADER, *rows(20)]).replace("\n", "\r").encode())
+    assert load(tmp_path).tobytes() == expected
+
+
+_HEAD = HEADER.encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "the file is empty"),
+        (b"\n" + _HEAD, "line 1 is blank"),
+        (b"\r\n" + _HEAD, "line 1 is blank"),
+        (b"\xef\xbb\xbf", "line 1 is blank"),
+        (HEADER.encode(), "no rows"),
+        (HEADER.encode("utf-16"), "UTF-16; save it as UTF-8"),
+        (_HEAD.decode().encode("utf-16-be"), "column time, open, high, low, close is missing"),
+        (b"time,open,high,low,cl\xf6se\n", "line 1: byte 0xf6 is not UTF-8"),
+        (b"\0" * 100, "not comma separated"),
+        (b"x" * 200_000, "not comma separated"),
+        (
+            _HEAD + b"2018-06-04T00:00:00Z,1.17,1.17,1.17,1\x1b[2J7\n",
+            r"close '1\x1b[2J7' is no number",
+        ),
+        (_HEAD + b"2018-06-04T00:00:00Z,1.17,1\x0017,1.17,1.17\n", r"high '1\x0017' is no number"),
+        (_HEAD + b"2018-06-04T00\xff:00,1,1,1,1\n", "invalid UTF8"),
+        (_HEAD + b"9999-12-31T00:00:00Z,1,1,1,1\n", "is not UTC in ISO 8601"),
+        (_HEAD + b"1969-12-31T23:59:00Z,1,1,1,1\n", "outside 1970 to 2169"),
+        (_HEAD + b"2170-01-01T00:00:00Z,1,1,1,1\n", "outside 1970 to 2169"),
+    ],
+)
+def test_what_is_no_table_of_bars_is_told_as_what_it_is(tmp_path, content, complaint):
+    """Encodings, blank lines, NUL bytes: the message says which, and shows no control character."""
+    (tmp_path / "EURUSD_M1_2018_a.csv").write_bytes(content)
+    message = refusal(tmp_path)
+    assert complaint in message
+    assert message.isprintable()
+
+
+def test_a_price_is_shown_with_all_its_digits(tmp_path):
+    """1.10001 is not 1.1: the last digits are what is wrong."""
+    line = f"{STAMPS[20]},1.10001,1.1,1.09999,1.10000"
+    write(tmp_path, "EURUSD_M1_2018_a.csv", _swap(rows(40), 20, line))
+    assert "open 1.10001, high 1.1, low 1.09999, close 1.1" in refusal(tmp_path)
+
+
+def test_a_directory_or_a_pipe_is_no_data_file(tmp_path):
+    """Nothing waits for a pipe that nobody writes to."""
+    os.mkfifo(tmp_path / "EURUSD_M1_2018_a.csv")
+    assert "is no file" in refusal(tmp_path)
+    (tmp_path / "USDJPY_M1_2018_a.parquet").mkdir()
+    assert "is no file" in refusal(tmp_path, "USDJPY")
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "+00:00", "Etc/UTC", "Z", "GMT", "Zulu", "-00:00", "etc/gmt", "utc"]
+)
+def test_parquet_may_say_utc_in_any_of_its_names(tmp_path, zone):
+    """Each tool that writes parquet has its own word for the same zone."""
+    write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 30, zone)
+    assert load(tmp_path)["time_ns"].tolist() == [START + i * NS_PER_MINUTE for i in range(30)]
+
+
+@pytest.mark.parametrize(
+    "zone", [None, "Europe/Athens", "Europe/London", "+01:00", "Etc/GMT+1", "EST"]
+)
 def test_parquet_must_say_utc(tmp_path, zone):
     """A typed time without a zone, or with another one, is some broker's clock."""
     write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 30, zone)

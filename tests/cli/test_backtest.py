@@ -121,6 +121,11 @@ def test_a_run_explains_a_trade_and_says_who_earned_it(pmpro, world):
         ((*WEEK, "--trades", "t.xlsx"), ".csv or .parquet"),
         (("--from", "2020-03-05", "--to", "2020-03-06"), "no bar from 2020"),
         (("--from", "2018-03-05"), "--to"),
+        (("--from", "2018-03-05", "--to", "9999-12-31"), "from 1970-01-01 to 2169-12-31"),
+        (("--from", "0001-01-01", "--to", "2018-03-05"), "from 1970-01-01 to 2169-12-31"),
+        (("--from", "2018-03-05", "--to", "2018-03-10T00:00:00.5"), "must be a whole minute"),
+        ((*WEEK, "--commission", "inf"), "commission_per_lot_ccy is inf"),
+        ((*WEEK, "--spread-points", "1e300"), "spread_points is 1e+300; allowed: 0 to 1e+07"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_two(pmpro, world, arguments, words):
@@ -132,6 +137,14 @@ def test_mistakes_are_one_line_and_exit_code_two(pmpro, world, arguments, words)
     assert words in run.stderr
     assert run.stderr.count("\n") == 1
     assert sorted(p.name for p in world.iterdir()) == before
+
+
+def test_a_period_may_end_long_after_the_bars(pmpro):
+    """What is not there costs neither time nor memory: the trades are those up to the last bar."""
+    to_end = pmpro(*period("--from", "2018-12-27", "--to", "2169-12-31", "--no-store", "--json"))
+    year = pmpro(*period("--from", "2018-12-27", "--to", "2019-01-01", "--no-store", "--json"))
+    assert to_end.returncode == 0, to_end.stderr
+    assert json.loads(to_end.stdout)["digest"] == json.loads(year.stdout)["digest"]
 
 
 def test_the_line_shows_the_lowest_value_of_each_stretch():
