@@ -3,7 +3,6 @@
 Every mistake is a StrategyError of one line that says what is allowed.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from engine.model.errors import StrategyError
+from engine.model.near import meant
 from engine.model.printable import printable
 from engine.model.times import Timeframe
 from strategies.base import Input, Params, Strategy
@@ -227,6 +227,4 @@ def _timeframe(where: str, timeframe: Timeframe | str) -> Timeframe:
 
 def _choose_from(wrong: str, names: Iterable[str]) -> str:
     known = list(names)
-    near = difflib.get_close_matches(wrong, known, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ":"
-    return f"{hint} allowed: {', '.join(known)}"
+    return f"{meant(wrong, known) or ':'} allowed: {', '.join(known)}"

@@ -1,6 +1,5 @@
 """Read a portfolio file and check it: every complaint is one line naming file, key and remedy."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -8,6 +7,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 from engine.model.errors import ConfigError
+from engine.model.near import nearest
 from engine.model.portfolio import Portfolio
 from engine.model.text_files import parse_toml, read_text
 from engine.portfolio.complaints import complaints
@@ -41,8 +41,8 @@ def _explain(message: str) -> str:
     if match := _UNKNOWN_FIELD.search(message):
         path = (match["path"] or "").lstrip(".")
         allowed = _fields_at(path)
-        near = difflib.get_close_matches(match["key"], allowed, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        near = nearest(match["key"], allowed)
+        hint = f" (did you mean {near}?)" if near else ""
         place = f" in {path}" if path else ""
         return f"unknown key {match['key']!r}{place}{hint}; allowed: {', '.join(allowed)}"
     if match := _AT.search(message):

@@ -1,6 +1,5 @@
 """What is wrong with an option, in one line: where it stands, its key, what is allowed."""
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import get_args, get_origin
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.model.errors import ConfigError
+from engine.model.near import nearest
 
 SECRETS = frozenset({"terminal.password", "terminal.token", "database.url", "alerts.urls"})
 
@@ -47,8 +47,8 @@ def explain(
 def unknown(key: str, known: Iterable[str], place: str) -> str:
     """Return the line about a key that does not exist."""
     choices = sorted(known)
-    near = difflib.get_close_matches(key, choices, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    near = nearest(key, choices)
+    hint = f"did you mean {near}? " if near else ""
     return f"{place} is unknown; {hint}allowed: {', '.join(choices)}"
 
 

@@ -8,13 +8,15 @@ import typer
 
 from engine.model.errors import PmproError, UserError
 from engine.model.times import iso_utc
+from pmpro_tui.cli.app import App
 from pmpro_tui.cli.operate import connected_engine, newest_snapshot, send
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.model.snapshot import AlertView
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 
 
 @app.command("list")
@@ -42,11 +44,13 @@ def list_alerts(
         f"Alerts: {snapshot.n_unacked_critical} critical not acknowledged",
         ("id", "time", "level", "source", "text", "n", "delivery", "acknowledged"),
         [_row(alert) for alert in alerts],
+        least=("acknowledged", "n", "delivery", "source"),
+        texts=("text",),
     )
     if snapshot.channels:
         print_table(
             "Channels",
-            ("channel", "state", "waiting", ""),
+            ("channel", "state", "waiting", "reason"),
             [(c.name, c.state, c.n_waiting, c.detail) for c in snapshot.channels],
         )
 

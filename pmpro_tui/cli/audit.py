@@ -7,13 +7,15 @@ import typer
 from engine.model.errors import StoreError, UserError
 from engine.model.times import from_datetime, iso_utc
 from engine.runtime.settings import load_settings
+from pmpro_tui.cli.app import App
 from pmpro_tui.cli.database import open_database
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.store.tables import AuditLog
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 
 
 @app.command()
@@ -40,6 +42,7 @@ def tail(
             (e["id"], e["timestamp"], e["event_type"], e["actor"], e["status"], _short(e))
             for e in entries
         ],
+        least=("id", "event"),
     )
 
 

@@ -9,6 +9,7 @@ import typer
 from engine.model.errors import PmproError, StoreError
 from engine.model.jobs import Variant
 from pmpro_tui.cli import backtest_stored
+from pmpro_tui.cli.app import App
 from pmpro_tui.cli.backtest_options import (
     At,
     DataDir,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from backtest.run import Report
     from backtest.simulate import Result
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 
 
 @app.command()

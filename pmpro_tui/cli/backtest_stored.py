@@ -8,7 +8,8 @@ import typer
 
 from engine.model.errors import UserError
 from pmpro_tui.cli.backtest_options import At, Explain, OfBook, check_explain
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+from pmpro_tui.cli.tables import print_table
 
 # What must be equal for results to be comparable, and what is said where it is not.
 _MADE_OF = {
@@ -119,7 +120,7 @@ def compare(
     names = [name for name in documents[0]["summary"] if name != "refused"]
     print_table(
         "Backtests",
-        ("", *map(str, result_ids)),
+        ("figure", *map(str, result_ids)),
         [(name, *(_cell(d["summary"].get(name)) for d in documents)) for name in names]
         + _books(documents),
     )

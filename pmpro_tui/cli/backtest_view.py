@@ -4,15 +4,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from shutil import get_terminal_size
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+
+from pmpro_tui.cli.output import print_line
+from pmpro_tui.cli.tables import print_table
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_BOOKS_SHOWN = 20
+_ROWS_SHOWN = 20
 
 
 class Advance(Protocol):
@@ -51,25 +53,20 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
     """Write the tables of a result."""
-    console = Console()
     s = document["summary"]
-    table = Table(title=f"Backtest {s['from']} to {s['to']}", title_justify="left")
-    for _ in range(2):
-        table.add_column("", no_wrap=True)
-        table.add_column("", justify="right", no_wrap=True)
-    cells = list(_figures(s))
+    cells: list[tuple[str, ...]] = list(_figures(s))
     half = (len(cells) + 1) // 2
-    for i in range(half):
-        right = cells[half + i] if half + i < len(cells) else ("", "")
-        table.add_row(*cells[i], *right)
-    console.print(table)
+    if sys.stdout.isatty():
+        beside = [*cells[half:], *([("", "")] * (len(cells) % 2))]
+        cells = [(*left, *right) for left, right in zip(cells[:half], beside, strict=True)]
+    print_table(f"Backtest {s['from']} to {s['to']}", [""] * len(cells[0]), cells)
     if equity_ccy:
         low, high = min(equity_ccy), max(equity_ccy)
-        console.print(Text(f"equity {low:,.2f} to {high:,.2f} {s['currency']}, lows shown"))
-        console.print(Text(sparkline(equity_ccy, max(20, min(console.width - 2, 100)))))
-    _show_halts(console, s)
-    _show_books(console, document["books"])
-    _show_strategies(console, document.get("strategies", ()))
+        print_line(f"equity {low:,.2f} to {high:,.2f} {s['currency']}, lows shown")
+        print_line(sparkline(equity_ccy, max(20, min(get_terminal_size().columns - 2, 100))))
+    _show_halts(s)
+    _show_books(document["books"])
+    _show_strategies(document.get("strategies", ()))
     for note in document["notes"]:
         sys.stderr.write(f"pmpro: {note}\n")
 
@@ -94,61 +91,64 @@ def _figures(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "allocation changes", f"{s.get('changes_count', 0):,}"
 
 
-def _show_halts(console: Console, s: Mapping[str, Any]) -> None:
+def _show_halts(s: Mapping[str, Any]) -> None:
     if s["halted_at"]:
-        console.print(Text(f"HALTED by drawdown at {s['halted_at']}: flat from then on"))
+        print_line(f"HALTED by drawdown at {s['halted_at']}: flat from then on")
     elif s["entries_stopped_at"]:
-        console.print(Text(f"entries first stopped by drawdown at {s['entries_stopped_at']}"))
+        print_line(f"entries first stopped by drawdown at {s['entries_stopped_at']}")
     if s["refused"]:
         reasons = ", ".join(f"{name} {n:,}" for name, n in s["refused"].items())
-        console.print(Text(f"refused: {reasons}"))
+        print_line(f"refused: {reasons}")
 
 
-def _show_books(console: Console, books: Sequence[Mapping[str, Any]]) -> None:
-    table = Table(title="Books", title_justify="left")
-    table.add_column("book", overflow="ellipsis", no_wrap=True)
-    table.add_column("symbols", overflow="ellipsis", no_wrap=True)
-    for column in ("trades", "win rate", "profit factor", "net profit"):
-        table.add_column(column, justify="right", no_wrap=True)
-    ranked = sorted(books, key=lambda b: -abs(b["net_profit_ccy"]))[:_BOOKS_SHOWN]
-    for b in ranked:
-        table.add_row(
-            Text(b["book"]),
-            Text(" ".join(b["symbols"])),
-            f"{b['trades_count']:,}",
-            _percent(b["win_rate_frac"]),
-            _plain(b["profit_factor"]),
-            f"{b['net_profit_ccy']:z,.2f}",
-        )
-    console.print(table)
-    if len(books) > len(ranked):
-        console.print(Text(f"{len(books) - len(ranked)} more books: --json lists all"))
-
-
-def _show_strategies(console: Console, strategies: Sequence[Mapping[str, Any]]) -> None:
-    """Write what each member earned of its books' trades, and alone: its shadow record."""
-    table = Table(
-        title="Strategies, beside what each would have earned alone", title_justify="left"
+def _show_books(books: Sequence[Mapping[str, Any]]) -> None:
+    print_table(
+        "Books",
+        ("book", "symbols", "trades", "win rate", "profit factor", "net profit"),
+        [
+            (
+                b["book"],
+                " ".join(b["symbols"]),
+                f"{b['trades_count']:,}",
+                _percent(b["win_rate_frac"]),
+                _plain(b["profit_factor"]),
+                f"{b['net_profit_ccy']:z,.2f}",
+            )
+            for b in _largest(books, "books")
+        ],
+        least=("profit factor", "win rate"),
+        texts=("symbols",),
     )
-    table.add_column("strategy", overflow="ellipsis", no_wrap=True)
-    table.add_column("book", overflow="ellipsis", no_wrap=True)
-    for column in ("trades", "net profit", "alone: trades", "R", "drawdown R"):
-        table.add_column(column, justify="right", no_wrap=True)
-    ranked = sorted(strategies, key=lambda s: -abs(s["net_profit_ccy"]))[:_BOOKS_SHOWN]
-    for s in ranked:
-        shadow = s["shadow"]
-        table.add_row(
-            Text(s["strategy"]),
-            Text(s["book"]),
-            f"{s['trades_count']:,}",
-            f"{s['net_profit_ccy']:z,.2f}",
-            f"{shadow['trades_count']:,}",
-            f"{shadow['total_r']:+z,.1f}",
-            f"{shadow['max_drawdown_r']:,.1f}",
-        )
-    console.print(table)
-    if len(strategies) > len(ranked):
-        console.print(Text(f"{len(strategies) - len(ranked)} more strategies: --json lists all"))
+
+
+def _show_strategies(strategies: Sequence[Mapping[str, Any]]) -> None:
+    """Write what each member earned of its books' trades, and alone: its shadow record."""
+    print_table(
+        "Strategies, beside what each would have earned alone",
+        ("strategy", "book", "trades", "net profit", "alone: trades", "R", "drawdown R"),
+        [
+            (
+                s["strategy"],
+                s["book"],
+                f"{s['trades_count']:,}",
+                f"{s['net_profit_ccy']:z,.2f}",
+                f"{s['shadow']['trades_count']:,}",
+                f"{s['shadow']['total_r']:+z,.1f}",
+                f"{s['shadow']['max_drawdown_r']:,.1f}",
+            )
+            for s in _largest(strategies, "strategies")
+        ],
+        least=("alone: trades", "drawdown R", "book"),
+    )
+
+
+def _largest(rows: Sequence[Mapping[str, Any]], what: str) -> list[Mapping[str, Any]]:
+    """Return rows by their net profits' size: on a terminal the first of them, the rest counted."""
+    ranked = sorted(rows, key=lambda row: -abs(row["net_profit_ccy"]))
+    if not sys.stdout.isatty() or len(ranked) <= _ROWS_SHOWN:
+        return ranked
+    print_line(f"{len(ranked) - _ROWS_SHOWN} more {what} have smaller results: --json lists all")
+    return ranked[:_ROWS_SHOWN]
 
 
 def _percent(value: float | None) -> str:

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from pmpro_tui.cli.app import App
 from pmpro_tui.cli.bench_backtest import backtest
 from pmpro_tui.cli.bench_console import console
 from pmpro_tui.cli.bench_journal import journal
 from pmpro_tui.cli.bench_latency import latency
 from pmpro_tui.cli.bench_stress import stress
 from pmpro_tui.cli.bench_terminal import terminal
-from pmpro_tui.cli.output import print_json, print_table
+from pmpro_tui.cli.output import print_json
+from pmpro_tui.cli.tables import print_table
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {"<=": operator.le}
 
@@ -59,7 +59,7 @@ def report(
         limit = " ".join(map(str, limits[figure])) if figure in limits else ""
         verdict = "ok" if passed.get(figure, True) else "TOO MUCH"
         rows.append((figure, f"{value:g}", limit, verdict))
-    print_table(f"pmpro bench {name}", ("figure", "value", "limit", ""), rows)
+    print_table(f"pmpro bench {name}", ("figure", "value", "limit", "verdict"), rows)
 
 
 def machine() -> dict[str, Any]:

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
 from engine.model.errors import StoreError
 from engine.runtime.settings import Settings, load_settings
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
+from pmpro_tui.cli.app import App
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from engine.store.status import DatabaseStatus
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 
 
 @app.command()
@@ -44,7 +44,7 @@ def status(config: Config = None, mode: Mode = None, json: Json = False) -> None
     if json:
         print_json(found)
     else:
-        print_table(f"Database {found.place}", ("", ""), _facts(found))
+        print_table(f"Database {found.place}", ("figure", "value"), _facts(found))
 
 
 def _upgrade(settings: Settings, *, json: bool) -> None:

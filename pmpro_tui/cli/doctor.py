@@ -3,7 +3,8 @@
 import typer
 
 from engine.model.errors import PmproError
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json
+from pmpro_tui.cli.tables import print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +25,7 @@ def doctor(config: Config = None, mode: Mode = None, json: Json = False) -> None
             "pmpro doctor",
             ("check", "status", "finding", "remedy"),
             [(f.check, f.status.upper(), f.finding, f.remedy) for f in findings],
+            texts=("finding", "remedy"),
         )
     if n_failed:
         raise PmproError(f"{n_failed} checks failed")

@@ -4,30 +4,27 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from engine.model.decisions import judged
 from engine.model.symbols import price_text
 from pmpro_tui.cli.output import print_line
+from pmpro_tui.cli.tables import print_table
 
 
 def show_decision(title: str, document: Mapping[str, Any]) -> None:
     """Write a `Decision.document`."""
-    console = Console()
-    console.print(Text(title, style="bold"))
-    console.print(Text(_verdict(document)))
-    _table(
-        console,
-        ("rule", "value", "limit", "headroom", ""),
+    print_line(title)
+    print_line(_verdict(document))
+    print_table(
+        "",
+        ("rule", "value", "limit", "headroom", "verdict"),
         [
             (r.name, number(r.value), number(r.limit), number(r.headroom), _word(r.ok))
             for r in judged(document)
         ],
+        least=("headroom",),
     )
-    _table(
-        console,
+    print_table(
+        "",
         ("vote", "direction", "confidence", "share", "of the entry"),
         [
             (
@@ -40,7 +37,7 @@ def show_decision(title: str, document: Mapping[str, Any]) -> None:
             for vote in document["votes"]
         ],
     )
-    _table(console, ("size", ""), list(_size(document["sizing"])))
+    print_table("", ("size", "value"), list(_size(document["sizing"])))
 
 
 def show_result(result: Mapping[str, Any]) -> None:
@@ -87,12 +84,3 @@ def number(value: float | None) -> str:
 
 def _word(ok: bool) -> str:
     return "ok" if ok else "REFUSED"
-
-
-def _table(console: Console, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table()
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)

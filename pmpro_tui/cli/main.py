@@ -6,15 +6,17 @@ Exit code 0 ok, 1 failed, 2 usage, 3 refused by risk or role. An error is one li
 import sys
 from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from engine.child.log import errors_to_stderr
 from engine.model.errors import PmproError, Refused, UserError
+from engine.model.near import nearest
 from engine.model.printable import printable
 from pmpro_tui.cli import compile as compile_command
 from pmpro_tui.cli import doctor, init, operate, web
+from pmpro_tui.cli.app import App
 
 DISTRIBUTION = "portfolio-manager-pro"
 # Imported when named on the command line; in the overview their help stands for them.
@@ -71,9 +73,8 @@ def split_at_script(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def build_app(arguments: list[str]) -> typer.Typer:
     """Return the application, with the lazy commands among `arguments` in full."""
-    app = typer.Typer(
+    app = App(
         help="Portfolio Manager Pro: one-shot commands. The console is `pmpro-tui`.",
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
     )
@@ -81,10 +82,14 @@ def build_app(arguments: list[str]) -> typer.Typer:
     for module in (init, doctor, operate, compile_command, web):
         module.register(app)
     for name, summary in LAZY.items():
-        if name in arguments:
-            app.add_typer(import_module(f"pmpro_tui.cli.{name}").app, name=name, help=summary)
-        else:
+        if name not in arguments:
             app.command(name, help=summary)(_not_loaded)
+            continue
+        module = import_module(f"pmpro_tui.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name, help=summary)
+        else:
+            app.command(name)(getattr(module, name))
     return app
 
 
@@ -93,8 +98,7 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, PmproError):
         text = str(error)
     elif isinstance(error, _UsageError):
-        message: str = error.format_message()  # type: ignore[attr-defined]
-        text = f"{message.rstrip('.')} (see `--help`)"
+        text = f"{_misused(error)} (see `--help`)"
     elif isinstance(error, typer.Abort):
         text = "aborted: nothing was done"
     elif isinstance(error, OSError) and error.strerror:
@@ -102,6 +106,15 @@ def one_line(error: BaseException) -> str:
     else:
         text = f"internal error, {type(error).__name__}: {error} (`--debug` shows where)"
     return printable(" ".join(text.split()))
+
+
+def _misused(error: Any) -> str:
+    wrong = getattr(error, "option_name", "")
+    if hasattr(error, "possibilities") and wrong.startswith("-"):
+        known = [name for parameter in error.ctx.command.params for name in parameter.opts]
+        near = nearest(wrong, known)
+        return f"there is no option {wrong}" + (f", did you mean {near}?" if near else "")
+    return str(error.format_message()).rstrip(".")
 
 
 def exit_code(error: BaseException) -> int:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import ControlError, PmproError, Refused, StateError, UserError
-from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line, print_table
+from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line
 from pmpro_tui.cli.status_view import account, facts, show_limits
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.control.client import ControlClient
@@ -57,7 +58,8 @@ def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json 
     if json:
         print_json(snapshot)
         return
-    print_table(f"{snapshot.mode} {snapshot.account} {snapshot.server}", ("", ""), facts(snapshot))
+    title = f"{snapshot.mode} {snapshot.account} {snapshot.server}"
+    print_table(title, ("figure", "value"), facts(snapshot))
     if snapshot.positions:
         print_table(
             "Positions",
@@ -75,6 +77,7 @@ def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json 
                 )
                 for p in snapshot.positions
             ],
+            least=("price", "entry"),
         )
 
 
@@ -136,7 +139,7 @@ def flatten(
 
 
 def close(
-    tickets: Annotated[list[str], typer.Argument(help="Tickets of positions of our books.")],
+    tickets: Annotated[list[str], typer.Argument(metavar="TICKET", help="Positions of our books.")],
     config: Config = None,
     mode: Mode = None,
     as_: As = None,

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-import typer
 
 from engine.model.times import NS_PER_MINUTE
 from pmpro_tui.cli.backtest import write_files
@@ -24,11 +23,8 @@ if TYPE_CHECKING:
     from backtest.simulate import Result
     from engine.runtime.replay import ReplayResult
 
-app = typer.Typer()
 
-
-@app.callback(invoke_without_command=True)
-def run(
+def replay(
     portfolio: PortfolioFile,
     data: DataDir,
     from_: From,
@@ -41,7 +37,7 @@ def run(
     """Play the bars that open in [from, to) through hosts, gateway, engine, simulated account."""
     from backtest.output import check_path
     from backtest.run import document, prepare
-    from engine.runtime.replay import replay
+    from engine.runtime.replay import replay as play
     from pmpro_tui.cli.backtest_view import progress_bar, show
 
     for path in (trades, equity):
@@ -50,7 +46,7 @@ def run(
         portfolio, data, parse_time("--from", from_), parse_time("--to", to), source=source
     )
     with progress_bar("Replay", quiet=json) as advance:
-        done = replay(
+        done = play(
             prepared.compiled,
             prepared.bars,
             batches_ns(prepared),

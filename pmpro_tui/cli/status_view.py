@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from engine.model.errors import UserError
 from engine.model.snapshot import measured_by_limit
-from pmpro_tui.cli.output import print_json, print_table
+from pmpro_tui.cli.output import print_json
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.model.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView

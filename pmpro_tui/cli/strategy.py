@@ -8,6 +8,7 @@ import typer
 from engine.model.errors import UserError
 from engine.model.text_files import read_toml
 from pmpro_tui.cli import strategy_check, strategy_list, strategy_new, strategy_parity
+from pmpro_tui.cli.app import App
 from pmpro_tui.cli.operate import ask, connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, Yes
 from pmpro_tui.cli.strategy_options import Kind, Others, Param, Symbol, TimeframeName, parse_param
@@ -15,7 +16,7 @@ from pmpro_tui.cli.strategy_options import Kind, Others, Param, Symbol, Timefram
 # A host is started and fed before the engine answers.
 START_WAIT_S = 60.0
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 for module in (strategy_list, strategy_new, strategy_check, strategy_parity):
     module.register(app)
 

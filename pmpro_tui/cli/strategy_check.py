@@ -14,8 +14,9 @@ import typer
 
 from engine.model.errors import ConfigError, UserError
 from pmpro_tui.cli.backtest_options import Source, parse_time
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 from pmpro_tui.cli.strategy_options import Others, Param, parse_param
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.model.portfolio import Portfolio
@@ -216,7 +217,7 @@ def _show(reports: list["Report"], *, json: bool) -> None:
         print_table(
             f"{' '.join(subject.symbols)} {subject.timeframe}, {subject.bars}, "
             f"{subject.first} to {subject.last}",
-            ("check", "", "seen, and what to do"),
+            ("check", "verdict", "seen, and what to do"),
             [(f.check, f.status, f.text) for f in report.findings],
         )
         n_failed = len(report.failures)

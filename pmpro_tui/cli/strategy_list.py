@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pmpro_tui.cli.operate import connected_engine, newest_snapshot
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.model.snapshot import Snapshot
@@ -68,7 +69,7 @@ def _show(snapshot: "Snapshot") -> None:
             "confidence",
             "weight",
             "P&L today",
-            "",
+            "reason",
         ),
         [
             (
@@ -85,6 +86,7 @@ def _show(snapshot: "Snapshot") -> None:
             )
             for s in snapshot.strategies
         ],
+        least=("weight", "confidence", "kind", "P&L today", "book", "symbol"),
     )
 
 
@@ -99,6 +101,7 @@ def _show_kinds(known: "Kinds", *, json: bool) -> None:
             "" if info.n_symbols == 1 else f"reads {info.n_symbols} symbols",
             ("parameter", "meaning", "default", "allowed"),
             [(p.name, p.description, p.default, p.allowed) for p in info.parameters],
+            texts=("meaning", "allowed"),
         )
     for fault in known.faults:
         print_line(f"not loaded: {fault}")

@@ -9,7 +9,9 @@ from engine.model.errors import UserError
 
 Kind = Annotated[str, typer.Option("--kind", help="The strategy's kind.")]
 Symbol = Annotated[str, typer.Option("--symbol", help="The symbol it trades.")]
-Others = Annotated[list[str] | None, typer.Option("--other", help="A further input's symbol.")]
+Others = Annotated[
+    list[str] | None, typer.Option("--other", metavar="SYMBOL", help="A further input's symbol.")
+]
 TimeframeName = Annotated[str, typer.Option("--timeframe", help="Its bars: M1, M5, … D1.")]
 Param = Annotated[
     list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter of the kind.")

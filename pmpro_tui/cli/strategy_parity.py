@@ -8,7 +8,8 @@ from engine.model.details import StrategyDetail, StrategyOf
 from engine.model.errors import StoreError
 from engine.model.times import iso_utc
 from pmpro_tui.cli.operate import connected_engine
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.model.parity import ParityScore
@@ -39,7 +40,7 @@ def parity(name: Name, config: Config = None, mode: Mode = None, json: Json = Fa
         return
     print_table(
         f"{name}: live beside a backtest",
-        ("from", "to", "trades", "alike", "", "live", "backtest"),
+        ("from", "to", "trades", "alike", "score", "live", "backtest"),
         [
             (
                 iso_utc(day.from_ns)[:16],
@@ -59,6 +60,7 @@ def parity(name: Name, config: Config = None, mode: Mode = None, json: Json = Fa
             "Not alike",
             ("time", "symbol", "what", "why"),
             [(iso_utc(gap.time_ns)[:16], gap.symbol, gap.what, gap.why) for gap in gaps],
+            texts=("what", "why"),
         )
 
 

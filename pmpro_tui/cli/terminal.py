@@ -1,12 +1,11 @@
 """`pmpro terminal`: the trading terminal, and what stands in for it."""
 
-import typer
-
 from pmpro_tui.cli import terminal_run
+from pmpro_tui.cli.app import App
 from pmpro_tui.cli.terminal_check import check
 from pmpro_tui.cli.terminal_serve import serve
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 
 
 @app.callback()

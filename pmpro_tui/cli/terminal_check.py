@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import BrokerError, ConfigError, PmproError, StateError
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_table
+from pmpro_tui.cli.output import Config, Json, Mode, print_json
+from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.model.broker import AccountState, Quote
@@ -42,6 +43,7 @@ def check(
             "pmpro terminal check",
             ("what", "status", "finding", "what to do"),
             [(f.check, f.status.upper(), f.finding, f.remedy) for f in findings],
+            texts=("finding", "what to do"),
         )
     if n_stops:
         raise PmproError(f"{n_stops} of {len(findings)} findings keep the engine from trading")

@@ -18,7 +18,7 @@ Code = Annotated[
     typer.Option("-c", metavar="CODE", help="The program itself, in place of SCRIPT."),
 ]
 Arguments = Annotated[
-    list[str] | None, typer.Argument(metavar="[ARGUMENTS]...", help="What the program is given.")
+    list[str] | None, typer.Argument(metavar="ARGUMENTS", help="What the program is given.")
 ]
 DataDir = Annotated[
     Path | None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import UserError
+from pmpro_tui.cli.app import App
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from engine.runtime.tokens import Tokens
 
-app = typer.Typer(no_args_is_help=True)
+app = App()
 
 Name = Annotated[str, typer.Argument(help="The person's name, as the audit trail shows it.")]
 

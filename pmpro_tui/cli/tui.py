@@ -12,8 +12,10 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from engine.model.errors import UserError
+from engine.model.near import meant, nearest
 
 PROGRAM = "pmpro-tui"
 
@@ -36,8 +38,8 @@ def main() -> None:
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Return the options; a wrong one ends the process with usage and code 2."""
-    parser = argparse.ArgumentParser(
+    """Return the options; a wrong one ends the process with a line and code 2."""
+    parser = _Parser(
         prog=PROGRAM,
         description="The console of the trading engine: attaches to the running engine, "
         "or starts one that outlives this terminal. One-shot commands: `pmpro`.",
@@ -52,7 +54,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--as",
         dest="role",
-        choices=("viewer", "operator"),
+        type=_role,
+        metavar="ROLE",
         help="a lower role than one's own; viewer is --readonly",
     )
     where = parser.add_mutually_exclusive_group()
@@ -65,13 +68,37 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.add_argument("--version", action="store_true", help="show the version and exit")
-    arguments = parser.parse_args(words)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        parser.refuse(unknown[0])
     if arguments.readonly:
         arguments.role = "viewer"
     arguments.readonly = arguments.role == "viewer"
     if arguments.data is not None and not arguments.demo:
         parser.error("--data needs --demo")
     return arguments
+
+
+def _role(text: str) -> str:
+    lower = ("viewer", "operator")
+    if text not in lower:
+        hint = meant(text, lower) or f": {' or '.join(lower)}"
+        raise argparse.ArgumentTypeError(f"there is no lower role {text!r}{hint}")
+    return text
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what was wrong in a line, and what may have been meant."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{PROGRAM}: {message} (see `--help`)\n")
+
+    def refuse(self, word: str) -> NoReturn:
+        """End the process for a word that no option takes."""
+        if not word.startswith("-"):
+            self.error(f"unexpected argument {word!r}")
+        near = nearest(word, self._option_string_actions)
+        self.error(f"there is no option {word}" + (f", did you mean {near}?" if near else ""))
 
 
 def run(arguments: argparse.Namespace) -> int:

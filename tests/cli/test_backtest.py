@@ -95,7 +95,7 @@ def test_a_run_explains_a_trade_and_says_who_earned_it(pmpro, world):
     assert run.returncode == 0, run.stderr
     for words in ("Strategies, beside", "trade 2, ", "headroom", "value_at_risk", "wanted lots"):
         assert words in run.stdout
-    assert run.stdout.count(" ok ") == 34
+    assert run.stdout.count("  ok\n") == 34
     document = json.loads(pmpro(*period(*WEEK, "--no-store", "--explain", "2", "--json")).stdout)
     earned = document["summary"]["net_profit_ccy"]
     for section in ("strategies", "books", "symbols"):

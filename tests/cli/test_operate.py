@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from engine.control.messages import Actor
-from engine.model.snapshot import Command, PositionView, Reply
+from engine.model.snapshot import AlertView, Command, PositionView, Reply, StrategyView
 from engine.runtime.settings import load_settings
 from engine.store.embedded import EmbeddedServer
 from engine.terminal.lock_file import hold_lock
@@ -94,6 +94,35 @@ def test_status_is_one_json_document_or_a_table(engine: ScriptedEngine, pmpro: P
         assert part in text
 
 
+def test_a_list_on_a_pipe_is_found_by_its_names(engine: ScriptedEngine, pmpro: Pmpro) -> None:
+    """`pmpro strategy list | grep NAME` finds a record in one line, with its reason."""
+    name = "a-very-long-strategy-name-that-says-what-it-does-eurusd"
+    reason = "refused: GROSS_EXPOSURE 31.2 of 30 [risk]; " * 4
+    seen = StrategyView(
+        id=1,
+        name=name,
+        kind="ma_cross",
+        symbol="EURUSD",
+        timeframe="M1",
+        book=name,
+        state="ON",
+        signal="LONG",
+        confidence=1.0,
+        weight_frac=0.1,
+        pnl_today_ccy=0.0,
+        trades_today=0,
+        score=0.0,
+        detail=reason,
+    )
+    alert = AlertView(id=1, time_ns=0, level="critical", source=name, text=reason)
+    engine.current = make_snapshot(2, strategies=(seen,), alerts=(alert,))
+    (listed,) = [li for li in pmpro("strategy", "list").stdout.splitlines() if name in li]
+    assert listed.count(name) == 2
+    assert listed.endswith(reason.strip())
+    (raised,) = [li for li in pmpro("alert", "list").stdout.splitlines() if name in li]
+    assert reason.strip() in raised
+
+
 @pytest.mark.parametrize("name", ["kill", "enable", "disable"])
 def test_a_target_reaches_the_engine(name: str, engine: ScriptedEngine, pmpro: Pmpro) -> None:
     """Risk-reducing commands ask nothing and hit what was named."""
@@ -118,7 +147,7 @@ def test_what_is_no_share_is_said_and_not_sent(
     share: str, engine: ScriptedEngine, pmpro: Pmpro
 ) -> None:
     """A bare 20 is not taken for 20 %: nobody loses an account to a unit."""
-    done = pmpro("strategy", "allocate", "--", "eur-ma", share)
+    done = pmpro("strategy", "allocate", "eur-ma", share)
     assert done.returncode == 2
     assert "is no share: write 0.2 or 20%" in done.stderr
     assert sent(engine) == []

@@ -103,9 +103,9 @@ def test_a_kind_is_checked_by_name_and_shown_as_a_table(pmpro: Pmpro) -> None:
     assert done.stderr == ""
     assert "fast=5 slow=60" in done.stdout
     for name in CHECKS:
-        assert f"│ {name} " in done.stdout
+        assert f"\n{name} " in done.stdout
     assert "8 checks, none failed" in done.stdout
-    assert "and so did a fresh process" in " ".join(done.stdout.replace("│", " ").split())
+    assert "and so did a fresh process" in done.stdout
 
 
 def test_the_documented_example_passes(pmpro: Pmpro, home: Path) -> None:
