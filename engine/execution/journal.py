@@ -5,7 +5,8 @@ power cut. One transaction a call, so an outcome, its records and the core's sta
 together. Rows for PostgreSQL wait in the outbox until the writer thread has moved them; it reads
 them over its own connection (`Outbox`), which never makes the engine wait for a disk flush.
 
-`Journal` belongs to the engine thread; a lock makes a stray call from another thread safe.
+`Journal` belongs to the engine thread; a lock makes a call from another thread safe. `accept` is
+the one that others are meant to call: what reduces risk at once is on disk before it is answered.
 """
 
 import json
@@ -56,6 +57,18 @@ class CoreState(NamedTuple):
     seq: int
     blob: bytes
     extra: bytes = b""
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that is in force, and in no saved state of the core yet."""
+
+    name: str
+    target: str
+    text: str
+    user: str
+
+
+_decode_accepted = msgspec.msgpack.Decoder(Accepted).decode
 
 
 class Outbox:
@@ -141,15 +154,19 @@ class Journal:
         self.damage = ""
         self._n_backlog = 0
         self._n_logged_bytes = 0
+        # Accepted commands that no saved state has, each with its number.
+        self._accepted: dict[Accepted, int] = {}
         self._outbox_max_rows = outbox_max_rows
         self._mutex = threading.RLock()
         self._held = hold(path)
         try:
             self._db = open_file(path, durable=durable)
             self.journal_id = meta(self._db, "journal_id", path)
+            self._accepted = dict(self._accepted_rows())
         except BaseException:
             self._held.close()
             raise
+        self.last_accepted = max(self._accepted.values(), default=0)
 
     def commit(
         self,
@@ -159,8 +176,11 @@ class Journal:
         records: Sequence[Record] = (),
         core: CoreState | None = None,
         flags: Mapping[str, Any] | None = None,
+        accepted_up_to: int = 0,
     ) -> None:
         """Write everything given in one transaction; durable when this returns.
+
+        `accepted_up_to`: the newest accepted command that the core's state has in it.
 
         Raises:
             JournalError: nothing of it is in the journal (disk full, an intent id used twice,
@@ -189,6 +209,43 @@ class Journal:
                     "REPLACE INTO flags (key, value, crc) VALUES (?, ?, ?)",
                     (*flag, checksum(*flag)),
                 )
+            if core is not None and self._accepted:
+                self._db.execute("DELETE FROM accepted WHERE seq <= ?", (accepted_up_to,))
+        if core is not None and self._accepted:
+            with self._mutex:
+                left = {c: seq for c, seq in self._accepted.items() if seq > accepted_up_to}
+                self._accepted = left
+
+    def accept(self, command: Accepted, audit: Record, *, wait_s: float) -> bool:
+        """Write down a command that is in force already, with its audit entry; any thread.
+
+        False where the same one is on disk and in no saved state yet: nothing was written.
+
+        Raises:
+            JournalError: it is not on disk; the journal cannot be written, or is in use for longer
+                than `wait_s`.
+        """
+        if not self._mutex.acquire(timeout=wait_s):
+            raise JournalError(f"{self.path}: in use for more than {wait_s:g} s")
+        try:
+            if command in self._accepted:
+                return False
+            row = _encode(command)
+            with self._transaction():
+                done = self._db.execute(
+                    "INSERT INTO accepted (command, crc) VALUES (?, ?)", (row, checksum(row))
+                )
+                self._append([audit])
+            assert done.lastrowid is not None
+            self._accepted[command] = self.last_accepted = done.lastrowid
+            return True
+        finally:
+            self._mutex.release()
+
+    def accepted(self) -> list[Accepted]:
+        """Return the accepted commands that no saved state has, oldest first."""
+        with self._mutex:
+            return sorted(self._accepted, key=self._accepted.__getitem__)
 
     def tidy(self) -> None:
         """Move a long log into the file, and so have the next commit write it anew.
@@ -267,6 +324,10 @@ class Journal:
         with self._mutex:
             self._db.close()
             self._held.close()
+
+    def _accepted_rows(self) -> Iterator[tuple[Accepted, int]]:
+        for seq, row in self._rows("SELECT seq, command FROM accepted ORDER BY seq"):
+            yield _decode_accepted(row), seq
 
     def _settle(self, outcome: Outcome) -> None:
         found = self._db.execute(

@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS core (
     blob BLOB NOT NULL, extra BLOB NOT NULL, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS flags (
     key TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accepted (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, command BLOB NOT NULL, crc INTEGER);
 """
 
 # Counts rows whose checksum is another; rows of format 1 have none, which counts as none wrong.
@@ -50,7 +52,9 @@ _WRONG: Final = {
     " WHERE crc != row_crc(id, state, created_ns, intent, outcome)",
     "outbox": "SELECT count(*) FROM outbox WHERE crc != row_crc(positions, record)",
     "flags": "SELECT count(*) FROM flags WHERE crc != row_crc(key, value)",
+    "accepted": "SELECT count(*) FROM accepted WHERE crc != row_crc(command)",
 }
+_OF_FORMAT_1: Final = ("meta", "intents", "outbox", "flags")
 _UNWRITABLE: Final = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -154,7 +158,7 @@ def _upgrade(db: sqlite3.Connection) -> None:
     if ("1",) not in db.execute("SELECT value FROM meta WHERE key = 'format'").fetchall():
         return
     db.execute("BEGIN IMMEDIATE")
-    for table in _WRONG:
+    for table in _OF_FORMAT_1:
         db.execute(f"ALTER TABLE {table} ADD COLUMN crc INTEGER")
     db.execute("UPDATE meta SET value = ? WHERE key = 'format'", (FORMAT,))
     db.execute("COMMIT")

@@ -8,7 +8,9 @@ from engine.control.messages import Actor
 from engine.decision import switches
 from engine.model.errors import PmproError, Refused
 from engine.model.reasons import ExitReason
+from engine.model.records import AuditRow
 from engine.model.snapshot import Command, Reply
+from engine.runtime.accepted import Keep, not_kept
 from engine.runtime.adoption import adopt
 from engine.runtime.changes import Successor, close_for_removal
 from engine.runtime.host_contract import Prepared
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 REPLY_WAIT_S = 3.0
 AUDIT_WAIT_S = 1.0
+# A turn that takes longer is no longer just busy.
+SILENT_S = 10.0
 
 
 def no_alerts(target: str, user: str, _up_to: int = 0) -> str:
@@ -43,6 +47,8 @@ class Commands:
         changes: "Callable[[], Changes | None]" = lambda: None,
         acknowledge: Callable[[str, str, int], str] = no_alerts,
         launches: "Launches | None" = None,
+        keep: Keep = not_kept,
+        turn_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._inbox = inbox
         self._trader = trader
@@ -52,6 +58,8 @@ class Commands:
         self._changes = changes
         self._acknowledge = acknowledge
         self._launches = launches
+        self._keep = keep
+        self._turn_s = turn_s
 
     def execute(self, command: Command, actor: Actor) -> Reply:
         """Run a command; called on a client's thread."""
@@ -66,12 +74,15 @@ class Commands:
             return self._launch(trader, command, actor)
         try:
             with trader.exchange:
-                text = self._flag_now(trader, command, actor.name)
+                text = self.flag_now(trader, command, actor.name)
+            text, audited = self._keep_flagged(trader, command, actor, text)
             change = self._prepare(trader, command)
         except PmproError as e:
             self.refused(command, actor, str(e))
             raise
-        done = self._inbox.run(lambda: self._carry_out(trader, command, actor, text, change))
+        done = self._inbox.run(
+            lambda: self._carry_out(trader, command, actor, text, change, audited)
+        )
         return self._answer(done, text)
 
     def _end(self, trader: "Trader | None", command: Command, actor: Actor) -> Reply:
@@ -111,8 +122,27 @@ class Commands:
         self._inbox.run(lambda: _audit(trader, command, actor, text))
         return Reply(ok=True, text=text)
 
-    def _flag_now(self, trader: "Trader", command: Command, user: str) -> str:
-        """Set what only reduces risk, on the caller's thread, whatever the engine thread does."""
+    def _keep_flagged(
+        self, trader: "Trader", command: Command, actor: Actor, text: str
+    ) -> tuple[str, bool]:
+        """Have what is in force on disk; return the answer, and whether its audit entry is too."""
+        if not text:
+            return "", False
+        details = _details(command, actor, text)
+        row = AuditRow(
+            time_ns=trader.now_ns(), event_type="COMMAND", actor=actor.name, details=details
+        )
+        kept = self._keep(command, row)
+        if kept.fault:
+            text += f"; in force, not durable: {kept.fault}"
+        return text, kept.audited
+
+    @staticmethod
+    def flag_now(trader: "Trader", command: Command, user: str) -> str:
+        """Set what only reduces risk, on the caller's thread, whatever the engine thread does.
+
+        "" where there is nothing to be done at once.
+        """
         if command.name == "kill":
             slots = _kill(trader, command.target)
             n_open = sum(int(trader.core.positions[s]["direction"] != 0) for s in slots)
@@ -166,6 +196,7 @@ class Commands:
         actor: Actor,
         text: str,
         change: "Prepared | Successor | None",
+        audited: bool,
     ) -> str:
         """Journal and pursue, on the engine thread; what is refused here is journalled too."""
         try:
@@ -173,8 +204,8 @@ class Commands:
         except PmproError as e:
             _audit(trader, command, actor, str(e), ok=False)
             raise
-        _audit(trader, command, actor, text)
-        trader.recorder.flag(flattening=trader.flattening is not None)
+        if not audited:
+            _audit(trader, command, actor, text)
         trader.save()
         trader.positions.retry_now()
         trader.pursue()
@@ -270,8 +301,13 @@ class Commands:
             return Reply(ok=True, text=str(done.result(REPLY_WAIT_S)))
         except TimeoutError:
             if flagged:
-                return Reply(ok=True, text=f"{flagged}; the engine is busy, orders follow")
-            return Reply(ok=False, text="the engine is busy; it will still be carried out")
+                return Reply(ok=True, text=f"{flagged}; {self._busy()}, orders follow")
+            return Reply(ok=False, text=f"{self._busy()}; it will still be carried out")
+
+    def _busy(self) -> str:
+        turn_s = self._turn_s()
+        silent = f"the engine's thread has been silent for {turn_s:.0f} s"
+        return silent if turn_s > SILENT_S else "the engine is busy"
 
 
 def _members(trader: "Trader", target: str) -> list[int]:

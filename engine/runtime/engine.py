@@ -22,7 +22,6 @@ from engine.execution.journal import Journal
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError, PmproError, StrategyError
-from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.snapshot import LogView, Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
@@ -30,6 +29,7 @@ from engine.notify.service import AlertService
 from engine.notify.views import Seen
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.runtime import batch_rows
+from engine.runtime.accepted import Keeper, obey_accepted
 from engine.runtime.alerts import start_alerts
 from engine.runtime.assembly import (
     Recorded,
@@ -280,6 +280,7 @@ class Engine:
     # ---- parts
 
     def _listen(self, state: StateDir, alerts: AlertService) -> None:
+        assert self._journal is not None
         front = Front(
             self.settings,
             state,
@@ -296,6 +297,8 @@ class Engine:
             changes=lambda: self._changes,
             launches=front.launches,
             acknowledge=alerts.ack,
+            keep=Keeper(self._journal).keep,
+            turn_s=lambda: self.turn_s,
         )
         front.start(commands, snapshot=self.snapshot, picture=lambda: self._publisher.picture)
 
@@ -344,6 +347,7 @@ class Engine:
         assert self._journal is not None
         assert self._hosts is not None
         lost = restore(trader, self._journal)
+        obey_accepted(trader, self._journal, Commands.flag_now)
         now_ns = self._patiently(gateway, partial(self._terminal_now_ns, gateway))
         self._market_ns = now_ns
         since_ns = now_ns - now_ns % NS_PER_MINUTE
@@ -356,7 +360,6 @@ class Engine:
         faults = self._hosts.start(history, since_ns)
         for name, fault in faults.items():
             trader.quarantine_member(name, fault)
-        trader.flattening = ExitReason.FLATTEN if self._journal.flags().get("flattening") else None
         complaints = lost + self._patiently(gateway, partial(reconcile, trader, self._journal))
         doubt_unless_balanced(trader, complaints)
         batch_rows.add_portfolio_rows(trader)

@@ -36,6 +36,11 @@ class Recorder:
         self.on_doubt: Callable[[str], None] = lambda reason: None
 
     @property
+    def last_accepted(self) -> int:
+        """The newest accepted command: whoever reads the core afterwards reads it in force."""
+        return self._journal.last_accepted
+
+    @property
     def waits(self) -> bool:
         """Whether a row waits for the next save."""
         return bool(self._records)
@@ -125,8 +130,18 @@ class Recorder:
             self._events.add("critical", "journal", damage)
             self.on_doubt(damage)
 
-    def save(self, blob: bytes, extra: bytes, outcomes: Sequence[Outcome] = ()) -> None:
-        """Commit everything collected with the core's state."""
+    def save(
+        self,
+        blob: bytes,
+        extra: bytes,
+        outcomes: Sequence[Outcome] = (),
+        *,
+        accepted_up_to: int = 0,
+    ) -> None:
+        """Commit everything collected with the core's state.
+
+        `accepted_up_to`: `last_accepted` before that state was read.
+        """
         self._tell_damage()
         self._seq += 1
         self._outcomes += outcomes
@@ -137,6 +152,7 @@ class Recorder:
                 records=self._records,
                 core=CoreState(self._seq, blob, extra),
                 flags=self._flags,
+                accepted_up_to=accepted_up_to,
             )
         except JournalError as e:
             self._failed = True

@@ -7,6 +7,7 @@ import msgspec
 from engine.execution.journal import Journal
 from engine.model.broker import BrokerPosition
 from engine.model.orders import book_of, intent_of
+from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.trader import Trader
@@ -24,7 +25,9 @@ def book_numbers(journal: Journal, compiled: CompiledPortfolio) -> dict[str, int
 
 
 def restore(trader: Trader, journal: Journal) -> list[str]:
-    """Load what was saved; return a complaint for each saved position that has no slot now."""
+    """Load state and goals; return a complaint for each saved position that has no slot now."""
+    if journal.flags().get("flattening"):
+        trader.flattening = ExitReason.FLATTEN
     saved = journal.load_core()
     if saved is None:
         return []

@@ -146,6 +146,7 @@ class Trader:
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.on_change: Callable[[Change], None] = lambda change: None
         self.flattening: ExitReason | None = None
+        self._saved_flattening: bool | None = None
         self.quarantined: dict[str, str] = {}
         # Held while flags are set by member, and while the portfolio is exchanged.
         self.exchange = threading.Lock()
@@ -445,7 +446,6 @@ class Trader:
         self._close_late()
         if self.flattening is not None and not self.positions.any_open():
             self.flattening = None
-            self.recorder.flag(flattening=False)
             self.reason = f"FLAT: {self.reason or 'everything is closed'}"
             self.events.add("warning", "engine", "FLAT: everything is closed")
 
@@ -475,7 +475,11 @@ class Trader:
     # ---- saving and restoring
 
     def save(self, outcomes: Sequence[Outcome] = ()) -> None:
-        """Commit outcomes, records and the core's state in one transaction."""
+        """Commit outcomes, records, goals and the core's state in one transaction."""
+        accepted = self.recorder.last_accepted
+        if self._saved_flattening != (self.flattening is not None):
+            self._saved_flattening = self.flattening is not None
+            self.recorder.flag(flattening=self._saved_flattening)
         extra = msgspec.msgpack.encode(
             Saved(
                 self.positions.ledger,
@@ -487,7 +491,8 @@ class Trader:
                 self.pauses.paused,
             )
         )
-        self.recorder.save(dump_core(self.core, self.names), extra, outcomes)
+        core = dump_core(self.core, self.names)
+        self.recorder.save(core, extra, outcomes, accepted_up_to=accepted)
 
     def load(self, saved: CoreState) -> list[str]:
         """Take saved state; return the names of saved positions that no slot owns any more."""

@@ -24,12 +24,13 @@ from engine.model.broker import (
     OrderResult,
 )
 from engine.model.errors import BrokerError
-from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
+from engine.runtime.accepted import obey_accepted
 from engine.runtime.assembly import simulated_terminal, write_prices
+from engine.runtime.commands import Commands
 from engine.runtime.events import EventLog
 from engine.runtime.hosts_in_process import InProcessHosts
 from engine.runtime.restart import book_numbers, reconcile, restore
@@ -137,10 +138,9 @@ class Bench:
             monotonic_s=lambda: self.now_s,
         )
         lost = restore(self.trader, self.journal)
+        obey_accepted(self.trader, self.journal, Commands.flag_now)
         past = self.bars[self.bars["time_ns"] + NS_PER_MINUTE <= self.market_ns]
         assert hosts.start({"EURUSD": past}) == {}
-        if self.journal.flags().get("flattening"):
-            self.trader.flattening = ExitReason.FLATTEN
         complaints = lost + reconcile(self.trader, self.journal)
         self.trader.save()
         return complaints

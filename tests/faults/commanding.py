@@ -6,6 +6,7 @@ from typing import Any
 from engine.control.messages import Actor
 from engine.model.errors import PmproError
 from engine.model.snapshot import Command, Reply
+from engine.runtime.accepted import Keeper
 from engine.runtime.commands import Commands
 from engine.runtime.inbox import Inbox
 from tests.faults.bench import Bench
@@ -21,6 +22,7 @@ def commands_of(bench: Bench, inbox: Inbox) -> Commands:
         hosts=lambda: None,
         set_speed=lambda speed: None,
         stop=lambda reason: None,
+        keep=Keeper(bench.journal).keep,
     )
 
 
