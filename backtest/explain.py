@@ -11,6 +11,7 @@ from backtest.run import Prepared
 from backtest.simulate import Result, decide_at
 from engine.decision.state import Core
 from engine.model.errors import UserError
+from engine.model.near import meant
 from engine.model.times import iso_utc
 from engine.portfolio.decided import read_decision, was_asked
 
@@ -39,7 +40,8 @@ def explain_time(prepared: Prepared, at_ns: int, book: str) -> list[dict[str, An
     slots = [i for i, s in enumerate(prepared.compiled.slots) if s.book.name == book]
     if not slots:
         names = dict.fromkeys(s.book.name for s in prepared.compiled.slots)
-        raise UserError(f"there is no book {book!r}: books: {', '.join(names)}")
+        hint = meant(book, names) or ";"
+        raise UserError(f"there is no book {book!r}{hint} books: {', '.join(names)}")
     core = _core_at(prepared, at_ns)
     asked = [_decision(prepared, core, at_ns, slot) for slot in slots if was_asked(core, slot)]
     if not asked:

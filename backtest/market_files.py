@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from engine.model.errors import DataError
+from engine.model.near import meant
 from engine.model.text_files import printable
 from engine.model.times import Timeframe
 
@@ -77,7 +78,10 @@ def choose_files(
         return chosen
     if m1:
         there = ", ".join(sorted({f.source for f in m1}))
-        raise DataError(f"{data_dir}: no {symbol} M1 file of source {source!r}; sources: {there}")
+        hint = meant(source or "", [f.source for f in m1]) or ";"
+        raise DataError(
+            f"{data_dir}: no {symbol} M1 file of source {source!r}{hint} sources: {there}"
+        )
     if own:
         there = ", ".join(sorted({f.timeframe.name for f in own}))
         raise DataError(

@@ -4,6 +4,7 @@ import msgspec
 
 from engine.model.errors import ConfigError
 from engine.model.jobs import Variant
+from engine.model.near import meant
 from engine.model.portfolio import Portfolio, SymbolOverride
 from engine.portfolio.complaints import complaints
 
@@ -38,7 +39,10 @@ def _only(portfolio: Portfolio, symbols: tuple[str, ...]) -> Portfolio:
     """Return it with the strategies on these symbols, and the books that still have members."""
     traded = {one.symbol for one in portfolio.strategy}
     if missing := [name for name in symbols if name not in traded]:
-        raise ConfigError(f"no strategy trades {', '.join(missing)}: {', '.join(sorted(traded))}")
+        hint = meant(missing[0], traded) or ":"
+        raise ConfigError(
+            f"no strategy trades {', '.join(missing)}{hint} {', '.join(sorted(traded))}"
+        )
     kept = [one for one in portfolio.strategy if one.symbol in symbols]
     names = {one.name for one in kept}
     books = []

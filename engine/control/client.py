@@ -31,7 +31,7 @@ from engine.control.messages import (
     Welcome,
 )
 from engine.model.details import Detail, Question
-from engine.model.errors import ControlError, Refused, Unanswered
+from engine.model.errors import ControlError, Failure, Unanswered, error_of
 from engine.model.snapshot import PROTOCOL_VERSION, Command, CommandName, Reply, Snapshot
 
 _decode: Callable[[bytes], Answer] = msgspec.msgpack.Decoder(Answer).decode
@@ -77,7 +77,13 @@ class ControlClient:
         self.close()
 
     def connect(self) -> Welcome:
-        """Connect if not connected; ControlError if nobody answers, Refused if not welcome."""
+        """Connect if not connected.
+
+        Raises:
+            ControlError: nobody answers.
+            Refused: this user has no role there.
+            UserError: it is another mode's or account's engine.
+        """
         if self._sock is not None and self.welcome is not None:
             return self.welcome
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -119,6 +125,7 @@ class ControlClient:
         """Return details.
 
         Raises:
+            UserError: there is no such thing.
             Unanswered: the engine cannot tell; it says why.
         """
         self.connect()
@@ -126,7 +133,7 @@ class ControlClient:
         if not isinstance(answer, Told):
             raise self._unexpected(answer)
         if answer.detail is None:
-            raise Unanswered(answer.text)
+            raise error_of(answer.failure, answer.text, Unanswered)
         return answer.detail
 
     def send(self, command: Command, *, token: str = "") -> Reply:
@@ -186,7 +193,8 @@ class ControlClient:
             raise
         if isinstance(answer, Denied):
             self.close()
-            raise (Refused if answer.refused else ControlError)(answer.text)
+            failure: Failure = answer.failure or ("refused" if answer.refused else "failed")
+            raise error_of(failure, answer.text, ControlError)
         return answer
 
     def _unexpected(self, answer: Answer) -> ControlError:

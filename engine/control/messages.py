@@ -9,7 +9,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from engine.model.details import Detail, Question
-from engine.model.errors import UserError
+from engine.model.errors import Failure, UserError
+from engine.model.near import meant
 from engine.model.snapshot import Command, Reply, Snapshot
 
 Role = Literal["viewer", "operator", "admin"]
@@ -99,10 +100,14 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
 
 
 class Denied(msgspec.Struct, frozen=True, kw_only=True, tag="denied"):
-    """Why the engine will not talk. `refused`: a role or a mode said no."""
+    """Why the engine will not talk. `refused`: a role said no, or it is another engine.
+
+    `failure` tells these two apart; consoles of before know `refused` alone.
+    """
 
     text: str
     refused: bool = False
+    failure: Failure = ""
 
 
 class Unchanged(msgspec.Struct, frozen=True, kw_only=True, tag="unchanged"):
@@ -128,6 +133,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
 
     detail: Detail | None = None
     text: str = ""
+    failure: Failure = ""
 
 
 Request = Hello | Poll | Execute | Ask
@@ -143,4 +149,4 @@ def role_of(text: str) -> Role:
     for role in ROLES:
         if role == text:
             return role
-    raise UserError(f"there is no role {text!r}: {', '.join(ROLES)}")
+    raise UserError(f"there is no role {text!r}{meant(text, ROLES) or ':'} {', '.join(ROLES)}")

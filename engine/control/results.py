@@ -24,7 +24,7 @@ class _Entry:
         self.content = content
         self.started_ns = started_ns
         self.done = threading.Event()
-        self.reply = Reply(ok=False, text="still running")
+        self.reply = Reply(ok=False, text="still running", failure="failed")
 
 
 class Results:

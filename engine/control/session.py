@@ -35,7 +35,7 @@ from engine.control.peer import Peer
 from engine.control.results import Results
 from engine.control.tally import Kind, Tally
 from engine.model.details import Detail, Question
-from engine.model.errors import ControlError, PmproError
+from engine.model.errors import ControlError, Failure, PmproError, failure_of
 from engine.model.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
 from engine.model.times import NS_PER_S
 
@@ -166,13 +166,18 @@ class Session:
             return Denied(
                 text=f"user {self.peer.user} (uid {self.peer.uid}) has no role on this engine",
                 refused=True,
+                failure="refused",
             )
         now = self._service.snapshot()
         if hello.mode is not None and hello.mode != now.mode:
-            return Denied(text=f"this engine runs {now.mode}, not {hello.mode}", refused=True)
+            return Denied(
+                text=f"this engine runs {now.mode}, not {hello.mode}", refused=True, failure="wrong"
+            )
         if hello.account and now.account and hello.account != now.account:
             return Denied(
-                text=f"this engine trades account {now.account}, not {hello.account}", refused=True
+                text=f"this engine trades account {now.account}, not {hello.account}",
+                refused=True,
+                failure="wrong",
             )
         asked = hello.role or role
         lower: Role = role if ROLES.index(role) < ROLES.index(asked) else asked
@@ -199,10 +204,12 @@ class Session:
         try:
             return Told(detail=self._service.answer(question))
         except PmproError as error:
-            return Told(text=str(error))
+            return Told(text=str(error), failure=failure_of(error))
         except Exception as error:  # border: one question must not end the conversation
             log.exception("question_failed", question=type(question).__name__)
-            return Told(text=f"failed in the engine ({type(error).__name__}: {error})")
+            return Told(
+                text=f"failed in the engine ({type(error).__name__}: {error})", failure="failed"
+            )
 
     def _execute(self, request: Execute, actor: Actor) -> Reply:
         command = request.command
@@ -224,11 +231,12 @@ class Session:
                 return self._refuse(command, actor, *why)
             return self._service.execute(command, actor)
         except PmproError as error:
-            return Reply(ok=False, text=str(error))
+            return Reply(ok=False, text=str(error), failure=failure_of(error))
         except Exception as error:  # border: the client must hear that it may have run
             log.exception("command_failed", command=command.name, target=command.target)
             text = f"{type(error).__name__}: {error}"
-            return Reply(ok=False, text=f"{command.name} failed in the engine ({text})")
+            text = f"{command.name} failed in the engine ({text})"
+            return Reply(ok=False, text=text, failure="failed")
 
     def _why_not(self, command: Command, actor: Actor) -> tuple[Kind, str] | None:
         """Return what forbids a command now, None for nothing."""
@@ -247,7 +255,9 @@ class Session:
     def _refuse(self, command: Command, actor: Actor, kind: Kind, text: str) -> Reply:
         self._service.tally.add(kind)
         self._service.refused(command, actor, text)
-        return Reply(ok=False, text=text)
+        # What came late, twice or out of order is nobody's no: it may be sent anew.
+        failure: Failure = "refused" if kind in ("role", "token") else "failed"
+        return Reply(ok=False, text=text, failure=failure)
 
 
 def role_refusal(command: Command, actor: Actor) -> str | None:

@@ -6,6 +6,7 @@ PmproError
 │   ├── DataError      market data is missing, malformed or contradictory
 │   └── StrategyError  a strategy kind, file or parameter is wrong
 ├── Refused            a rule or a role said no: exit code 3
+├── TryAgain           not now: the same command may work in a moment
 ├── StoreError         PostgreSQL is not usable: trading goes on, rows wait in the journal
 ├── StateError         the state directory is locked, damaged or belongs to another mode
 │   └── JournalError   the journal cannot be written: no entry may be sent, a kill goes on
@@ -16,6 +17,11 @@ PmproError
     ├── OrderRejected  the broker refused: do not resend
     └── OutcomeUnknown sent, unanswered: it may have been executed; reconcile first
 """
+
+from typing import Literal
+
+Failure = Literal["", "wrong", "refused", "failed"]
+"""How a command ended, as it crosses the control socket: "" well."""
 
 
 class PmproError(Exception):
@@ -40,6 +46,10 @@ class StrategyError(UserError):
 
 class Refused(PmproError):
     """A risk rule or a role said no."""
+
+
+class TryAgain(PmproError):
+    """The engine cannot do it now; the same command may work in a moment."""
 
 
 class StoreError(PmproError):
@@ -76,3 +86,16 @@ class OrderRejected(BrokerError):
 
 class OutcomeUnknown(BrokerError):
     """Sent, unanswered: the order may be live; reconcile before resending."""
+
+
+def failure_of(error: PmproError) -> Failure:
+    """Return whose turn it is: "wrong" the operator's, "refused" nobody's, "failed" ours."""
+    if isinstance(error, UserError):
+        return "wrong"
+    return "refused" if isinstance(error, Refused) else "failed"
+
+
+def error_of(failure: Failure, text: str, otherwise: type[PmproError]) -> PmproError:
+    """Return the error that a failure was before it crossed the socket."""
+    kinds: dict[Failure, type[PmproError]] = {"wrong": UserError, "refused": Refused}
+    return kinds.get(failure, otherwise)(text)

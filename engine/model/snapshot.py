@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from engine.model.errors import Failure
 from engine.model.jobs import JobView
 
 PROTOCOL_VERSION = 2
@@ -271,11 +272,16 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     sent_ns: int = 0
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine's answer to a command: what it hit, or why it was refused."""
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The engine's answer to a command: what it hit, or why it was not done.
+
+    `failure`: "wrong" (the operator must ask for something else), "refused" (by a rule or a role)
+    or "failed"; "" where it is `ok`.
+    """
 
     ok: bool
     text: str
+    failure: Failure = ""
 
 
 def measured_by_limit(risk: RiskView) -> dict[str, float]:

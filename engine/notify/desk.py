@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from engine.model.errors import Refused
+from engine.model.errors import UserError
 from engine.model.snapshot import EventView
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.notify.records import CRITICAL, Alert, AlertConfig, Channel, Delivery, Rule
@@ -216,7 +216,7 @@ class Desk:
         """Acknowledge one alert, or all with an id up to `up_to` (0: all); say which.
 
         Raises:
-            Refused: there is none with this id, or it is acknowledged.
+            UserError: there is none with this id, or it is acknowledged.
         """
         if target == "all":
             ids = [a.id for a in self.alerts.values() if not a.acked_by]
@@ -246,9 +246,9 @@ class Desk:
     def _acknowledgeable(self, target: str) -> int:
         alert = self.alerts.get(int(target)) if target.isdecimal() else None
         if alert is None:
-            raise Refused(f"there is no alert {target!r}: `pmpro alert list` shows them")
+            raise UserError(f"there is no alert {target!r}: `pmpro alert list` shows them")
         if alert.acked_by:
-            raise Refused(f"alert {target} was acknowledged by {alert.acked_by}")
+            raise UserError(f"alert {target} was acknowledged by {alert.acked_by}")
         return alert.id
 
     @property

@@ -98,7 +98,7 @@ class AlertService:
         """Acknowledge an alert or all (with an id up to `up_to`); any thread but the engine's.
 
         Raises:
-            Refused: there is no such alert.
+            UserError: there is no such alert.
         """
         with self._lock:
             text = self._desk.ack(target, who, up_to)

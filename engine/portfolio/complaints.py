@@ -9,6 +9,7 @@ import msgspec
 
 from engine.decision.hierarchical import skfolio_fault
 from engine.model.errors import ConfigError
+from engine.model.near import meant
 from engine.model.portfolio import (
     RECORD_DAYS,
     RISK_LIMITS,
@@ -116,7 +117,7 @@ def _risk_complaints(p: Portfolio) -> list[str]:
     known = {s.symbol for s in p.strategy} | {o for s in p.strategy for o in s.others}
     for key in ("restricted", "close_only"):
         out += [
-            f"risk.{key}: {name!r} is no symbol of this file"
+            f"risk.{key}: {name!r} is no symbol of this file{meant(name, {*known, *p.symbols})}"
             for name in getattr(risk, key)
             if name not in known and name not in p.symbols
         ]
@@ -194,14 +195,13 @@ def _strategy_complaints(p: Portfolio) -> list[str]:
         seen.add(s.name)
         if s.timeframe not in Timeframe.__members__:
             allowed = ", ".join(Timeframe.__members__)
-            out.append(f"{where}: timeframe {s.timeframe!r} is unknown; allowed: {allowed}")
-        if s.symbol not in DEFAULT_SYMBOLS and s.symbol not in p.symbols:
-            out.append(f"{where}: symbol {s.symbol!r} is unknown; describe it in [symbols]")
-        out += [
-            f"{where}: symbol {other!r} in others is unknown; describe it in [symbols]"
-            for other in s.others
-            if other not in DEFAULT_SYMBOLS and other not in p.symbols
-        ]
+            hint = meant(s.timeframe, Timeframe.__members__) or ";"
+            out.append(f"{where}: timeframe {s.timeframe!r} is unknown{hint} allowed: {allowed}")
+        symbols = {*DEFAULT_SYMBOLS, *p.symbols}
+        for name, place in ((s.symbol, ""), *((other, " in others") for other in s.others)):
+            if name not in symbols:
+                what = f"symbol {name!r}{place} is unknown{meant(name, symbols) or ';'}"
+                out.append(f"{where}: {what} describe it in [symbols]")
         out += _declared_complaints(where, s)
         out += _sizing_complaints(where, s.sizing)
         out += _stops_complaints(where, s.stops)
@@ -222,7 +222,8 @@ def _book_complaints(p: Portfolio) -> list[str]:
             out.append(f"{where} has no members")
         for name, share in b.members.items():
             if name not in strategies:
-                out.append(f"{where}: member {name!r} is no [[strategy]] of this file")
+                hint = meant(name, strategies)
+                out.append(f"{where}: member {name!r} is no [[strategy]] of this file{hint}")
             elif name in owner:
                 out.append(f"{where}: member {name!r} is already in book {owner[name]!r}")
             elif strategies[name].sizing is not None:
@@ -245,7 +246,10 @@ def _book_complaints(p: Portfolio) -> list[str]:
     names = {b.name for b in p.book} | {s.name for s in p.strategy if s.name not in owner}
     for name, share in p.allocation.shares.items():
         if name not in names:
-            out.append(f"allocation.shares: {name!r} is no book; books: {', '.join(sorted(names))}")
+            hint = meant(name, names) or ";"
+            out.append(
+                f"allocation.shares: {name!r} is no book{hint} books: {', '.join(sorted(names))}"
+            )
         elif not 0.0 <= share <= _SHARE_MOST:
             out.append(f"allocation.shares: {name!r} is {share}; allowed: 0 to {_SHARE_MOST:g}")
     return out + _netting_complaints(p)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from engine.decision.allocation import manual_shares
 from engine.model.errors import ConfigError
+from engine.model.near import meant
 from engine.model.portfolio import Portfolio
 from engine.portfolio.contents import memberships
 from engine.portfolio.file import parse_portfolio
@@ -97,7 +98,9 @@ def shared(portfolio: Portfolio, target: str) -> Shared:
         return Shared(own.name, target, {n: share / whole for n, share in own.members.items()})
     unit = target if own is None else own.name
     if unit not in books:
-        raise ConfigError(f"no strategy or book is named {target!r}")
+        members = [name for book in books.values() for name in book.members]
+        hint = meant(target, [*members, *books])
+        raise ConfigError(f"no strategy or book is named {target!r}{hint}")
     shares = manual_shares(portfolio.allocation.shares, list(books)).tolist()
     return Shared("", unit, dict(zip(books, shares, strict=True)))
 
@@ -153,7 +156,8 @@ def members_of(portfolio: Portfolio, target: str) -> set[str]:
     gone = {name for _, name in pairs if name == target}
     gone = gone or {name for book, name in pairs if book == target}
     if not gone:
-        raise ConfigError(f"no strategy or book is named {target!r}")
+        hint = meant(target, [name for pair in pairs for name in pair])
+        raise ConfigError(f"no strategy or book is named {target!r}{hint}")
     return gone
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from engine.decision.entries import apply_open
 from engine.execution.ledger import Parts
 from engine.model.broker import BrokerPosition
-from engine.model.errors import BrokerError, Refused
+from engine.model.errors import BrokerError, Refused, TryAgain, UserError
+from engine.model.near import meant
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.symbols import price_text
 from engine.model.times import NS_PER_HOUR
@@ -24,7 +25,9 @@ def adopt(trader: "Trader", ticket: str, book: str) -> str:
     on it is held and closed as the book's own.
 
     Raises:
-        Refused: there is no such position, or the book cannot hold it; nothing was changed.
+        UserError: there is no such position or book; nothing was changed.
+        Refused: the book cannot hold it.
+        TryAgain: the terminal does not answer, or an order is being looked for.
     """
     position = _external(trader, ticket)
     slot = _free_slot(trader, book, position.symbol)
@@ -40,28 +43,29 @@ def _external(trader: "Trader", ticket: str) -> BrokerPosition:
     try:
         trader.positions.book_broker_closes()
     except BrokerError as e:
-        raise Refused(f"the terminal does not answer: {e}") from None
+        raise TryAgain(f"the terminal does not answer: {e}") from None
     owned = set(trader.core.positions["ticket"].tolist())
     for position in trader.positions.external:
         if ticket in (str(position.ticket), str(position.identifier)):
             if position.identifier in owned or position.identifier in trader.positions.late:
                 raise Refused(f"position {ticket} is a book's own already")
             if trader.positions.is_unknown(position.magic):
-                raise Refused(f"position {ticket} may be of an order that is being looked for")
+                raise TryAgain(f"position {ticket} may be of an order that is being looked for")
             return position
-    raise Refused(f"there is no EXTERNAL position {ticket}")
+    raise UserError(f"there is no EXTERNAL position {ticket}")
 
 
 def _free_slot(trader: "Trader", book: str, symbol: str) -> int:
     name = f"{book}/{symbol}"
     if name not in trader.names.slots:
-        raise Refused(f"no book {book!r} trades {symbol}")
+        books = [s.book.name for s in trader.compiled.slots if s.symbol == symbol]
+        raise UserError(f"no book {book!r} trades {symbol}{meant(book, books)}")
     slot = trader.names.slots.index(name)
     held = trader.core.positions[slot]
     if held["direction"] != 0:
         raise Refused(f"{name} holds a position already")
     if held["unsettled"]:
-        raise Refused(f"{name} has an order that is being looked for")
+        raise TryAgain(f"{name} has an order that is being looked for")
     return slot
 
 
@@ -70,7 +74,7 @@ def _orders(trader: "Trader", position: BrokerPosition) -> tuple[int, ...]:
     try:
         deals = trader.terminal.deals(position.opened_ns - NS_PER_HOUR)
     except BrokerError as e:
-        raise Refused(f"the terminal does not answer: {e}") from None
+        raise TryAgain(f"the terminal does not answer: {e}") from None
     return tuple({d.order for d in deals if d.position_id == position.identifier})
 
 

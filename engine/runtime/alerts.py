@@ -3,6 +3,7 @@
 import time
 
 from engine.model.errors import ConfigError
+from engine.model.near import meant
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.notify.quiet import NEVER, quiet_hours
 from engine.notify.records import AlertConfig, Channel, Policy, Rule
@@ -27,7 +28,8 @@ def alert_config(settings: Settings) -> AlertConfig:
         if name not in urls:
             known = ", ".join(urls) or "none"
             where = settings.where(key)
-            raise ConfigError(f"{where} names channel {name!r}; channels with a URL: {known}")
+            hint = meant(name, urls) or ";"
+            raise ConfigError(f"{where} names channel {name!r}{hint} channels with a URL: {known}")
     _refuse_twice([rule.name for rule in alerts.rule], settings.where("alerts.rule"))
     _refuse_twice([channel.name for channel in alerts.channel], settings.where("alerts.channel"))
     return AlertConfig(

@@ -13,7 +13,8 @@ import msgspec
 from engine.decision import switches
 from engine.decision.sizing import ALLOCATION_MAX
 from engine.execution.journal import Journal
-from engine.model.errors import PmproError, Refused, StrategyError
+from engine.model.errors import PmproError, Refused, StrategyError, TryAgain, UserError
+from engine.model.near import meant
 from engine.model.portfolio import Portfolio
 from engine.model.reasons import ExitReason
 from engine.model.records import StrategyRow
@@ -101,11 +102,11 @@ class Changes:
         """Have what was prepared trade from the next batch on.
 
         Raises:
-            Refused: another change came in between, or an order of a book is being looked for.
+            TryAgain: another change came in between, or an order of a book is being looked for.
         """
         if trader.compiled.portfolio is not ready.base or not self._hosts.fits(ready.hosts):
             self._hosts.discard(ready.hosts)
-            raise Refused("the portfolio was changed at the same time: try again")
+            raise TryAgain("the portfolio was changed at the same time: try again")
         new = set(ready.names)
         changed = {
             slot.name
@@ -123,7 +124,8 @@ class Changes:
 
         Raises:
             Refused: it holds a position, or nobody can take that over.
-            ConfigError: nothing has that name, or the rest would be no portfolio.
+            TryAgain: an order of it is being looked for.
+            UserError: nothing has that name, or the rest would be no portfolio.
         """
         portfolio = trader.compiled.portfolio
         gone = members_of(portfolio, target)
@@ -151,7 +153,7 @@ class Changes:
             try:
                 # What a book's other members have opened since is theirs.
                 text = self.remove(trader, target, "keep")
-            except Refused:
+            except (Refused, TryAgain):
                 continue
             except PmproError as error:
                 text = f"not removed: {error}"
@@ -222,7 +224,7 @@ def _unsettled(trader: Trader, slots: Iterable[str]) -> list[str]:
 
 def _refuse_unsettled(trader: Trader, slots: Iterable[str]) -> None:
     for name in _unsettled(trader, slots):
-        raise Refused(f"{name}: an order's outcome is being looked for; try again")
+        raise TryAgain(f"{name}: an order's outcome is being looked for; try again")
 
 
 def _successors(
@@ -232,6 +234,7 @@ def _successors(
 
     Raises:
         Refused: a position has no successor, or how it is to be dealt with was not said.
+        UserError: the book that is named is none in that symbol.
     """
     slots = {slot.name for slot in compiled.slots}
     if held and not how:
@@ -241,8 +244,11 @@ def _successors(
         _, _, symbol = name.partition("/")
         successor = f"{how.removeprefix('to ')}/{symbol}" if how.startswith("to ") else name
         if successor not in slots:
-            who = "no other member" if successor == name else f"no book {successor.split('/')[0]!r}"
-            raise Refused(f"{name}: {who} in {symbol} is left to take the position")
+            if successor == name:
+                raise Refused(f"{name}: no other member in {symbol} is left to take the position")
+            book = successor.split("/")[0]
+            hint = meant(book, [s.book.name for s in compiled.slots if s.symbol == symbol])
+            raise UserError(f"{name}: no book {book!r} in {symbol} is left to take it{hint}")
         if successor != name:
             _refuse_unsettled(trader, [successor])
             if _position(trader, successor)["direction"] != 0:

@@ -1,12 +1,13 @@
 """Operators' commands. What reduces risk is a flag at once, then a journal row, then orders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 from engine.control.messages import Actor
 from engine.decision import switches
-from engine.model.errors import PmproError, Refused
+from engine.model.errors import PmproError, Refused, TryAgain, UserError
+from engine.model.near import meant
 from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow
 from engine.model.snapshot import Command, Reply
@@ -30,7 +31,7 @@ SILENT_S = 10.0
 
 def no_alerts(target: str, user: str, _up_to: int = 0) -> str:
     """Stand where nothing raises alerts."""
-    raise Refused(f"no alert {target!r} for {user} to acknowledge")
+    raise UserError(f"no alert {target!r} for {user} to acknowledge")
 
 
 class Commands:
@@ -67,7 +68,7 @@ class Commands:
         if command.name == "stop":
             return self._end(trader, command, actor)
         if trader is None:
-            raise Refused("the engine is still starting; try again in a moment")
+            raise TryAgain("the engine is still starting; try again in a moment")
         if command.name == "ack":
             return self._ack(trader, command, actor)
         if command.name in ("backtest", "cancel"):
@@ -97,9 +98,9 @@ class Commands:
         """Do what children do; the engine thread only writes it down."""
         try:
             if self._launches is None:
-                raise Refused("this engine launches no backtests")
+                raise UserError("this engine launches no backtests")
             text = self._launches.carry_out(command, trader.compiled.portfolio, actor.name)
-        except Refused as e:
+        except PmproError as e:
             self.refused(command, actor, str(e))
             raise
         self._inbox.run(lambda: _audit(trader, command, actor, text))
@@ -116,7 +117,7 @@ class Commands:
         up_to = int(command.value) if 0 < command.value < 2**53 else 0
         try:
             text = self._acknowledge(command.target, actor.name, up_to)
-        except Refused as e:
+        except PmproError as e:
             self.refused(command, actor, str(e))
             raise
         self._inbox.run(lambda: _audit(trader, command, actor, text))
@@ -234,7 +235,7 @@ class Commands:
     ) -> str:
         changes = self._changes()
         if changes is None:
-            raise Refused("this engine's portfolio cannot be changed")
+            raise UserError("this engine's portfolio cannot be changed")
         if isinstance(change, Successor):
             return changes.succeed(trader, change)
         return changes.remove(trader, command.target, command.text)
@@ -263,7 +264,7 @@ class Commands:
         if command.name == "speed":
             self._set_speed(command.value)
             return f"speed {command.value:g}×"
-        raise Refused(f"unknown command {command.name!r}")
+        raise UserError(f"unknown command {command.name!r}")
 
     def _limit(self, trader: "Trader", command: Command, actor: Actor) -> str:
         name, value = command.target, command.value
@@ -302,7 +303,8 @@ class Commands:
         except TimeoutError:
             if flagged:
                 return Reply(ok=True, text=f"{flagged}; {self._busy()}, orders follow")
-            return Reply(ok=False, text=f"{self._busy()}; it will still be carried out")
+            text = f"{self._busy()}; it will still be carried out"
+            return Reply(ok=False, text=text, failure="failed")
 
     def _busy(self) -> str:
         turn_s = self._turn_s()
@@ -314,7 +316,7 @@ def _members(trader: "Trader", target: str) -> list[int]:
     """Return the members a name stands for: a strategy, or a book and all in it."""
     members = _members_or_none(trader, target)
     if not members:
-        raise Refused(f"no strategy or book is named {target!r}")
+        raise UserError(f"no strategy or book is named {target!r}{_meant(trader, target)}")
     return members
 
 
@@ -322,6 +324,11 @@ def _members_or_none(trader: "Trader", target: str) -> list[int]:
     if target in trader.names.members:
         return [trader.names.members.index(target)]
     return [m for s in trader.compiled.slots if s.book.name == target for m in s.members]
+
+
+def _meant(trader: "Trader", target: str, more: Iterable[str] = ()) -> str:
+    books = (slot.book.name for slot in trader.compiled.slots)
+    return meant(target, [*trader.names.members, *books, *more])
 
 
 def _symbol(trader: "Trader", target: str) -> int | None:
@@ -338,7 +345,8 @@ def _kill(trader: "Trader", target: str) -> set[int]:
         return set(switches.kill_symbol(core, symbol))
     members = _members_or_none(trader, target)
     if not members:
-        raise Refused(f"no strategy, book or symbol is named {target!r}")
+        hint = _meant(trader, target, trader.names.symbols)
+        raise UserError(f"no strategy, book or symbol is named {target!r}{hint}")
     slots = {switches.kill(core, m) for m in members}
     switches.kill_held(core)  # a book whose members are all out closes now
     return slots
@@ -368,7 +376,8 @@ def _close(trader: "Trader", target: str) -> str:
         for ticket in others
     ]
     if not closing:
-        raise Refused("; ".join(left) or "close which position? name its ticket")
+        text = "; ".join(left) or "close which position? name its ticket"
+        raise Refused(text) if external & set(others) else UserError(text)
     return "; ".join([f"closing position {', '.join(closing)}", *left])
 
 

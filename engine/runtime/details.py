@@ -33,7 +33,8 @@ from engine.model.details import (
     StrategyOf,
     VoteView,
 )
-from engine.model.errors import StoreError, Unanswered
+from engine.model.errors import StoreError, Unanswered, UserError
+from engine.model.near import meant
 from engine.model.reasons import Refusal
 from engine.runtime.picture import Decided, Picture
 from engine.runtime.reader import Reader
@@ -60,7 +61,8 @@ class Details:
         """Return the details asked for.
 
         Raises:
-            Unanswered: there is no such thing, or what keeps it is away.
+            UserError: there is no such thing.
+            Unanswered: what keeps it is away.
         """
         try:
             match question:
@@ -116,11 +118,11 @@ def rules(now: Picture, slot: str) -> Rules:
     """Return what the rules last said: of every slot in short, of one in full.
 
     Raises:
-        Unanswered: there is no such slot.
+        UserError: there is no such slot.
     """
     names = [which.name for which in now.compiled.slots]
     if slot and slot not in names:
-        raise Unanswered(f"no book trades {slot!r} as BOOK/SYMBOL")
+        raise UserError(f"no book trades {slot!r} as BOOK/SYMBOL{meant(slot, names)}")
     decided = now.decided.get(slot)
     asked = [] if decided is None else read_rules(decided.checks)
     return Rules(
@@ -172,11 +174,11 @@ def strategy(now: Picture, name: str) -> StrategyDetail:
     """Return what the engine knows of a strategy without the database.
 
     Raises:
-        Unanswered: there is no such strategy.
+        UserError: there is no such strategy.
     """
     names = [one.name for one in now.compiled.strategies]
     if name not in names:
-        raise Unanswered(f"no strategy is named {name!r}")
+        raise UserError(f"no strategy is named {name!r}{meant(name, names)}")
     member = names.index(name)
     slot = next(one for one in now.compiled.slots if member in one.members)
     one, days = now.compiled.strategies[member], now.days[:, member]

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from engine.model.bars import Bars
-from engine.model.errors import Refused, StrategyError
+from engine.model.errors import StrategyError, TryAgain
 from engine.model.portfolio import Strategy
 from engine.model.printable import printable
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
@@ -358,11 +358,11 @@ class StrategyHosts:
         """Have the prepared strategies evaluated from the next batch on; return the faults.
 
         Raises:
-            Refused: it does not fit any more.
+            TryAgain: it does not fit any more.
         """
         if not self.fits(prepared):
             self.discard(prepared)
-            raise Refused("other strategies were changed at the same time: try again")
+            raise TryAgain("other strategies were changed at the same time: try again")
         self._version += 1
         kept = {spec.name for spec in prepared.strategies}
         self._specs = {spec.name: spec for spec in prepared.strategies}

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from engine.child.parent import Child, ChildError, ChildFailed
-from engine.model.errors import Refused
+from engine.model.errors import PmproError, Refused, UserError
 from engine.model.jobs import BacktestSpec, JobView
 from engine.model.portfolio import Portfolio
 
@@ -113,12 +113,13 @@ class Jobs:
         """End a job, at once.
 
         Raises:
-            Refused: there is none, or it has ended.
+            UserError: there is none.
+            Refused: it has ended.
         """
         with self._lock:
             job = next((job for job in self._jobs if job.view.id == job_id), None)
             if job is None:
-                raise Refused(f"there is no job {job_id}")
+                raise UserError(f"there is no job {job_id}")
             if job.view.state not in ("WAITING", "RUNNING"):
                 raise Refused(f"job {job_id} is {job.view.state} already")
             job.become(state="CANCELLED", ended_ns=self._now_ns(), text=f"by {by}")
@@ -140,7 +141,7 @@ class Jobs:
         for job_id in open_ids:
             try:
                 self.cancel(job_id, "the engine's stop")
-            except Refused:  # it ended by itself
+            except PmproError:  # it ended by itself
                 continue
 
     def _forget(self) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import msgspec
 
-from engine.model.errors import ConfigError, PmproError, Refused
+from engine.model.errors import ConfigError, UserError
 from engine.model.jobs import BacktestSpec
+from engine.model.near import meant
 from engine.model.portfolio import Portfolio
 from engine.model.snapshot import Command
 from engine.model.text_files import read_toml
@@ -29,14 +30,15 @@ class Launches:
         """Launch or cancel; return what was done.
 
         Raises:
-            Refused: it cannot be done, and why.
+            UserError: it cannot be done as it is asked for.
+            Refused: too many wait.
         """
         if command.name == "cancel":
             if not command.target.isdecimal():
-                raise Refused(f"{command.target!r} is no number of a job")
+                raise UserError(f"{command.target!r} is no number of a job")
             return f"cancelled {self._jobs.cancel(int(command.target), by).title}"
         if self.data is None:
-            raise Refused("no bars to test on: set backtest.data in the configuration")
+            raise UserError("no bars to test on: set backtest.data in the configuration")
         spec = _spec(command.text)
         portfolio = self._portfolio(spec.portfolio) if spec.portfolio else running
         view = self._jobs.launch(spec, portfolio, str(self.data), by)
@@ -50,20 +52,18 @@ class Launches:
     def _portfolio(self, name: str) -> Portfolio:
         # From the list alone: no path of an operator's choice is read.
         if name not in self.portfolios():
-            raise Refused(f"there is no portfolio {name!r} beside the running one")
-        try:
-            return read_portfolio(self._directory / name)
-        except PmproError as error:
-            raise Refused(str(error)) from None
+            hint = meant(name, self.portfolios())
+            raise UserError(f"there is no portfolio {name!r} beside the running one{hint}")
+        return read_portfolio(self._directory / name)
 
 
 def _spec(text: str) -> BacktestSpec:
     try:
         spec = msgspec.json.decode(text, type=BacktestSpec)
     except msgspec.MsgspecError as error:
-        raise Refused(f"no backtest: {error}") from None
+        raise UserError(f"no backtest: {error}") from None
     if _minute(spec.from_day) >= _minute(spec.to_day):
-        raise Refused(f"{spec.from_day} must be before {spec.to_day}")
+        raise UserError(f"{spec.from_day} must be before {spec.to_day}")
     return spec
 
 
@@ -71,7 +71,7 @@ def _minute(text: str) -> int:
     try:
         return utc_minute(text)
     except ValueError as error:
-        raise Refused(f"{text[:40]!r} {error}") from None
+        raise UserError(f"{text[:40]!r} {error}") from None
 
 
 def _is_portfolio(path: Path) -> bool:

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from engine.decision.state import Core
-from engine.model.errors import ConfigError, Refused
+from engine.model.errors import ConfigError, UserError
+from engine.model.near import meant
 from engine.model.portfolio import RISK_LIMITS, Portfolio
 from engine.portfolio.file import parse_portfolio
 from engine.portfolio.text import portfolio_text
@@ -51,18 +52,15 @@ class Limits:
         """Set a limit from the next decision on; return what it was.
 
         Raises:
-            Refused: there is no such limit, it cannot change now, or the value is impossible.
+            UserError: there is no such limit, it cannot change now, or the value is impossible.
         """
         of_file = file_limits(portfolio)
         if name not in of_file:
-            raise Refused(f"no limit is named {name!r}; `pmpro limit` lists them")
+            hint = meant(name, of_file) or "; `pmpro limit` lists them"
+            raise UserError(f"no limit is named {name!r}{hint}")
         if name in FIXED:
-            raise Refused(f"{name} cannot change while running: set it in the portfolio file")
-        after = self._values() | {name: value}
-        try:
-            check_limits(portfolio, after)
-        except ConfigError as e:
-            raise Refused(str(e)) from None
+            raise UserError(f"{name} cannot change while running: set it in the portfolio file")
+        check_limits(portfolio, self._values() | {name: value})
         before = float(core.limits[0][name])
         if value == of_file[name]:
             self.set.pop(name, None)

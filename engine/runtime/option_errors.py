@@ -1,5 +1,6 @@
 """What is wrong with an option, in one line: where it stands, its key, what is allowed."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import get_args, get_origin
 
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.model.errors import ConfigError
-from engine.model.near import nearest
+from engine.model.near import meant, nearest
 
 SECRETS = frozenset({"terminal.password", "terminal.token", "database.url", "alerts.urls"})
 
@@ -74,6 +75,8 @@ def _describe(detail: ErrorDetails, model: type[BaseModel], where: Callable[[str
         return f"{where(key)} must be a table with keys {', '.join(section_keys(model, path))}"
     reason = _REASONS.get(kind) or _sentence(detail["msg"])
     given = "" if key in SECRETS else f", not {_short(detail['input'])}"
+    if kind == "literal_error" and given:
+        given += meant(str(detail["input"]), re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
     return f"{where(key)} {reason}{given}"
 
 

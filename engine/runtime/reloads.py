@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from engine.model.errors import Refused
+from engine.model.errors import TryAgain
 from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Prepared
 from engine.runtime.hosts import StrategyHosts
@@ -63,7 +63,7 @@ class Reloads:
                 return
             try:
                 self._inbox.run(partial(self._install, path, content, prepared)).result()
-            except Refused:
+            except TryAgain:
                 continue
             self._hosts.kinds[path] = defined
             names = f"; made anew: {', '.join(again)}" if again else ""

@@ -25,7 +25,7 @@ from engine.model.details import (
     StrategyOf,
     TradeView,
 )
-from engine.model.errors import Unanswered
+from engine.model.errors import UserError
 from engine.model.times import from_datetime, to_datetime
 from engine.store.order_detail import order_detail
 from engine.store.parity import parity_scores
@@ -88,18 +88,18 @@ def record(session: Session, asked: RecordOf) -> RecordDetail:
     """Return an audit entry with the order it names, or an order by ticket or magic.
 
     Raises:
-        Unanswered: there is no such record.
+        UserError: there is no such record.
     """
     entry = None
     if asked.audit_id:
         row = session.scalar(select(AuditLog).where(AuditLog.id == asked.audit_id))
         if row is None:
-            raise Unanswered(f"there is no audit entry {asked.audit_id}")
+            raise UserError(f"there is no audit entry {asked.audit_id}")
         entry = _entry(row)
     number = asked.order or (0 if entry is None else entry.order)
     order = order_detail(session, number) if number else None
     if order is None and entry is None:
-        raise Unanswered(f"the database has no order {number}: what is not moved yet comes soon")
+        raise UserError(f"the database has no order {number}: what is not moved yet comes soon")
     return RecordDetail(audit=entry, order=order)
 
 
@@ -222,14 +222,14 @@ def backtest(session: Session, asked: BacktestOf) -> Backtest:
     """Return one stored backtest.
 
     Raises:
-        Unanswered: there is none with this id.
+        UserError: there is none with this id.
     """
     parts = [_RESULTS[name] for name in ("summary", "books", "equity", *_MADE_OF)]
     row = session.execute(
         _SHORT.add_columns(*parts).where(BacktestResult.id == asked.id)
     ).one_or_none()
     if row is None:
-        raise Unanswered(f"there is no backtest {asked.id}")
+        raise UserError(f"there is no backtest {asked.id}")
     summary, books, equity, *made_of = row[-len(parts) :]
     return Backtest(
         view=_view(row),

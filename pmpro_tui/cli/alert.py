@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from engine.model.errors import PmproError, UserError
+from engine.model.near import meant
 from engine.model.times import iso_utc
 from pmpro_tui.cli.app import App
 from pmpro_tui.cli.operate import connected_engine, newest_snapshot, send
@@ -87,7 +88,8 @@ def try_channels(
     if not names:
         raise UserError("no channel has a URL: set alerts.urls_file or PMPRO_ALERTS__URLS")
     if channel and channel not in names:
-        raise UserError(f"no channel is named {channel!r}: {', '.join(names)}")
+        hint = meant(channel, names) or ":"
+        raise UserError(f"no channel is named {channel!r}{hint} {', '.join(names)}")
     found = []
     for one in alerts.channels:
         if channel in ("", one.name):

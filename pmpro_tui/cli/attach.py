@@ -100,7 +100,7 @@ class Attachment:
 
 
 def answers(settings: "Settings") -> bool:
-    """Return whether this configuration's engine answers; Refused if it is another one."""
+    """Return whether this configuration's engine answers; UserError if it is another one."""
     with ControlClient(
         settings.socket_path, mode=settings.mode, account=settings.terminal.login
     ) as client:

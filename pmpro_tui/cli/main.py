@@ -1,8 +1,10 @@
 """`pmpro`: one-shot commands. Heavy packages are imported by the command that needs them.
 
-Exit code 0 ok, 1 failed, 2 usage, 3 refused by risk or role. An error is one line on stderr.
+Exit code 0 ok, 1 failed, 2 wrong use, 3 refused by a rule or a role, 130 interrupted. An error is
+one line on stderr.
 """
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -11,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.child.log import errors_to_stderr
-from engine.model.errors import PmproError, Refused, UserError
+from engine.model.errors import PmproError, failure_of
 from engine.model.near import nearest
 from engine.model.printable import printable
 from pmpro_tui.cli import compile as compile_command
@@ -32,6 +34,9 @@ LAZY = {
     "token": "Personal tokens for a desk that shares one login.",
 }
 
+EXIT_FAILED, EXIT_WRONG, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 130
+_EXITS = {"failed": EXIT_FAILED, "wrong": EXIT_WRONG, "refused": EXIT_REFUSED}
+
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
@@ -48,16 +53,29 @@ def main() -> None:
             standalone_mode=False,
             obj=wanted,
         )
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the answer has what it wanted: `| head -1`
+        _give_up_stdout()
+        sys.exit(EXIT_FAILED)
     except Exception as error:  # border: every failure becomes a line and an exit code
         if wanted["debug"]:
             raise
         if str(error):  # without arguments the help was shown and says it all
             sys.stderr.write(f"pmpro: {one_line(error)}\n")
+        _give_up_stdout()
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.stderr.write("pmpro: interrupted\n")
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _give_up_stdout() -> None:
+    """Leave nothing that the interpreter fails to write at its end, with a code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def split_at_script(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -118,10 +136,10 @@ def _misused(error: Any) -> str:
 
 
 def exit_code(error: BaseException) -> int:
-    """Return 2 for what the operator must change, 3 for what was refused, 1 for the rest."""
-    if isinstance(error, UserError | _UsageError):
-        return 2
-    return 3 if isinstance(error, Refused) else 1
+    """Return what a command that failed with `error` exits with."""
+    if isinstance(error, _UsageError):
+        return EXIT_WRONG
+    return _EXITS[failure_of(error)] if isinstance(error, PmproError) else EXIT_FAILED
 
 
 def _show_version(wanted: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.model.errors import ControlError, PmproError, Refused, StateError, UserError
+from engine.model.errors import ControlError, PmproError, StateError, UserError, error_of
 from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line
 from pmpro_tui.cli.status_view import account, facts, show_limits
 from pmpro_tui.cli.tables import print_table
@@ -248,7 +248,7 @@ def send(
     """Have the engine run a command and show its answer.
 
     Raises:
-        Refused: the engine said no, and why.
+        PmproError: the engine said why not: `Reply.failure` says which.
     """
     from engine.control.client import new_command
 
@@ -262,7 +262,7 @@ def send(
     )
     reply = client.send(command, token=personal_token(client, name))
     if not reply.ok:
-        raise Refused(reply.text)
+        raise error_of(reply.failure, reply.text, ControlError)
     if json:
         print_json(reply)
     else:
@@ -275,7 +275,11 @@ def ask(question: str, word: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UserError(f"{question} Say so with --yes: there is no terminal to ask on")
-    typed = input(f"{question} Type {word or 'yes'} to go on: ")
+    try:
+        typed = input(f"{question} Type {word or 'yes'} to go on: ")
+    except EOFError:
+        typed = ""
+        print_line("")
     if typed.strip() != (word or "yes"):
         raise UserError("not confirmed: nothing was done")
 

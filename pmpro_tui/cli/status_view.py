@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from engine.model.errors import UserError
+from engine.model.near import meant
 from engine.model.snapshot import measured_by_limit
 from pmpro_tui.cli.output import print_json
 from pmpro_tui.cli.tables import print_table
@@ -21,7 +22,8 @@ def show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
     """Write one limit, or all with "" for a name."""
     risk = snapshot.risk
     if name and name not in risk.limits:
-        raise UserError(f"no limit is named {name!r}; `pmpro limit` lists them")
+        hint = meant(name, risk.limits) or "; `pmpro limit` lists them"
+        raise UserError(f"no limit is named {name!r}{hint}")
     names = [name] if name else list(risk.limits)
     measured = measured_by_limit(snapshot.risk)
     rows = [

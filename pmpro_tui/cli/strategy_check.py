@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.model.errors import ConfigError, UserError
+from engine.model.near import meant
 from pmpro_tui.cli.backtest_options import Source, parse_time
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 from pmpro_tui.cli.strategy_options import Others, Param, parse_param
@@ -127,7 +128,7 @@ def _subjects(
         infos = pair.kinds([file], required=True).kinds
         found = [info.kind for info in infos if info.file == file]
         if kind and kind not in found:
-            raise UserError(f"{what} defines {', '.join(found)}, not {kind!r}")
+            raise UserError(f"{what} defines {', '.join(found)}, not {kind!r}{meant(kind, found)}")
         return [Subject(kind=name, **given) for name in ([kind] if kind else found)], [file]
     if kind:
         raise UserError("--kind is for a FILE.py: name the kind alone, or a strategy")
@@ -157,12 +158,14 @@ def _defining(pair: "Checkers", settings: "Settings", kind: str, what: str) -> l
     for info in known.kinds:
         if info.kind == kind:
             return [info.file]
-    _portfolio(settings, needed=True)  # says why a name may be unknown
+    portfolio = _portfolio(settings, needed=True)  # says why a name may be unknown
+    kinds = [info.kind for info in known.kinds]
+    hint = meant(what, [*(spec.name for spec in portfolio.strategy), *kinds]) or ";"
     left_out = [*known.faults, *skipped_files(directory)]
     faults = f"; {'; '.join(left_out)}" if left_out else ""
     raise UserError(
         f"{what!r} is no strategy of {settings.portfolio_path} and no kind of pmpro or "
-        f"{directory}; kinds: {', '.join(info.kind for info in known.kinds)}{faults}"
+        f"{directory}{hint} kinds: {', '.join(kinds)}{faults}"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from engine.model.errors import UserError
+from engine.model.near import meant
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.text_files import read_toml
 from engine.model.times import NS_PER_MINUTE
@@ -37,7 +38,8 @@ def conditions(account: str) -> dict[str, Any]:
             settings["execution"] = "exchange"
         return settings
     if not account.endswith(".toml"):
-        raise UserError(f"--account {account!r}: write {', '.join(ACCOUNTS)} or name a FILE.toml")
+        hint = meant(account, ACCOUNTS) or ":"
+        raise UserError(f"--account {account!r}{hint} {', '.join(ACCOUNTS)}, or a FILE.toml")
     tables = read_tables(Path(account), "account", "broker")
     return {**tables.get("broker", {}), "account": tables.get("account", {})}
 
@@ -50,7 +52,8 @@ def read_tables(path: Path, *known: str) -> dict[str, Any]:
     """
     tables = read_toml(path)
     if unknown := tables.keys() - set(known):
-        raise UserError(f"{path}: {min(unknown)!r} is unknown; allowed: {', '.join(known)}")
+        hint = meant(min(unknown), known) or ";"
+        raise UserError(f"{path}: {min(unknown)!r} is unknown{hint} allowed: {', '.join(known)}")
     return tables
 
 

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from engine.control.messages import Actor
+from engine.model.errors import Failure
 from engine.model.snapshot import AlertView, Command, PositionView, Reply, StrategyView
 from engine.runtime.settings import load_settings
 from engine.store.embedded import EmbeddedServer
@@ -169,6 +170,9 @@ def test_limits_are_listed_with_what_they_are_compared_with(
         {"name": "daily_loss_max_frac", "limit": 0.03, "of_file": 0.05, "now": 0.0125},
         {"name": "order_max_lots", "limit": 50.0, "of_file": 50.0, "now": None},
     ]
+    wrong = pmpro("limit", "daily_los_max_frac")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean 'daily_loss_max_frac'?" in wrong.stderr
     text = pmpro("limit", "daily_loss_max_frac").stdout
     for part in ("0.03", "0.05", "0.0125"):
         assert part in text
@@ -206,11 +210,23 @@ def test_halt_asks_nothing(engine: ScriptedEngine, pmpro: Pmpro) -> None:
     assert sent(engine) == [("halt", "")]
 
 
-def test_a_refusal_is_exit_code_3(engine: AnsweringEngine, pmpro: Pmpro) -> None:
-    """A script tells "no" from "failed"."""
-    engine.reply = Reply(ok=False, text="no strategy eur-mb")
-    done = pmpro("kill", "eur-mb", "--json")
-    assert (done.returncode, done.stdout, done.stderr) == (3, "", "pmpro: no strategy eur-mb\n")
+@pytest.mark.parametrize(("failure", "code"), [("failed", 1), ("wrong", 2), ("refused", 3)])
+def test_how_a_command_failed_is_its_exit_code(
+    failure: Failure, code: int, engine: AnsweringEngine, pmpro: Pmpro
+) -> None:
+    """A script tells "no" from "wrong" and from "failed", whichever command it was."""
+    engine.reply = Reply(ok=False, text="why [not]", failure=failure)
+    for words in (("kill", "x"), ("limit", "order_max_lots", "1", "--yes"), ("halt",)):
+        done = pmpro(*words, "--json")
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "pmpro: why [not]\n")
+
+
+def test_a_role_that_may_not_is_exit_code_3(engine: AnsweringEngine, pmpro: Pmpro) -> None:
+    """The engine's own refusal of a role, and of a role that there is not: 3 and 2."""
+    assert pmpro("halt", "--as", "viewer").returncode == 3
+    done = pmpro("halt", "--as", "viewr")
+    assert (done.returncode, "did you mean 'viewer'?" in done.stderr) == (2, True)
+    assert sent(engine) == []
 
 
 @pytest.mark.parametrize("name", ["resume", "flatten", "stop"])
@@ -262,7 +278,7 @@ def test_an_engine_of_another_mode_is_not_commanded(engine: ScriptedEngine, pmpr
     """A command meant for the demo never hits an account that trades."""
     engine.current = make_snapshot(mode="live")
     done = pmpro("kill", "x")
-    assert done.returncode == 3
+    assert done.returncode == 2
     assert sent(engine) == []
 
 

@@ -20,7 +20,7 @@ from engine.control.client import ControlClient, new_command
 from engine.control.frames import send_frame
 from engine.control.messages import Poll
 from engine.control.paths import socket_path
-from engine.model.errors import ControlError, Refused, StateError
+from engine.model.errors import ControlError, StateError, UserError
 from engine.model.snapshot import Command
 from engine.model.times import NS_PER_S
 from tests.control.control_engine import START_NS, ScriptedEngine, make_snapshot
@@ -161,9 +161,9 @@ def test_actor_is_the_kernels_word(engine: ScriptedEngine) -> None:
 
 def test_other_modes_and_accounts_are_refused(engine: ScriptedEngine) -> None:
     """A console of one mode or account never shows another's engine."""
-    with pytest.raises(Refused, match="runs demo, not live"):
+    with pytest.raises(UserError, match="runs demo, not live"):
         engine.client(mode="live").connect()
-    with pytest.raises(Refused, match="account 1001, not 7"):
+    with pytest.raises(UserError, match="account 1001, not 7"):
         engine.client(mode="demo", account=7).connect()
     engine.client(mode="demo", account=1001).connect()
 

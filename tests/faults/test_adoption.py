@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.model.errors import Refused
+from engine.model.errors import Refused, UserError
 from engine.model.reasons import ExitReason
 from tests.faults.bench import BID, POINT, Bench, level_bars
 from tests.faults.commanding import order
@@ -76,13 +76,14 @@ def test_what_cannot_be_adopted_is_refused(make_bench: Make) -> None:
     bench.step(2)
     mine = bench.held[0].ticket
     ticket = bench.by_hand(1, 0.3)
-    for target, book, why in (
-        (str(mine), "b", "no EXTERNAL position"),
-        ("17", "b", "no EXTERNAL position 17"),
-        (str(ticket), "c", "no book 'c' trades EURUSD"),
-        (str(ticket), "a", "holds a position already"),
+    for target, book, why, error in (
+        (str(mine), "b", "no EXTERNAL position", UserError),
+        ("17", "b", "no EXTERNAL position 17", UserError),
+        (str(ticket), "c", "no book 'c' trades EURUSD", UserError),
+        (str(ticket), "A", "no book 'A' trades EURUSD, did you mean 'a'", UserError),
+        (str(ticket), "a", "holds a position already", Refused),
     ):
-        with pytest.raises(Refused, match=why):
+        with pytest.raises(error, match=why):
             order(bench, "adopt", target, text=book)
     assert [p.ticket for p in bench.trader.positions.external] == [ticket]
     bench.check_books()

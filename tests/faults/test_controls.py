@@ -12,7 +12,7 @@ import pytest
 from engine.control.messages import ADMIN_COMMANDS
 from engine.decision import switches
 from engine.execution.journal import Outbox
-from engine.model.errors import PmproError, Refused
+from engine.model.errors import PmproError, Refused, UserError
 from engine.model.reasons import ExitReason, Refusal, TradingState
 from engine.model.records import AuditRow
 from engine.model.snapshot import Command
@@ -75,13 +75,14 @@ def test_what_is_not_ours_is_not_closed(make_bench: Make) -> None:
     bench.step(1)
     ticket = bench.by_hand(1, 0.1)
     bench.look()
-    for target, why in (
-        (str(ticket), "is EXTERNAL"),
-        ("0", "is not open"),
-        ("9" * 5000, "not open"),
-        ("", "which position"),
+    for target, why, error in (
+        (str(ticket), "is EXTERNAL", Refused),
+        (f"0 {ticket}", "0 is not open; .* is EXTERNAL", Refused),
+        ("0", "is not open", UserError),
+        ("9" * 5000, "not open", UserError),
+        ("", "which position", UserError),
     ):
-        with pytest.raises(Refused, match=why):
+        with pytest.raises(error, match=why):
             order(bench, "close", target)
     assert len(bench.trader.positions.external) == 1
 
@@ -96,8 +97,11 @@ def test_a_kill_means_a_strategy_then_a_book_then_a_symbol(make_bench: Make) -> 
     order(bench, "kill", "EURUSD")
     assert [p.magic >> 32 for p in bench.held] == [2]
     assert not bench.trader.core.quotes["killed"].any()
-    with pytest.raises(Refused, match="no strategy, book or symbol is named 'x'"):
+    with pytest.raises(UserError, match=r"no strategy, book or symbol is named 'x'$"):
         order(bench, "kill", "x")
+    for wrong in ("eurusd", "EURUSDD"):
+        with pytest.raises(UserError, match=f"named '{wrong}', did you mean 'EURUSD'"):
+            order(bench, "kill", wrong)
 
 
 def test_a_killed_book_closes_as_killed_and_comes_back_with_enable(make_bench: Make) -> None:
@@ -322,7 +326,7 @@ def test_the_order_of_tiers_holds_among_set_limits(make_bench: Make) -> None:
     bench = make_bench({"a": "L"})
     order(bench, "limit", "drawdown_stop_entries_frac", 0.11)
     order(bench, "limit", "drawdown_reduce_frac", 0.1)
-    with pytest.raises(Refused, match=r"does not hold: 0\.1, 0\.05"):
+    with pytest.raises(UserError, match=r"does not hold: 0\.1, 0\.05"):
         order(bench, "limit", "drawdown_stop_entries_frac", 0.05)
 
 

@@ -17,6 +17,8 @@ KNOWN = ["eur-trend", "eur-rsi", "EURUSD", "XAUUSD", "gross_exposure_max_frac"]
         ("gross_exposure_max", "gross_exposure_max_frac"),
         ("Gross-Exposure-Max-Frac", "gross_exposure_max_frac"),
         ("zzz", ""),
+        ("XAGUSD", "XAUUSD"),
+        ("GBPUSD", ""),
         ("", ""),
     ],
 )

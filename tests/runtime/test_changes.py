@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from engine.control.messages import Actor
 from engine.execution.journal import Outbox
 from engine.execution.ledger import ClosedTrade
-from engine.model.errors import ConfigError, PmproError, Refused
+from engine.model.errors import ConfigError, PmproError, Refused, TryAgain, UserError
 from engine.model.portfolio import Portfolio
 from engine.model.records import AuditRow
 from engine.model.snapshot import Command
@@ -215,7 +215,7 @@ def test_a_removal_says_what_becomes_of_the_position(make: Callable[..., Changin
         bench.remove("a")
     with pytest.raises(Refused, match="no other member in EURUSD is left"):
         bench.remove("a", "keep")
-    with pytest.raises(Refused, match="no book 'x' in EURUSD"):
+    with pytest.raises(UserError, match="no book 'x' in EURUSD"):
         bench.remove("a", "to x")
     with pytest.raises(ConfigError, match="no strategy or book is named 'x'"):
         bench.remove("x")
@@ -281,7 +281,7 @@ def test_what_is_being_looked_for_stops_a_change_of_its_book(make: Callable[...,
     bench.fault(call="order_send", kind="error", code=-10005, when="after")
     bench.step()
     assert bench.slot("a")["unsettled"]
-    with pytest.raises(Refused, match="is being looked for"):
+    with pytest.raises(TryAgain, match="is being looked for"):
         bench.remove("a")
     bench.remove("a", "flatten")
     assert bench.names() == ["a", "b"]
@@ -298,7 +298,7 @@ def test_a_change_that_was_overtaken_is_refused(make: Callable[..., Changing]) -
     text = msgspec.json.encode({"strategy": [spec]}).decode()
     stale = bench.changes.prepare_addition(bench.trader, text)
     bench.add("d", LONG_SHORT)
-    with pytest.raises(Refused, match="changed at the same time"):
+    with pytest.raises(TryAgain, match="changed at the same time"):
         bench.changes.succeed(bench.trader, stale)
     assert bench.names() == ["a", "d"]
 
@@ -354,7 +354,7 @@ def test_a_share_waits_for_an_order_s_outcome(make: Callable[..., Changing]) -> 
     bench.fault(call="order_send", kind="error", code=-10005, when="after")
     bench.step()
     assert bench.slot("x")["unsettled"]
-    with pytest.raises(Refused, match="is being looked for"):
+    with pytest.raises(TryAgain, match="is being looked for"):
         bench.order("allocate", "a", value=0.7)
     bench.look_for_s(60)
     bench.step()

@@ -23,7 +23,7 @@ from engine.model.details import (
     RulesOf,
     StrategyOf,
 )
-from engine.model.errors import Unanswered
+from engine.model.errors import Unanswered, UserError
 from engine.model.jobs import BacktestSpec, JobView, Variant
 from engine.model.snapshot import Snapshot
 from engine.runtime.jobs import WAITING_MAX
@@ -72,7 +72,7 @@ def test_rules_are_those_of_the_last_decision(engine: Operated) -> None:
     assert by_name[said.slots[0].nearest].value > 0
     assert said.slots[0].decided_ns > 0
     assert engine.ask(RulesOf(), role="viewer").rules == ()  # type: ignore[union-attr]
-    with pytest.raises(Unanswered, match="no book trades"):
+    with pytest.raises(UserError, match="no book trades"):
         engine.ask(RulesOf(slot="nothing/NONE"))
 
 
@@ -119,9 +119,9 @@ def test_a_strategy_and_an_order_are_told_to_the_bottom(engine: Operated) -> Non
     assert order.signals[0].time_ns <= order.time_ns
     assert order.parts == {"solo-eur": pytest.approx(trade.profit_ccy)}
     assert "closed by" in order.result
-    with pytest.raises(Unanswered, match="no strategy"):
+    with pytest.raises(UserError, match="no strategy"):
         engine.ask(StrategyOf(name="nobody"))
-    with pytest.raises(Unanswered, match="no order 3"):
+    with pytest.raises(UserError, match="no order 3"):
         engine.ask(RecordOf(order=3))
 
 
@@ -182,7 +182,7 @@ def test_what_cannot_be_tested_is_said(engine: Operated) -> None:
     for text, words in (
         (spec(from_day="2018-03-09", to_day="2018-03-05"), "must be before"),
         (spec(portfolio="../portfolio.toml"), "no portfolio"),
-        (spec(from_day="yesterday"), "no backtest"),
+        (spec(from_day="yesterday"), "is no date"),
         ("{}", "no backtest"),
     ):
         reply = engine.send("backtest", text=text)
