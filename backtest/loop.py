@@ -12,7 +12,7 @@ import numpy as np
 
 from backtest.signals import VARIES, SignalFeed
 from backtest.stretches import Market
-from engine.decision.account import close_bar, mark, set_bar_quote, update_conversions
+from engine.decision.account import close_bar, mark, roll_day, set_bar_quote, update_conversions
 from engine.decision.batch import (
     begin_batch,
     choose_entries,
@@ -220,6 +220,22 @@ def open_bars(core: Core, now_ns: int, market: Market, out: Outcome) -> None:
 
 
 @core_kernel
+def opens_at(market: Market, now_ns: int) -> bool:
+    """Tell whether a bar opens now."""
+    for s in range(len(market.bar_next)):
+        i = market.bar_next[s]
+        if i < market.bar_stop[s] and market.bars[i]["time_ns"] == now_ns:
+            return True
+    return False
+
+
+@core_kernel
+def roll(core: Core, market: Market, k: int) -> int:
+    """Move the server's day to batch `k`; return how many of the market's days ended."""
+    return roll_day(core, market.server_ns[k], opens_at(market, market.batch_ns[k]))
+
+
+@core_kernel
 def decide(
     core: Core, market: Market, feed: SignalFeed, out: Outcome, k: int, n: int
 ) -> tuple[int, int]:
@@ -258,7 +274,7 @@ def run_batches(
 ) -> tuple[int, int, int]:
     """Run batches from `start` until the stretch ends, a day rolls or `trades` might overflow.
 
-    A day rolls where the batch's server day is not the core's: the caller rolls it and goes on.
+    A day rolls where the batch's calendar day is not the core's: the caller rolls it and goes on.
     `n_checked` rows of `checks` are written already.
 
     Returns:
@@ -267,8 +283,11 @@ def run_batches(
     n = 0
     for k in range(start, len(market.batch_ns)):
         now_ns = market.batch_ns[k]
-        server_ns = market.server_ns[k]
-        rolls = server_ns // NS_PER_DAY != core.account[0]["server_day"]
+        day = market.server_ns[k] // NS_PER_DAY
+        account = core.account[0]
+        rolls = day != account["swap_day"] or (
+            day != account["server_day"] and opens_at(market, now_ns)
+        )
         if rolls or n + 2 * len(core.slots) > len(out.trades):
             return k, n, n_checked
         n, n_entries = decide(core, market, feed, out, k, n)

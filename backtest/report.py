@@ -15,10 +15,11 @@ from backtest.simulate import Result
 from backtest.stretches import server_times
 from engine.decision.money import CURRENCY_DIGITS, round_ccy, rounded_ccy
 from engine.metrics import performance as metrics
+from engine.metrics.days import days_per_year, market_days
 from engine.model.bars import Bars
 from engine.model.reasons import ExitReason, Refusal
 from engine.model.server_clock import ServerClock
-from engine.model.times import NS_PER_DAY, iso_utc
+from engine.model.times import iso_utc
 from engine.portfolio.compile import CompiledPortfolio
 
 Floats = npt.NDArray[np.float64]
@@ -114,10 +115,10 @@ def summary(result: Result) -> dict[str, Any]:
     equity = result.equity["equity_ccy"]
     times = result.equity["time_ns"]
     span_ns = int(times[-1] - times[0]) if len(times) else 0
-    # The batch at midnight ends a day: it is marked at the last quotes of the day before.
-    days = server_times(ServerClock(portfolio.server_clock), times - 1) // NS_PER_DAY
+    days = market_days(server_times(ServerClock(portfolio.server_clock), times))
     returns = metrics.daily_returns(first_ccy, metrics.day_ends(days, equity))
-    annual = metrics.annual_return_frac(first_ccy, last_ccy, span_ns)
+    a_year = days_per_year(np.unique(days))
+    annual = metrics.annual_return_frac(first_ccy, last_ccy, result.from_ns, result.to_ns)
     deepest = metrics.max_drawdown_frac(first_ccy, equity)
     profits = net_profits_ccy(result)
     t = result.trades
@@ -129,13 +130,14 @@ def summary(result: Result) -> dict[str, Any]:
         "n_symbols": result.compiled.n_traded_symbols,
         "n_bars": result.n_bars,
         "n_days": len(returns),
+        "days_per_year": a_year,
         "initial_balance_ccy": first_ccy,
         "final_balance_ccy": last_ccy,
         "net_profit_ccy": float(round_ccy(last_ccy - first_ccy, CURRENCY_DIGITS)),
         "total_return_frac": metrics.total_return_frac(first_ccy, last_ccy),
         "annual_return_frac": annual,
-        "sharpe_ratio": metrics.sharpe_ratio(returns),
-        "sortino_ratio": metrics.sortino_ratio(returns),
+        "sharpe_ratio": metrics.sharpe_ratio(returns, a_year),
+        "sortino_ratio": metrics.sortino_ratio(returns, a_year),
         "calmar_ratio": metrics.calmar_ratio(annual, deepest),
         "max_drawdown_frac": deepest,
         "trades_count": len(t),

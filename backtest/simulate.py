@@ -19,10 +19,11 @@ from backtest.loop import (
     close_all,
     decide,
     finish_batch,
+    roll,
     run_batches,
 )
 from backtest.stretches import AHEAD, Market, Stretch, Stretches
-from engine.decision.account import close_bar, roll_day
+from engine.decision.account import close_bar
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
 from engine.model.symbols import fill_spread
@@ -191,7 +192,7 @@ class _Run:
         self._n_bars += int((market.bar_stop - market.bar_next).sum())
         batch = self._finish_decided(market, out)
         while batch < n_batches:
-            self._roll(int(market.server_ns[batch]))
+            self._roll(market, batch)
             batch, n, self._n_checked = run_batches(
                 self.core, market, stretch.feed, out, batch, self._n_checked
             )
@@ -217,13 +218,13 @@ class _Run:
             batch_ns=market.batch_ns[:batch], server_ns=market.server_ns[:batch]
         )
         self.advance(stretch._replace(market=before))
-        self._roll(int(market.server_ns[batch]))
+        self._roll(market, batch)
         out = self._out.replace(equity=np.empty(batch + 1, EQUITY))
         decide(self.core, market, stretch.feed, out, batch, 0)
         return self.core
 
-    def _roll(self, server_ns: int) -> None:
-        if roll_day(self.core, server_ns):
+    def _roll(self, market: Market, batch: int) -> None:
+        if roll(self.core, market, batch):
             self._changes += self._allocator.decide(self.core)
 
     def _keep(self, n: int) -> None:

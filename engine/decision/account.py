@@ -36,6 +36,7 @@ def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int
 def close_bar(core: Core, symbol: int, close_bid: float, spread: float) -> None:
     """Take a bar's close as the last good price."""
     core.quotes[symbol]["close"] = close_bid
+    core.quotes[symbol]["traded"] = 1
     set_bar_quote(core, symbol, close_bid, spread, 0)
 
 
@@ -53,35 +54,52 @@ def update_conversions(core: Core) -> None:
 
 
 @core_kernel
-def roll_day(core: Core, server_ns: int) -> int:
-    """Move the server's wall clock; at a new day charge swaps at the last closes and end the day
-    of shadow records, limits and counts. Return the days that passed.
+def roll_day(core: Core, server_ns: int, opens: bool) -> int:
+    """Move the server's wall clock to a batch; return how many of the market's days ended, 0 or 1.
 
-    Called before T's quotes are set. Swaps stay unrounded until their deal.
+    Swaps are charged when the calendar day changes, at the last closes, and stay unrounded until
+    their deal. The market's day changes at the first batch of a calendar day at which a bar
+    `opens`: then the day of shadow records, limits and counts ends. Called before T's quotes are
+    set.
     """
     account = core.account[0]
-    last_day = account["server_day"]
-    server_day = server_ns // NS_PER_DAY
     account["server_ns"] = server_ns
-    if server_day <= last_day:
+    today = server_ns // NS_PER_DAY
+    if today > account["swap_day"]:
+        if account["swap_day"] >= 0:
+            update_conversions(core)
+            charge_swaps(core, account["swap_day"], today)
+        account["swap_day"] = today
+    first = account["server_day"] < 0
+    if first and not opens:
+        today = (server_ns - 1) // NS_PER_DAY  # that of the bar that closes
+    if today <= account["server_day"] or not (opens or first):
         return 0
-    account["server_day"] = server_day
+    account["server_day"] = today
     account["closed_day"] = 0
     for day in core.closed_days:
-        if day == server_day:
+        if day == today:
             account["closed_day"] = 1
     account["day_start_equity_ccy"] = account["equity_ccy"]
-    if last_day < 0:
-        return 0
-    account["n_rolls"] += 1
-    update_conversions(core)
+    if not first:
+        account["n_rolls"] += 1
+        for i in range(len(core.slots)):
+            core.positions[i]["orders_today"] = 0
+        roll_shadows(core)
+    for s in range(len(core.symbols)):
+        core.quotes[s]["traded"] = 0
+    return 0 if first else 1
+
+
+@core_kernel
+def charge_swaps(core: Core, last_day: int, today: int) -> None:
+    """Charge open positions, slots' and shadows', the nights between two days of the calendar."""
     for i in range(len(core.slots)):
         position = core.positions[i]
-        position["orders_today"] = 0
         if position["direction"] != 0:
             s = core.slots[i]["symbol"]
             spec = core.symbols[s]
-            nights = swap_nights(last_day, server_day, spec["swap_triple_weekday"])
+            nights = swap_nights(last_day, today, spec["swap_triple_weekday"])
             position["swap_ccy"] += nights * swap_night_ccy(
                 position["direction"],
                 position["lots"],
@@ -95,12 +113,10 @@ def roll_day(core: Core, server_ns: int) -> int:
         output = core.outputs[m]
         if output["shadow_direction"] != 0:
             spec = core.symbols[core.members[m]["symbol"]]
-            nights = swap_nights(last_day, server_day, spec["swap_triple_weekday"])
+            nights = swap_nights(last_day, today, spec["swap_triple_weekday"])
             long = output["shadow_direction"] > 0
             points = spec["swap_long_points"] if long else spec["swap_short_points"]
             output["shadow_swap"] += nights * points * spec["point"]
-    roll_shadows(core)
-    return int(server_day - last_day)
 
 
 @core_kernel

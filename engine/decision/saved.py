@@ -42,8 +42,9 @@ class _Saved(msgspec.Struct, frozen=True):
 _DTYPES: Final = (ACCOUNT_STATE, SYMBOL_STATE, SLOT_STATE, MEMBER_STATE)
 _LAYOUT: Final = repr((*_DTYPES, N_DAYS, N_RETURNS))
 
-ADDED: Final[frozenset[str]] = frozenset()
-"""Fields that states of earlier versions lack: each begins as a new core has it."""
+ADDED: Final[frozenset[str]] = frozenset({"swap_day", "traded", "shadow_days"})
+"""Fields that states of earlier versions lack: each begins as a new core has it, or as what stood
+for it then."""
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -92,6 +93,10 @@ def load_core(core: Core, names: Names, blob: bytes) -> list[str]:
     _copy(core.days.T, names.members, days.T, saved.members)
     positions = np.frombuffer(saved.positions, slots)
     gone = _copy(core.positions, names.slots, positions, saved.slots)
+    if "shadow_days" not in (members.names or ()):
+        core.outputs["shadow_days"] = core.account[0]["n_rolls"]
+    if "swap_day" not in (account.names or ()):
+        core.account["swap_day"] = core.account["server_day"]
     renew_work(core)
     update_covariance(core)
     return [saved.slots[i] for i in gone if positions[i]["direction"] != 0]

@@ -48,8 +48,9 @@ def known_days(daily_r: Floats) -> npt.NDArray[np.bool_]:
 def read_records(daily_r: npt.ArrayLike, half_life_days: float) -> Records:
     """Return what records of daily results say.
 
-    A day weighs half as much as one `half_life_days` later. The score is weighted mean over
-    weighted deviation about it: a daily Sharpe ratio without the root of time.
+    A day weighs half as much as one that is `half_life_days` of the unit's own days later. The
+    score is weighted mean over weighted deviation about it: a daily Sharpe ratio without the root
+    of time.
 
     Args:
         daily_r: (n_days, n_units) R, oldest day first; NaN where a unit did not exist.
@@ -58,7 +59,7 @@ def read_records(daily_r: npt.ArrayLike, half_life_days: float) -> Records:
     results = as_records(daily_r)
     known = known_days(results)
     values = np.where(known, results, 0.0)
-    weights = known * _decay(len(results), half_life_days)
+    weights = np.where(known, _decay(len(results), half_life_days)[ages_of(known)], 0.0)
     total = np.sum(weights, axis=0)
     divisor = np.maximum(total, _TINY)
     scratch = values * weights
@@ -94,11 +95,17 @@ def shrink_scores(records: Records, counted: npt.NDArray[np.bool_], shrink_days:
     return mean + kept * (records.score - mean)
 
 
+def ages_of(known: npt.NDArray[np.bool_]) -> Integers:
+    """Return how many known days of the unit followed each row's, (n_days, n_units), 0 for none."""
+    since: Integers = np.cumsum(known[::-1], axis=0)[::-1] - known
+    return since
+
+
 @lru_cache(maxsize=4)
 def _decay(n_days: int, half_life_days: float) -> Floats:
-    """Return the weights of days, (n_days, 1), the newest, last one 1."""
-    factors = np.full((n_days, 1), 0.5 ** (1.0 / half_life_days))
+    """Return the weight of a day by its age, (n_days,), of the newest 1."""
+    factors = np.full(n_days, 0.5 ** (1.0 / half_life_days))
     factors[:1] = 1.0
-    weights: Floats = np.cumprod(factors, axis=0)[::-1]
+    weights: Floats = np.cumprod(factors)
     weights.setflags(write=False)
     return weights

@@ -139,20 +139,25 @@ def match_shadows(
 
 @core_kernel
 def roll_shadows(core: Core) -> None:
-    """End a day: move `days` up by one and write each member's result since the day before.
+    """End a day: move `days` up by one and write each member's result since its day before.
 
-    Open positions count at the last quotes, on the side they would close on.
+    Open positions count at the last quotes, on the side they would close on. A member whose
+    market was closed has no day: NaN, and what happened meanwhile counts in its next one.
     """
     for m in range(len(core.members)):
         output = core.outputs[m]
+        for day in range(1, N_DAYS):
+            core.days[day - 1, m] = core.days[day, m]
+        core.days[N_DAYS - 1, m] = np.nan
+        quote = core.quotes[core.members[m]["symbol"]]
+        if not quote["traded"]:
+            continue
         held = output["shadow_direction"]
         equity_r = output["shadow_r"]
         if held != 0:
-            quote = core.quotes[core.members[m]["symbol"]]
             equity_r += result_r(core, m, quote["bid"] if held > 0 else quote["ask"])
-        for day in range(1, N_DAYS):
-            core.days[day - 1, m] = core.days[day, m]
         core.days[N_DAYS - 1, m] = equity_r - output["shadow_day_r"]
+        output["shadow_days"] += 1
         output["shadow_day_r"] = equity_r
         output["shadow_high_r"] = max(output["shadow_high_r"], equity_r)
 

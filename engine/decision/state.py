@@ -79,6 +79,8 @@ SYMBOL_STATE = np.dtype(
         ("sample_bid", "f8"),
         ("n_samples", "i8"),
         ("killed", "i8"),
+        # Whether a bar of it closed in the server's day under way.
+        ("traded", "i8"),
         # The token bucket of this symbol's entries.
         ("tokens", "f8"),
         ("tokens_ns", "i8"),
@@ -226,6 +228,8 @@ MEMBER_STATE = np.dtype(
         ("shadow_r", "f8"),
         ("shadow_square_r", "f8"),
         ("shadow_trades", "i8"),
+        # Days of its market that have ended since its record began.
+        ("shadow_days", "i8"),
         # At the last day's end, open position included; the highest since it has its vote.
         ("shadow_day_r", "f8"),
         ("shadow_high_r", "f8"),
@@ -240,9 +244,11 @@ MEMBER_STATE = np.dtype(
 ACCOUNT_STATE = np.dtype(
     [
         ("batch_ns", "i8"),
-        # The server's wall clock at the batch, and its day.
+        # The server's wall clock at the batch; its last day in which a bar opened; the calendar
+        # day up to which swaps are charged.
         ("server_ns", "i8"),
         ("server_day", "i8"),
+        ("swap_day", "i8"),
         ("n_rolls", "i8"),
         ("closed_day", "i8"),
         ("balance_ccy", "f8"),
@@ -287,9 +293,9 @@ class Core(Arrays):
     """Everything the decision functions work on.
 
     `days` (N_DAYS, n_members) daily shadow results in R, oldest first, NaN before a member's
-    first; `returns` (N_RETURNS, n_symbols) a ring of sampled returns; `covariance` (n_symbols,
-    n_symbols) of a sample, NaN where unknown; `checks` (n_slots, N_REFUSALS, 2) each rule's value
-    and limit at a slot's last decision.
+    first and where its market was closed; `returns` (N_RETURNS, n_symbols) a ring of sampled
+    returns; `covariance` (n_symbols, n_symbols) of a sample, NaN where unknown; `checks` (n_slots,
+    N_REFUSALS, 2) each rule's value and limit at a slot's last decision.
     """
 
     limits: Records
@@ -342,7 +348,7 @@ def new_core(
     for field in ACCOUNT_STATE.names or ():
         if field.endswith("_ccy") and field != "external_ccy":
             account[field] = balance_ccy
-    account["server_day"] = account["sample"] = -1
+    account["server_day"] = account["swap_day"] = account["sample"] = -1
     account["tokens"] = limits["orders_per_minute_max"]
     quotes = np.zeros(len(symbols), SYMBOL_STATE)
     for field in ("bid", "ask", "conversion", "close", "sample_bid"):

@@ -38,10 +38,11 @@ def enable(core: Core, member: int) -> None:
     _decide_anew(core, member)
 
 
-def bench(core: Core, member: int, roll: int) -> None:
+def bench(core: Core, member: int) -> None:
     """Take a member's vote for its shadow record's sake; what is held stays until its exit."""
-    core.outputs[member]["benched"] = 1
-    core.outputs[member]["benched_day"] = roll
+    output = core.outputs[member]
+    output["benched"] = 1
+    output["benched_day"] = output["shadow_days"]
     _decide_anew(core, member)
 
 

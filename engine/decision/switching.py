@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.decision.scores import Floats, as_records, known_days, read_records
+from engine.decision.scores import Floats, ages_of, as_records, known_days, read_records
 from engine.model.portfolio import Switch
 
 Reason = Literal["drawdown", "score", "recovered"]
@@ -55,7 +55,8 @@ def decide(
         settings: checked ones: enable_score ≥ disable_score.
         daily_r: (n_days, n_units) R with costs, oldest first; NaN where a unit did not exist.
         benched: (n_units,) who is benched now.
-        benched_days: (n_units,) server days since the benching; of others not read.
+        benched_days: (n_units,) days of the unit's own market since the benching; of others not
+            read.
         drawdown_r: (n_units,) fall of the shadow record from its high since it got its vote;
             NaN is unknown and benches nobody. Of benched units not read.
         half_life_days: of the score's weights, the allocation's.
@@ -96,19 +97,19 @@ def decide(
 def drawdown_since_r(daily_r: npt.ArrayLike, since_days: npt.ArrayLike) -> Floats:
     """Return how far each unit's sum of the last `since_days` results is below its highest, in R.
 
-    The sum begins at 0, which counts as a high; a day without a result adds 0. Days before the
-    record's first are not known and not counted.
+    The sum begins at 0, which counts as a high. A unit's days are those with a result; days before
+    the record's first are not known and not counted.
 
     Args:
         daily_r: (n_days, n_units) R, oldest first; NaN where a unit did not exist.
-        since_days: (n_units,) how many of the last days count, ≥ 0.
+        since_days: (n_units,) how many of its last days count, ≥ 0.
 
     Returns:
         (n_units,) R, ≥ 0.
     """
     results = as_records(daily_r)
-    ages = np.arange(len(results), 0, -1)[:, None]
-    counted = known_days(results) & (ages <= np.asarray(since_days, dtype=np.int64))
+    known = known_days(results)
+    counted = known & (ages_of(known) < np.asarray(since_days, dtype=np.int64))
     equity = np.cumsum(np.where(counted, results, 0.0), axis=0)
     if not len(equity):
         return np.zeros(results.shape[1])

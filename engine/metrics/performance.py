@@ -1,21 +1,24 @@
 """Performance figures of an account from its equity and its closed trades. Pure functions.
 
 Fractions: 0.01 is 1 %. A figure that its inputs do not define is NaN. Daily returns are those of
-the broker's trading days (server days with at least one price), annualised with
-`TRADING_DAYS_PER_YEAR`. The risk-free rate is 0: an account in a margin product earns none.
+the market's own days (`engine.metrics.days`), and annualised with their number in a year. The
+risk-free rate is 0: an account in a margin product earns none.
 """
 
+import calendar
 import math
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.metrics.days import CALENDAR_DAYS_PER_YEAR
+from engine.model.times import NS_PER_DAY, from_datetime, to_datetime
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-TRADING_DAYS_PER_YEAR: Final = 252
-_NS_PER_YEAR: Final = 365.25 * 86_400e9
+_NS_PER_YEAR: Final = CALENDAR_DAYS_PER_YEAR * NS_PER_DAY
 
 
 def total_return_frac(first_ccy: float, last_ccy: float) -> float:
@@ -23,15 +26,23 @@ def total_return_frac(first_ccy: float, last_ccy: float) -> float:
     return last_ccy / first_ccy - 1.0 if first_ccy > 0.0 else math.nan
 
 
-def annual_return_frac(first_ccy: float, last_ccy: float, span_ns: int) -> float:
-    """Return the compound annual growth rate, (last / first)^(1 / years) − 1.
+def annual_return_frac(first_ccy: float, last_ccy: float, from_ns: int, to_ns: int) -> float:
+    """Return the compound annual growth rate of a period, (last / first)^(1 / years) − 1.
 
-    A year is 365.25 days. NaN below a day, where it would only magnify noise.
+    A year is 365.25 days. NaN below a calendar month, where it would only magnify noise.
     """
-    if span_ns < 86_400e9 or not first_ccy > 0.0 or last_ccy < 0.0:
+    if to_ns < month_after(from_ns) or not first_ccy > 0.0 or last_ccy < 0.0:
         return math.nan
-    exponent = _NS_PER_YEAR / span_ns
+    exponent = _NS_PER_YEAR / (to_ns - from_ns)
     return float(np.expm1(exponent * np.log(last_ccy / first_ccy))) if last_ccy > 0.0 else -1.0
+
+
+def month_after(time_ns: int) -> int:
+    """Return the same instant of the next month (UTC), of its last day where it is shorter."""
+    moment = to_datetime(time_ns)
+    year, month = moment.year + moment.month // 12, moment.month % 12 + 1
+    day = min(moment.day, calendar.monthrange(year, month)[1])
+    return from_datetime(moment.replace(year=year, month=month, day=day))
 
 
 def day_ends(day: Integers, equity_ccy: Floats) -> Floats:
@@ -49,8 +60,8 @@ def daily_returns(first_ccy: float, day_end_ccy: Floats) -> Floats:
     return returns
 
 
-def sharpe_ratio(returns: Floats) -> float:
-    """Return mean / sample standard deviation of daily returns × √252, per year.
+def sharpe_ratio(returns: Floats, days_per_year: float) -> float:
+    """Return mean / sample standard deviation of daily returns × √`days_per_year`.
 
     NaN with fewer than 2 days or no deviation.
 
@@ -61,11 +72,11 @@ def sharpe_ratio(returns: Floats) -> float:
     deviation = float(np.std(returns, ddof=1))
     if not deviation > 0.0:
         return math.nan
-    return float(np.mean(returns)) / deviation * math.sqrt(TRADING_DAYS_PER_YEAR)
+    return float(np.mean(returns)) / deviation * math.sqrt(days_per_year)
 
 
-def sortino_ratio(returns: Floats) -> float:
-    """Return mean / downside deviation of daily returns × √252, per year.
+def sortino_ratio(returns: Floats, days_per_year: float) -> float:
+    """Return mean / downside deviation of daily returns × √`days_per_year`.
 
     The downside deviation is √(Σ min(r, 0)² / n) over all days, target 0. NaN with fewer than 2
     days or no losing one.
@@ -78,7 +89,7 @@ def sortino_ratio(returns: Floats) -> float:
     downside = math.sqrt(float(np.mean(np.square(np.minimum(returns, 0.0)))))
     if not downside > 0.0:
         return math.nan
-    return float(np.mean(returns)) / downside * math.sqrt(TRADING_DAYS_PER_YEAR)
+    return float(np.mean(returns)) / downside * math.sqrt(days_per_year)
 
 
 def drawdowns_frac(first_ccy: float, equity_ccy: Floats) -> Floats:

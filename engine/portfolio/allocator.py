@@ -74,12 +74,13 @@ class Allocator:
 
     def _book_results(self, core: Core) -> Floats:
         results = core.days[:, self._by_book]
-        unknown = np.isnan(results)
-        shares = core.outputs["share"][self._by_book] * ~unknown
-        results[unknown] = 0.0
+        known = ~np.isnan(results)
+        # A member whose market was closed has made nothing; before its first day it was not there.
+        shares = core.outputs["share"][self._by_book] * np.logical_or.accumulate(known)
+        results[~known] = 0.0
         total = np.add.reduceat(shares, self._first_of_book, axis=1)
         sums = np.add.reduceat(results * shares, self._first_of_book, axis=1)
-        known = total > 0.0
+        known = np.logical_or.reduceat(known, self._first_of_book, axis=1) & (total > 0.0)
         return np.where(known, sums / np.where(known, total, 1.0), np.nan)
 
     def _member_changes(self, core: Core) -> Iterator[Change]:
@@ -95,19 +96,19 @@ class Allocator:
             yield from _changes(core, "share", names, before, decided)
 
     def _switch(self, core: Core) -> Iterator[Change]:
-        outputs, day = core.outputs, int(core.account[0]["n_rolls"])
+        outputs = core.outputs
         assert self._settings.switch is not None
         decided = decide(
             self._settings.switch,
             core.days,
             outputs["benched"],
-            day - outputs["benched_day"],
+            outputs["shadow_days"] - outputs["benched_day"],
             outputs["shadow_high_r"] - outputs["shadow_day_r"],
             half_life_days=self._settings.half_life_days,
         )
         for change in decided:
             if change.benched_after:
-                bench(core, change.unit, day)
+                bench(core, change.unit)
             else:
                 unbench(core, change.unit)
             yield Change(

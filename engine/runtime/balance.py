@@ -50,6 +50,7 @@ class Balance:
     ) -> None:
         self.explained: Explained | None = None
         self.on_doubt: Callable[[str], None] = lambda reason: None
+        self.on_cash: Callable[[float], None] = lambda cash_ccy: None
         self._terminal = terminal
         self._recorder = recorder
         self._events = events
@@ -88,6 +89,7 @@ class Balance:
 
     def _pay(self, core: Core, cash_ccy: float, comment: str) -> None:
         move_cash(core, cash_ccy)
+        self.on_cash(cash_ccy)
         word = "deposit" if cash_ccy > 0.0 else "withdrawal"
         text = f"{word} of {abs(cash_ccy):,.2f} {comment}".strip()
         self._events.add("warning", "account", text)

@@ -5,6 +5,7 @@ import math
 import msgspec
 import numpy as np
 
+from engine.metrics.days import DayReturns, days_per_year
 from engine.metrics.performance import sharpe_ratio
 from engine.metrics.risk import correlation
 from engine.model.records import MetricsRow, PositionItem, PositionsRow, StrategyRow
@@ -94,11 +95,12 @@ def add_batch_rows(trader: Trader) -> None:
     )
 
 
-def _sharpe(day_returns: list[float]) -> float | None:
+def _sharpe(ended: DayReturns) -> float | None:
     """Return the Sharpe ratio of the days that ended; None for too few to mean anything."""
-    if len(day_returns) < SHARPE_DAYS_MIN:
+    if len(ended.returns) < SHARPE_DAYS_MIN:
         return None
-    return _finite(sharpe_ratio(np.array(day_returns)))
+    days = np.array(ended.days, np.int64)
+    return _finite(sharpe_ratio(np.array(ended.returns), days_per_year(days)))
 
 
 def _correlations(trader: Trader) -> dict[str, dict[str, float | None]]:

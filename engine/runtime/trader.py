@@ -35,6 +35,7 @@ from engine.execution.journal import CoreState, Journal
 from engine.execution.ledger import Ledger
 from engine.execution.router import Router
 from engine.execution.terminal import Terminal
+from engine.metrics.days import DayReturns
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import MarketUpdate
 from engine.model.errors import BrokerError, Refused
@@ -59,7 +60,6 @@ from engine.runtime.records import bars_row, signal_row
 from engine.runtime.refusals import Refusals
 
 EQUITY_POINTS_KEPT = 2000
-DAY_RETURNS_KEPT = 260
 # How soon a kill is obeyed while strategies are being evaluated.
 _URGENT_LOOK_S = 0.05
 
@@ -69,11 +69,11 @@ class Saved(msgspec.Struct):
 
     ledger: Ledger
     equity_points: list[tuple[int, float]] = []
-    day_returns: list[float] = []
     reason: str = ""
     limits: dict[str, SetLimit] = {}
     balance: Explained | None = None
     paused: dict[str, Pause] = {}
+    returns: DayReturns | None = None
 
 
 def _renamed(names: Names, moved: Mapping[str, str]) -> Names:
@@ -137,8 +137,8 @@ class Trader:
         self.positions.on_doubt = self.positions.balance.on_doubt = self.doubt
         self.recorder.on_doubt = self.doubt
         self.equity_points: list[tuple[int, float]] = []
-        # The equity's return of each of the server's days that ended.
-        self.day_returns: list[float] = []
+        self.day_returns = DayReturns(base_ccy=balance_ccy)
+        self.positions.balance.on_cash = self._move_cash
         # Why entries are halted or refused; an operator's resume clears it.
         self.reason = ""
         self.limits = Limits()
@@ -231,11 +231,13 @@ class Trader:
             self._note_missed(batch_ns, batch_ns)
             self._take_missed(batch_ns, closed, answer)
             return
+        self._begin_days_of(closed)
         self._take_bars(closed)
-        self._roll_day(batch_ns)
+        self._roll_day(batch_ns, opens=self._opens(update))
         self.take_quotes(update, fresh_from_ns=batch_ns)
         tier = int(self.core.account[0]["tier"])
         begin_batch(self.core, batch_ns)
+        self._mark_day()
         self.on_mark(batch_ns)
         self._report_tier(tier)
         self._take_answer(batch_ns, answer)
@@ -276,16 +278,33 @@ class Trader:
             for _, opened, high, low, close, _, spread in bars.tolist():
                 take_bar(self.core, index, opened, high, low, close, spread)
 
-    def _roll_day(self, batch_ns: int) -> None:
-        """Charge swaps at the closes and decide allocation if the server's day has changed."""
-        began_ccy = float(self.core.account[0]["day_start_equity_ccy"])
-        ended_ccy = float(self.core.account[0]["equity_ccy"])
-        n_rolls = int(self.core.account[0]["n_rolls"])
-        if not roll_day(self.core, self._clock.to_server_ns(batch_ns)):
+    def _opens(self, update: MarketUpdate) -> bool:
+        """Tell whether a bar opens at the batch: whether a symbol has a price of then or later."""
+        return any(
+            quote.time_ns >= update.batch_ns
+            and quote.symbol in self.symbol_index
+            and quote.ask >= quote.bid > 0.0
+            for quote in update.quotes
+        )
+
+    def _begin_days_of(self, closed: Mapping[str, Bars]) -> None:
+        """Begin the day of bars that opened in one of which no opening price was seen."""
+        known_day = int(self.core.account[0]["server_day"])
+        opens_ns = [int(bars["time_ns"][0]) for n, bars in closed.items() if n in self.symbol_index]
+        if known_day >= 0 and opens_ns and self._clock.day(min(opens_ns)) > known_day:
+            self._roll_day(min(opens_ns), opens=True)
+
+    def _mark_day(self) -> None:
+        account = self.core.account[0]
+        self.day_returns.take(int(account["server_ns"]), float(account["equity_ccy"]))
+
+    def _move_cash(self, cash_ccy: float) -> None:
+        self.day_returns.move_cash(cash_ccy)
+
+    def _roll_day(self, batch_ns: int, *, opens: bool) -> None:
+        """Charge swaps at the closes, and decide allocation where a day of the market has ended."""
+        if not roll_day(self.core, self._clock.to_server_ns(batch_ns), opens):
             return
-        if self.core.account[0]["n_rolls"] != n_rolls:
-            self.day_returns.append(ended_ccy / began_ccy - 1.0 if began_ccy > 0.0 else np.nan)
-            del self.day_returns[:-DAY_RETURNS_KEPT]
         self.positions.ledger.new_day()
         self.recorder.prune(batch_ns)
         for change in self._allocator.decide(self.core):
@@ -484,11 +503,11 @@ class Trader:
             Saved(
                 self.positions.ledger,
                 self.equity_points[-EQUITY_POINTS_KEPT:],
-                self.day_returns,
                 self.reason,
                 self.limits.set,
                 self.positions.balance.explained,
                 self.pauses.paused,
+                self.day_returns,
             )
         )
         core = dump_core(self.core, self.names)
@@ -502,7 +521,7 @@ class Trader:
         extra.ledger.account = self.positions.ledger.account
         self.positions.ledger = extra.ledger
         self.equity_points = extra.equity_points
-        self.day_returns, self.reason = extra.day_returns, extra.reason
+        self.day_returns, self.reason = extra.returns or self.day_returns, extra.reason
         self.positions.balance.explained = extra.balance
         self.pauses.paused = extra.paused
         for remark in self.limits.load(self.core, self.compiled.portfolio, extra.limits):
@@ -532,10 +551,12 @@ class Trader:
         self.recorder.audit("MARKET", {"orders_off_from_ns": first_ns, "orders_off_to_ns": last_ns})
 
     def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
+        self._begin_days_of(closed)
         self._take_bars(closed)
         update_conversions(self.core)
         mark(self.core)
-        self._roll_day(batch_ns)
+        self._roll_day(batch_ns, opens=False)
+        self._mark_day()
         sample_returns(self.core, batch_ns)
         self._take_answer(batch_ns, answer)
         decide_exits(self.core, self._chosen)

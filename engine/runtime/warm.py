@@ -57,7 +57,7 @@ def warm_core() -> None:
     core = compiled.core()
     chosen = np.zeros(1, np.int64)
     refused = np.zeros(N_REFUSALS, np.int64)
-    roll_day(core, NS_PER_DAY)
+    roll_day(core, NS_PER_DAY, True)
     take_bar(core, 0, 1.1, 1.1, 1.1, 1.1, 8e-5)
     set_quote(core, 0, 1.1, 1.10008, 1)
     begin_batch(core, 0)

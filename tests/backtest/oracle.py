@@ -137,7 +137,8 @@ class Account:
     gross: Decimal = Decimal(0)
     tier: int = 0
     halted: bool = False
-    day: object = None
+    day: object = None  # of the last bar that opened
+    night: object = None  # up to which swaps are charged
     sample: int = -1
     tokens: Fraction = Fraction(0)
     tokens_minute: int = 0
@@ -164,7 +165,9 @@ def run(account: Account, symbols: list[Symbol], slots: list[Slot], first: int, 
     opening = [{b.minute: b for b in s.bars if first <= b.minute < stop} for s in symbols]
     batches = sorted({m + d for bars in opening for m in bars for d in (0, 1)})
     for now in batches:
-        roll_day(account, slots, wall_clock(now).date())
+        charge_swaps(account, slots, wall_clock(now).date())
+        if any(now in bars for bars in opening):
+            roll_day(account, slots, wall_clock(now).date())
         for symbol, bars in zip(symbols, opening, strict=True):
             bar = bars.get(now)
             symbol.fresh = bar is not None
@@ -220,13 +223,20 @@ def nights(before, today, triple: int) -> int:
 
 
 def roll_day(account: Account, slots: list[Slot], today) -> None:
-    before, account.day = account.day, today
-    if before != today:
-        account.day_start = account.equity
+    """Begin the day of the bar that opens: a calendar day without bars is none."""
+    if account.day == today:
+        return
+    account.day, account.day_start = today, account.equity
+    for slot in slots:
+        slot.orders_today = 0
+
+
+def charge_swaps(account: Account, slots: list[Slot], today) -> None:
+    """Charge the nights since the last batch, bars or none."""
+    before, account.night = account.night, today
     if before is None or before == today:
         return
     for slot in slots:
-        slot.orders_today = 0
         s = slot.symbol
         n = nights(before, today, s.triple)
         for m in slot.members:

@@ -290,3 +290,44 @@ def test_memory_does_not_grow_with_the_period(real):
 
     simulate(compiled, bars, start, start + NS_PER_DAY)
     assert peak(12) < 1.5 * peak(3)
+
+
+@pytest.mark.parametrize(("weekend", "n_days", "a_year"), [(False, 11, 252.0), (True, 15, 365.25)])
+def test_the_report_counts_the_markets_own_days(weekend, n_days, a_year):
+    """Two weeks and a Monday: FX closes at Saturday's midnight and opens at Monday's, on the
+    server's clock; a market that never closes has every day. Annualised with as many as a year has.
+    """
+    first = MONDAY - 3 * 60  # the server's midnight
+    minutes = np.concatenate(
+        [
+            first + day * 1440 + np.array([0, 1, 700, 1438, 1439])
+            for day in range(15)
+            if weekend or day % 7 < 5
+        ]
+    )
+    prices = np.round(1.17 + 0.001 * np.sin(np.arange(len(minutes)) * 2.4), 5).tolist()
+    bars = make_bars([(m, p, p, p, p, 0.0) for m, p in zip(minutes.tolist(), prices, strict=True)])
+    script = dict.fromkeys(minutes.tolist(), (LONG, 1.0, None, None))
+    result, _ = trade(bars, script, first=first, stop=int(minutes[-1]) + 1)
+    figures = summary(result)
+    assert (figures["n_days"], figures["days_per_year"]) == (n_days, a_year)
+    assert figures["annual_return_frac"] is None  # a fortnight says nothing of a year
+    by_day = {}
+    for time_ns, equity_ccy in zip(
+        result.equity["time_ns"].tolist(), result.equity["equity_ccy"].tolist(), strict=True
+    ):
+        day, minute = divmod(time_ns // NS_PER_MINUTE - first, 1440)
+        by_day[day - (minute == 0 and day - 1 in by_day)] = equity_ccy
+    values = np.array([100_000.0, *by_day.values()])
+    returns = np.diff(values) / values[:-1]
+    sharpe = returns.mean() / returns.std(ddof=1) * np.sqrt(a_year)
+    assert figures["sharpe_ratio"] == pytest.approx(sharpe, rel=1e-9)
+
+
+def test_annual_return_is_over_the_period_that_was_asked_for():
+    """Two days of bars in a year are a year's return: the rest of it was spent in cash."""
+    bars = flat_bars(["1.1700", "1.1710", "1.1720", "1.1730"])
+    result, _ = trade(bars, says(LONG, LONG, FLAT, FLAT), stop=MONDAY + 365 * 1440)
+    figures = summary(result)
+    grown = 1.0 + figures["total_return_frac"]
+    assert figures["annual_return_frac"] == pytest.approx(grown ** (365.25 / 365) - 1.0, rel=1e-9)

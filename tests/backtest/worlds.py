@@ -7,7 +7,7 @@ from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_MINUTE
 from tests.backtest.scripted import FLAT, HOLD, LONG, SHORT
 
-FIRST = {"USDJPY": 110.0, "EURJPY": 128.0, "XAUUSD": 1300.0}
+FIRST = {"USDJPY": 110.0, "EURJPY": 128.0, "XAUUSD": 1300.0, "BTCUSD": 6500.0}
 
 
 def minutes(rng: np.random.Generator, first: int, n: int, *, gappy: bool = True) -> np.ndarray:

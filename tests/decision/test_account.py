@@ -143,25 +143,54 @@ def test_swaps_accrue_by_server_night_at_the_last_close(make_core):
     """Three nights over Wednesday, none for the first day the core sees, once a day."""
     core = make_core(strategy("one"))
     hold(core, 0, 1, 1.0, 1.17)
-    assert roll_day(core, WEDNESDAY * NS_PER_DAY) == 0
+    assert roll_day(core, WEDNESDAY * NS_PER_DAY, True) == 0
     assert core.positions[0]["swap_ccy"] == 0.0
-    assert roll_day(core, WEDNESDAY * NS_PER_DAY + 7) == 0
-    assert roll_day(core, (WEDNESDAY + 1) * NS_PER_DAY) == 1
+    assert roll_day(core, WEDNESDAY * NS_PER_DAY + 7, True) == 0
+    assert roll_day(core, (WEDNESDAY + 1) * NS_PER_DAY, True) == 1
     assert core.positions[0]["swap_ccy"] == pytest.approx(3 * -6.1)
 
 
 def test_a_new_day_begins_its_loss_and_its_counts_anew(make_core):
     """Lost today is measured from the day's first equity; orders of the day start at none."""
     core = make_core(strategy("one"))
-    roll_day(core, WEDNESDAY * NS_PER_DAY)
+    roll_day(core, WEDNESDAY * NS_PER_DAY, True)
     core.account["equity_ccy"] = 97_000.0
     core.positions["orders_today"] = 4
-    roll_day(core, WEDNESDAY * NS_PER_DAY + 1)
+    roll_day(core, WEDNESDAY * NS_PER_DAY + 1, True)
     assert core.account[0]["day_start_equity_ccy"] == 100_000.0
     assert core.positions[0]["orders_today"] == 4
-    roll_day(core, (WEDNESDAY + 1) * NS_PER_DAY)
+    roll_day(core, (WEDNESDAY + 1) * NS_PER_DAY, True)
     assert core.account[0]["day_start_equity_ccy"] == 97_000.0
     assert core.positions[0]["orders_today"] == 0
+
+
+def test_a_midnight_at_which_nothing_opens_charges_its_night_and_begins_no_day(make_core):
+    """Friday's end is Friday's, Monday's first minute Monday's: no Saturday, no Sunday between."""
+    core = make_core(strategy("one"))
+    hold(core, 0, 1, 1.0, 1.17)
+    friday, monday = WEDNESDAY + 2, WEDNESDAY + 5
+    assert roll_day(core, friday * NS_PER_DAY + 60, True) == 0
+    core.account["equity_ccy"] = 97_000.0
+    core.positions["orders_today"] = 4
+    assert roll_day(core, (friday + 1) * NS_PER_DAY, False) == 0
+    account = core.account[0]
+    assert (account["server_day"], account["n_rolls"]) == (friday, 0)
+    assert account["day_start_equity_ccy"] == 100_000.0
+    assert core.positions[0]["orders_today"] == 4
+    assert core.positions[0]["swap_ccy"] == pytest.approx(-6.1)
+    assert roll_day(core, monday * NS_PER_DAY, True) == 1
+    assert (account["server_day"], account["n_rolls"]) == (monday, 1)
+    assert account["day_start_equity_ccy"] == 97_000.0
+    assert core.positions[0]["orders_today"] == 0
+    assert core.positions[0]["swap_ccy"] == pytest.approx(-6.1)
+
+
+def test_a_start_at_the_last_close_of_a_week_begins_on_its_friday(make_core):
+    """The first batch may be one at which bars only close: it is of the day they opened in."""
+    core = make_core(strategy("one"))
+    assert roll_day(core, (WEDNESDAY + 3) * NS_PER_DAY, False) == 0
+    assert core.account[0]["server_day"] == WEDNESDAY + 2
+    assert core.account[0]["swap_day"] == WEDNESDAY + 3
 
 
 def test_a_closed_day_lasts_from_midnight_to_midnight_of_the_server(make_core):
@@ -169,6 +198,7 @@ def test_a_closed_day_lasts_from_midnight_to_midnight_of_the_server(make_core):
     core = make_core(strategy("one") + '[risk]\nclosed_days = ["2018-06-06"]\n')
     seen = []
     for server_ns in (WEDNESDAY * NS_PER_DAY - 1, 0, NS_PER_DAY - 1, NS_PER_DAY):
-        roll_day(core, server_ns + (WEDNESDAY * NS_PER_DAY if server_ns <= NS_PER_DAY else 0))
+        server_ns += WEDNESDAY * NS_PER_DAY if server_ns <= NS_PER_DAY else 0
+        roll_day(core, server_ns, True)
         seen.append(int(core.account[0]["closed_day"]))
     assert seen == [0, 1, 1, 0]

@@ -57,6 +57,22 @@ def cases(draw, methods=METHODS):
     return rules, daily_r, normalised(raw)
 
 
+@given(cases(), st.integers(0, 2**32 - 1))
+def test_days_on_which_all_markets_were_closed_change_nothing(case, seed):
+    """A half-life and `min_days` count a unit's own days: rows without a result are not there."""
+    rules, daily_r, _ = case
+    rng = np.random.default_rng(seed)
+    kept = np.sort(rng.permutation(2 * len(daily_r))[: len(daily_r)])
+    thinned = np.full((2 * len(daily_r), daily_r.shape[1]), np.nan)
+    thinned[kept] = daily_r
+    for one, other in zip(
+        read_records(daily_r, rules.half_life_days),
+        read_records(thinned, rules.half_life_days),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
 def ask(rules, daily_r, shares):
     return allocate(rules, daily_r, shares, names=[f"u{i}" for i in range(len(shares))])
 

@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from backtest.simulate import simulate
+from engine.decision.account import close_bar, roll_day
 from engine.decision.money import swap_nights
 from engine.decision.shadow import UNIT_WITHOUT_STOP_FRAC, roll_shadows
-from engine.decision.state import N_DAYS
 from engine.model.server_clock import ServerClock
-from engine.model.times import NS_PER_MINUTE
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from tests.backtest.scripted import MONDAY, Scripted, portfolio, strategy_text
 from tests.backtest.worlds import market, minutes, script
 from tests.decision.conftest import LONG, build, strategy, tell
@@ -120,14 +120,16 @@ def test_a_shadow_depends_on_nothing_but_its_member(seed, days_at_once):
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32 - 1))
 def test_daily_results_add_up_to_the_record_and_what_is_open(seed):
-    """Each server day is a row, oldest first; they add up to the equity in R then."""
-    result, _, _ = run(seed)
+    """Each of a market's own days is a row, oldest first; they add up to the equity in R then."""
+    result, bars, _ = run(seed)
     core = result.core
-    times = result.equity["time_ns"]
-    n_rolls = len(np.unique(CLOCK.days(times))) - 1
     known = ~np.isnan(core.days)
-    assert known.sum(axis=0).tolist() == [n_rolls] * 3
-    assert known[N_DAYS - n_rolls :].all()
+    days = {s: np.unique(CLOCK.days(b["time_ns"])) for s, b in bars.items()}
+    last = max(int(own[-1]) for own in days.values())  # has not ended
+    for m, symbol in enumerate(NAMES.values()):
+        ended = days[symbol][days[symbol] < last]
+        assert known[:, m].sum() == len(ended) == core.outputs[m]["shadow_days"]
+    assert known.any(axis=1).sum() == core.account[0]["n_rolls"]
     np.testing.assert_allclose(np.nansum(core.days, axis=0), core.outputs["shadow_day_r"])
 
 
@@ -136,7 +138,26 @@ def test_an_open_shadow_counts_at_the_side_it_would_close_on():
     core = build(strategy("one"))
     tell(core, LONG, stop=0.001)
     assert core.outputs[0]["shadow_price"] == 1.1701
+    core.quotes["traded"] = 1
     roll_shadows(core)
     cost = 2 * 3.5 / 100_000
     assert core.days[-1, 0] == pytest.approx((1.17 - 1.1701 - cost) / 0.001)
     assert core.days[-1, 0] == core.outputs[0]["shadow_day_r"]
+
+
+def test_a_day_on_which_a_market_was_closed_is_none_of_its_records():
+    """Beside a market that never closes FX has five days a week, and two NaN."""
+    core = build(strategy("fx") + strategy("coin", "BTCUSD"))
+    fx, coin = core.members["symbol"].tolist()
+    for day in range(14):  # from a Monday on
+        roll_day(core, (17_686 + day) * NS_PER_DAY, True)
+        close_bar(core, coin, 6_500.0, 30.0)
+        core.outputs["shadow_r"] += [0.0 if day % 7 > 4 else 1.0, 1.0]
+        if day % 7 < 5:
+            close_bar(core, fx, 1.17, 1e-4)
+    roll_day(core, (17_686 + 14) * NS_PER_DAY, True)
+    assert core.outputs["shadow_days"].tolist() == [10, 14]
+    assert np.nansum(core.days, axis=0).tolist() == [10.0, 14.0]
+    week = [1.0] * 5 + [np.nan] * 2
+    np.testing.assert_array_equal(core.days[-14:, 0], week * 2)
+    np.testing.assert_array_equal(core.days[-14:, 1], np.ones(14))

@@ -160,7 +160,7 @@ def test_disabled_members_leave_their_share_to_the_others(make_core):
     assert core.positions[0]["net"] == 1.0
 
 
-@pytest.mark.parametrize("off", [disable, lambda core, m: bench(core, m, 7)])
+@pytest.mark.parametrize("off", [disable, bench])
 def test_with_nobody_to_vote_the_others_speak_for_the_exit_alone(make_core, off):
     """What is held stays until its exit, killed members excepted; nothing is entered."""
     core = make_core(book("weighted", "enter = 0.5\nexit = 0.2"))
@@ -191,7 +191,7 @@ def test_a_benched_member_votes_again_at_its_change_after_it_is_unbenched(make_c
     """Benching takes the vote, not the latch; coming back does not act on an old signal."""
     core = make_core(SOLO)
     say(core, LONG)
-    bench(core, 0, 7)
+    bench(core, 0)
     assert (say(core, HOLD)["wish"], say(core, LONG)["wish"]) == (0, 0)
     unbench(core, 0)
     assert say(core, LONG)["wish"] == 0

@@ -143,8 +143,9 @@ def test_the_drawdown_since_is_the_fall_from_the_highest_sum(case):
     got = drawdown_since_r(daily_r, days)
     for unit, since in enumerate(days):
         total = high = 0.0
-        for result in daily_r[max(len(daily_r) - since, 0) :, unit]:
-            total += 0.0 if np.isnan(result) else result
+        own = daily_r[~np.isnan(daily_r[:, unit]), unit]  # a day without a market is none
+        for result in own[max(len(own) - since, 0) :]:
+            total += result
             high = max(high, total)
         assert got[unit] == pytest.approx(high - total, abs=1e-9)
     assert drawdown_since_r(np.empty((0, 2)), np.array([3, 0])).tolist() == [0.0, 0.0]

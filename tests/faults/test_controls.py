@@ -181,7 +181,7 @@ def test_enable_brings_a_barred_book_and_a_benched_member_back(make_bench: Make)
     bench = make_bench({"a": "LLLL", "b": "LLLL"})
     core = bench.trader.core
     core.positions[0]["barred"] = int(Refusal.REPEATED)
-    switches.bench(core, 1, 0)
+    switches.bench(core, 1)
     details = [view.detail for view in strategy_views(bench.trader)]
     assert "barred by REPEATED" in details[0]
     assert "benched" in details[1]

@@ -117,15 +117,42 @@ def test_a_day_that_ended_unseen_is_counted_once(make_bench: Make) -> None:
     assert account["batch_ns"] == update.batch_ns
 
 
+def test_a_day_begins_with_its_first_bar_where_no_opening_price_was_seen(make_bench: Make) -> None:
+    """A midnight at which nothing opens, as on Friday, charges the night and ends no day; the bar
+    that turns out to have opened then begins the day before it is counted in it.
+    """
+    bars = waving()
+    midnight_ns = START_NS - START_NS % NS_PER_DAY + 22 * NS_PER_HOUR  # New York + 7 in winter
+    bars["time_ns"] += midnight_ns - START_NS - 4 * NS_PER_MINUTE
+    bench = make_bench({"a": "LLLLLLLL"}, bars)
+    bench.market_ns = int(bars["time_ns"][HISTORY])
+    account, days = bench.trader.core.account[0], bench.trader.core.days
+    for _ in range(3):
+        bench.trader.on_batch(bench.advance(1))
+    begun, closes = int(account["server_day"]), []
+    while bench.market_ns < midnight_ns + 2 * NS_PER_MINUTE:
+        update = bench.advance(1)
+        if update.batch_ns == midnight_ns:
+            unseen = [msgspec.structs.replace(q, time_ns=q.time_ns - 1) for q in update.quotes]
+            update = msgspec.structs.replace(update, quotes=unseen)
+        bench.trader.on_batch(update)
+        closes.append((int(account["server_day"]) - begun, int(account["swap_day"]) - begun))
+    assert closes[-3:] == [(0, 1), (1, 1), (1, 1)]
+    assert account["n_rolls"] == 1
+    assert bench.trader.day_returns.days == [begun]
+    assert np.isnan(days[:-1]).all()
+    assert not np.isnan(days[-1]).any()
+
+
 def test_a_day_s_figures_are_recorded_whole(make_bench: Make) -> None:
     """Volatility, value at risk and correlations stand in the row once they are known."""
     bench = make_bench({"a": "LLLLL"})
     bench.step(2)
     core = bench.trader.core
     core.covariance[:] = 1e-6
-    bench.trader.day_returns = (
-        np.random.default_rng(1).normal(0.001, 0.01, SHARPE_DAYS_MIN).tolist()
-    )
+    ended = bench.trader.day_returns
+    ended.returns = np.random.default_rng(1).normal(0.001, 0.01, SHARPE_DAYS_MIN).tolist()
+    ended.days = list(range(SHARPE_DAYS_MIN))
     add_batch_rows(bench.trader)
     bench.trader.save()
     row = records(bench, MetricsRow)[-1]

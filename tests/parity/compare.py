@@ -10,10 +10,14 @@ import numpy as np
 from backtest.report import digest
 from backtest.run import Prepared
 from backtest.simulate import Result, simulate
+from backtest.stretches import server_times
 from engine.decision.saved import dump_core, load_core
 from engine.decision.state import Core
+from engine.metrics.days import DayReturns, market_days
+from engine.metrics.performance import daily_returns, day_ends
 from engine.model.bars import Bars
 from engine.model.reasons import Refusal
+from engine.model.server_clock import ServerClock
 from engine.portfolio.compile import CompiledPortfolio
 from pmpro_tui.cli.replay import as_result, batches_ns
 from tests.parity.live import Live
@@ -28,11 +32,12 @@ BROKERS_OWN = {
 
 
 class Both(NamedTuple):
-    """What the two did, and the rules of live's accepted entries."""
+    """What the two did, the rules of live's accepted entries, and live's daily returns."""
 
     tested: Result
     traded: Result
     checked: list[tuple[int, int, bytes]]
+    ended: DayReturns
 
 
 def run_both(
@@ -52,11 +57,12 @@ def run_both(
                 live.run(after)
                 live.restart()
             live.run()
+            ended = live.trader.day_returns
             traded = as_result(prepared, live.finish())
         finally:
             live.close()
     tested = simulate(compiled, bars, from_ns, to_ns, n_checks=N_CHECKS)
-    return Both(tested, traded, live.checked)
+    return Both(tested, traded, live.checked, ended)
 
 
 def assert_goes_on(
@@ -96,6 +102,17 @@ def assert_same(both: Both) -> None:
     assert digest(tested) == digest(traded)
     different = differences(tested.core, traded.core)
     assert not different, different
+    assert_same_days(both)
+
+
+def assert_same_days(both: Both) -> None:
+    """The days that ended and their returns, as live counted them and as the report does."""
+    account, equity = both.tested.compiled.portfolio.account, both.tested.equity
+    clock = ServerClock(both.tested.compiled.portfolio.server_clock)
+    days = market_days(server_times(clock, equity["time_ns"]))
+    returns = daily_returns(account.balance_ccy, day_ends(days, equity["equity_ccy"]))
+    assert both.ended.days == np.unique(days)[:-1].tolist()
+    assert both.ended.returns == returns[:-1].tolist()
 
 
 def refusals(result: Result) -> dict[str, int]:

@@ -137,6 +137,59 @@ def test_costs_and_losses_of_nothing_have_no_sign():
     assert "-0.0," not in json.dumps(summary(both.tested)) + json.dumps(strategies_of(both.tested))
 
 
+WEEKEND = """
+[allocation]
+method = "score"
+min_days = 2
+[allocation.switch]
+min_days = 2
+disable_score = 0.3
+enable_score = 0.3
+cool_down_days = 1
+"""
+FRIDAY_NS = int(np.datetime64("2018-06-01", "ns").astype(np.int64))
+
+
+@pytest.mark.parametrize(("coin", "n_days"), [(False, 2), (True, 4)])
+def test_a_week_has_its_market_s_days_live_and_tested(coin, n_days):
+    """From Friday to Tuesday FX has ended two days, what never closes four: at the server's
+    midnights FX closes and opens, and neither a Saturday nor a Sunday comes of it.
+    """
+    load_file(NOISE)
+    points = {"EURUSD": 120, "USDJPY": 100, "BTCUSD": 20_000}
+    symbols = ["EURUSD", "USDJPY", *["BTCUSD"] * coin]
+    text = WEEKEND + "".join(
+        f'[[strategy]]\nname = "{symbol}-{seed}"\nkind = "noise"\nsymbol = "{symbol}"\n'
+        f'timeframe = "M1"\nparams = {{ seed = {seed}, stop_points = {points[symbol]} }}\n'
+        'sizing = { method = "fixed_lots", lots = 0.05 }\n'
+        for symbol in symbols
+        for seed in (1, 2)
+    )
+    compiled = compiled_of(text)
+    rng = np.random.default_rng(31)
+    # The server's clock is three hours ahead: midnight is 21:00.
+    first, last = FRIDAY_NS + 12 * NS_PER_HOUR, FRIDAY_NS + 4 * NS_PER_DAY + 12 * NS_PER_HOUR
+    midnights = (FRIDAY_NS + 21 * NS_PER_HOUR + np.arange(5) * NS_PER_DAY) // NS_PER_MINUTE
+    bars = {}
+    for spec in compiled.symbols:
+        around = np.concatenate([midnights - 1, midnights, midnights + 1])
+        if spec.name == "BTCUSD":
+            minutes = np.arange(first // NS_PER_MINUTE, last // NS_PER_MINUTE)
+            times = np.union1d(minutes[rng.random(len(minutes)) < 0.03], around)
+        else:
+            closed = (around >= midnights[0]) & (around < midnights[2])
+            times = np.union1d(drawn_times(rng, first, last, 0.03), around[~closed])
+        history = drawn_times(rng, FRIDAY_NS - 4 * NS_PER_DAY, first, 0.05)
+        times = times[(times >= first // NS_PER_MINUTE) & (times < last // NS_PER_MINUTE)]
+        bars[spec.name] = market(rng, spec.name, np.concatenate([history, times]))
+    both = run_both(compiled, bars, first, last, restarts=[60])
+    assert_same(both)
+    core = both.tested.core
+    assert len(both.tested.trades) > 5
+    assert core.account[0]["n_rolls"] == len(both.ended.days) == n_days
+    assert core.outputs["shadow_days"].tolist() == [2] * 4 + [4] * 2 * coin
+
+
 @pytest.mark.timeout(600)
 @settings(max_examples=6, **SLOW)
 @given(worlds(), st.lists(st.integers(1, 300), min_size=1, max_size=3, unique=True))
