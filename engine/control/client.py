@@ -6,14 +6,16 @@ kill. A lost connection is opened again at the next call.
 
 import os
 import socket
+import struct
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from engine.control.frames import NoAnswer, receive_frame, send_frame
+from engine.control.frames import HungUp, NoAnswer, receive_frame, send_frame
 from engine.control.messages import (
     ANSWER_MAX_BYTES,
     Answer,
@@ -33,6 +35,10 @@ from engine.control.messages import (
 from engine.model.details import Detail, Question
 from engine.model.errors import ControlError, Failure, Unanswered, error_of
 from engine.model.snapshot import PROTOCOL_VERSION, Command, CommandName, Reply, Snapshot
+
+# An engine that is flooded hangs up on newcomers of the flood's user.
+KNOCK_S = 2.0
+KNOCK_AGAIN_S = 0.03
 
 _decode: Callable[[bytes], Answer] = msgspec.msgpack.Decoder(Answer).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -86,13 +92,27 @@ class ControlClient:
         """
         if self._sock is not None and self.welcome is not None:
             return self.welcome
+        until_s = time.monotonic() + min(KNOCK_S, self._timeout_s)
+        while True:
+            try:
+                return self._knock()
+            except HungUp:
+                if time.monotonic() >= until_s:
+                    raise
+            time.sleep(KNOCK_AGAIN_S)
+
+    def _knock(self) -> Welcome:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(self._timeout_s)
         try:
+            # A deadline of the kernel's own: where there is no room to wait, it lets us queue.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._timeout_s))
             sock.connect(str(self.path))
         except (FileNotFoundError, ConnectionRefusedError):
             sock.close()
             raise ControlError(f"no engine is running (nobody listens on {self.path})") from None
+        except BlockingIOError:  # so many wait to be let in that there is no room to wait
+            sock.close()
+            raise HungUp(f"{self.path}: too many clients wait for the engine") from None
         except OSError as error:
             sock.close()
             raise ControlError(f"cannot reach {self.path}: {error.strerror or error}") from error
@@ -183,7 +203,7 @@ class ControlClient:
                 frame_s=self._timeout_s,
             )
             if frame is None:
-                raise ControlError("the engine closed the connection")
+                raise HungUp("the engine closed the connection")
             answer = _decode(frame)
         except msgspec.MsgspecError as error:
             self.close()
@@ -221,6 +241,10 @@ def new_command(
         seen_version=seen_version,
         sent_ns=now_ns(),
     )
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
 def _tty_name() -> str:

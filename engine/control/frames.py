@@ -13,6 +13,10 @@ class NoAnswer(ControlError):
     """The other side is there and silent."""
 
 
+class HungUp(ControlError):
+    """The other side has ended the connection."""
+
+
 class TooLong(ControlError):
     """A frame is longer than is read."""
 
@@ -25,7 +29,7 @@ def send_frame(sock: socket.socket, payload: bytes, *, timeout_s: float) -> None
     except TimeoutError:
         raise NoAnswer(f"nothing was read within {timeout_s:g} s") from None
     except OSError as error:
-        raise ControlError(f"connection lost: {error.strerror or error}") from error
+        raise HungUp(f"connection lost: {error.strerror or error}") from error
 
 
 def receive_frame(
@@ -53,7 +57,7 @@ def receive_frame(
     except TimeoutError:
         raise NoAnswer("no answer in time") from None
     except OSError as error:
-        raise ControlError(f"connection lost: {error.strerror or error}") from error
+        raise HungUp(f"connection lost: {error.strerror or error}") from error
 
 
 def _receive_exactly(sock: socket.socket, length: int, end_s: float) -> bytes:
@@ -65,6 +69,6 @@ def _receive_exactly(sock: socket.socket, length: int, end_s: float) -> bytes:
         sock.settimeout(left_s)
         part = sock.recv(min(length - len(parts), 1 << 20))
         if not part:
-            raise ControlError("connection lost inside a frame")
+            raise HungUp("connection lost inside a frame")
         parts += part
     return bytes(parts)

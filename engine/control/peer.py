@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,13 +13,33 @@ from engine.control.messages import Role
 _UCRED = struct.Struct("3i")
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that connected. `role` None: nobody this engine knows."""
+class Credentials(NamedTuple):
+    """A process and its user."""
 
     uid: int
     pid: int
-    user: str
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that connected. `role` None: nobody this engine knows."""
+
+    credentials: Credentials
     role: Role | None
+
+    @property
+    def uid(self) -> int:
+        """Whose process it is."""
+        return self.credentials.uid
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.credentials.pid
+
+    @property
+    def user(self) -> str:
+        """The login's name; asking for it may take as long as the box's user database takes."""
+        return user_name(self.uid)
 
 
 def peer_of(sock: socket.socket, roles: Mapping[int, Role]) -> Peer:
@@ -26,7 +47,7 @@ def peer_of(sock: socket.socket, roles: Mapping[int, Role]) -> Peer:
     packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, _ = _UCRED.unpack(packed)
     role: Role | None = "admin" if uid in (0, os.geteuid()) else roles.get(uid)
-    return Peer(uid=uid, pid=pid, user=user_name(uid), role=role)
+    return Peer(credentials=Credentials(uid, pid), role=role)
 
 
 def user_name(uid: int) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from engine.control.kept import KeptByUser
 from engine.model.snapshot import Command, Reply
 from engine.model.times import NS_PER_S
 
 KEPT_S = 600
-KEPT_MAX = 10_000
+KEPT_MAX = 5_000
+"""Of each user."""
 
 Key = tuple[int, str, str]
 """(uid, client id, command id)."""
@@ -33,7 +35,7 @@ class Results:
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._kept: KeptByUser[tuple[str, str], _Entry] = KeptByUser()
 
     def once(
         self, key: Key, command: Command, run: Callable[[], Reply], *, wait_s: float
@@ -42,13 +44,14 @@ class Results:
 
         None: the key stands for another command.
         """
-        content = _digest(command)
+        content, uid, place = _digest(command), key[0], key[1:]
         with self._lock:
-            self._forget_old()
-            entry = self._entries.get(key)
+            entries = self._kept.of(uid)
+            self._forget_old(entries)
+            entry = entries.get(place)
             first = entry is None
             if entry is None:
-                entry = self._entries[key] = _Entry(content, self._now_ns())
+                entry = entries[place] = _Entry(content, self._now_ns())
         if not first:
             if entry.content != content:
                 return None
@@ -60,13 +63,17 @@ class Results:
             entry.done.set()
         return entry.reply
 
-    def _forget_old(self) -> None:
+    def _forget_old(self, entries: OrderedDict[tuple[str, str], _Entry]) -> None:
+        """Forget what is old or too much; what still runs is kept, or a resend would run twice."""
         oldest_ns = self._now_ns() - KEPT_S * NS_PER_S
-        while self._entries:
-            entry = next(iter(self._entries.values()))
-            if entry.started_ns >= oldest_ns and len(self._entries) < KEPT_MAX:
-                return
-            self._entries.popitem(last=False)
+        gone: list[tuple[str, str]] = []
+        for place, entry in entries.items():
+            if entry.started_ns >= oldest_ns and len(entries) - len(gone) < KEPT_MAX:
+                break
+            if entry.done.is_set():
+                gone.append(place)
+        for place in gone:
+            del entries[place]
 
 
 def _digest(command: Command) -> bytes:

@@ -3,8 +3,9 @@
 One thread per client answers requests from the newest immutable snapshot; nothing queues for a
 slow client, and no client can make the engine wait. Who speaks is the kernel's word
 (SO_PEERCRED): the engine's own user and root are admin, others what `roles` says, anybody else is
-refused. When all places are taken the client that has been quiet the longest loses its place, so a
-kill always gets in.
+refused. When all places are taken a newcomer gets one all the same, so a kill always gets in: a
+stranger's, else one of the user with the most, of its process with the most, there of the client
+that has been quiet the longest. What a client may take of the engine: `engine.control.toll`.
 
 Publish a snapshot with a new `version` at least every second, changed or not: clients call an
 engine quiet whose version stands still.
@@ -17,6 +18,7 @@ import socket
 import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -30,15 +32,23 @@ from engine.control.peer import peer_of
 from engine.control.results import Results
 from engine.control.session import Service, Session
 from engine.control.tally import Tally
+from engine.control.toll import Toll
 from engine.model.details import Detail, Question
 from engine.model.errors import ControlError, StateError, Unanswered
+from engine.model.seldom import Seldom
 from engine.model.snapshot import Command, ControlView, Reply, Snapshot
 
 log = structlog.get_logger(__name__)
 
 CLIENTS_MAX = 32
+# A console has so many connections: fewer are no reason to lose one.
+CLIENTS_OF_ONE = 4
 LAST_ANSWER_S = 1.0
-_BACKLOG = 64
+_BACKLOG = 128
+# After a connection that could not be taken (no file handle is left, for example).
+_ACCEPT_AGAIN_S = 0.1
+# After one that was hung up on, so that hanging up does not take a whole processor.
+_HUNG_UP_S = 0.00025
 
 
 def _no_details(question: Question) -> Detail:  # noqa: ARG001
@@ -74,6 +84,8 @@ class ControlServer:
         self._path = path
         self._roles = dict(roles)
         self._tally = Tally()
+        self._toll = Toll()
+        self._seldom = Seldom()
         self._service = Service(
             instance=secrets.token_hex(8),
             snapshot=snapshot,
@@ -85,10 +97,12 @@ class ControlServer:
             results=Results(now_ns),
             order=SendOrder(),
             tally=self._tally,
+            toll=self._toll,
         )
         self._lock = threading.Lock()
         self._gone = threading.Condition(self._lock)
         self._sessions: dict[Session, float] = {}
+        self._closing = threading.Event()
         self._listener: socket.socket | None = None
         self._inode = 0
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
@@ -115,6 +129,7 @@ class ControlServer:
         """Stop listening, let answers under way go out, drop every client, remove the socket."""
         if self._listener is None:
             return
+        self._closing.set()
         _shut(self._listener)
         self._thread.join(timeout=2.0)
         with self._lock:
@@ -139,30 +154,66 @@ class ControlServer:
         while True:
             try:
                 sock, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._closing.wait(_ACCEPT_AGAIN_S):
+                    return
+                self._say("control_accept_failed", 0, reason=str(error))
+                continue
             try:
                 self._admit(sock)
-            except Exception:  # border: one bad client must not end listening
-                log.warning("control_admit_failed", exc_info=True)
+            except Exception as error:  # border: one bad client must not end listening
+                self._say("control_admit_failed", 0, reason=str(error))
                 sock.close()
 
     def _admit(self, sock: socket.socket) -> None:
-        session = Session(sock, peer_of(sock, self._roles), self._service, self._touch)
-        if session.peer.role is None:
-            log.warning("control_refused", uid=session.peer.uid, user=session.peer.user)
+        """Give a client a place and a thread."""
+        peer = peer_of(sock, self._roles)
+        if not self._toll.may_connect(peer.credentials):
+            self._tally.add("flood")
+            self._say("control_flood", peer.uid)
+            sock.close()
+            self._closing.wait(_HUNG_UP_S)
+            return
+        if peer.role is None:
+            self._say("control_refused", peer.uid)
+        session = Session(sock, peer, self._service, self._touch)
         with self._lock:
             if len(self._sessions) >= CLIENTS_MAX:
-                if session.peer.role is None:
-                    session.drop()
-                    return
-                oldest = min(self._sessions, key=self._sessions.__getitem__)
-                del self._sessions[oldest]
-                oldest.drop()
+                victim = self._in_the_way()
+                del self._sessions[victim]
+                victim.drop()
             self._sessions[session] = time.monotonic()
-        threading.Thread(
+        thread = threading.Thread(
             target=self._serve, args=(session,), name="control-client", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no thread is to be had
+            with self._lock:
+                self._sessions.pop(session, None)
+            raise
+
+    def _in_the_way(self) -> Session:
+        """Return whose place a newcomer gets."""
+        users = Counter(session.peer.uid for session in self._sessions)
+        processes = Counter(session.peer.credentials for session in self._sessions)
+
+        def worth(session: Session) -> tuple[bool, int, int, bool, float]:
+            peer = session.peer
+            return (
+                peer.role is not None,
+                -users[peer.uid],
+                -max(processes[peer.credentials], CLIENTS_OF_ONE),
+                session.busy,
+                self._sessions[session],
+            )
+
+        return min(self._sessions, key=worth)
+
+    def _say(self, event: str, uid: int, **about: str) -> None:
+        """Log what any client may cause: once a minute of each kind and user."""
+        if (kept_back := self._seldom.due(event, uid)) is not None:
+            log.warning(event, uid=uid, kept_back=kept_back, **about)
 
     def _touch(self, session: Session) -> None:
         with self._lock:
@@ -173,9 +224,10 @@ class ControlServer:
         try:
             session.run()
         except ControlError as error:
-            log.info("control_client_dropped", uid=session.peer.uid, reason=str(error))
-        except Exception:  # border: thread
-            log.warning("control_client_failed", uid=session.peer.uid, exc_info=True)
+            self._say("control_client_dropped", session.peer.uid, reason=str(error))
+        except Exception as error:  # border: thread
+            reason = f"{type(error).__name__}: {error}"
+            self._say("control_client_failed", session.peer.uid, reason=reason)
         finally:
             session.drop()
             with self._lock:

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -34,6 +36,7 @@ from engine.control.order import SendOrder
 from engine.control.peer import Peer
 from engine.control.results import Results
 from engine.control.tally import Kind, Tally
+from engine.control.toll import PROCESS_COMMANDS, Toll
 from engine.model.details import Detail, Question
 from engine.model.errors import ControlError, Failure, PmproError, failure_of
 from engine.model.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
@@ -66,10 +69,14 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     results: Results
     order: SendOrder
     tally: Tally
+    toll: Toll
 
 
 class Session:
-    """Serve one connected client until it leaves, misbehaves or is dropped."""
+    """Serve one connected client until it leaves, misbehaves or is dropped.
+
+    `busy`: a command of this client is being run.
+    """
 
     def __init__(
         self,
@@ -83,14 +90,18 @@ class Session:
         self._service = service
         self._touched = touched
         self._client = ""
+        self._ending = threading.Event()
+        self.busy = False
 
     def finish(self) -> None:
         """Take no further request; an answer under way still goes out."""
+        self._ending.set()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RD)
 
     def drop(self) -> None:
         """Cut the connection; the thread in `run` ends."""
+        self._ending.set()
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
@@ -116,8 +127,14 @@ class Session:
             tty=hello.tty[:64],
             ssh=hello.ssh[:64],
         )
+        spent_s = time.thread_time()
         while (request := self._receive(IDLE_S)) is not None:
             self._touched(self)
+            wait_s = self._service.toll.wait_s(
+                self.peer.credentials, command=isinstance(request, Execute)
+            )
+            if wait_s and self._ending.wait(wait_s):
+                return
             match request:
                 case Poll():
                     self._send(self._poll(request))
@@ -128,6 +145,8 @@ class Session:
                 case Hello():
                     self._deny("there was a hello before")
                     return
+            before_s, spent_s = spent_s, time.thread_time()
+            self._service.toll.charge(self.peer.credentials, spent_s - before_s)
 
     def _receive(self, idle_s: float) -> Request | None:
         try:
@@ -214,9 +233,13 @@ class Session:
     def _execute(self, request: Execute, actor: Actor) -> Reply:
         command = request.command
         key = (actor.uid, self._client, command.id)
-        reply = self._service.results.once(
-            key, command, lambda: self._run(request, actor), wait_s=EXECUTE_WAIT_S
-        )
+        self.busy = True
+        try:
+            reply = self._service.results.once(
+                key, command, lambda: self._run(request, actor), wait_s=EXECUTE_WAIT_S
+            )
+        finally:
+            self.busy = False
         if reply is not None:
             return reply
         return self._refuse(command, actor, "replayed", f"command id {command.id} was used before")
@@ -246,6 +269,12 @@ class Session:
         wants_token = self._service.person is not None and name in ADMIN_COMMANDS
         if wants_token and not actor.person:
             return "token", f"{name} needs a personal token: `pmpro token` makes one"
+        toll, sender = self._service.toll, self.peer.credentials
+        if name in AGELESS_COMMANDS:
+            self._ending.wait(toll.kill_wait_s(sender))
+        elif not toll.may_command(sender):
+            most = f"{PROCESS_COMMANDS.per_s:g} commands a second"
+            return "rate", f"more than {most}: send {name} anew in a moment"
         if (text := age_refusal(command, now_ns)) is not None:
             return "stale", text
         if self._service.order.overtaken((actor.uid, self._client), command, now_ns):

@@ -4,9 +4,21 @@ import threading
 from collections import Counter
 from typing import Literal
 
-Kind = Literal["malformed", "huge", "replayed", "stale", "disorder", "role", "token", "stranger"]
+Kind = Literal[
+    "malformed",
+    "huge",
+    "replayed",
+    "stale",
+    "disorder",
+    "role",
+    "token",
+    "stranger",
+    "rate",
+    "flood",
+]
 """Not a request, too long a frame, an id used again for another command, older than allowed,
-overtaken by a newer command, a role that is too low, no personal token, a user without a role."""
+overtaken by a newer command, a role that is too low, no personal token, a user without a role,
+too many commands, too many connections."""
 
 
 class Tally:

@@ -216,8 +216,10 @@ class Journal:
                 left = {c: seq for c, seq in self._accepted.items() if seq > accepted_up_to}
                 self._accepted = left
 
-    def accept(self, command: Accepted, audit: Record, *, wait_s: float) -> bool:
-        """Write down a command that is in force already, with its audit entry; any thread.
+    def accept(self, command: Accepted, audit: Record | None, *, wait_s: float) -> bool:
+        """Write down a command that is in force already, with its audit entry if it has one.
+
+        Any thread.
 
         False where the same one is on disk and in no saved state yet: nothing was written.
 
@@ -235,7 +237,7 @@ class Journal:
                 done = self._db.execute(
                     "INSERT INTO accepted (command, crc) VALUES (?, ?)", (row, checksum(row))
                 )
-                self._append([audit])
+                self._append([] if audit is None else [audit])
             assert done.lastrowid is not None
             self._accepted[command] = self.last_accepted = done.lastrowid
             return True

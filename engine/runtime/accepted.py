@@ -29,10 +29,11 @@ class Kept(NamedTuple):
     fault: str = ""
 
 
-Keep = Callable[[Command, AuditRow], Kept]
+Keep = Callable[[Command, str, AuditRow | None], Kept]
+"""Of a command, the name of who sent it, and its audit entry if it has one of its own."""
 
 
-def not_kept(_command: Command, _audit: AuditRow) -> Kept:
+def not_kept(_command: Command, _user: str, _audit: AuditRow | None) -> Kept:
     """Stand where there is no journal to write to: the engine thread's own is all there is."""
     return Kept(audited=False)
 
@@ -45,11 +46,9 @@ class Keeper:
         self._wait_s = wait_s
         self._free = threading.BoundedSemaphore(WRITERS_MAX)
 
-    def keep(self, command: Command, audit: AuditRow) -> Kept:
-        """Write a command that is in force down, with its audit entry."""
-        accepted = Accepted(
-            name=command.name, target=command.target, text=command.text, user=audit.actor
-        )
+    def keep(self, command: Command, user: str, audit: AuditRow | None) -> Kept:
+        """Write a command that is in force down, with its audit entry if it has one."""
+        accepted = Accepted(name=command.name, target=command.target, text=command.text, user=user)
         if not self._free.acquire(blocking=False):
             return Kept(audited=False, fault=f"{self._journal.path}: the disk does not answer")
         done: Future[bool] = Future()

@@ -1,10 +1,15 @@
-"""Operators' commands. What reduces risk is a flag at once, then a journal row, then orders."""
+"""Operators' commands. What reduces risk is a flag at once, then a journal row, then orders.
 
+Kill, halt, flatten and close share one job of the engine thread a turn, however many there are,
+so none of them waits for a place. An admin's other commands have a lane of their own.
+"""
+
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
-from engine.control.messages import Actor
+from engine.control.messages import AGELESS_COMMANDS, Actor
 from engine.decision import switches
 from engine.model.errors import PmproError, Refused, TryAgain, UserError
 from engine.model.near import meant
@@ -14,6 +19,7 @@ from engine.model.snapshot import Command, Reply
 from engine.runtime.accepted import Keep, not_kept
 from engine.runtime.adoption import adopt
 from engine.runtime.changes import Successor, close_for_removal
+from engine.runtime.command_audit import CommandAudit, command_details
 from engine.runtime.host_contract import Prepared
 from engine.runtime.inbox import Inbox
 
@@ -27,6 +33,9 @@ REPLY_WAIT_S = 3.0
 AUDIT_WAIT_S = 1.0
 # A turn that takes longer is no longer just busy.
 SILENT_S = 10.0
+# An operator's command has closes tried at once; the broker is not asked more often than this.
+RETRY_S = 1.0
+_FLAGS = ("kill", "halt", "flatten", "close")
 
 
 def no_alerts(target: str, user: str, _up_to: int = 0) -> str:
@@ -50,6 +59,8 @@ class Commands:
         launches: "Launches | None" = None,
         keep: Keep = not_kept,
         turn_s: Callable[[], float] = lambda: 0.0,
+        box_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inbox = inbox
         self._trader = trader
@@ -61,6 +72,12 @@ class Commands:
         self._launches = launches
         self._keep = keep
         self._turn_s = turn_s
+        self._audit = CommandAudit(box_ns)
+        self._monotonic_s = monotonic_s
+        self._retried_s = -RETRY_S
+        # The newest kill of a member or symbol, and by "" the newest halt or flatten, by number.
+        self._n_flagged = 0
+        self._flagged: dict[str, int] = {}
 
     def execute(self, command: Command, actor: Actor) -> Reply:
         """Run a command; called on a client's thread."""
@@ -68,29 +85,49 @@ class Commands:
         if command.name == "stop":
             return self._end(trader, command, actor)
         if trader is None:
-            raise TryAgain("the engine is still starting; try again in a moment")
+            text = "the engine is still starting; try again in a moment"
+            self.refused(command, actor, text)
+            raise TryAgain(text)
         if command.name == "ack":
-            return self._ack(trader, command, actor)
+            return self._ack(command, actor)
         if command.name in ("backtest", "cancel"):
             return self._launch(trader, command, actor)
         try:
             with trader.exchange:
                 text = self.flag_now(trader, command, actor.name)
-            text, audited = self._keep_flagged(trader, command, actor, text)
+                after = self._number(trader, command)
+            if text:
+                text = self._keep_flagged(trader, command, actor, text)
+            if command.name in _FLAGS:
+                return self._answer(self._inbox.once("flags", self._pursue), text)
             change = self._prepare(trader, command)
+            done = self._hand_over(
+                lambda: self._carry_out(trader, command, actor, text, change, after),
+                actor,
+                change,
+            )
         except PmproError as e:
             self.refused(command, actor, str(e))
             raise
-        done = self._inbox.run(
-            lambda: self._carry_out(trader, command, actor, text, change, audited)
-        )
         return self._answer(done, text)
+
+    def _hand_over(
+        self, job: Callable[[], str], actor: Actor, change: "Prepared | Successor | None"
+    ) -> "Future[Any]":
+        """Give the engine thread a job; what was prepared for it is given up where it is busy."""
+        try:
+            return self._inbox.run(job, urgent=actor.role == "admin")
+        except TryAgain:
+            hosts = self._hosts()
+            if hosts is not None and change is not None:
+                hosts.discard(change.hosts if isinstance(change, Successor) else change)
+            raise
 
     def _end(self, trader: "Trader | None", command: Command, actor: Actor) -> Reply:
         """Have the engine stop; who asked is written down first, if that goes quickly."""
         if trader is not None:
-            written = self._inbox.run(lambda: _audit(trader, command, actor, "stopping"))
-            wait((written,), timeout=AUDIT_WAIT_S)
+            self._note(command, actor, "stopping", ok=True)
+            wait((self._inbox.once("audit", self.write_down),), timeout=AUDIT_WAIT_S)
         self._stop(f"stopped by {actor.name}")
         return Reply(ok=True, text="stopping")
 
@@ -103,16 +140,29 @@ class Commands:
         except PmproError as e:
             self.refused(command, actor, str(e))
             raise
-        self._inbox.run(lambda: _audit(trader, command, actor, text))
+        self._note(command, actor, text, ok=True)
         return Reply(ok=True, text=text)
 
     def refused(self, command: Command, actor: Actor, reason: str) -> None:
-        """Audit a command that was refused."""
-        trader = self._trader()
-        if trader is not None:
-            self._inbox.run(lambda: _audit(trader, command, actor, reason, ok=False))
+        """Audit a command that was refused; equal ones are counted."""
+        self._note(command, actor, reason, ok=False)
 
-    def _ack(self, trader: "Trader", command: Command, actor: Actor) -> Reply:
+    def write_down(self, *, everything: bool = False) -> bool:
+        """Hand what is due to the recorder, on the engine thread; True if there was something."""
+        trader = self._trader()
+        if trader is None:
+            return False
+        rows = self._audit.take(everything=everything)
+        for row in rows:
+            trader.recorder.audit("COMMAND", row.details, actor=row.actor, status=row.status)
+        return bool(rows)
+
+    def _note(self, command: Command, actor: Actor, result: str, *, ok: bool) -> None:
+        if (told := self._audit.count(command, actor, result, ok=ok)) is not None:
+            self._audit.put(told)
+            self._inbox.once("audit", self.write_down)
+
+    def _ack(self, command: Command, actor: Actor) -> Reply:
         """Acknowledge on the caller's thread: of the engine's it needs the audit only."""
         up_to = int(command.value) if 0 < command.value < 2**53 else 0
         try:
@@ -120,23 +170,25 @@ class Commands:
         except PmproError as e:
             self.refused(command, actor, str(e))
             raise
-        self._inbox.run(lambda: _audit(trader, command, actor, text))
+        self._note(command, actor, text, ok=True)
         return Reply(ok=True, text=text)
 
-    def _keep_flagged(
-        self, trader: "Trader", command: Command, actor: Actor, text: str
-    ) -> tuple[str, bool]:
-        """Have what is in force on disk; return the answer, and whether its audit entry is too."""
-        if not text:
-            return "", False
-        details = _details(command, actor, text)
-        row = AuditRow(
-            time_ns=trader.now_ns(), event_type="COMMAND", actor=actor.name, details=details
-        )
-        kept = self._keep(command, row)
-        if kept.fault:
-            text += f"; in force, not durable: {kept.fault}"
-        return text, kept.audited
+    def _keep_flagged(self, trader: "Trader", command: Command, actor: Actor, text: str) -> str:
+        """Have what is in force on disk, with its audit entry if it has one of its own."""
+        told = self._audit.count(command, actor, text, ok=True)
+        row = None
+        if told is not None:
+            row = AuditRow(
+                time_ns=trader.now_ns(),
+                event_type="COMMAND",
+                actor=told.actor,
+                details=told.details,
+                status=told.status,
+            )
+        kept = self._keep(command, actor.name, row)
+        if told is not None and not kept.audited:
+            self._audit.put(told)
+        return f"{text}; in force, not durable: {kept.fault}" if kept.fault else text
 
     @staticmethod
     def flag_now(trader: "Trader", command: Command, user: str) -> str:
@@ -195,22 +247,31 @@ class Commands:
         trader: "Trader",
         command: Command,
         actor: Actor,
-        text: str,
+        flagged: str,
         change: "Prepared | Successor | None",
-        audited: bool,
+        after: int,
     ) -> str:
         """Journal and pursue, on the engine thread; what is refused here is journalled too."""
         try:
-            text = self._effect(trader, command, actor, change) or text
+            text = self._effect(trader, command, actor, change, after) or flagged
         except PmproError as e:
-            _audit(trader, command, actor, str(e), ok=False)
+            self.refused(command, actor, str(e))
             raise
-        if not audited:
+        if not flagged:
             _audit(trader, command, actor, text)
-        trader.save()
-        trader.positions.retry_now()
-        trader.pursue()
+        self._pursue()
         return text
+
+    def _pursue(self) -> None:
+        """Journal what was flagged and have its orders sent, on the engine thread."""
+        trader = self._trader()
+        assert trader is not None
+        self.write_down()
+        trader.save()
+        if self._monotonic_s() - self._retried_s >= RETRY_S:
+            self._retried_s = self._monotonic_s()
+            trader.positions.retry_now()
+        trader.pursue()
 
     def _effect(
         self,
@@ -218,17 +279,16 @@ class Commands:
         command: Command,
         actor: Actor,
         change: "Prepared | Successor | None",
+        after: int,
     ) -> str:
-        """Do what was not done at once; return what it hit, "" where that is known already."""
-        if command.name in ("kill", "halt", "flatten", "close"):
-            return ""
+        """Do what was not done at once; return what it hit."""
         if command.name in ("add", "remove", "allocate"):
             return self._change(trader, command, change)
         if command.name == "limit":
             return self._limit(trader, command, actor)
         if command.name == "adopt":
             return adopt(trader, command.target, command.text)
-        return self._switch(trader, command, change)
+        return self._switch(trader, command, change, after)
 
     def _change(
         self, trader: "Trader", command: Command, change: "Prepared | Successor | None"
@@ -241,7 +301,11 @@ class Commands:
         return changes.remove(trader, command.target, command.text)
 
     def _switch(
-        self, trader: "Trader", command: Command, change: "Prepared | Successor | None"
+        self,
+        trader: "Trader",
+        command: Command,
+        change: "Prepared | Successor | None",
+        after: int,
     ) -> str:
         core = trader.core
         if command.name == "disable":
@@ -251,20 +315,42 @@ class Commands:
         if command.name == "enable":
             if isinstance(change, Prepared):
                 self._bring_back(trader, change)
-            symbol = _symbol(trader, command.target)
-            if symbol is not None:
-                switches.enable_symbol(core, symbol)
-                trader.pauses.end(command.target)
-                return f"enabled {command.target}; its books may enter again"
-            for m in _members(trader, command.target):
-                switches.enable(core, m)
-            return f"enabled {command.target}; it enters at its next change"
+            with trader.exchange:
+                self._refuse_overtaken(trader, command, after)
+                return self._enable(trader, command.target)
         if command.name == "resume":
-            return self._resume(trader, rebase=command.target == "rebase")
+            with trader.exchange:
+                self._refuse_overtaken(trader, command, after)
+                return self._resume(trader, rebase=command.target == "rebase")
         if command.name == "speed":
             self._set_speed(command.value)
             return f"speed {command.value:g}×"
         raise UserError(f"unknown command {command.name!r}")
+
+    def _enable(self, trader: "Trader", target: str) -> str:
+        symbol = _symbol(trader, target)
+        if symbol is not None:
+            switches.enable_symbol(trader.core, symbol)
+            trader.pauses.end(target)
+            return f"enabled {target}; its books may enter again"
+        for m in _members(trader, target):
+            switches.enable(trader.core, m)
+        return f"enabled {target}; it enters at its next change"
+
+    def _number(self, trader: "Trader", command: Command) -> int:
+        """Number a kill, halt or flatten; return the newest one's number."""
+        if command.name in AGELESS_COMMANDS:
+            self._n_flagged += 1
+            names = _named(trader, command.target) if command.name == "kill" else [""]
+            self._flagged |= dict.fromkeys(names, self._n_flagged)
+        return self._n_flagged
+
+    def _refuse_overtaken(self, trader: "Trader", command: Command, after: int) -> None:
+        """Refuse to undo what was flagged while the command waited for the engine thread."""
+        names = _named(trader, command.target) if command.name == "enable" else [""]
+        if any(self._flagged.get(name, 0) > after for name in names):
+            newer = "kill" if command.name == "enable" else "halt or flatten"
+            raise TryAgain(f"{command.name} was overtaken by a newer {newer}: send it anew")
 
     def _limit(self, trader: "Trader", command: Command, actor: Actor) -> str:
         name, value = command.target, command.value
@@ -299,7 +385,7 @@ class Commands:
 
     def _answer(self, done: "Future[Any]", flagged: str) -> Reply:
         try:
-            return Reply(ok=True, text=str(done.result(REPLY_WAIT_S)))
+            return Reply(ok=True, text=str(done.result(REPLY_WAIT_S) or flagged))
         except TimeoutError:
             if flagged:
                 return Reply(ok=True, text=f"{flagged}; {self._busy()}, orders follow")
@@ -338,6 +424,12 @@ def _symbol(trader: "Trader", target: str) -> int | None:
     return trader.names.symbols.index(target)
 
 
+def _named(trader: "Trader", target: str) -> list[str]:
+    """Return the members a name stands for, or the symbol."""
+    members = [trader.names.members[m] for m in _members_or_none(trader, target)]
+    return members or [target]
+
+
 def _kill(trader: "Trader", target: str) -> set[int]:
     """Kill a strategy, a book or a symbol; return the slots concerned."""
     core, symbol = trader.core, _symbol(trader, target)
@@ -352,12 +444,10 @@ def _kill(trader: "Trader", target: str) -> set[int]:
     return slots
 
 
-def _audit(
-    trader: "Trader", command: Command, actor: Actor, result: str, *, ok: bool = True
-) -> None:
-    """Write a command down, on the engine thread; the turn's end saves it."""
-    details, status = _details(command, actor, result), "SUCCESS" if ok else "FAILED"
-    trader.recorder.audit("COMMAND", details, actor=actor.name, status=status)
+def _audit(trader: "Trader", command: Command, actor: Actor, result: str) -> None:
+    """Write down a command that was obeyed, on the engine thread; the turn's end saves it."""
+    details = command_details(command, actor, result)
+    trader.recorder.audit("COMMAND", details, actor=actor.name)
 
 
 def _close(trader: "Trader", target: str) -> str:
@@ -379,18 +469,3 @@ def _close(trader: "Trader", target: str) -> str:
         text = "; ".join(left) or "close which position? name its ticket"
         raise Refused(text) if external & set(others) else UserError(text)
     return "; ".join([f"closing position {', '.join(closing)}", *left])
-
-
-def _details(command: Command, actor: Actor, text: str) -> dict[str, Any]:
-    return {
-        "command": command.name,
-        "target": command.target,
-        "value": command.value,
-        "text": command.text[:1000],
-        "result": text,
-        "uid": actor.uid,
-        "user": actor.user,
-        "role": actor.role,
-        "tty": actor.tty,
-        "ssh": actor.ssh,
-    }

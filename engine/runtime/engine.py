@@ -115,6 +115,7 @@ class Engine:
         self._journal: Journal | None = None
         self._state: StateDir | None = None
         self._front: Front | None = None
+        self._commands: Commands | None = None
         self._database: DatabaseKeeper | None = None
         self._alerts: AlertService | None = None
         self._parity: Parity | None = None
@@ -262,6 +263,8 @@ class Engine:
         except BrokerError as e:
             log.warning("stopping_without_the_terminal", error=str(e))
         batch_rows.add_positions_row(trader)
+        if self._commands is not None:
+            self._commands.write_down(everything=True)
         trader.recorder.audit("COMMAND", {"command": "stop", "reason": self._stop_reason})
         trader.save()
         self._trader = None
@@ -288,7 +291,7 @@ class Engine:
             database=self._database_url,
         )
         self._front = front
-        commands = Commands(
+        self._commands = Commands(
             self._inbox,
             trader=lambda: self._trader,
             hosts=lambda: self._hosts,
@@ -300,7 +303,7 @@ class Engine:
             keep=Keeper(self._journal).keep,
             turn_s=lambda: self.turn_s,
         )
-        front.start(commands, snapshot=self.snapshot, picture=lambda: self._publisher.picture)
+        front.start(self._commands, snapshot=self.snapshot, picture=lambda: self._publisher.picture)
 
     def _start_database(self, state: StateDir) -> None:
         assert self._journal is not None
@@ -413,7 +416,8 @@ class Engine:
             return
         for job in work.jobs:
             job()
-        if work.jobs and trader.recorder.waits:  # refusals: once a turn, however many
+        wrote = self._commands is not None and self._commands.write_down()
+        if (work.jobs or wrote) and trader.recorder.waits:  # once a turn, however many
             trader.save()
         if work.batches:
             self._take_batches(trader, work.batches)

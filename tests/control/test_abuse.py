@@ -1,21 +1,32 @@
 """Messages that no honest client sends: refused, counted, and nobody else notices."""
 
 import contextlib
+import os
 import random
 import socket
 import struct
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.control.client import ControlClient
 from engine.control.frames import send_frame
 from engine.control.messages import REQUEST_MAX_BYTES, Execute, Hello, Poll
+from engine.control.peer import Credentials, Peer
+from engine.control.server import CLIENTS_MAX
+from engine.control.toll import PROCESS_COMMANDS, PROCESS_CONNECTIONS
 from engine.model.snapshot import PROTOCOL_VERSION, Command
 from engine.model.times import NS_PER_S
+from tests.conftest import REPO
 from tests.control.control_engine import START_NS, ScriptedEngine, make_snapshot
 
 HELLO = msgspec.msgpack.encode(Hello(protocol=PROTOCOL_VERSION, client="fuzz"))
@@ -218,3 +229,184 @@ def test_a_huge_answer_is_not_waited_for(engine: ScriptedEngine) -> None:
             send_frame(sock, msgspec.msgpack.encode(Poll(since=0)), timeout_s=1.0)
         eventually(lambda: engine.server.view().n_clients == 0)
     assert engine.client().snapshot() is not None
+
+
+def hello_from(engine: ScriptedEngine, n: int) -> list[socket.socket]:
+    """Return so many connections that were let in and say nothing more."""
+    held = []
+    for _ in range(n):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(5)
+        sock.connect(str(engine.path))
+        send_frame(sock, HELLO, timeout_s=1.0)
+        assert sock.recv(4, socket.MSG_WAITALL)
+        held.append(sock)
+    return held
+
+
+def flooding(engine: ScriptedEngine, over: threading.Event, sent: list[int]) -> None:
+    """Send kills that are refused, as fast as they are answered."""
+    client = engine.client(role="viewer")
+    while not over.is_set():
+        client.send(command("kill", id=os.urandom(8).hex()))
+        sent.append(1)
+    client.close()
+
+
+def test_a_halt_is_served_while_refused_kills_flood(engine: ScriptedEngine) -> None:
+    """Ten clients of this very process send refused kills as fast as they can: a halt, on a
+    connection of its own each time, is obeyed within a second, and every refusal is told."""
+    over, sent = threading.Event(), []
+    threads = [threading.Thread(target=flooding, args=(engine, over, sent)) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(sent) > 2_000)
+    waits_s = []
+    for n in range(5):
+        began_s = time.monotonic()
+        assert engine.client().send(command("halt", id=f"halt {n}")).ok
+        waits_s.append(time.monotonic() - began_s)
+    over.set()
+    for thread in threads:
+        thread.join(10)
+    assert max(waits_s) < 1.0, waits_s
+    assert len(engine.refusals) == len(sent) == refused(engine)["role"]
+    assert [c.name for c, _ in engine.executed] == ["halt"] * 5
+
+
+def test_too_many_commands_are_refused_and_kills_are_not(engine: ScriptedEngine) -> None:
+    """Beyond the rate a command is refused, counted and reported; kill, halt and flatten wait a
+    moment and are obeyed."""
+    client = engine.client()
+    n_sent = int(PROCESS_COMMANDS.at_once) + 100
+    replies = [client.send(command("enable", id=f"e{n}")) for n in range(n_sent)]
+    n_refused = sum(not reply.ok for reply in replies)
+    assert 0 < n_refused <= 100
+    assert "commands a second: send enable anew" in replies[-1].text
+    assert refused(engine) == {"rate": n_refused}
+    assert len(engine.refusals) == n_refused
+    assert all(client.send(command(name, id=name)).ok for name in ("kill", "halt", "flatten"))
+
+
+def test_a_full_house_lets_a_newcomer_in(engine: ScriptedEngine) -> None:
+    """When all places are taken somebody who is quiet gives one up, and whoever comes is served."""
+    kept = engine.client()
+    kept.snapshot()
+    held = hello_from(engine, CLIENTS_MAX + 10)
+    assert engine.client().send(command("halt")).ok
+    assert engine.server.view().n_clients <= CLIENTS_MAX
+    for sock in held:
+        sock.close()
+
+
+def test_connections_have_a_rate_and_a_client_knocks_again(engine: ScriptedEngine) -> None:
+    """A process that connects without end is hung up on, counted once each, and still gets its
+    halt through soon after."""
+    n_sent = int(PROCESS_CONNECTIONS.at_once) + 100
+    for _ in range(n_sent):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(str(engine.path))
+    assert engine.client().send(command("halt")).ok
+    assert 0 < refused(engine)["flood"] <= n_sent
+
+
+LITTLE_ROOM = """
+import resource, sys
+from pathlib import Path
+from engine.control.server import ControlServer
+from tests.control.control_engine import ScriptedEngine
+engine = ScriptedEngine(Path(sys.argv[1]))
+engine.server.start()
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+print("listening", flush=True)
+sys.stdin.read()
+engine.server.close()
+"""
+
+
+def test_an_engine_without_file_handles_listens_on(run_dir: Path) -> None:
+    """When no connection can be taken for a while, later ones are."""
+    path = run_dir / "run" / "e.sock"
+    with subprocess.Popen(
+        [sys.executable, "-c", LITTLE_ROOM, str(path)],
+        cwd=REPO,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "listening" in process.stdout.readline()
+        held = []
+        for _ in range(40):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(str(path))
+            held.append(sock)
+        assert "control_accept_failed" in process.stdout.readline()
+        for sock in held:
+            sock.close()
+        with ControlClient(path) as client:
+            assert client.snapshot() is not None
+        process.communicate("")
+    assert process.returncode == 0
+
+
+def test_a_client_without_a_thread_leaves_no_place_taken(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no thread can be had the connection is given up, and its place is free."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "control-client":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(5)
+        sock.connect(str(engine.path))
+        assert sock.recv(1) == b""
+    assert engine.server.view().n_clients == 0
+    monkeypatch.undo()
+    assert engine.client().snapshot() is not None
+
+
+def test_strangers_and_floods_fill_no_log(
+    engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What any client may cause a hundred times is a line, with how many were kept back later."""
+    for _ in range(100):
+        talk(engine, HELLO, b"\xc1")
+    assert capsys.readouterr().out.count("control_client_dropped") == 1
+
+
+class Present:
+    """Stands where a session that was let in stands."""
+
+    busy = False
+
+    def __init__(self, uid: int, pid: int, known: bool) -> None:
+        self.peer = Peer(credentials=Credentials(uid, pid), role="viewer" if known else None)
+
+
+@pytest.mark.parametrize(
+    ("clients", "victim"),
+    [
+        ([(1, 1, True), (9, 9, False), (1, 2, True)], 1),
+        ([(1, 1, True), (2, 5, True), (2, 6, True)], 1),
+        ([(1, 1, True), (1, 1, True), (1, 1, True), *[(2, 5, True)] * 4], 3),
+        ([*[(1, n, True) for n in range(2)], *[(1, 7, True)] * 6], 2),
+        ([(1, 1, True)] * 3, 0),
+    ],
+    ids=["a stranger", "the greater user", "not a console's", "the greater process", "the quiet"],
+)
+def test_whose_place_a_newcomer_gets(
+    engine: ScriptedEngine, clients: list[tuple[int, int, bool]], victim: int
+) -> None:
+    """A stranger's before a user's, the user's with the most, its greatest process's, the
+    quietest's: who opens many connections loses its own, never another user's only one."""
+    sessions: dict[Any, float] = {Present(*client): n for n, client in enumerate(clients)}
+    engine.server._sessions, kept = sessions, engine.server._sessions
+    found = engine.server._in_the_way()
+    engine.server._sessions = kept
+    assert list(sessions).index(found) == victim

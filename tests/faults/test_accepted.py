@@ -151,7 +151,7 @@ def test_a_disk_that_hangs_holds_no_client_up(make_bench: Make) -> None:
     thread = threading.Thread(target=hang)
     thread.start()
     held.wait(20)
-    faults = [keeper.keep(Command(id="", name="halt"), row).fault for _ in range(10)]
+    faults = [keeper.keep(Command(id="", name="halt"), "root", row).fault for _ in range(10)]
     hold.set()
     thread.join()
     assert all("0.05 s" in fault or "does not answer" in fault for fault in faults)
