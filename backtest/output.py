@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.model.errors import UserError
+from engine.model.places import absolute
 from engine.model.times import NS_PER_S
 
 TRADE_COLUMNS = (
@@ -57,8 +58,8 @@ def check_path(path: Path | None) -> None:
         return
     if path.suffix not in FORMATS:
         raise UserError(f"{path}: write to a file that ends in {' or '.join(FORMATS)}")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"{path}: there is no directory {path.absolute().parent}")
+    if not absolute(path).parent.is_dir():
+        raise UserError(f"{path}: there is no directory {absolute(path).parent}")
 
 
 def write_trades(path: Path, columns: Mapping[str, Column]) -> None:

@@ -15,6 +15,7 @@ from backtest.run import Prepared, Report, code_version, load
 from backtest.simulate import Result, simulate
 from engine.decision.state import Records
 from engine.model.errors import UserError
+from engine.model.places import absolute
 from engine.model.portfolio import Portfolio
 from engine.model.times import from_datetime, to_datetime
 from engine.store.results import NewResult, list_backtests, save_backtest, show_backtest
@@ -58,7 +59,7 @@ def _kept(report: Report, name: str) -> dict[str, Any]:
         "made_of": {
             "name": name,
             "portfolio": msgspec.to_builtins(prepared.compiled.portfolio),
-            "data": str(prepared.data_dir.absolute()),
+            "data": str(absolute(prepared.data_dir)),
             "source": prepared.source,
         },
     }

@@ -2,15 +2,17 @@
 
 import hashlib
 import os
+import socket
 import stat
 from pathlib import Path
 
 from engine.model.errors import StateError
+from engine.model.places import SOCKET_PATH_MAX_BYTES
 
 GROUP = "pmpro"
 NAME_CHARS = 16
-SOCKET_PATH_MAX_BYTES = 107
-"""`sun_path` of Linux holds 108 bytes with its final zero (unix(7))."""
+# The longest of an engine's sockets: that of its console in a browser.
+SUFFIXES = (".sock", ".web.sock")
 
 
 def socket_path(run_dir: Path, state_dir: Path) -> Path:
@@ -27,9 +29,35 @@ def socket_path(run_dir: Path, state_dir: Path) -> Path:
 
 
 def fits(run_dir: Path) -> bool:
-    """Tell whether a socket in `run_dir` has a path that is short enough."""
-    name_bytes = len("/") + NAME_CHARS + len(".sock")
+    """Tell whether every socket in `run_dir` has a path that is short enough."""
+    name_bytes = len("/") + NAME_CHARS + max(map(len, SUFFIXES))
     return len(os.fsencode(run_dir)) + name_bytes <= SOCKET_PATH_MAX_BYTES
+
+
+def clear_stale(path: Path, what: str) -> None:
+    """Remove a socket that nobody listens on; `what` would.
+
+    Raises:
+        StateError: somebody listens or may listen there, or it is no socket.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StateError(f"{path} is in the way of a socket: move it elsewhere")
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.settimeout(1.0)
+    try:
+        probe.connect(str(path))
+    except (ConnectionRefusedError, FileNotFoundError):
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot tell whether another {what} listens on {path}: {error}") from None
+    else:
+        raise StateError(f"another {what} listens on {path}")
+    finally:
+        probe.close()
 
 
 def prepare_run_dir(run_dir: Path) -> None:

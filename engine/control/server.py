@@ -15,7 +15,6 @@ import contextlib
 import os
 import secrets
 import socket
-import stat
 import threading
 import time
 from collections import Counter
@@ -27,7 +26,7 @@ import structlog
 
 from engine.control.messages import Actor, Role
 from engine.control.order import SendOrder
-from engine.control.paths import group_id, prepare_run_dir
+from engine.control.paths import clear_stale, group_id, prepare_run_dir
 from engine.control.peer import peer_of
 from engine.control.results import Results
 from engine.control.session import Service, Session
@@ -112,7 +111,7 @@ class ControlServer:
         if not hasattr(socket, "SO_PEERCRED"):
             raise StateError("this system cannot tell who connects to a Unix socket (SO_PEERCRED)")
         prepare_run_dir(self._path.parent)
-        _clear_stale(self._path)
+        clear_stale(self._path, "engine")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._path))
         # Nobody can connect before listen, so the wide mode bind left is never usable.
@@ -240,25 +239,3 @@ def _shut(listener: socket.socket) -> None:
     with contextlib.suppress(OSError):
         listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-
-
-def _clear_stale(path: Path) -> None:
-    """Remove a socket that nobody listens on; refuse anything else."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise StateError(f"{path} is in the way of the control socket: move it elsewhere")
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    probe.settimeout(1.0)
-    try:
-        probe.connect(str(path))
-    except (ConnectionRefusedError, FileNotFoundError):
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise StateError(f"cannot tell whether an engine listens on {path}: {error}") from error
-    else:
-        raise StateError(f"another engine listens on {path}")
-    finally:
-        probe.close()

@@ -12,6 +12,10 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from engine.model.errors import ConfigError
+from engine.model.places import absolute, base_directory
+from engine.model.trust import fault_below
+
 KERNEL_PACKAGES = ("engine/model", "engine/decision", "engine/metrics", "strategies", "backtest")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,13 +43,37 @@ def _cpu_name() -> str:
 
 def cache_dir(root: Path = _ROOT) -> Path:
     """Return the kernel cache of these sources on this machine."""
-    base = os.environ.get("PMPRO_CACHE_DIR") or (
-        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pmpro"
-    )
-    return Path(base) / "kernels" / source_hash(root)
+    named = os.environ.get("PMPRO_CACHE_DIR")
+    base = absolute(Path(named)) if named else base_directory("XDG_CACHE_HOME", ".cache") / "pmpro"
+    return base / "kernels" / source_hash(root)
 
 
-os.environ["NUMBA_CACHE_DIR"] = str(cache_dir())
+def ready(cache: Path) -> Path:
+    """Make a cache where there is none, and return it.
+
+    Compiled code runs as this process: what others could write or replace is refused.
+
+    Raises:
+        ConfigError: it cannot be written, or others could write it.
+    """
+    try:
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        reason = "" if os.access(cache, os.W_OK | os.X_OK) else "this user may not write there"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise ConfigError(
+            f"compiled kernels cannot be kept in {cache}: {reason}: set PMPRO_CACHE_DIR to a "
+            "directory of this user's own"
+        )
+    if fault := fault_below(cache):
+        raise ConfigError(f"compiled kernels: {fault}")
+    return cache
+
+
+if _named := os.environ.get("PMPRO_CACHE_DIR"):
+    os.environ["PMPRO_CACHE_DIR"] = str(absolute(Path(_named)))  # for children, who stand elsewhere
+os.environ["NUMBA_CACHE_DIR"] = str(ready(cache_dir()))
 # What this process runs, whatever happens to its files meanwhile.
 CODE_HASH = Path(os.environ["NUMBA_CACHE_DIR"]).name
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")

@@ -9,6 +9,9 @@ SOCKET_PATH_MAX_BYTES = 107
 """`sun_path` of Linux holds 108 bytes with its final zero (unix(7))."""
 
 
+_lost = ""
+
+
 def home() -> Path:
     """Return the user's home: $HOME, else the user database's.
 
@@ -27,7 +30,8 @@ def home() -> Path:
     except (KeyError, RuntimeError):
         raise ConfigError(
             "there is no home directory: HOME is not set, and the user database has no entry for "
-            f"{user_number()}: set HOME to a directory of this user's own"
+            f"{user_number()}: set HOME to a directory of this user's own, or state_dir "
+            "(PMPRO_STATE_DIR) and PMPRO_CACHE_DIR"
         ) from None
 
 
@@ -54,19 +58,35 @@ def expanded(path: Path) -> Path:
         raise ConfigError(f"{path}: there is no user {first[1:]!r} on this box") from None
 
 
+def leave_deleted_directory() -> None:
+    """Stand elsewhere if the working directory was deleted: much of Python asks where it stands.
+
+    What is named relative to it is refused by `working_directory`, or is not found.
+    """
+    global _lost
+    try:
+        Path.cwd()
+    except OSError as error:
+        _lost = error.strerror or str(error)
+        os.chdir("/proc/self" if Path("/proc/self").exists() else "/")
+
+
 def working_directory() -> Path:
-    """Return where this process stands.
+    """Return where this process was started.
 
     Raises:
         ConfigError: that directory was deleted, or may not be looked at.
     """
+    reason = _lost
     try:
-        return Path.cwd()
+        if not reason:
+            return Path.cwd()
     except OSError as error:
-        raise ConfigError(
-            f"the working directory cannot be used ({error.strerror}): change into another one, "
-            "or write the path in full"
-        ) from None
+        reason = error.strerror or str(error)
+    raise ConfigError(
+        f"the working directory cannot be used ({reason}): change into another one, or write the "
+        "path in full"
+    )
 
 
 def absolute(path: Path) -> Path:

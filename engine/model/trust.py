@@ -89,6 +89,28 @@ def fault_of(path: Path, who: Trusted | None = None) -> str | None:
     return found
 
 
+def fault_below(directory: Path, who: Trusted | None = None) -> str | None:
+    """Return how others could change a directory or anything in it, None if nobody could."""
+    who = who or trusted()
+    if (found := fault_of(directory, who)) or os.name != "posix":
+        return found
+    for parent, directories, files in os.walk(directory):
+        for name in [*directories, *files]:
+            path = Path(parent, name)
+            # A link leads away: whatever it leads to is judged with the whole way there.
+            found = fault_of(path, who) if path.is_symlink() else _own_fault(path, who)
+            if found:
+                return found
+    return None
+
+
+def _own_fault(path: Path, who: Trusted) -> str | None:
+    try:
+        return _fault(path, path.lstat(), path, who, leaf=True)
+    except OSError:  # gone meanwhile
+        return None
+
+
 def require_trusted(path: Path, what: str = "", who: Trusted | None = None) -> None:
     """Refuse a path that others could change or replace.
 
@@ -126,18 +148,19 @@ def user_name(uid: int) -> str:
 def _fault(at: Path, status: os.stat_result, path: Path, who: Trusted, *, leaf: bool) -> str | None:
     """Return what is wrong with one step on the way to `path`."""
     mode = stat.S_IMODE(status.st_mode)
-    stands = f"{at} has mode {mode:o} and belongs to {user_name(status.st_uid)}"
-    replaces = "" if at == path else f", who could replace {path}"
     if status.st_uid not in who.uids:
-        return f"{stands}{replaces}: {_command(f'chown {os.geteuid()}', at)}"
-    if stat.S_ISLNK(status.st_mode) or not mode & 0o022:
+        does = "" if at == path else f", who could replace {path}"
+        remedy = _command(f"chown {os.geteuid()}", at)
+    elif stat.S_ISLNK(status.st_mode) or not mode & 0o022:
         return None
-    if mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode) and not leaf:
+    elif mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode) and not leaf:
         return None  # others may add to it, but neither remove nor rename what is in it
-    if not mode & 0o002 and not _has_access_list(at) and _harmless(status.st_gid, who):
+    elif not mode & 0o002 and not _has_access_list(at) and _harmless(status.st_gid, who):
         return None
-    replaces = "others may write it" if at == path else f"others could replace {path}"
-    return f"{stands}: {replaces}: {_command('chmod go-w', at)}"
+    else:
+        does = ": others may write it" if at == path else f": others could replace {path}"
+        remedy = _command("chmod go-w", at)
+    return f"{at} has mode {mode:o} and belongs to {user_name(status.st_uid)}{does}: {remedy}"
 
 
 def _command(words: str, path: Path) -> str:

@@ -1,9 +1,11 @@
 """Run an engine until SIGTERM: one JSON line an event on stdout, exit code 0 on a clean stop."""
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -34,6 +36,7 @@ def run(
     """
     take_streams()
     json_lines(settings.log.level)
+    os.chdir(Path(sys.executable).anchor)  # no directory that somebody deletes under the engine
     engine = Engine(
         settings,
         recorded=recorded,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from engine.model.errors import ConfigError
+from engine.model.places import expanded
 from engine.model.text_files import read_toml
 from engine.runtime.option_errors import SECRETS, explain, unknown
 from engine.runtime.options import Options, Section
@@ -87,7 +88,7 @@ def nested(dotted: Mapping[str, object]) -> Layer:
     return layer
 
 
-def absolute_paths(layer: Layer, base: Path) -> Layer:
+def absolute_paths(layer: Layer, base: Callable[[], Path]) -> Layer:
     """Return the layer with `~` expanded and relative paths taken from `base`."""
     paths: dict[str, object] = {}
     for key in option_keys():
@@ -100,7 +101,8 @@ def absolute_paths(layer: Layer, base: Path) -> Layer:
             field.annotation,
             *get_args(field.annotation),
         ):
-            paths[key] = base / Path(value).expanduser()
+            path = expanded(Path(value))
+            paths[key] = path if path.is_absolute() else base() / path
     return merge([layer, nested(paths)])
 
 

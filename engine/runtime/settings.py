@@ -6,8 +6,8 @@ Every mistake is a ConfigError of one line that names where it stands and what i
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,13 @@ from pydantic import SecretStr, ValidationError
 
 from engine.control.paths import fits, socket_path
 from engine.model.errors import ConfigError
+from engine.model.places import (
+    absolute,
+    base_directory,
+    expanded,
+    private_temporary,
+    working_directory,
+)
 from engine.runtime.option_errors import explain
 from engine.runtime.option_sources import (
     Layer,
@@ -37,6 +44,8 @@ class Settings(Options):
     """What the operator asked for, with every default filled in."""
 
     _file: Path | None = None
+    # Where the process stood; None if that directory was deleted.
+    _here: Path | None = None
 
     @property
     def file(self) -> Path | None:
@@ -48,8 +57,7 @@ class Settings(Options):
         """Directory of all modes' state directories."""
         if self.state_dir is not None:
             return self.state_dir
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        return Path(base) / "pmpro"
+        return base_directory("XDG_STATE_HOME", ".local/state") / "pmpro"
 
     @property
     def state_path(self) -> Path:
@@ -58,7 +66,7 @@ class Settings(Options):
         A demo on recorded bars has one for each directory of bars: its account lives in their time.
         """
         if self.mode == "demo" and self.demo.data is not None:
-            data = os.fsencode(self.demo.data.absolute())
+            data = os.fsencode(absolute(self.demo.data))
             return self.state_root / f"demo-{hashlib.sha256(data).hexdigest()[:8]}"
         login = self.terminal.login
         return self.state_root / (self.mode if login is None else f"{self.mode}-{login}")
@@ -76,7 +84,7 @@ class Settings(Options):
             return shared
         own = self.state_root / "run"
         # A deep state directory leaves too little of a socket path's 107 bytes.
-        return own if fits(own) else Path(tempfile.gettempdir()) / f"pmpro-{os.getuid()}"
+        return own if fits(own) else private_temporary(os.geteuid())
 
     @property
     def socket_path(self) -> Path:
@@ -90,16 +98,16 @@ class Settings(Options):
             return self.portfolio
         if self.mode == "demo":
             return demo_portfolio()
-        base = self._file.absolute().parent if self._file is not None else Path.cwd()
-        return base / self.portfolio
+        base = self._file.parent if self._file is not None else self._here
+        return (working_directory() if base is None else base) / self.portfolio
 
     @property
     def strategies_path(self) -> Path:
         """The directory of the operator's own strategies; it need not be there."""
         if self.strategies_dir is not None:
             return self.strategies_dir
-        file = self._file if self._file is not None else default_file()
-        return file.absolute().parent / "strategies"
+        file = self._file if self._file is not None else _usual_file()
+        return (self.state_root if file is None else file.parent) / "strategies"
 
     def terminal_password(self) -> SecretStr | None:
         """Return the account's password from the environment or its file."""
@@ -147,9 +155,8 @@ def demo_portfolio() -> Path:
 def default_file() -> Path:
     """Return where the configuration is looked for when none is named."""
     if named := os.environ.get("PMPRO_CONFIG"):
-        return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "pmpro" / "config.toml"
+        return absolute(expanded(Path(named)))
+    return base_directory("XDG_CONFIG_HOME", ".config") / "pmpro" / "config.toml"
 
 
 def load_settings(
@@ -172,25 +179,38 @@ def load_settings(
     if mode is not None:
         given["mode"] = mode
     named = path is not None
-    path = path if path is not None else _present(default_file())
-    layers = [] if path is None else [absolute_paths(read_file(path), path.absolute().parent)]
+    path = _present_file() if path is None else absolute(path)
+    layers = [] if path is None else [absolute_paths(read_file(path), lambda: path.parent)]
     if mode == "demo" and not named:
         layers = [_without_account(layer) for layer in layers]
-    here = Path.cwd()
-    layers += [absolute_paths(layer, here) for layer in (read_environment(), nested(given))]
+    for layer in (read_environment(), nested(given)):
+        layers.append(absolute_paths(layer, working_directory))
     place = place_of(given, path)
     try:
         settings = Settings.model_validate(merge(layers))
     except ValidationError as error:
         raise explain(error, Options, place) from None
     settings._file = path
+    with suppress(ConfigError):
+        settings._here = working_directory()
     _refuse_contradictions(settings, place)
     return settings
 
 
-def _present(path: Path) -> Path | None:
+def _usual_file() -> Path | None:
+    """Return where the configuration is when none is named; None for who has no home."""
+    try:
+        return default_file()
+    except ConfigError:
+        if os.environ.get("PMPRO_CONFIG"):
+            raise
+        return None
+
+
+def _present_file() -> Path | None:
     # A file that was named and is missing is the reader's error; the usual one may be absent.
-    return path if path.exists() or "PMPRO_CONFIG" in os.environ else None
+    path = _usual_file()
+    return path if path is None or path.exists() or os.environ.get("PMPRO_CONFIG") else None
 
 
 def _without_account(layer: Layer) -> Layer:

@@ -12,17 +12,32 @@ def connect(url: str | URL, *, timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
     """Return an engine whose first connection has succeeded.
 
     Raises:
-        StoreError: not a PostgreSQL URL, or the server is unreachable or refuses.
+        StoreError: not a PostgreSQL URL, the server is unreachable or refuses, or the database's
+            encoding cannot hold every text.
     """
     engine = lazy_engine(url, timeout_s=timeout_s)
     try:
-        engine.connect().close()
+        with engine.connect() as connection:
+            encoding = str(connection.exec_driver_sql("SHOW server_encoding").scalar())
     except SQLAlchemyError as e:
         engine.dispose()
         raise StoreError(
             f"database {place(engine.url)}: {first_line(e)}; check the server and the database URL"
         ) from e
+    if complaint := encoding_complaint(encoding):
+        engine.dispose()
+        raise StoreError(f"database {place(engine.url)}: {complaint}")
     return engine
+
+
+def encoding_complaint(encoding: str) -> str:
+    """Return why a database's encoding will not do, "" where it does."""
+    if encoding == "UTF8":
+        return ""
+    return (
+        f"its encoding is {encoding}, which does not hold every text: "
+        "make it with ENCODING 'UTF8' TEMPLATE template0"
+    )
 
 
 def lazy_engine(url: str | URL, *, timeout_s: int = CONNECT_TIMEOUT_S) -> Engine:
@@ -45,6 +60,8 @@ def lazy_engine(url: str | URL, *, timeout_s: int = CONNECT_TIMEOUT_S) -> Engine
         connect_args={
             "connect_timeout": timeout_s,
             "application_name": "pmpro",
+            # Without it a SQL_ASCII server gives bytes, and PGCLIENTENCODING anything.
+            "client_encoding": "utf8",
             "options": "-c timezone=UTC",
             "keepalives_idle": 10,
             "keepalives_interval": 5,

@@ -9,6 +9,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -182,10 +183,11 @@ class EmbeddedServer:
                 raise
             yield _urls(Cluster(self._dir, self._run_dir, self._base))
             return
-        try:
-            yield self.start()
-        finally:
-            self.stop()
+        with _signals_unwind():
+            try:
+                yield self.start()
+            finally:
+                self.stop()
 
     def _start(self, deadline_s: float) -> Urls:
         cluster = self._hold(LOCK_S)
@@ -312,6 +314,25 @@ class ServerLog:
 
     def _files(self) -> list[Path]:
         return sorted(self._directory.glob("postgresql-*"))
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Let a command that is told to end, or whose terminal goes away, end what it has started."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    kinds = (signal.SIGTERM, signal.SIGHUP)
+    on_main = threading.current_thread() is threading.main_thread()
+    ours = [kind for kind in kinds if on_main and signal.getsignal(kind) is signal.SIG_DFL]
+    for kind in ours:
+        signal.signal(kind, leave)
+    try:
+        yield
+    finally:
+        for kind in ours:
+            signal.signal(kind, signal.SIG_DFL)
 
 
 def _locked(path: Path, wait_s: float, stopping: Callable[[], bool] = lambda: False) -> int | None:

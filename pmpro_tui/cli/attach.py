@@ -13,6 +13,7 @@ from engine.child.output import open_file
 from engine.control.client import ControlClient
 from engine.control.messages import Role
 from engine.model.errors import ControlError
+from engine.model.places import absolute
 from pmpro_tui.console.feed import SocketFeed
 
 if TYPE_CHECKING:
@@ -91,11 +92,11 @@ class Attachment:
     def _words(self) -> list[str]:
         words = []
         if self._config is not None:
-            words += ["--config", str(self._config.absolute())]
+            words += ["--config", str(absolute(self._config))]
         if self._demo:
             words.append("--demo")
         if self._data is not None:
-            words += ["--data", str(self._data.absolute())]
+            words += ["--data", str(absolute(self._data))]
         return words
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.model.places import absolute
 from pmpro_tui.cli.bench_figures import percentile
 from pmpro_tui.cli.output import Json
 
@@ -49,7 +50,7 @@ def commit_times_ms(n_commits: int, at: Path | None = None) -> tuple[list[float]
     from engine.model.orders import IntentState, Outcome
 
     intents_ms, states_ms = [], []
-    with tempfile.TemporaryDirectory(prefix="pmpro-bench-", dir=at or Path.cwd()) as home:
+    with tempfile.TemporaryDirectory(prefix="pmpro-bench-", dir=at or absolute(Path())) as home:
         file = Journal(Path(home) / "journal.sqlite")
         try:
             for number in range(1, _WARM_UP_COMMITS + n_commits + 1):

@@ -1,5 +1,7 @@
 """`pmpro compile`: fill the kernel cache, so that nothing compiles while it trades."""
 
+import os
+
 import typer
 
 from pmpro_tui.cli.output import Json, print_json, print_line
@@ -31,6 +33,7 @@ def compile_kernels(json: Json = False) -> None:
     beside_steps = [("signals", warm_signals), ("strategies", warm_strategies)]
     columns = (TextColumn("Compiling kernels"), BarColumn(30), MofNCompleteColumn())
     gc.disable()  # a compiler makes few things that it could free
+    os.chdir(cache_dir().anchor)  # a process cannot be started where the directory was deleted
     with (
         ProcessPoolExecutor(1, get_context("spawn"), gc.disable) as beside,
         Progress(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, from_datetime
 from engine.runtime.settings import Settings, load_settings
+from pmpro_tui.cli.surroundings import require_files
 
 if TYPE_CHECKING:
     from engine.runtime.assembly import Recorded
@@ -17,6 +18,7 @@ REPLAYED_NS = 60 * NS_PER_DAY
 
 def run_engine(config: Path | None, *, demo: bool, data: Path | None) -> int:
     """Run the engine on this thread until SIGTERM; JSON lines on stdout; return the exit code."""
+    require_files()
     settings = settings_for(config, demo=demo, data=data)
     from engine.runtime import daemon
 

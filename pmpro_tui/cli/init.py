@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from engine.model.errors import UserError
+from engine.model.places import absolute
 from pmpro_tui.cli.output import Json, print_json, print_line
 
 
@@ -26,7 +27,7 @@ def init(
     from engine.runtime.settings import default_file, demo_portfolio
     from engine.runtime.settings_text import example_text
 
-    where = (directory or default_file().parent).absolute()
+    where = absolute(directory or default_file().parent)
     config, portfolio = where / "config.toml", where / "portfolio.toml"
     write_new(
         {config: (example_text(), 0o600), portfolio: (demo_portfolio().read_text("utf-8"), 0o644)}

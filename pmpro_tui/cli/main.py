@@ -15,10 +15,12 @@ import typer
 from engine.child.log import errors_to_stderr
 from engine.model.errors import PmproError, failure_of
 from engine.model.near import nearest
+from engine.model.places import working_directory
 from engine.model.printable import printable
 from pmpro_tui.cli import compile as compile_command
 from pmpro_tui.cli import doctor, init, operate, web
 from pmpro_tui.cli.app import App
+from pmpro_tui.cli.surroundings import settle
 
 DISTRIBUTION = "portfolio-manager-pro"
 # Imported when named on the command line; in the overview their help stands for them.
@@ -42,6 +44,7 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run the command line and exit; the border of every error."""
+    settle()
     arguments = sys.argv[1:]
     errors_to_stderr()
     ours, commands = split_at_script(arguments)
@@ -120,7 +123,7 @@ def one_line(error: BaseException) -> str:
     elif isinstance(error, typer.Abort):
         text = "aborted: nothing was done"
     elif isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        text = f"{error.filename}: {error.strerror}" if error.filename else _unnamed(error)
     else:
         text = f"internal error, {type(error).__name__}: {error} (`--debug` shows where)"
     return printable(" ".join(text.split()))
@@ -133,6 +136,15 @@ def _misused(error: Any) -> str:
         near = nearest(wrong, known)
         return f"there is no option {wrong}" + (f", did you mean {near}?" if near else "")
     return str(error.format_message()).rstrip(".")
+
+
+def _unnamed(error: OSError) -> str:
+    """Return an error that names no file: it may be the working directory."""
+    try:
+        working_directory()
+    except PmproError as gone:
+        return str(gone)
+    return error.strerror or str(error)
 
 
 def exit_code(error: BaseException) -> int:

@@ -14,6 +14,7 @@ import typer
 
 from engine.model.errors import ConfigError, UserError
 from engine.model.near import meant
+from engine.model.places import absolute
 from pmpro_tui.cli.backtest_options import Source, parse_time
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 from pmpro_tui.cli.strategy_options import Others, Param, parse_param
@@ -78,7 +79,7 @@ def check(
 
     settings = load_settings(config, mode=mode)
     wanted = BarsWanted(
-        data="" if data is None else str(data.absolute()),
+        data="" if data is None else str(absolute(data)),
         source=source,
         from_ns=parse_time("--from", from_) if from_ else None,
         to_ns=parse_time("--to", to) if to else None,
@@ -124,7 +125,7 @@ def _subjects(
     from pmpro_tui.checking.records import Subject
 
     if what.endswith(".py") or os.sep in what:
-        file = str(Path(what).absolute())
+        file = str(absolute(Path(what)))
         infos = pair.kinds([file], required=True).kinds
         found = [info.kind for info in infos if info.file == file]
         if kind and kind not in found:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.model.errors import UserError
+from engine.model.places import absolute
 from pmpro_tui.cli.init import write_new
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 from pmpro_tui.cli.strategy_list import known_kinds
@@ -42,7 +43,7 @@ def new(
     kind = kind_name or name
     _refuse(name)
     _refuse(kind, "--kind-name ")
-    directory = (dir_ or load_settings(config, mode=mode).strategies_path).absolute()
+    directory = absolute(dir_ or load_settings(config, mode=mode).strategies_path)
     file, test = directory / f"{name}.py", directory / f"test_{name}.py"
     for path in (file, test):
         if path.is_symlink() or path.exists():

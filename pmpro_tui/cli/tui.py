@@ -16,12 +16,14 @@ from typing import NoReturn
 
 from engine.model.errors import UserError
 from engine.model.near import meant, nearest
+from pmpro_tui.cli.surroundings import settle
 
 PROGRAM = "pmpro-tui"
 
 
 def main() -> None:
     """Run the command line and exit; the border of every error."""
+    settle()
     arguments = parse(sys.argv[1:])
     try:
         code = run(arguments)

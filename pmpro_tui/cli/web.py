@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import ControlError, StateError, UserError
+from engine.model.places import absolute
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def web(
     path = settings.socket_path.with_suffix(".web.sock") if on_socket else None
     listening = _loopback(port) if path is None else _unix(path)
     listening.listen()
+    inode = 0 if path is None else path.stat().st_ino
     if path is None:
         port = listening.getsockname()[1]
     gate = Gate()
@@ -85,8 +86,8 @@ def web(
     try:
         asyncio.run(_serve(server, listening))
     finally:
-        if path is not None:
-            path.unlink(missing_ok=True)
+        if path is not None and path.exists() and path.stat().st_ino == inode:
+            path.unlink()
 
 
 def console_words(config: Path | None, *, control: bool) -> list[str]:
@@ -94,7 +95,7 @@ def console_words(config: Path | None, *, control: bool) -> list[str]:
     words = [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--attach"]
     if not control:
         words.append("--readonly")
-    return words if config is None else [*words, "--config", str(config.absolute())]
+    return words if config is None else [*words, "--config", str(absolute(config))]
 
 
 async def _serve(server: "WebServer", listening: socket.socket) -> None:
@@ -119,19 +120,10 @@ def _loopback(port: int) -> socket.socket:
 
 def _unix(path: Path) -> socket.socket:
     """Return a bound socket that its owner alone may use; one that nobody serves is replaced."""
-    from engine.control.paths import prepare_run_dir
+    from engine.control.paths import clear_stale, prepare_run_dir
 
     prepare_run_dir(path.parent)
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with probe:
-        try:
-            probe.connect(os.fspath(path))
-        except OSError:
-            pass
-        else:
-            raise StateError(f"{path}: another `pmpro web` serves there")
-    if path.exists() and stat.S_ISSOCK(path.lstat().st_mode):
-        path.unlink()
+    clear_stale(path, "`pmpro web`")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:

@@ -57,12 +57,12 @@ def start_child(server: EmbeddedServer, **arguments: Any) -> subprocess.Popen[st
 
 
 def started(
-    python: Sequence[str], places: Sequence[Path], **arguments: Any
+    python: Sequence[str], places: Sequence[Path], *, script: str = CHILD, **arguments: Any
 ) -> subprocess.Popen[str]:
     """Return a process that has started the server of state, run and base directory."""
     arguments = {"cwd": REPO} | arguments
     child = subprocess.Popen(
-        [*python, "-c", CHILD, *places],
+        [*python, "-c", script, *places],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -73,13 +73,13 @@ def started(
     return child
 
 
-def end_child(child: subprocess.Popen[str]) -> None:
+def end_child(child: subprocess.Popen[str], code: int = 0) -> None:
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.close()
     child.stdout.read()
     child.stdout.close()
-    assert child.wait(30) in (0, -signal.SIGKILL)
+    assert child.wait(30) in (code, -signal.SIGKILL)
 
 
 def as_user(

@@ -309,6 +309,38 @@ def test_a_server_that_refuses_names_the_user(server_urls: Urls) -> None:
         connect(server_urls.operator.set(database="nope"))
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_text_is_refused(
+    server_urls: Urls, encoding: str
+) -> None:
+    """One line that says how to make another; nothing is written into it, nothing is garbled."""
+    admin = create_engine(server_urls.owner.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE odd_{encoding} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+        )
+    admin.dispose()
+    url = server_urls.owner.set(database=f"odd_{encoding.lower()}")
+    for call in (connect, migrate.upgrade):
+        with pytest.raises(StoreError, match=f"its encoding is {encoding}, .* ENCODING 'UTF8'"):
+            call(url)
+
+
+def test_a_command_that_is_told_to_end_ends_its_server(server: EmbeddedServer) -> None:
+    """SIGTERM and SIGHUP to a one-shot command leave nothing of the server it has started."""
+    script = CHILD.replace("urls = server.start()", "borrowed = server.borrow()").replace(
+        'print("started", urls.operator.render_as_string(hide_password=False), flush=True)',
+        'print("started", borrowed.__enter__(), flush=True)',
+    )
+    for kind in (signal.SIGTERM, signal.SIGHUP):
+        child = start_child(server, script=script)
+        assert len(postmasters(data_of(server))) == 1
+        child.send_signal(kind)
+        assert child.wait(60) == 128 + kind
+        end_child(child, 128 + kind)
+        assert not server_processes(data_of(server))
+
+
 def test_a_hangup_of_the_console_is_not_noticed(server: EmbeddedServer) -> None:
     """SIGHUP and ctrl+c to the starter's process group leave the server answering."""
     child = start_child(server, start_new_session=True)

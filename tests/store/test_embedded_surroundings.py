@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import StoreError
+from engine.model.places import private_temporary
 from engine.runtime.database import DatabaseKeeper
 from engine.store import embedded, processes
 from engine.store.cluster import Cluster
@@ -44,7 +45,7 @@ def server(make_server: Make) -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture(scope="module")
-def made(place: Path, program: Path) -> Path:
+def made(place: Path, program: Path) -> Iterator[Path]:
     """A stopped cluster of an ordinary user's; where it lies may be renamed."""
     home = place / "made"
     home.mkdir(mode=0o700)
@@ -53,7 +54,8 @@ def made(place: Path, program: Path) -> Path:
         [system_python()], [home / "db", home / "run", place / "never"], **as_user(program, NOBODY)
     )
     end_child(child)
-    return home
+    yield home
+    shutil.rmtree(private_temporary(NOBODY), ignore_errors=True)
 
 
 def linked(server: EmbeddedServer, link: Path, target: Path) -> EmbeddedServer:

@@ -193,7 +193,7 @@ async def test_a_socket_is_its_owner_s_alone(fake_engine: Path) -> None:
             assert answer.status == 403
         async with entered(web, str(path)) as session, open_console(session, web) as page:
             await shows(page, "eur-ma-14")
-        assert "another `pmpro web` serves" in await asyncio.to_thread(refused, "--socket")
+        assert "another `pmpro web` listens" in await asyncio.to_thread(refused, "--socket")
         web.process.send_signal(signal.SIGINT)
         assert web.process.wait(20) == 0
     assert not path.exists()
