@@ -10,9 +10,10 @@ import sys
 from typing import Any, TextIO, cast
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from engine.child.output import Stream
+from engine.model.printable import printable_value
 
 _render = structlog.processors.JSONRenderer()
 
@@ -38,17 +39,26 @@ def json_lines(level: str, file: TextIO | Stream | None = None) -> None:
 def errors_to_stderr() -> None:
     """Log errors and worse to stderr: a command's answer has stdout for itself."""
     structlog.configure(
+        processors=[_printable, *(p for p in _processors() if p is not _printable)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
 
 
-def _json_line(logger: WrappedLogger, name: str, event: EventDict) -> str | bytes:
+def _json_line(logger: WrappedLogger, name: str, event: EventDict) -> str:
     try:
-        return _render(logger, name, event)
+        return str(_render(logger, name, event)).replace("\x7f", r"\u007f")
     except Exception as error:  # border: whose text it is must not hear that it cannot be written
         words = {key: str(event.get(key))[:1000] for key in ("event", "level", "timestamp")}
         return json.dumps(words | {"not_rendered": type(error).__name__})
+
+
+def _processors() -> list[Processor]:
+    return list(structlog.get_config()["processors"])
+
+
+def _printable(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    return {key: printable_value(value) for key, value in event.items()}
 
 
 def _missing(n: int) -> str:

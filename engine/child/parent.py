@@ -6,6 +6,7 @@ it, so that "timed out" also means "no longer running". Errors:
 ChildError
 ├── ChildTimeout  the deadline passed; the child has been killed
 ├── ChildGone     the child ended; `sent` tells whether the request may have reached it
+├── ChildAstray   the child said more than it was asked, and has been killed; nothing was sent
 └── ChildFailed   the child's handler raised; the child lives on
 """
 
@@ -24,7 +25,17 @@ from typing import IO
 
 import structlog
 
-from engine.child.frames import ERROR, EVENT, PART, REPLY, REQUEST, FrameReader, write_frame
+from engine.child.environment import plain_environment
+from engine.child.frames import (
+    ERROR,
+    EVENT,
+    MAX_FRAME,
+    PART,
+    REPLY,
+    REQUEST,
+    FrameReader,
+    write_frame,
+)
 from engine.child.output import open_file
 from engine.child.spawner import spawn
 from engine.model.errors import PmproError
@@ -35,10 +46,21 @@ KILL_WAIT_S = 2.0
 # read everything before it.
 _NEVER_BLOCKS = 4000
 
+# Nothing that a child streams is taken so slowly.
+_FRAMES_MAX = 100_000
+
 # A longer log is set aside, replacing the one before, when the next child starts.
 _LOG_MAX_BYTES = 10_000_000
 
 _log = structlog.get_logger(__name__)
+
+
+_living: set[int] = set()
+
+
+def living() -> frozenset[int]:
+    """Return the ids of all children of this process that have not ended."""
+    return frozenset(_living)
 
 
 class ChildError(PmproError):
@@ -64,6 +86,10 @@ class ChildGone(ChildError):
         self.sent = sent
 
 
+class ChildAstray(ChildError):
+    """The child said more than it was asked: its answers cannot be told apart. It was killed."""
+
+
 class ChildFailed(ChildError):
     """The child's handler raised; the child lives on."""
 
@@ -71,6 +97,8 @@ class ChildFailed(ChildError):
 class Child:
     """A process running `python -P -m module`, its own session, stderr appended to `log_path`.
 
+    `env` adds to this process's environment; a child that runs code of `others` gets no more of
+    it than `plain_environment`. A frame longer than `max_frame` ends it.
     `on_event` and `on_exit` run on the reader thread: they must be quick and must not call the
     child. `on_exit` gets the exit code (negative: the signal; None: not known), also after `kill`.
     """
@@ -83,6 +111,8 @@ class Child:
         name: str,
         log_path: Path | None = None,
         env: Mapping[str, str] | None = None,
+        others: bool = False,
+        max_frame: int = MAX_FRAME,
         on_event: Callable[[bytes], None] | None = None,
         on_exit: Callable[[int | None], None] | None = None,
     ) -> None:
@@ -96,7 +126,10 @@ class Child:
         self._reaping = False
         self._killed = False
         self._replies: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
-        self._process = _start(module, argv, log_path, env or {})
+        environment = plain_environment() if others else os.environ
+        self._max_frame = max_frame
+        self._process = _start(module, argv, log_path, {**environment, **(env or {})})
+        _living.add(self._process.pid)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin = self._process.stdin
@@ -155,6 +188,9 @@ class Child:
         """
         if self._ended.is_set():
             raise ChildGone(self._obituary(), sent=False)
+        if self._has_said_more():
+            self.kill()
+            raise ChildAstray(f"{self.name}: said more than it was asked")
         watchdog = None
         if len(body) > _NEVER_BLOCKS:
             watchdog = threading.Timer(max(0.0, timeout_s), self._signal_group)
@@ -171,6 +207,16 @@ class Child:
         finally:
             if watchdog is not None:
                 watchdog.cancel()
+
+    def _has_said_more(self) -> bool:
+        """Tell whether an answer is there that nobody waits for: it must not be the next one's."""
+        try:
+            frame = self._replies.get_nowait()
+        except queue.Empty:
+            return False
+        if frame is None:  # the end: every later caller hears it too
+            self._replies.put(None)
+        return frame is not None
 
     def collect(
         self, *, timeout_s: float, on_frame: Callable[[bytes], None] | None = None
@@ -238,10 +284,12 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read(self, fd: int) -> None:
-        reader = FrameReader(partial(os.read, fd))
+        reader = FrameReader(partial(os.read, fd), max_frame=self._max_frame)
         try:
             while (frame := reader.read()) is not None:
                 if frame[0] in (REPLY, PART, ERROR):
+                    if self._replies.qsize() >= _FRAMES_MAX:
+                        raise ValueError(f"{_FRAMES_MAX:,} frames that nobody asked for")
                     self._replies.put(frame)
                 else:
                     self._dispatch(frame)
@@ -263,6 +311,7 @@ class Child:
         self._signal_group()
         with self._kill_lock:
             self._reaping = True
+        _living.discard(self._process.pid)
         code = self._process.wait()
         with self._write_lock:  # a writer to a dead child fails at once
             self._stdin.close()
@@ -282,9 +331,9 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", module, *argv]
     if log_path is None:
-        return spawn(command, stderr=None, env={**os.environ, **env})
+        return spawn(command, stderr=None, env=env)
     with open_log(log_path) as log:
-        return spawn(command, stderr=log, env={**os.environ, **env})
+        return spawn(command, stderr=log, env=env)
 
 
 def open_log(path: Path) -> IO[bytes]:

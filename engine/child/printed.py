@@ -3,55 +3,33 @@
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterable
-from typing import TextIO
 
+from engine.child.output import Stream
 from engine.model.printable import printable
 
-# A longer piece is not looked through.
-_PIECE_MAX_CHARS = 100_000
+# More of a text that is written at once is not looked through.
+_TEXT_MAX_CHARS = 100_000
 # Of a traceback: the first lines and the last ones.
 _FIRST_LINES = 20
 _LAST_LINES = 40
 
 
-class CleanStream:
-    """Standard output and error whose every line is printable; what is written goes on at once."""
+class CleanStream(Stream):
+    """A stream whose every line is printable."""
 
-    encoding = "utf-8"
-    errors = "strict"
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write a text, each of its lines cleaned."""
-        kept, left = text[:_PIECE_MAX_CHARS], len(text) - _PIECE_MAX_CHARS
-        clean = "\n".join(printable(one) for one in kept.split("\n"))
-        self._stream.write(clean + (f"… ({left:,} more)\n" if left > 0 else ""))
+    def write(self, text: str, /) -> int:
+        """Take a text, each of its lines cleaned."""
+        kept, n_left = text[:_TEXT_MAX_CHARS], len(text) - _TEXT_MAX_CHARS
+        super().write("\n".join(map(printable, kept.split("\n"))))
+        if n_left > 0:
+            super().write(f"… ({n_left:,} more)\n")
         return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write texts one by one."""
-        for line in lines:
-            self.write(line)
-
-    def flush(self) -> None:
-        """Have it written now."""
-        self._stream.flush()
-
-    def fileno(self) -> int:
-        """Return the descriptor, for what writes to that."""
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        """Return False: it is a log."""
-        return False
 
 
 def clean_streams() -> None:
-    """Have everything that this process prints cleaned from now on."""
-    sys.stdout = sys.stderr = CleanStream(sys.stderr)
+    """Have everything that this process prints cleaned from now on; see `take_streams`."""
+    if isinstance(sys.stderr, Stream):
+        sys.stdout = sys.stderr = CleanStream(sys.stderr.output)
 
 
 def print_traceback(error: BaseException) -> None:

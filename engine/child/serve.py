@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from engine.child.confinement import harden
 from engine.child.frames import ERROR, EVENT, PART, REPLY, FrameReader, write_frame
 from engine.child.output import take_streams
 from engine.child.printed import clean_streams, print_traceback
@@ -156,10 +157,14 @@ def _end_soon() -> None:
 
 
 def prepare_process() -> None:
-    """Leave the operator's keys to the parent, and end with it where the kernel can see to it."""
+    """Leave the operator's keys to the parent, keep secrets, and end with the parent.
+
+    The kernel sees to the last where it can.
+    """
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    harden()
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -18,7 +18,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -66,6 +66,7 @@ class ControlServer:
         answer: tell details; raises PmproError where it cannot.
         roles: roles of users other than the engine's own and root, by uid.
         person: whose a personal token is; None asks for no tokens.
+        children: processes that the engine has started: neither they nor theirs have a role.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ControlServer:
         answer: Callable[[Question], Detail] = _no_details,
         roles: Mapping[int, Role] = MappingProxyType({}),
         person: Callable[[str], str | None] | None = None,
+        children: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._path = path
         self._roles = dict(roles)
@@ -92,6 +94,7 @@ class ControlServer:
             refused=refused,
             answer=answer,
             person=person,
+            children=children,
             now_ns=now_ns,
             results=Results(now_ns),
             order=SendOrder(),

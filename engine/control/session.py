@@ -5,11 +5,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 import structlog
 
+from engine.control.descent import descends
 from engine.control.frames import TooLong, receive_frame, send_frame
 from engine.control.messages import (
     ADMIN_COMMANDS,
@@ -57,6 +58,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine offers every client.
 
     `person`: whose a personal token is, None for nobody's; `person` None asks for no tokens.
+    `children`: processes that the engine has started, which have no role.
     """
 
     instance: str
@@ -65,6 +67,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     refused: Callable[[Command, Actor, str], None]
     answer: Callable[[Question], Detail]
     person: Callable[[str], str | None] | None
+    children: Callable[[], Collection[int]]
     now_ns: Callable[[], int]
     results: Results
     order: SendOrder
@@ -179,6 +182,11 @@ class Session:
                 text=f"the engine speaks protocol {PROTOCOL_VERSION}, this program "
                 f"{hello.protocol}: use the version the engine was started from"
             )
+        if descends(self.peer.pid, self._service.children()):
+            self._service.tally.add("child")
+            log.warning("control_child_refused", pid=self.peer.pid, uid=self.peer.uid)
+            text = f"process {self.peer.pid} was started by this engine: it has no role on it"
+            return Denied(text=text, refused=True)
         role = self.peer.role
         if role is None:
             self._service.tally.add("stranger")

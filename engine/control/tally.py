@@ -15,10 +15,11 @@ Kind = Literal[
     "stranger",
     "rate",
     "flood",
+    "child",
 ]
 """Not a request, too long a frame, an id used again for another command, older than allowed,
 overtaken by a newer command, a role that is too low, no personal token, a user without a role,
-too many commands, too many connections."""
+too many commands, too many connections, a process that the engine itself has started."""
 
 
 class Tally:

@@ -7,16 +7,18 @@ calls, optimised and cached. Whole numbers and constants are passed as int64, so
 compiled once.
 """
 
-import engine.model.kernel_cache  # noqa: F401  (before numba)
+from engine.model.kernel_cache import KERNEL_DIR, is_own_source  # before numba
 
 # isort: split
+from contextlib import suppress
 from copy import copy
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
 from llvmlite.binding import add_symbol
 from numba.core import compiler, types
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import PassManager
 from numba.core.dispatcher import _FunctionCompiler
@@ -208,8 +210,43 @@ class _KernelCompiler(_FunctionCompiler):
         return entry
 
 
+class _KernelPlace(UserProvidedCacheLocator):
+    """Where pmpro's own kernels are kept, whether or not this process may write there.
+
+    What the user's code compiles is kept where numba's own configuration says.
+    """
+
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        super().__init__(py_func, py_file)
+        self._cache_path = str(KERNEL_DIR / self.get_suitable_cache_subpath(py_file))
+
+    def ensure_cache_path(self) -> None:
+        """Make the directory if that may be."""
+        with suppress(OSError):
+            Path(self._cache_path).mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> "_KernelPlace | None":
+        """Return the place of a function of pmpro's own packages."""
+        return super().from_function(py_func, py_file) if is_own_source(py_file) else None
+
+
+class _CacheImpl(CompileResultCacheImpl):
+    _locator_classes = (_KernelPlace, *CompileResultCacheImpl._locator_classes)
+
+
 class _Cache(FunctionCache):
-    """Entries on disk: loading one takes nothing of the compiler, neither time nor memory."""
+    """Entries on disk: loading one takes nothing of the compiler, neither time nor memory.
+
+    Where it cannot be written, an entry is compiled by each process anew.
+    """
+
+    _impl_class = _CacheImpl
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep an entry if there is room, and this process may."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return an entry, None if it is not there."""

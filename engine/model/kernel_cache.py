@@ -18,6 +18,7 @@ from engine.model.trust import fault_below
 
 KERNEL_PACKAGES = ("engine/model", "engine/decision", "engine/metrics", "strategies", "backtest")
 _ROOT = Path(__file__).resolve().parents[2]
+_OWN_PLACES = tuple(f"{_ROOT / package}{os.sep}" for package in KERNEL_PACKAGES)
 
 
 def source_hash(root: Path = _ROOT) -> str:
@@ -48,6 +49,11 @@ def cache_dir(root: Path = _ROOT) -> Path:
     return base / "kernels" / source_hash(root)
 
 
+def is_own_source(path: str) -> bool:
+    """Tell whether a file is one of those that the cache's name stands for."""
+    return path.startswith(_OWN_PLACES)
+
+
 def ready(cache: Path) -> Path:
     """Make a cache where there is none, and return it.
 
@@ -73,7 +79,10 @@ def ready(cache: Path) -> Path:
 
 if _named := os.environ.get("PMPRO_CACHE_DIR"):
     os.environ["PMPRO_CACHE_DIR"] = str(absolute(Path(_named)))  # for children, who stand elsewhere
-os.environ["NUMBA_CACHE_DIR"] = str(ready(cache_dir()))
+KERNEL_DIR = ready(cache_dir())
+os.environ["NUMBA_CACHE_DIR"] = str(KERNEL_DIR)
 # What this process runs, whatever happens to its files meanwhile.
-CODE_HASH = Path(os.environ["NUMBA_CACHE_DIR"]).name
+CODE_HASH = KERNEL_DIR.name
+# Where kernels of the user's strategies are kept: the engine loads none of them.
+OWN_CACHE_DIR = KERNEL_DIR / "own"
 os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")

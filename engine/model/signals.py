@@ -5,6 +5,7 @@ Arrays in, arrays out, one value a bar:
 `stop_distance`, `target_distance` float64 price units > 0, NaN for none.
 """
 
+import math
 from typing import Final
 
 import msgspec
@@ -25,3 +26,13 @@ class StrategySignal(msgspec.Struct, frozen=True, array_like=True):
     stop_distance: float
     target_distance: float
     warming: bool = False
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether every value is one that a strategy may say."""
+        return (
+            SHORT <= self.direction <= HOLD
+            and 0.0 <= self.confidence <= 1.0
+            and not (self.stop_distance <= 0.0 or self.stop_distance == math.inf)
+            and not (self.target_distance <= 0.0 or self.target_distance == math.inf)
+        )

@@ -14,7 +14,9 @@ from typing import TextIO
 import msgspec
 
 from engine.child.output import take_streams
+from engine.child.printed import clean_streams
 from engine.child.serve import serve
+from engine.model.printable import described, printable
 from engine.notify.redact import Redactor
 
 NICE = 10
@@ -85,6 +87,7 @@ def main() -> None:
     if hasattr(os, "nice"):
         os.nice(NICE)
     take_streams()
+    clean_streams()
     redactor = Redactor()
     sys.stdout = sys.stderr = _RedactingStream(sys.stderr, redactor)
     handler = logging.StreamHandler(sys.stderr)
@@ -102,10 +105,10 @@ def answer(request: Request, redactor: Redactor) -> Result:
         try:
             ok, detail = _carry_out(request)
         except Exception as error:  # border: plugins of many authors
-            ok, detail = False, f"{type(error).__name__}: {error}"
+            ok, detail = False, described(error)
     if not ok and complaints.texts:
         detail = "; ".join(complaints.texts[-3:])
-    return Result(ok=ok, detail=redactor(detail)[:DETAIL_MAX])
+    return Result(ok=ok, detail=printable(redactor(detail), DETAIL_MAX))
 
 
 def _carry_out(request: Request) -> tuple[bool, str]:

@@ -127,6 +127,7 @@ def command_details(command: Command, actor: Actor, result: str) -> dict[str, An
         "text": command.text[:1000],
         "result": result,
         "uid": actor.uid,
+        "pid": actor.pid,
         "user": actor.user,
         "role": actor.role,
         "tty": actor.tty,

@@ -49,6 +49,7 @@ from engine.runtime.inbox import Inbox
 from engine.runtime.missed import split_missed, unpack
 from engine.runtime.parity import Parity, Past
 from engine.runtime.patience import patiently
+from engine.runtime.private_places import private_places
 from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import SOURCE as STRATEGIES
 from engine.runtime.reloads import Reloads
@@ -173,6 +174,7 @@ class Engine:
             memory_max_mb=settings.strategy_hosts.memory_max_mb,
             log_dir=self._state.logs,
             files=[*self._files, *strategy_files(settings.strategies_path)],
+            hidden=private_places(settings),
             fetch=self._fetch_bars,
         )
         try:
@@ -392,6 +394,7 @@ class Engine:
             files=lambda: hosts.files,
             database=self._database_url,
             tell=lambda level, text: self.events.add(level, "parity", text),
+            hidden=private_places(self.settings),
         )
 
     def _database_url(self) -> str:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from engine.child.parent import living
 from engine.control.server import ControlServer
 from engine.model.jobs import JobView
 from engine.model.snapshot import ControlView, Snapshot
@@ -12,6 +13,7 @@ from engine.runtime.events import EventLog
 from engine.runtime.jobs import Jobs
 from engine.runtime.launches import Launches
 from engine.runtime.picture import Picture
+from engine.runtime.private_places import private_places
 from engine.runtime.reader import Reader
 from engine.runtime.roles import roles_by_uid
 from engine.runtime.settings import Settings
@@ -32,6 +34,7 @@ class Front:
         self._reader = Reader(database)
         self._jobs = Jobs(
             state.logs,
+            hidden=private_places(settings),
             database=database,
             on_end=lambda level, text: events.add(level, "backtest", text),
             now_ns=time.time_ns,
@@ -68,6 +71,7 @@ class Front:
             now_ns=time.time_ns,
             roles=roles_by_uid(self._settings),
             person=_person(self._settings),
+            children=living,
         )
         self._server.start()
 

@@ -14,7 +14,7 @@ import structlog
 from engine.model.bars import Bars
 from engine.model.portfolio import Strategy
 from engine.runtime.host_protocol import Evaluations, InputNeed
-from engine.runtime.host_worker import Worker, WorkerLost
+from engine.runtime.host_worker import FORGED, Worker, WorkerLost
 
 Inputs = Mapping[str, Sequence[InputNeed]]
 HistoryOf = Callable[[Inputs], tuple[int, dict[str, Bars]]]
@@ -45,10 +45,13 @@ class Built(NamedTuple):
 class Builder:
     """Makes hosts; `close` ends those that are not ready yet."""
 
-    def __init__(self, log_dir: Path, server_clock: str, memory_max_mb: int) -> None:
+    def __init__(
+        self, log_dir: Path, server_clock: str, memory_max_mb: int, hidden: Sequence[Path]
+    ) -> None:
         self._log_dir = log_dir
         self._server_clock = server_clock
         self._memory_max_mb = memory_max_mb
+        self._hidden = hidden
         self._lock = threading.Lock()
         self._making: set[Worker] = set()
         self._n_workers = 0
@@ -83,7 +86,10 @@ class Builder:
             except WorkerLost as lost:
                 if worker is not None:
                     worker.close()
-                if lost.culprit in left:
+                if lost.forged:
+                    bad_files |= {file: f"strategy file {file}: {lost}" for file in plan.files}
+                    n_deaths += 1
+                elif lost.culprit in left:
                     found.faults[lost.culprit] = str(lost)
                     del left[lost.culprit]
                 elif lost.file and lost.file not in bad_files:
@@ -111,7 +117,7 @@ class Builder:
             if self._closed:
                 raise WorkerLost("the engine is stopping")
             self._n_workers += 1
-            worker = Worker(self._n_workers, self._log_dir, self._memory_max_mb)
+            worker = Worker(self._n_workers, self._log_dir, self._memory_max_mb, self._hidden)
             self._making.add(worker)
             return worker
 
@@ -122,6 +128,9 @@ class Builder:
         loaded = worker.load(
             plan.strategies, plan.points, self._server_clock, plan.files, bad_files
         )
+        names = {spec.name for spec in plan.strategies}
+        if not names.issuperset(loaded.faults.keys() | loaded.inputs.keys()):
+            raise WorkerLost(f"{worker.child.name}: {FORGED}", forged=True)
         found.faults |= loaded.faults
         found.kinds, found.file_faults = loaded.kinds, loaded.file_faults
         if plan.history is not None:

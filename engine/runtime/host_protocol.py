@@ -24,9 +24,14 @@ MEMORY_EXIT = 72
 
 
 class Warm(msgspec.Struct, frozen=True, tag=True):
-    """Import and compile everything; from then on take at most so much more memory, 0 for any."""
+    """Import and compile everything; from then on take at most so much more memory, 0 for any.
+
+    From then on it also writes to `scratch` alone and reads nothing in the `hidden` places.
+    """
 
     memory_max_mb: int = 0
+    scratch: str = ""
+    hidden: list[str] = []
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -84,7 +89,9 @@ class Evaluations(msgspec.Struct):
 
     `signals` are of the newest bars. Where several bars of a strategy closed at one batch, after
     a gap, `earlier` has those of the others, to be taken first and in order.
-    `inputs` are of the strategies just loaded, `kinds` and `file_faults` of the files, by path.
+    `inputs` are of the strategies just loaded, `kinds` and `file_faults` of the files, by path;
+    the built-in kinds, told before any file is loaded, have none.
+    `batch_ns` is that of the request.
     """
 
     signals: dict[str, StrategySignal] = {}
@@ -93,6 +100,7 @@ class Evaluations(msgspec.Struct):
     inputs: dict[str, list[InputNeed]] = {}
     kinds: dict[str, list[str]] = {}
     file_faults: dict[str, str] = {}
+    batch_ns: int = 0
 
 
 def pack_bars(bars: Mapping[str, Bars]) -> BarBytes:

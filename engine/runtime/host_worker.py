@@ -1,5 +1,6 @@
 """One strategy host as its engine sees it: asked, and when it is lost, who is to blame."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from engine.child.parent import Child, ChildError, ChildTimeout
+from engine.child.parent import Child, ChildAstray, ChildError, ChildTimeout
 from engine.model.bars import Bars
 from engine.model.errors import PmproError
 from engine.model.portfolio import Strategy
@@ -28,6 +29,10 @@ from engine.runtime.host_protocol import (
 START_TIMEOUT_S = 300.0
 """A first start may have to compile every kernel."""
 
+FORGED = "answered what it was not asked"
+
+ANSWER_MAX_BYTES = 64_000_000
+
 LOG_NAME = "strategy-hosts.log"
 
 # Creating strategies and filling their windows, all of a host's.
@@ -42,33 +47,48 @@ _decode = msgspec.msgpack.Decoder(Evaluations).decode
 class WorkerLost(PmproError):
     """The host ended or was killed; `culprit` is the strategy that it was busy with, "" for none.
 
-    `file` is the user's file that it was loading.
+    `file` is the user's file that it was loading. `forged`: it answered what it was not asked,
+    which no code but the user's would do.
     """
 
-    def __init__(self, reason: str, culprit: str = "", file: str = "") -> None:
+    def __init__(
+        self, reason: str, culprit: str = "", file: str = "", *, forged: bool = False
+    ) -> None:
         super().__init__(reason)
         self.culprit = culprit
         self.file = file
+        self.forged = forged
 
 
 class Worker:
-    """A host process; `inputs` are those of the strategies it has."""
+    """A host process; `inputs` are those of the strategies it has, `built_in` pmpro's own kinds."""
 
-    def __init__(self, number: int, log_dir: Path, memory_max_mb: int) -> None:
+    def __init__(
+        self, number: int, log_dir: Path, memory_max_mb: int, hidden: Sequence[Path] = ()
+    ) -> None:
         self.inputs: dict[str, list[InputNeed]] = {}
+        self.built_in: frozenset[str] = frozenset()
         self._last_open_ns: dict[str, int] = {}
         self._log_dir = log_dir
         self._memory_max_mb = memory_max_mb
         self._order: list[str] = []
         self._files: list[str] = []
+        self._hidden = [str(path) for path in hidden]
         self._asked_s = 0.0
         try:
             self._path, self._progress = _progress_file(log_dir, f"strategy-host-{number}.progress")
+            # The one place where its strategies may write.
+            self._scratch = self._path.with_suffix(".scratch")
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.mkdir(mode=0o700)
             self.child = Child(
                 "engine.runtime.strategy_host",
                 [str(self._path)],
                 name=f"strategy-host-{number}",
                 log_path=log_dir / LOG_NAME,
+                env={"TMPDIR": str(self._scratch)},
+                others=True,
+                max_frame=ANSWER_MAX_BYTES,
             )
         except OSError as error:
             raise WorkerLost(f"cannot be started: {error}") from None
@@ -79,8 +99,9 @@ class Worker:
         return self.child.alive
 
     def warm(self) -> None:
-        """Have everything imported and compiled."""
-        self.ask(Warm(self._memory_max_mb), START_TIMEOUT_S)
+        """Have everything imported and compiled, and the process bounded."""
+        request = Warm(self._memory_max_mb, str(self._scratch), self._hidden)
+        self.built_in = frozenset(self.ask(request, START_TIMEOUT_S).kinds[""])
 
     def load(
         self,
@@ -142,9 +163,14 @@ class Worker:
     def collect(self, deadline_s: float) -> Evaluations:
         """Return the answer to the request sent before; the deadline is monotonic."""
         try:
-            return _decode(self.child.collect(timeout_s=max(0.0, deadline_s - time.monotonic())))
+            body = self.child.collect(timeout_s=max(0.0, deadline_s - time.monotonic()))
         except ChildError as error:
             raise self._lost(error) from None
+        try:
+            return _decode(body)
+        except (msgspec.MsgspecError, RecursionError):
+            self.child.kill()
+            raise WorkerLost(f"{self.child.name}: its answer is none", forged=True) from None
 
     def close(self) -> None:
         """End the process; it holds nothing that a gentle end would save."""
@@ -152,10 +178,13 @@ class Worker:
         self.child.close()
         self._progress.close()
         self._path.unlink(missing_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
         if self._path.parent != self._log_dir:
             self._path.parent.rmdir()
 
     def _lost(self, error: ChildError) -> WorkerLost:
+        if isinstance(error, ChildAstray):
+            return WorkerLost(str(error), forged=True)
         progress = self._progress
         if isinstance(error, ChildTimeout):
             index = progress.slowest(time.monotonic())

@@ -7,10 +7,12 @@ with the same bars, and the others of the batch are evaluated there: they are pu
 lost.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -24,10 +26,17 @@ from engine.runtime.host_contract import Fetch, Prepared
 from engine.runtime.host_history import History, m1_bars_kept, m1_bars_needed
 from engine.runtime.host_protocol import Evaluate, Evaluations, pack_bars
 from engine.runtime.host_spares import Spares
-from engine.runtime.host_worker import LOG_NAME, Worker, WorkerLost, encoded
+from engine.runtime.host_worker import FORGED, LOG_NAME, Worker, WorkerLost, encoded
 from engine.runtime.strategy_files import read_files
 
 _log = structlog.get_logger(__name__)
+
+
+class _Asked(NamedTuple):
+    """A batch as hosts are asked for it."""
+
+    batch_ns: int
+    body: bytes
 
 
 class _Shard:
@@ -44,8 +53,8 @@ class StrategyHosts:
 
     `deadline_s` is for a host's whole batch; the strategy that used most of it is the one to
     blame. Evaluating again on spares may take `recovery_s` more; what is not there by then is
-    absent from the result (HOLD), not faulty. `fetch` gets bars that added strategies need and
-    that were not kept.
+    absent from the result (HOLD), not faulty. No host reads the `hidden` places. `fetch` gets bars
+    that added strategies need and that were not kept.
     """
 
     def __init__(
@@ -61,6 +70,7 @@ class StrategyHosts:
         memory_max_mb: int = 0,
         log_dir: Path,
         files: Sequence[Path] = (),
+        hidden: Sequence[Path] = (),
         fetch: Fetch | None = None,
     ) -> None:
         self.quarantined: dict[str, str] = {}
@@ -70,11 +80,12 @@ class StrategyHosts:
         """Users' files as they are in the hosts, content by path."""
         self.kinds: dict[str, list[str]] = {}
         """The kinds that they define."""
+        self._built_in: frozenset[str] = frozenset()
         self._deadline_s = deadline_s
         self._recovery_s = recovery_s
         self._log_dir = log_dir
         self._fetch = fetch
-        self._builder = Builder(log_dir, server_clock, memory_max_mb)
+        self._builder = Builder(log_dir, server_clock, memory_max_mb, hidden)
         names = list(self._specs)
         self._shards = [_Shard(names[i::n_hosts]) for i in range(n_hosts)]
         self._spares = Spares(self._builder, n_spares)
@@ -132,6 +143,7 @@ class StrategyHosts:
         shard.worker = built.worker
         self._inputs = {**self._inputs, **built.found.inputs}
         self.kinds = built.found.kinds
+        self._built_in = built.worker.built_in
         for file in built.found.file_faults:  # who watches the files will tell
             self.files.pop(file, None)
         for name, reason in built.found.faults.items():
@@ -157,13 +169,13 @@ class StrategyHosts:
     def begin(self, batch_ns: int, closed: Mapping[str, Bars]) -> Callable[[], Evaluations]:
         """Have the strategies due at a batch evaluated; return what waits for their signals."""
         out = Evaluations()
-        request = encoded(Evaluate(batch_ns, pack_bars(closed)))
+        request = _Asked(batch_ns, encoded(Evaluate(batch_ns, pack_bars(closed))))
         deadline_s = time.monotonic() + self._deadline_s
         shards = [shard for shard in self._shards if shard.names]
         waiting = [shard for shard in shards if self._send(shard, request, out)]
 
         def finish() -> Evaluations:
-            done = [shard for shard in waiting if self._collect(shard, deadline_s, out)]
+            done = [shard for shard in waiting if self._collect(shard, request, deadline_s, out)]
             for shard in shards:
                 if shard not in done:
                     self._recover(shard, request, out)
@@ -173,28 +185,43 @@ class StrategyHosts:
 
         return finish
 
-    def _send(self, shard: _Shard, request: bytes, out: Evaluations) -> bool:
+    def _send(self, shard: _Shard, request: _Asked, out: Evaluations) -> bool:
         if shard.worker is None:
             return False
         try:
-            shard.worker.send(request, self._deadline_s)
+            shard.worker.send(request.body, self._deadline_s)
         except WorkerLost as lost:
             self._blame(shard, lost, out)
             return False
         return True
 
-    def _collect(self, shard: _Shard, deadline_s: float, out: Evaluations) -> bool:
+    def _collect(self, shard: _Shard, request: _Asked, deadline_s: float, out: Evaluations) -> bool:
         assert shard.worker is not None
         try:
             reply = shard.worker.collect(deadline_s)
+            self._refuse_forged(shard, request, reply)
         except WorkerLost as lost:
             self._blame(shard, lost, out)
             return False
-        for name, reason in reply.faults.items():
-            self._quarantine(shard, name, reason, out)
         out.signals.update(reply.signals)
         out.earlier.update(reply.earlier)
+        for name, reason in reply.faults.items():
+            self._quarantine(shard, name, reason, out)
         return True
+
+    def _refuse_forged(self, shard: _Shard, request: _Asked, reply: Evaluations) -> None:
+        """Take an answer for this batch and this host's strategies alone.
+
+        Raises:
+            WorkerLost: it is not that.
+        """
+        assert shard.worker is not None
+        said = reply.signals.keys() | reply.earlier.keys() | reply.faults.keys()
+        if not said.issubset(shard.names) or reply.batch_ns != request.batch_ns:
+            raise WorkerLost(f"{shard.worker.child.name}: {FORGED}", forged=True)
+        signals = [*reply.signals.values(), *itertools.chain(*reply.earlier.values())]
+        if not all(signal.is_allowed for signal in signals):
+            raise WorkerLost(f"{shard.worker.child.name}: {FORGED}", forged=True)
 
     def _keep(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         with self._lock:
@@ -207,7 +234,7 @@ class StrategyHosts:
 
     # ---- faults
 
-    def _recover(self, shard: _Shard, request: bytes, out: Evaluations) -> None:
+    def _recover(self, shard: _Shard, request: _Asked, out: Evaluations) -> None:
         """Bring the shard up on spares and repeat the request, until done or out of time.
 
         Every try has its full deadline: too little time left is no strategy's fault.
@@ -220,7 +247,7 @@ class StrategyHosts:
             if (
                 self._move_in(shard, spare, out)
                 and self._send(shard, request, out)
-                and self._collect(shard, time.monotonic() + self._deadline_s, out)
+                and self._collect(shard, request, time.monotonic() + self._deadline_s, out)
             ):
                 return
         if shard.names:
@@ -248,9 +275,16 @@ class StrategyHosts:
         return True
 
     def _blame(self, shard: _Shard, lost: WorkerLost, out: Evaluations) -> None:
-        """Quarantine the strategy at which the host failed."""
+        """Quarantine the strategy at which the host failed.
+
+        Whose code forged an answer cannot be told: all of the user's in that host are out.
+        """
         self._drop_worker(shard)
         _log.error("strategy_host_failed", error=str(lost), culprit=lost.culprit)
+        if lost.forged and (suspects := self._of_the_user(shard.names)):
+            for name in suspects:
+                self._quarantine(shard, name, f"its host was ended: {lost}", out)
+            return
         if lost.culprit in shard.names:
             self._quarantine(shard, lost.culprit, str(lost), out)
             return
@@ -258,6 +292,9 @@ class StrategyHosts:
         if shard.n_deaths >= MAX_DEATHS:
             for name in list(shard.names):
                 self._quarantine(shard, name, str(lost), out)
+
+    def _of_the_user(self, names: Sequence[str]) -> list[str]:
+        return [name for name in names if self._specs[name].kind not in self._built_in]
 
     def _quarantine(self, shard: _Shard, name: str, reason: str, out: Evaluations) -> None:
         if name in shard.names:

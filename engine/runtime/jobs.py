@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -66,17 +66,20 @@ class Jobs:
         database: the URL to store results at, "" while there is none.
         on_end: told in words what became of a job, with a log level.
         now_ns: the box's clock.
+        hidden: what the child may not read: it runs strategies' code.
     """
 
     def __init__(
         self,
         log_dir: Path,
         *,
+        hidden: Sequence[Path] = (),
         database: Callable[[], str],
         on_end: Callable[[str, str], None],
         now_ns: Callable[[], int],
     ) -> None:
         self._log_dir = log_dir
+        self._hidden = hidden
         self._database = database
         self._on_end = on_end
         self._now_ns = now_ns
@@ -167,7 +170,13 @@ class Jobs:
                 self._end(job, "FAILED", f"{type(error).__name__}: {error}")
 
     def _carry_out(self, job: _Job) -> None:
-        child = Child(CHILD_MODULE, name="backtest", log_path=self._log_dir / "backtests.log")
+        child = Child(
+            CHILD_MODULE,
+            [job.request.data, *map(str, self._hidden)],
+            name="backtest",
+            log_path=self._log_dir / "backtests.log",
+            others=True,
+        )
         last = Told(progress_frac=0.0)
 
         def on_frame(frame: bytes) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,6 +108,7 @@ class Parity:
         files: the users' strategy files, content by path.
         database: the URL that has live's trades, "" while there is none.
         tell: told what came of it, with a log level.
+        hidden: what the child may not read: it runs strategies' code.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Parity:
         files: Callable[[], dict[str, bytes]],
         database: Callable[[], str],
         tell: Callable[[str, str], object],
+        hidden: Sequence[Path] = (),
     ) -> None:
         self._path = state / NAME
         self._log_path = state / "logs" / "parity.log"
@@ -125,6 +127,7 @@ class Parity:
         self._files = files
         self._database = database
         self._tell = tell
+        self._hidden = [str(path) for path in hidden]
         self._work: queue.Queue[ParityStart | Ended | None] = queue.Queue(_WAITING_MAX)
         self._child: Child | None = None
         self._lock = threading.Lock()
@@ -230,16 +233,22 @@ class Parity:
             request = ParityRequest(
                 start=start, to_ns=to_ns, bars=files, refused=refused, database=url
             )
-            told = self._ask(msgspec.msgpack.encode(request))
+            told = self._ask(msgspec.msgpack.encode(request), name)
         self._say(told.level, f"{_hours(work)}: {told.text}")
 
-    def _ask(self, request: bytes) -> ParityTold:
-        """Have a child judge.
+    def _ask(self, request: bytes, bars: str) -> ParityTold:
+        """Have a child judge; it finds the bars in a directory.
 
         Raises:
             DataError: it could not, and why.
         """
-        child = Child(CHILD_MODULE, name="parity", log_path=self._log_path)
+        child = Child(
+            CHILD_MODULE,
+            [bars, *self._hidden],
+            name="parity",
+            log_path=self._log_path,
+            others=True,
+        )
         try:
             with self._lock:
                 self._child = child

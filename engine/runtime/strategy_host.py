@@ -21,6 +21,7 @@ from engine.model.resample import Resampler, close_times
 from engine.model.server_clock import ServerClock
 from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
+from engine.runtime.bounds import bound_strategies
 from engine.runtime.host_garbage import Garbage
 from engine.runtime.host_memory import KB_PER_MB, held_kb, limit_memory
 from engine.runtime.host_protocol import (
@@ -168,9 +169,11 @@ class Evaluator:
             self._end_if_not_its_own("")
             raise
         n_new = {key: new.n for key, new in bars.items()}
-        return self._evaluate(
+        answer = self._evaluate(
             {name: n for name in self._windows if (n := n_new[self._first[name]])}
         )
+        answer.batch_ns = batch_ns
+        return answer
 
     def _append(self, bars: _Closed) -> None:
         for key, new in bars.items():
@@ -280,9 +283,10 @@ def _answer(evaluator: Evaluator, request: Request) -> Evaluations:
     match request:
         case Warm():
             warm()
+            bound_strategies([Path(request.scratch)], map(Path, request.hidden))
             limit_memory(request.memory_max_mb)
             evaluator.memory_max_mb = request.memory_max_mb
-            return Evaluations()
+            return Evaluations(kinds={"": list(KINDS)})
         case Load():
             return evaluator.load(request)
         case Feed():

@@ -4,7 +4,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,10 +39,15 @@ class CheckLost(PmproError):
 class Checkers:
     """Two children: one checks, the other one only says what the strategy says there."""
 
-    def __init__(self, log_dir: Path, *, deadline_s: float, memory_max_mb: int) -> None:
+    def __init__(
+        self, log_dir: Path, *, deadline_s: float, memory_max_mb: int, hidden: Sequence[Path] = ()
+    ) -> None:
         self._deadline_s = deadline_s
         self._memory_max_mb = memory_max_mb
+        self._hidden = [str(path) for path in hidden]
         self._log = log_dir / "user-code.log"
+        self._scratch = log_dir / "scratch"
+        self._scratch.mkdir()
         self._first = self._start("1")
         self._second: Child | None = None
 
@@ -89,10 +94,11 @@ class Checkers:
     def _start(self, hash_seed: str) -> Child:
         return Child(
             "pmpro_tui.checking.host",
-            [str(self._memory_max_mb)],
+            [str(self._memory_max_mb), str(self._scratch), *self._hidden],
             name="strategy-check",
             log_path=self._log,
-            env={"PYTHONHASHSEED": hash_seed},
+            env={"PYTHONHASHSEED": hash_seed, "TMPDIR": str(self._scratch)},
+            others=True,
         )
 
     def _ask(
@@ -132,10 +138,15 @@ class Checkers:
 
 
 @contextmanager
-def checkers(*, deadline_s: float, memory_max_mb: int) -> Iterator[Checkers]:
-    """Give two children for as long as the block runs; what user code prints is not shown."""
+def checkers(
+    *, deadline_s: float, memory_max_mb: int, hidden: Sequence[Path] = ()
+) -> Iterator[Checkers]:
+    """Give two children for as long as the block runs; what user code prints is not shown.
+
+    They do not read the `hidden` places.
+    """
     log_dir = Path(tempfile.mkdtemp(prefix="pmpro-check-"))
-    pair = Checkers(log_dir, deadline_s=deadline_s, memory_max_mb=memory_max_mb)
+    pair = Checkers(log_dir, deadline_s=deadline_s, memory_max_mb=memory_max_mb, hidden=hidden)
     try:
         yield pair
     finally:

@@ -2,14 +2,20 @@
 
 import sys
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from engine.child.serve import serve
 from engine.model.errors import UserError
+from engine.runtime.bounds import bound_strategies
 from engine.runtime.host_memory import limit_memory
 from pmpro_tui.checking.records import Ask, AskCheck, AskDigest, AskKinds, Refusal
 from pmpro_tui.checking.run import load_kinds, lower_priority, run_check, run_digest
+from strategies.base import flat_signals
+from strategies.contract import check_signals, faulty_distance
 
 # Years of bars are the checker's own, not the strategy's.
 _OWN_MB = 2048
@@ -18,6 +24,9 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def _answer(ask: Ask) -> Iterator[bytes]:
+    files = ask.files if isinstance(ask, AskKinds) else ask.job.files
+    if files:
+        _bound()
     try:
         match ask:
             case AskKinds():
@@ -29,6 +38,16 @@ def _answer(ask: Ask) -> Iterator[bytes]:
                 yield _encode(run_digest(ask.job))
     except UserError as error:
         yield _encode(Refusal(str(error)))
+
+
+@cache
+def _bound() -> None:
+    """Bound this process before it loads a user's file; once."""
+    # Compiled, and kept where the bounds allow no writing.
+    check_signals(flat_signals(1), 1)
+    faulty_distance(np.ones(1))
+    scratch, *hidden = map(Path, sys.argv[2:])
+    bound_strategies([scratch], hidden)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ import msgspec
 
 from engine.child.serve import serve
 from engine.model.errors import PmproError, StoreError
+from engine.model.kernel_cache import KERNEL_DIR
+from engine.runtime.bounds import bound_strategies
 from engine.runtime.jobs import BacktestRequest, Told
 
 if TYPE_CHECKING:
@@ -25,9 +27,20 @@ NICENESS = 15
 
 def main() -> None:
     """Answer the engine until it goes."""
+    data, *hidden = map(Path, sys.argv[1:])
+    begin(hidden, [data])
+    serve(handle)
+
+
+def begin(hidden: Iterable[Path], readable: Iterable[Path] = ()) -> None:
+    """Give way to everything else, and bound this process: it runs strategies' code.
+
+    The database is reached by a socket; compiled code of pmpro's is kept.
+    """
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    serve(handle)
+    KERNEL_DIR.mkdir(parents=True, exist_ok=True)
+    bound_strategies([KERNEL_DIR], hidden, readable=readable, sockets=True)
 
 
 def handle(body: bytes) -> Iterator[bytes]:

@@ -37,7 +37,7 @@ Check = Callable[[Settings], Finding]
 
 def examine(config: Path | None, mode: str | None) -> list[Finding]:
     """Return the findings about this box, and with readable settings about its set-up."""
-    findings = [_python(), _packages(), _talib(), _kernels()]
+    findings = [_python(), _packages(), _talib(), _kernels(), _bounds()]
     try:
         settings = load_settings(config, mode=mode)
     except PmproError as error:
@@ -150,6 +150,17 @@ def _strategies(settings: Settings) -> Finding:
         return _warn("strategies", "; ".join(skipped), "rename it, or make it readable")
     n = len(strategy_files(directory))
     return Finding(check="strategies", finding=f"{directory}: {n} files of your own")
+
+
+def _bounds() -> Finding:
+    from engine.child.confinement import available
+
+    here = available()
+    text = f"Landlock {here.landlock or 'absent'}, seccomp {'there' if here.seccomp else 'absent'}"
+    if here.landlock and here.seccomp:
+        return Finding(check="bounds", finding=f"{text}: strategies' code is bounded")
+    remedy = "Linux 5.13 or later with Landlock and seccomp; run no code that you do not trust"
+    return _warn("bounds", f"{text}: strategies' code may do what this user may", remedy)
 
 
 def _state(settings: Settings) -> Finding:

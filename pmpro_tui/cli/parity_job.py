@@ -1,6 +1,5 @@
 """The engine's child that compares live with a backtest of the same hours; below all else."""
 
-import os
 import sys
 import time
 from functools import partial
@@ -14,7 +13,7 @@ from engine.model.compared import ParityRequest
 from engine.model.errors import PmproError, StoreError
 from engine.model.parity import ParityScore
 from engine.runtime.parity import ParityTold
-from pmpro_tui.cli.backtest_job import NICENESS, JobFailed
+from pmpro_tui.cli.backtest_job import JobFailed, begin
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -28,8 +27,8 @@ _NAMED = 3
 
 def main() -> None:
     """Answer the engine until it goes."""
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    bars, *hidden = map(Path, sys.argv[1:])
+    begin(hidden, [bars])
     serve(handle)
 
 

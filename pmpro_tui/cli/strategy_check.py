@@ -73,6 +73,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Look for lookahead, too short a warm-up, chance and broken contracts in a strategy."""
+    from engine.runtime.private_places import private_places
     from engine.runtime.settings import load_settings
     from pmpro_tui.checking.client import checkers
     from pmpro_tui.checking.records import BarsWanted
@@ -95,7 +96,9 @@ def check(
     memory_mb = settings.strategy_hosts.memory_max_mb
     with (
         _told(quiet=json) as told,
-        checkers(deadline_s=deadline, memory_max_mb=memory_mb) as pair,
+        checkers(
+            deadline_s=deadline, memory_max_mb=memory_mb, hidden=private_places(settings)
+        ) as pair,
     ):
         subjects, files = _subjects(pair, settings, what, kind, given)
         jobs = [_job(settings, subject, files, wanted, deadline) for subject in subjects]

@@ -42,6 +42,7 @@ def list_(
 
 def known_kinds(config: Path | None, mode: str | None, *, directory: Path | None = None) -> "Kinds":
     """Return all kinds, those of users' files among them: read in a process of its own."""
+    from engine.runtime.private_places import private_places
     from engine.runtime.settings import load_settings
     from engine.runtime.strategy_files import skipped_files, strategy_files
     from pmpro_tui.checking.client import checkers
@@ -51,7 +52,8 @@ def known_kinds(config: Path | None, mode: str | None, *, directory: Path | None
     directory = directory or settings.strategies_path
     files = [str(path) for path in strategy_files(directory)]
     memory_mb = settings.strategy_hosts.memory_max_mb
-    with checkers(deadline_s=_LOAD_S, memory_max_mb=memory_mb) as pair:
+    hidden = private_places(settings)
+    with checkers(deadline_s=_LOAD_S, memory_max_mb=memory_mb, hidden=hidden) as pair:
         known = pair.kinds(files, required=False)
     return Kinds(known.kinds, [*known.faults, *skipped_files(directory)])
 

@@ -85,6 +85,58 @@ def test_an_admin_s_command_asks_for_a_personal_token(
     assert "secret" not in repr((engine.executed, engine.refusals))
 
 
+CHILD = """
+import sys
+from pathlib import Path
+from engine.control.client import ControlClient
+from engine.model.errors import PmproError
+try:
+    with ControlClient(Path(sys.argv[1])) as client:
+        print(client.connect().role)
+except PmproError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("how", ["itself", "child", "orphan", "none"])
+def test_what_the_engine_started_has_no_role(run_dir: Path, how: str) -> None:
+    """Neither a child of the engine's, nor a child of that, nor an orphan in its session.
+
+    The same uid is admin, this process is the engine's own, and any other process is let in.
+    """
+    engine = ScriptedEngine(run_dir / "run" / "e.sock")
+    children: set[int] = set()
+    engine.server = engine.new_server(children=lambda: children)
+    engine.server.start()
+    python = [sys.executable, "-c", CHILD, str(engine.path)]
+    wait = "read line; "
+    shell = {
+        "itself": f'{wait} exec "$@"',
+        "child": f'{wait} "$@"; true',
+        "orphan": f'{wait} ( ( sleep 0.2; "$@"; ) & ); sleep 3',
+        "none": f'{wait} "$@"',
+    }[how]
+    process = subprocess.Popen(
+        ["sh", "-c", shell, "sh", *python],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    if how != "none":
+        children.add(process.pid)
+    said, _ = process.communicate("go\n", timeout=60)
+    with engine.client() as client:
+        assert client.connect().role == "admin"
+    refused = engine.server.view().refused
+    engine.server.close()
+    if how == "none":
+        assert (said.strip(), refused) == ("admin", {})
+    else:
+        assert "was started by this engine: it has no role on it" in said
+        assert refused == {"child": 1}
+
+
 OTHER_USER = """
 import os, sys, time
 from pathlib import Path

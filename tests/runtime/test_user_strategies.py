@@ -23,14 +23,14 @@ symbol = "EURUSD"
 params = { fast = 5, slow = 20, stop_points = 3000 }
 sizing = { risk_frac = 0.001 }
 """
-# Notes every process that runs it.
+# Notes every process that runs it, in the one place where that may write.
 MINE = """import os
+import tempfile
 from pathlib import Path
 import numpy as np
 from strategies.base import Params, Strategy
 
-with (Path(__file__).parent / "pids").open("a") as file:
-    file.write(f"{os.getpid()}\\n")
+(Path(tempfile.gettempdir()) / "pid").write_text(f"{os.getpid()}")
 
 
 class Mine(Strategy):
@@ -129,7 +129,7 @@ def test_a_strategy_of_ones_own_lives_in_a_running_engine(home: Path) -> None:
         done = pmpro("strategy", "add", "bad", "--kind", "min", "--symbol", "EURUSD")
         assert done.returncode != 0
         assert "did you mean 'mine'" in done.stderr
-        hosts = {int(line) for line in (file.parent / "pids").read_text().split()}
+        hosts = {int(note.read_text()) for note in home.rglob("*.scratch/pid")}
         assert hosts
         assert process.pid not in hosts
         assert os.getpid() not in hosts

@@ -6,6 +6,7 @@ import time
 from concurrent import futures
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ from strategies.windows import evaluate_period, periods
 from tests.strategies.series import POINT, bars_at, random_bars, utc
 
 FAULTY = Path(__file__).with_name("faulty.py")
+FORGING = Path(__file__).with_name("forging.py")
 ROOT = Path(__file__).resolve().parents[2]
 CLOCK = "new_york+7"
 SYMBOLS = ("EURUSD", "GBPUSD")
@@ -363,6 +365,42 @@ def test_more_faults_at_once_than_spares_still_leave_the_others_their_signals(ho
     evaluations = run(hosts, bars, batches)
     assert sorted(evaluations[0].faults) == sorted(spec.name for spec in bad)
     assert [signals_of(e) for e in evaluations] == expected_of_good(bars, batches)
+
+
+FORGERS = ("forger", "inside", "early", "old", "nonsense", "wild", "endless_frame", "parts")
+
+
+@pytest.mark.parametrize("kind", FORGERS)
+def test_no_host_answers_for_another(hosts_of, kind):
+    """An answer for another host's strategy, another batch, or none at all is refused.
+
+    Whoever may have forged it is out within two batches: the user's strategies of that host, and
+    they alone. What others say, there and elsewhere, is what they say without it.
+    """
+    bars = market()
+    batches = START + np.arange(1, 7) * NS_PER_MINUTE
+    specs = [GOOD[0], msgspec.structs.replace(GOOD[1], name="other"), faulty(kind, batches[1])]
+    hosts = hosts_of(specs, files=[FORGING])  # the second one has a host of its own
+    assert [shard.names for shard in hosts._shards] == [["before", kind], ["other"]]
+    assert begin(hosts, bars) == {}
+    wait_for_spares(hosts)
+    evaluations = []
+    for batch in batches:
+        evaluations += run(hosts, bars, [batch])
+        wait_for_spares(hosts)
+    assert list(hosts.quarantined) == [kind]
+    assert kind in {**evaluations[1].faults, **evaluations[2].faults}
+    assert not any(kind in e.signals for e in evaluations[3:])
+    alone = InProcessHosts(specs[:2], POINTS, CLOCK)
+    begin(alone, bars)
+    expected = [signals_of(e) for e in run(alone, bars, batches)]
+    said = [signals_of(e, ("before", "other")) for e in evaluations]
+    assert [s.get("other") for s in said] == [s.get("other") for s in expected]
+    # Whose host answered early may lack one answer: HOLD, never another's word.
+    assert [s for s in said if "before" in s] == [
+        e for s, e in zip(said, expected, strict=True) if "before" in s
+    ]
+    assert sum("before" not in s for s in said) <= (kind == "early")
 
 
 def test_a_kind_that_writes_into_its_bars_harms_no_other():
