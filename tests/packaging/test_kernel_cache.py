@@ -39,7 +39,8 @@ def tree(root: Path) -> None:
     for package in ("engine", "engine/model", "engine/decision"):
         (root / package).mkdir(parents=True)
         (root / package / "__init__.py").touch()
-    for module in ("compiled.py", "dispatcher.py", "kernel_cache.py"):
+    modules = ("compiled", "dispatcher", "errors", "kernel_cache", "places", "trust")
+    for module in (f"{name}.py" for name in modules):
         shutil.copy(REPO / "engine/model" / module, root / "engine/model" / module)
     (root / "engine/decision/caller.py").write_text(CALLER)
     (root / "engine/decision/callee.py").write_text(CALLEE.format(factor=2))
