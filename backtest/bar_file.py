@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from backtest.bar_fill import fill_bars
+from backtest.bar_fill import VOLUME_MOST, fill_bars
 from backtest.market_files import MarketFile
 from engine.model.bars import Bars
 from engine.model.errors import ConfigError, DataError
@@ -317,6 +317,9 @@ def _check_prices(path: Path, bars: Bars) -> None:
     wrong = np.flatnonzero((bars["spread"] < 0.0) | np.isinf(bars["spread"]))
     if len(wrong):
         _fail(path, bars, wrong, "spread must be 0 or more, in price units, or empty")
+    wrong = np.flatnonzero((bars["volume"] < 0.0) | (bars["volume"] > VOLUME_MOST))
+    if len(wrong):
+        _fail(path, bars, wrong, f"volume must be 0 to {VOLUME_MOST:g}, or empty")
 
 
 def _fail(path: Path, bars: Bars, rows: npt.NDArray[np.intp], what: str) -> None:

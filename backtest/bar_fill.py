@@ -1,5 +1,7 @@
 """Columns to bars in one pass over a year of them."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,6 +10,9 @@ from engine.model.compiled import core_kernel
 
 Times = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
+VOLUME_MOST: Final = 1e15
+"""Far above any bar's; above it whole numbers get lost."""
 
 
 @core_kernel
@@ -23,7 +28,8 @@ def fill_bars(
 ) -> bool:
     """Write the columns, (n,) each, into `out`; tell whether all prices may be right.
 
-    That is: above 0 and finite, open and close from low to high, spread 0 or more or NaN.
+    That is: above 0 and finite, open and close from low to high; spread and volume 0 or more and
+    finite, or NaN.
     """
     wrong = False
     for i in range(len(out)):
@@ -40,4 +46,5 @@ def fill_bars(
         wrong |= not ((low[i] <= opens[i]) & (opens[i] <= high[i]))
         wrong |= not ((low[i] <= close[i]) & (close[i] <= high[i]))
         wrong |= (spread[i] < 0.0) | (spread[i] == np.inf)
+        wrong |= (volume[i] < 0.0) | (volume[i] > VOLUME_MOST)
     return not wrong

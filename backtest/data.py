@@ -1,16 +1,20 @@
 """Bars for research: a directory's files, joined, checked and cut to what a period needs."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from backtest.bar_file import BarFile
+from backtest.grid import bring_to_grid
 from backtest.market_files import PATTERN, choose_files, list_files
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import DataError
+from engine.model.symbols import SymbolSpec
 from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns, iso_utc
 
 # Longer than a weekend with a holiday.
@@ -21,30 +25,64 @@ Warmup = tuple[Timeframe, Timeframe, int]
 """A strategy's timeframe, that of an input, and how many of its bars come before its anchor."""
 
 
+class UsedFile(NamedTuple):
+    """A data file of which bars were taken, by name, and the SHA-256 of its content."""
+
+    name: str
+    sha256: str
+
+
+class Loaded(NamedTuple):
+    """Bars by symbol, on the grid of a terminal; what that moved, a line each; their files."""
+
+    bars: dict[str, Bars]
+    notes: list[str]
+    files: list[UsedFile]
+
+
 def load_bars(
     data_dir: Path,
-    symbols: Iterable[str],
+    specs: Iterable[SymbolSpec],
     from_ns: int,
     to_ns: int,
     warmup: Sequence[Warmup] = (),
     source: str | None = None,
-) -> dict[str, Bars]:
+) -> Loaded:
     """Return each symbol's M1 bars that open before `to_ns`, from far enough back to warm up.
 
     `spread` and `volume` are NaN where the file does not know them.
 
     Raises:
-        DataError: files are missing, malformed, contradictory or have no bar in the period.
+        DataError: files are missing, malformed, contradictory, have no bar in the period, or other
+            prices and spreads than the symbol's contract.
     """
     files, _ = list_files(data_dir)
-    chosen = {symbol: choose_files(files, symbol, data_dir, source) for symbol in symbols}
+    chosen = {spec: choose_files(files, spec.name, data_dir, source) for spec in specs}
 
-    def load(symbol: str) -> Bars:
-        opened = [BarFile(file) for file in chosen[symbol]]
-        return _load_symbol(symbol, opened, from_ns, to_ns, warmup)
+    def load(spec: SymbolSpec) -> tuple[Bars, list[str], list[UsedFile]]:
+        opened = [BarFile(file) for file in chosen[spec]]
+        bars, used = _load_symbol(spec.name, opened, from_ns, to_ns, warmup)
+        try:
+            notes = bring_to_grid(bars, spec)
+        except DataError as error:
+            raise DataError(f"{data_dir}: {error}") from None
+        return bars, notes, [_used(file.path) for file in used]
 
     with ThreadPoolExecutor(LOADERS) as pool:  # decoding leaves Python
-        return dict(zip(chosen, pool.map(load, chosen), strict=True))
+        loaded = list(pool.map(load, chosen))
+    return Loaded(
+        {spec.name: bars for spec, (bars, _, _) in zip(chosen, loaded, strict=True)},
+        [note for _, notes, _ in loaded for note in notes],
+        [file for _, _, used in loaded for file in used],
+    )
+
+
+def _used(path: Path) -> UsedFile:
+    try:
+        with path.open("rb") as file:
+            return UsedFile(path.name, hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def common_start(data_dir: Path, symbols: Iterable[str]) -> int:
@@ -62,7 +100,8 @@ def common_start(data_dir: Path, symbols: Iterable[str]) -> int:
 
 def _load_symbol(
     symbol: str, files: list[BarFile], from_ns: int, to_ns: int, warmup: Sequence[Warmup]
-) -> Bars:
+) -> tuple[Bars, list[BarFile]]:
+    """Return the bars, and the files that they are from."""
     files.sort(key=lambda f: int(f.time_ns[0]))
     start_ns = _history_start(files, from_ns, warmup)
     parts: list[tuple[BarFile, int, int]] = []
@@ -88,7 +127,7 @@ def _load_symbol(
             f"{symbol}: no bar from {iso_utc(from_ns)} to {iso_utc(to_ns)}; "
             f"the files hold {iso_utc(first)} to {iso_utc(last)}"
         )
-    return joined
+    return joined, [file for file, _, _ in parts]
 
 
 def _history_start(files: list[BarFile], from_ns: int, warmup: Sequence[Warmup]) -> int:

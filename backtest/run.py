@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backtest.attribution import strategies as strategy_figures
-from backtest.data import coverage_notes, load_bars, skipped_note
+from backtest.data import UsedFile, coverage_notes, load_bars, skipped_note
 from backtest.memory import return_large_blocks
 from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
@@ -26,7 +26,10 @@ NO_VARIANT = Variant()
 
 
 class Prepared(NamedTuple):
-    """What a run is made of: the compiled portfolio and its bars, warm-up included."""
+    """What a run is made of: the compiled portfolio and its bars, warm-up included.
+
+    `notes` are what loading said, `files` the data files that the bars are from.
+    """
 
     compiled: CompiledPortfolio
     bars: dict[str, Bars]
@@ -34,6 +37,8 @@ class Prepared(NamedTuple):
     from_ns: int
     to_ns: int
     source: str | None = None
+    notes: tuple[str, ...] = ()
+    files: tuple[UsedFile, ...] = ()
 
 
 class Report(NamedTuple):
@@ -74,9 +79,19 @@ def load(
     compiled = compile_portfolio(portfolio)
     strategies = make_strategies(compiled)
     warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
-    names = [spec.name for spec in compiled.symbols]
-    bars = load_bars(data_dir, names, from_ns, to_ns, warmup, source)
-    return Prepared(compiled, bars, data_dir, from_ns, to_ns, source)
+    bars, notes, files = load_bars(data_dir, compiled.symbols, from_ns, to_ns, warmup, source)
+    said = (*skipped_note(data_dir), *_contract_notes(compiled), *notes)
+    return Prepared(compiled, bars, data_dir, from_ns, to_ns, source, said, tuple(files))
+
+
+def _contract_notes(compiled: CompiledPortfolio) -> list[str]:
+    """Return a line for each contract's spread that no terminal could show."""
+    return [
+        f"{spec.name}: spread_points = {spec.spread_points:g} counts as "
+        f"{round(spec.spread_points)}: a terminal's spreads are whole points"
+        for spec in compiled.symbols
+        if spec.spread_points != round(spec.spread_points)
+    ]
 
 
 def document(prepared: Prepared, result: Result) -> dict[str, Any]:
@@ -93,7 +108,7 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
         "data_hash": data_hash(prepared.bars),
         "code_version": code_version(),
         "notes": [
-            *skipped_note(prepared.data_dir),
+            *prepared.notes,
             *coverage_notes(prepared.bars, prepared.from_ns, prepared.to_ns),
         ],
     }

@@ -47,7 +47,8 @@ def _split(bars: Bars, unknown_spread: float, times: Times, values: Floats) -> N
         values[1, i] = bar["high"]
         values[2, i] = bar["low"]
         values[3, i] = bar["close"]
-        values[4, i] = bar["volume"]
+        # A terminal knows every volume: 0 where the data has none.
+        values[4, i] = 0.0 if np.isnan(bar["volume"]) else bar["volume"]
         values[5, i] = unknown_spread if np.isnan(bar["spread"]) else bar["spread"]
 
 

@@ -26,7 +26,7 @@ from backtest.stretches import AHEAD, Market, Stretch, Stretches
 from engine.decision.account import close_bar
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
-from engine.model.symbols import fill_spread
+from engine.model.symbols import fill_unknown
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
@@ -181,7 +181,7 @@ class _Run:
         for s, spec in enumerate(compiled.symbols if live is None else ()):
             before = int(np.searchsorted(bars[spec.name]["time_ns"], from_ns))
             if before:
-                last = fill_spread(bars[spec.name][before - 1 : before], spec)[0]
+                last = fill_unknown(bars[spec.name][before - 1 : before], spec)[0]
                 close_bar(self.core, s, last["close"], last["spread"])
 
     def advance(self, stretch: Stretch) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 
 from backtest.attribution import parts_ccy
 from backtest.bar_fill import fill_bars
+from backtest.grid import bring, measure
 from backtest.simulate import make_strategies, simulate
 from backtest.stretches import Stretches
 from engine.model.bars import BAR_DTYPE, Bars
@@ -22,6 +23,8 @@ def warm_signals() -> None:
     for column in (columns, times):
         column.flags.writeable = False  # as a file's
     fill_bars(np.zeros(1, BAR_DTYPE), times, *columns)
+    measure(np.zeros(1, BAR_DTYPE), 1.0, np.zeros((3, 5)))
+    bring(np.zeros(1, BAR_DTYPE), 5)
     compiled, bars = _flat_days()
     for _ in Stretches(compiled, make_strategies(compiled), bars, *_PERIOD).cut(2):
         pass

@@ -30,7 +30,7 @@ class Columns(NamedTuple):
     """Closed bars as contiguous columns, (n,) each, oldest first. Not to be written to.
 
     `time_ns` is the open, `close_ns` when the bar counts as closed (the end of its cell), UTC.
-    Prices are bid; `volume` is NaN or 0 where unknown; `spread` a price, NaN where unknown.
+    Prices are bid; `volume` is 0 where unknown; `spread` a price, NaN where unknown.
     """
 
     time_ns: Times

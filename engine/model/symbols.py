@@ -37,17 +37,21 @@ class SymbolSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def spread(self) -> float:
-        """Return the spread, in price, that serves where data has none."""
-        return self.spread_points * self.point
+        """Return the spread, in price, that serves where data has none: whole points."""
+        return round(self.spread_points) / float(10.0**self.digits)
 
 
-def fill_spread(bars: Bars, spec: SymbolSpec) -> Bars:
-    """Return the bars with the contract's spread where the data has none (0 is a spread)."""
-    unknown = np.isnan(bars["spread"])
-    if not unknown.any():
-        return bars
-    filled = bars.copy()
-    filled["spread"][unknown] = spec.spread
+def fill_unknown(bars: Bars, spec: SymbolSpec) -> Bars:
+    """Return the bars as a terminal shows them: it knows every spread and volume.
+
+    Where the data has no spread it is the contract's (0 is a spread), where it has no volume 0.
+    """
+    filled = bars
+    for name, value in (("spread", spec.spread), ("volume", 0.0)):
+        unknown = np.isnan(filled[name])
+        if unknown.any():
+            filled = bars.copy() if filled is bars else filled
+            filled[name][unknown] = value
     return filled
 
 

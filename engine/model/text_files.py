@@ -25,7 +25,7 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(TEXT_MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
+        raise ConfigError(f"{path}: cannot be read: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise ConfigError(f"{path}: cannot be read: {_reason(error)}") from None
     if len(content) > TEXT_MAX_BYTES:

@@ -24,10 +24,11 @@ from engine.terminal.simulated.config import (
 
 
 class Recorded(NamedTuple):
-    """Bars that a demo replays, by symbol, and the moment it begins at."""
+    """Bars that a demo replays, by symbol, the moment it begins at, and what loading them said."""
 
     bars: Mapping[str, Bars]
     start_ns: int
+    notes: tuple[str, ...] = ()
 
 
 def simulated_account(account: Account) -> AccountConfig:

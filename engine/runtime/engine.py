@@ -161,6 +161,8 @@ class Engine:
         self._listen(self._state, self._alerts)
         if remark:
             self.events.add("warning", "engine", remark)
+        for note in self._recorded.notes if self._recorded is not None else ():
+            self.events.add("warning", "data", note)
         self._start_database(self._state)
         self._step("loading kernels")
         warm_core()

@@ -17,7 +17,7 @@ from engine.model.broker import MarketUpdate
 from engine.model.errors import StateError
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
-from engine.model.symbols import fill_spread
+from engine.model.symbols import fill_unknown
 from engine.portfolio.allocator import Change
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.assembly import load_strategies, points, simulated_terminal, write_prices
@@ -177,11 +177,13 @@ class _Replay:
         return trader
 
     def _history(self, before_ns: int) -> dict[str, Bars]:
-        """Return the bars before the period as a terminal has them: each with a spread."""
+        """Return the bars before the period as a terminal has them."""
         out = {}
         for spec in self._compiled.symbols:
             bars = self._bars[spec.name]
-            out[spec.name] = fill_spread(bars[: int(bars["time_ns"].searchsorted(before_ns))], spec)
+            out[spec.name] = fill_unknown(
+                bars[: int(bars["time_ns"].searchsorted(before_ns))], spec
+            )
         return out
 
     def _finish(self, trader: Trader, update: MarketUpdate) -> None:

@@ -49,7 +49,7 @@ def series_for(
     ]
     symbols = list(dict.fromkeys(need.symbol for need in strategy.inputs))
     if wanted.data:
-        minutes, from_ns = _recorded(wanted, symbols, needs)
+        minutes, from_ns = _recorded(wanted, [specs[name] for name in symbols], needs)
     else:
         minutes, from_ns = generated(wanted, [specs[name] for name in symbols], needs)
     times = {name: np.ascontiguousarray(bars["time_ns"]) for name, bars in minutes.items()}
@@ -60,12 +60,13 @@ def series_for(
 
 
 def _recorded(
-    wanted: BarsWanted, symbols: Sequence[str], needs: list[tuple[Timeframe, Timeframe, int]]
+    wanted: BarsWanted, specs: Sequence[SymbolSpec], needs: list[tuple[Timeframe, Timeframe, int]]
 ) -> tuple[dict[str, Bars], int]:
     data = Path(wanted.data)
+    symbols = [spec.name for spec in specs]
     from_ns = common_start(data, symbols) if wanted.from_ns is None else wanted.from_ns
     to_ns = _LAST_NS if wanted.to_ns is None else wanted.to_ns
-    return load_bars(data, symbols, from_ns, to_ns, needs, wanted.source), from_ns
+    return load_bars(data, specs, from_ns, to_ns, needs, wanted.source).bars, from_ns
 
 
 def generated(

@@ -49,8 +49,9 @@ def recorded_prices(settings: Settings) -> "Recorded | None":
         start_ns = from_datetime(settings.demo.start)
     else:
         start_ns = common_start(directory, symbols) + WARM_UP_NS
-    bars = load_bars(directory, symbols, start_ns - WARM_UP_NS, start_ns + REPLAYED_NS)
-    return Recorded(bars, start_ns - start_ns % NS_PER_MINUTE)
+    period = start_ns - WARM_UP_NS, start_ns + REPLAYED_NS
+    bars, notes, _ = load_bars(directory, compiled.symbols, *period)
+    return Recorded(bars, start_ns - start_ns % NS_PER_MINUTE, tuple(notes))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ Tick files are `<SYMBOL>_ticks_<PERIOD>_<SOURCE>.parquet` with `time` (UTC), `bi
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,11 @@ def recorded_prices(
     if not specs:
         raise DataError(f"{data}: no symbol has M1 bars at {iso_utc(start_ns)}: choose --start")
     names = {spec.name for spec in specs} & {file.symbol for file in files}
-    bars = load_bars(
-        data, sorted(names), start_ns - HISTORY_NS, start_ns + TRADED_NS, source=source
-    )
+    with_bars = [spec for spec in specs if spec.name in names]
+    period = start_ns - HISTORY_NS, start_ns + TRADED_NS
+    bars, notes, _ = load_bars(data, with_bars, *period, source=source)
+    for note in notes:
+        sys.stderr.write(f"pmpro: {note}\n")
     return specs, ReplaySource(bars, specs, ticks)
 
 

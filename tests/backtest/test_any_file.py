@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backtest.data import load_bars
 from engine.model.errors import DataError
 from engine.model.times import NS_PER_MINUTE
-from tests.backtest.test_data import HEADER, START, STOP, rows
+from tests.backtest.test_data import HEADER, START, STOP, loaded, rows
 
 ANY = settings(
     max_examples=150,
@@ -25,7 +24,7 @@ ANY = settings(
 def read_or_refused(directory: Path) -> str:
     """Load EURUSD; return the refusal, "" where the bars were read and are right."""
     try:
-        bars = load_bars(directory, ["EURUSD"], START, STOP)["EURUSD"]
+        bars = loaded(directory, "EURUSD", START, STOP)
     except DataError as error:
         message = str(error)
         assert message.isprintable()

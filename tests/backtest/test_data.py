@@ -13,6 +13,7 @@ import pytest
 
 from backtest.data import coverage_notes, load_bars, skipped_note
 from engine.model.errors import DataError
+from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 
 DAY = 17_686  # Monday 2018-06-04
@@ -43,7 +44,13 @@ def write_parquet(directory: Path, name: str, start: int, n: int, zone: str | No
 
 
 def load(directory: Path, symbol: str = "EURUSD", **options):
-    return load_bars(directory, [symbol], START, STOP, **options)[symbol]
+    return loaded(directory, symbol, START, STOP, **options)
+
+
+def loaded(directory: Path, symbol: str, from_ns: int, to_ns: int, *more, **options):
+    return load_bars(directory, [DEFAULT_SYMBOLS[symbol]], from_ns, to_ns, *more, **options).bars[
+        symbol
+    ]
 
 
 def refusal(directory: Path, symbol: str = "EURUSD", **options) -> str:
@@ -127,8 +134,8 @@ def test_names_that_do_not_parse_are_skipped_and_said(tmp_path):
 def test_a_symbol_that_ends_early_is_noted(tmp_path):
     """Bars for a tenth of the period are no silent success."""
     write(tmp_path, "EURUSD_M1_2018_a.csv", rows(60))
-    bars = load_bars(tmp_path, ["EURUSD"], START, START + 30 * NS_PER_DAY)
-    (note,) = coverage_notes(bars, START, START + 30 * NS_PER_DAY)
+    bars = loaded(tmp_path, "EURUSD", START, START + 30 * NS_PER_DAY)
+    (note,) = coverage_notes({"EURUSD": bars}, START, START + 30 * NS_PER_DAY)
     assert "2018-06-04T00:59:00Z" in note
 
 
@@ -296,7 +303,7 @@ def test_a_broken_parquet_file_is_refused(tmp_path):
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_unknown_values_may_stand_between_known_ones(tmp_path, suffix):
     """A null or an empty cell is NaN, wherever it stands and however the file is cut."""
-    spreads = [None if i % 3 == 0 else i / 1000 for i in range(100)]
+    spreads = [None if i % 3 == 0 else i / 100_000 for i in range(100)]
     if suffix == "csv":
         cells = ["" if s is None else str(s) for s in spreads]
         lines = [f"{r},{c}" for r, c in zip(rows(100), cells, strict=True)]
@@ -308,18 +315,19 @@ def test_unknown_values_may_stand_between_known_ones(tmp_path, suffix):
         path = tmp_path / "EURUSD_M1_2018_a.parquet"
         pq.write_table(pa.table(table), path, row_group_size=33)
     expected = np.array([np.nan if s is None else s for s in spreads])
-    bars = load_bars(tmp_path, ["EURUSD"], START + 10 * NS_PER_MINUTE, STOP)["EURUSD"]
+    bars = loaded(tmp_path, "EURUSD", START + 10 * NS_PER_MINUTE, STOP)
     np.testing.assert_array_equal(bars["spread"], expected[10:])
 
 
 def test_reading_data_does_not_import_pandas(tmp_path):
     """It would cost a third of a second in every one-shot command."""
     write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 100)
-    write(tmp_path, "USDJPY_M1_2018_a.csv", rows(100))
+    write(tmp_path, "USDJPY_M1_2018_a.csv", rows(100, price="110.5"))
     code = (
         "import sys; from pathlib import Path; from backtest.data import load_bars; "
         "import backtest.run; "
-        f"load_bars(Path({str(tmp_path)!r}), ['EURUSD', 'USDJPY'], {START}, {STOP}); "
+        "from engine.model.symbols import DEFAULT_SYMBOLS as s; "
+        f"load_bars(Path({str(tmp_path)!r}), [s['EURUSD'], s['USDJPY']], {START}, {STOP}); "
         "sys.exit('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -330,7 +338,8 @@ def test_parquet_needs_no_compute_functions(tmp_path):
     write_parquet(tmp_path, "EURUSD_M1_2018_a.parquet", START, 100)
     code = (
         "import sys; from pathlib import Path; from backtest.data import load_bars; "
-        f"load_bars(Path({str(tmp_path)!r}), ['EURUSD'], {START}, {STOP}); "
+        "from engine.model.symbols import DEFAULT_SYMBOLS as s; "
+        f"load_bars(Path({str(tmp_path)!r}), [s['EURUSD']], {START}, {STOP}); "
         "sys.exit('pyarrow.compute' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -370,7 +379,7 @@ def test_every_malformed_sample_is_refused_in_one_line(tmp_path, data_dir):
         directory.mkdir()
         shutil.copyfile(sample, directory / "EURUSD_M1_2018_bad.csv")
         with pytest.raises(DataError) as caught:
-            load_bars(directory, ["EURUSD"], 0, 2 * 10**18)
+            loaded(directory, "EURUSD", 0, 2 * 10**18)
         assert "\n" not in str(caught.value)
 
 
@@ -387,24 +396,24 @@ def test_a_real_crash_is_data_and_a_repeated_hour_is_an_error(tmp_path, data_dir
     raw = data_dir / "raw_bad"
     crash = _histdata(raw / "histdata_XAGUSD_20170706_flash_crash_real_spike.csv")
     write(tmp_path, "XAGUSD_M1_2017_a.csv", crash)
-    bars = load_bars(tmp_path, ["XAGUSD"], 0, 2 * 10**18)["XAGUSD"]
+    bars = loaded(tmp_path, "XAGUSD", 0, 2 * 10**18)
     assert bars["low"].min() < 0.93 * bars["open"][0]
     repeated = _histdata(raw / "histdata_SPXUSD_2019_out_of_order_dup_hour.csv")
     write(tmp_path, "SPXUSD_M1_2019_a.csv", repeated)
     with pytest.raises(DataError, match="goes back"):
-        load_bars(tmp_path, ["SPXUSD"], 0, 2 * 10**18)
+        loaded(tmp_path, "SPXUSD", 0, 2 * 10**18)
 
 
 def test_real_years_join_and_pass(data_dir):
     """Both years of a symbol are one series, recorded spreads included where they are."""
     new_year = (np.datetime64("2018-01-01") - np.datetime64("1970-01-01")).astype(int) * NS_PER_DAY
-    bars = load_bars(
+    bars = loaded(
         data_dir,
-        ["USDJPY"],
+        "USDJPY",
         int(new_year),
         int(new_year) + 3 * NS_PER_DAY,
         [(Timeframe.M1, Timeframe.M1, 500)],
         "histdata",
-    )["USDJPY"]
+    )
     assert np.searchsorted(bars["time_ns"], new_year) >= 500
     assert (np.diff(bars["time_ns"]) > 0).all()

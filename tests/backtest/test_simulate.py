@@ -14,7 +14,7 @@ from backtest.stretches import server_times
 from engine.model.errors import StrategyError
 from engine.model.reasons import Refusal
 from engine.model.server_clock import ServerClock
-from engine.model.symbols import DEFAULT_SYMBOLS, fill_spread
+from engine.model.symbols import DEFAULT_SYMBOLS, fill_unknown
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
@@ -178,7 +178,7 @@ def test_spread_comes_from_the_data_where_it_is_known():
     """Unknown is the contract's, zero is zero: it was recorded."""
     bars = flat_bars(["1.17"] * 3)
     bars["spread"] = [np.nan, 0.0, 0.0003]
-    filled = fill_spread(bars, DEFAULT_SYMBOLS["EURUSD"])
+    filled = fill_unknown(bars, DEFAULT_SYMBOLS["EURUSD"])
     assert filled["spread"].tolist() == [pytest.approx(0.00008), 0.0, 0.0003]
     assert np.isnan(bars["spread"][0])
 
@@ -241,8 +241,7 @@ def real(data_dir):
     start = (DAYS - 86) * NS_PER_DAY + 5 * 60 * NS_PER_MINUTE
     stop = start + 13 * NS_PER_DAY + 17 * NS_PER_MINUTE
     warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
-    symbols = [s.name for s in compiled.symbols]
-    bars = load_bars(data_dir, symbols, start, stop, warmup, "histdata")
+    bars = load_bars(data_dir, compiled.symbols, start, stop, warmup, "histdata").bars
     return compiled, bars, start, stop
 
 

@@ -127,7 +127,10 @@ def test_what_cannot_be_run_is_one_line(pmpro: Pmpro, script: Path, home: Path) 
         (["nothing.py"], "nothing.py: no such program"),
         (["--account", "rich", script], "--account 'rich'"),
         (["--account", "absent.toml", script], "absent.toml: cannot be read"),
-        (["--account", wrong, script], "'accounts' is unknown; allowed: account, broker"),
+        (
+            ["--account", wrong, script],
+            "'accounts' is unknown, did you mean 'account'? allowed: account, broker",
+        ),
         (["--account", odd, script], "execution"),
         (["--faults", fault, script], "gremlin"),
         (["--speed", "-1", script], "--speed"),

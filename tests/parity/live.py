@@ -16,7 +16,7 @@ from engine.model.broker import MarketUpdate
 from engine.model.orders import Intent
 from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
-from engine.model.symbols import fill_spread
+from engine.model.symbols import fill_unknown
 from engine.portfolio.allocator import Change
 from engine.portfolio.compile import CompiledPortfolio
 from engine.runtime.assembly import points, simulated_terminal, write_prices
@@ -141,7 +141,7 @@ class Live:
         past = {}
         for spec in compiled.symbols:
             bars = self._bars[spec.name]
-            past[spec.name] = fill_spread(bars[bars["time_ns"] < before_ns], spec)
+            past[spec.name] = fill_unknown(bars[bars["time_ns"] < before_ns], spec)
         trader.take_history(past)
         self._hosts.start(past, before_ns if restarted else self._from_ns)
         if restarted:

@@ -55,7 +55,7 @@ class Noise(Strategy):
         direction = _DIRECTIONS[np.searchsorted(_CUTS, byte(0).astype(np.int64), side="right")]
         confidence = byte(1).astype(float) / 255.0
         # Every column, so that bars which differ in anything give other stops.
-        seen = sum(k * np.nan_to_num(column) for k, column in enumerate(bars[2:], 1))
+        seen = sum(k * column for k, column in enumerate(bars[2:], 1))
         wide = self._stop_distance * (1.0 + np.rint(seen * 1e5) % 7.0 / 50.0)
         stop = wide * (0.5 + byte(2).astype(float) / 128.0)
         target = wide * (0.5 + byte(3).astype(float) / 64.0)

@@ -85,8 +85,7 @@ def run(data_dir: Path, n: int, days: int) -> Both:
     to_ns = FIRST_DAY_NS + days * NS_PER_DAY
     strategies = make_strategies(compiled)
     warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
-    names = [spec.name for spec in compiled.symbols]
-    bars = load_bars(data_dir, names, FIRST_DAY_NS, to_ns, warmup, "histdata")
+    bars = load_bars(data_dir, compiled.symbols, FIRST_DAY_NS, to_ns, warmup, "histdata").bars
     return run_both(compiled, bars, FIRST_DAY_NS, to_ns)
 
 

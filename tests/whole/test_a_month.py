@@ -57,8 +57,8 @@ def test_memory_and_the_cost_of_a_bar_stay_what_they_were(tmp_path):
     source = write_bars(tmp_path, 2018)
     compiled = compile_portfolio(parse_portfolio(portfolio_text(N_STRATEGIES), "bench.toml"))
     from_ns = int(np.datetime64("2018-02-05", "ns").astype(np.int64))
-    names = [spec.name for spec in compiled.symbols]
-    bars = load_bars(tmp_path, names, from_ns - 10 * NS_PER_DAY, from_ns + 4 * WEEK_NS, [], source)
+    period = from_ns - 10 * NS_PER_DAY, from_ns + 4 * WEEK_NS
+    bars = load_bars(tmp_path, compiled.symbols, *period, [], source).bars
     opens = np.unique(np.concatenate([b["time_ns"] for b in bars.values()]))
     batches = np.unique(np.concatenate([opens, opens + NS_PER_MINUTE]))
     meter = Meter(4)

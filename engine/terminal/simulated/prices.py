@@ -63,11 +63,6 @@ def session_open(source: PriceSource, symbol: str, now_ns: int) -> bool:
     return next_ns is not None and next_ns - end_ns < SESSION_GAP_NS
 
 
-def default_spread(spec: SymbolSpec) -> float:
-    """Return the spread in price units where the data has none."""
-    return float(spec.spread_points) * spec.point
-
-
 class ReplaySource:
     """Recorded bars, (n,) of BAR_DTYPE per symbol; recorded ticks make the bars that they cover."""
 
@@ -80,7 +75,7 @@ class ReplaySource:
         self._ticks = dict(ticks or {})
         self._bars = {}
         self._times = {}
-        self._spread = {spec.name: default_spread(spec) for spec in specs}
+        self._spread = {spec.name: spec.spread for spec in specs}
         self._chunks: dict[str, tuple[int, list[Bar]]] = {}
         for spec in specs:
             symbol = spec.name
