@@ -3,10 +3,26 @@
 Python callers only; each is a few assignments that depend on nothing else.
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import numpy as np
 
+from engine.decision.signals import combine, leaves, votes
 from engine.decision.state import Core
 from engine.model.reasons import ExitReason, TradingState
+
+
+class Carried(NamedTuple):
+    """What a slot's members say of its position.
+
+    `n_voting` vote, `n_alive` are not killed; `net` is theirs; `leaves`: it is closed by them.
+    """
+
+    n_voting: int
+    n_alive: int
+    net: float
+    leaves: bool
 
 
 def disable(core: Core, member: int) -> None:
@@ -38,6 +54,12 @@ def enable(core: Core, member: int) -> None:
     _decide_anew(core, member)
 
 
+def switch_off(core: Core, member: int, *, killed: bool) -> None:
+    """Take a member's vote; a killed one has no say in the exit either."""
+    disable(core, member)
+    core.outputs[member]["killed"] = core.outputs[member]["killed"] or killed
+
+
 def bench(core: Core, member: int) -> None:
     """Take a member's vote for its shadow record's sake; what is held stays until its exit."""
     output = core.outputs[member]
@@ -56,6 +78,25 @@ def unbench(core: Core, member: int) -> None:
     _decide_anew(core, member)
 
 
+def carried_without(core: Core, slot: int, members: Iterable[int], *, kill: bool) -> Carried:
+    """Return how a slot's open position would fare without the votes of these members.
+
+    By the slot's own rule, on copies: `core` stays as it is.
+    """
+    trial = core.replace(outputs=core.outputs.copy(), positions=core.positions.copy())
+    for member in members:
+        switch_off(trial, member, killed=kill)
+    combine(trial, slot)
+    first = int(core.slots[slot]["first_member"])
+    everybody = range(first, first + int(core.slots[slot]["n_members"]))
+    return Carried(
+        n_voting=sum(votes(trial, member) for member in everybody),
+        n_alive=sum(int(trial.outputs[member]["killed"] == 0) for member in everybody),
+        net=float(trial.positions[slot]["net"]),
+        leaves=bool(leaves(trial, slot)),
+    )
+
+
 def _decide_anew(core: Core, member: int) -> None:
     core.positions[int(core.members[member]["slot"])]["dirty"] = 1
 
@@ -65,14 +106,21 @@ def kill(core: Core, member: int) -> int:
 
     A book of one closes at the next quote; a larger book decides anew without the vote.
     """
-    disable(core, member)
-    core.outputs[member]["killed"] = 1
+    switch_off(core, member, killed=True)
     slot = int(core.members[member]["slot"])
     position = core.positions[slot]
     position["due"] = 1
     if core.slots[slot]["n_members"] == 1 and position["direction"] != 0:
         position["close_reason"] = int(ExitReason.KILL)
     return slot
+
+
+def close_slots(core: Core, slots: Iterable[int]) -> None:
+    """Give what slots hold the goal to close because a member was killed."""
+    for slot in slots:
+        position = core.positions[slot]
+        if position["direction"] != 0 and position["close_reason"] == 0:
+            position["close_reason"] = int(ExitReason.KILL)
 
 
 def kill_symbol(core: Core, symbol: int) -> list[int]:

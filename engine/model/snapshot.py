@@ -39,6 +39,7 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
 
     `realised_ccy` and `open_ccy` are its parts of all closed positions, net of costs, and of what
     is open. `shadow_*`: what it would have made alone, in R, also while it has no vote.
+    `on_kill`: what a kill of it would do to its book's position, "" where there is none.
     """
 
     id: int
@@ -60,6 +61,7 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     shadow_trades: int = 0
     shadow_r: float = 0.0
     shadow_mean_r: float = 0.0
+    on_kill: str = ""
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +98,22 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
     opened_ns: int
     digits: int
     goal: str = ""
+
+
+class PositionFate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command does to an open position, and why.
+
+    `becomes`: it "closes", it "keeps" (stays with its book), its order's outcome is "unsettled", or
+    it is "closed" by now. `ticket` 0 and no lots where an order for it is only being looked for.
+    """
+
+    ticket: int
+    owner: str
+    symbol: str
+    direction: Literal["BUY", "SELL", ""]
+    lots: float
+    becomes: Literal["closes", "keeps", "closed", "unsettled"]
+    why: str = ""
 
 
 class RiskView(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,9 +274,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     `seen_version`: what was on screen.
     `value` carries the speed of `speed`, the new value of a `limit`, and for `ack` of "all" the
     newest alert's id that was on screen (0: all there are); `text` what `add` adds (a
-    portfolio's tables as JSON), what becomes of the position at `remove` ("", "flatten", "keep",
-    "to BOOK"), who is to `adopt` the position whose ticket is the target, and a `backtest` as the
-    JSON of a `BacktestSpec`; `cancel` has a job's id as target.
+    portfolio's tables as JSON), "close" where a `kill` closes whoever else votes, what becomes of
+    the position at `remove` ("", "flatten", "keep", "to BOOK"), who is to `adopt` the position
+    whose ticket is the target, and a `backtest` as the JSON of a `BacktestSpec`; `cancel` has a
+    job's id as target.
     `sent_ns` is the sender's wall clock: a command older than 5 s is refused, except kill and halt.
     `id` makes a resend run once.
     """
@@ -275,6 +294,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The engine's answer to a command: what it hit, or why it was not done.
 
+    `positions`: what it does to each position that it concerns.
     `failure`: "wrong" (the operator must ask for something else), "refused" (by a rule or a role)
     or "failed"; "" where it is `ok`.
     """
@@ -282,6 +302,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ok: bool
     text: str
     failure: Failure = ""
+    positions: tuple[PositionFate, ...] = ()
 
 
 def measured_by_limit(risk: RiskView) -> dict[str, float]:

@@ -15,7 +15,8 @@ from engine.model.errors import PmproError, Refused, TryAgain, UserError
 from engine.model.near import meant
 from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow
-from engine.model.snapshot import Command, Reply
+from engine.model.snapshot import Command, PositionFate, Reply
+from engine.runtime import fates
 from engine.runtime.accepted import Keep, not_kept
 from engine.runtime.adoption import adopt
 from engine.runtime.changes import Successor, close_for_removal
@@ -95,11 +96,13 @@ class Commands:
         try:
             with trader.exchange:
                 text = self.flag_now(trader, command, actor.name)
+                before = _fates(trader, command)
                 after = self._number(trader, command)
             if text:
                 text = self._keep_flagged(trader, command, actor, text)
             if command.name in _FLAGS:
-                return self._answer(self._inbox.once("flags", self._pursue), text)
+                reply = self._answer(self._inbox.once("flags", self._pursue), text)
+                return _with_fates(trader, command, reply, before)
             change = self._prepare(trader, command)
             done = self._hand_over(
                 lambda: self._carry_out(trader, command, actor, text, change, after),
@@ -109,7 +112,7 @@ class Commands:
         except PmproError as e:
             self.refused(command, actor, str(e))
             raise
-        return self._answer(done, text)
+        return _with_fates(trader, command, self._answer(done, text), before)
 
     def _hand_over(
         self, job: Callable[[], str], actor: Actor, change: "Prepared | Successor | None"
@@ -197,10 +200,10 @@ class Commands:
         "" where there is nothing to be done at once.
         """
         if command.name == "kill":
-            slots = _kill(trader, command.target)
-            n_open = sum(int(trader.core.positions[s]["direction"] != 0) for s in slots)
+            _kill(trader, command.target, close=_closes(command))
+            text = f"killed {command.target}; {fates.told(_fates(trader, command))}"
             trader.urgent.set()
-            return f"killed {command.target}; {n_open} open position(s) concerned"
+            return text
         if command.name == "halt":
             switches.halt_entries(trader.core)
             trader.reason = f"entries halted by {user}"
@@ -311,7 +314,7 @@ class Commands:
         if command.name == "disable":
             for m in _members(trader, command.target):
                 switches.disable(core, m)
-            return f"disabled {command.target}; what it holds stays protected"
+            return f"disabled {command.target}; {fates.told(_fates(trader, command))}"
         if command.name == "enable":
             if isinstance(change, Prepared):
                 self._bring_back(trader, change)
@@ -430,18 +433,66 @@ def _named(trader: "Trader", target: str) -> list[str]:
     return members or [target]
 
 
-def _kill(trader: "Trader", target: str) -> set[int]:
-    """Kill a strategy, a book or a symbol; return the slots concerned."""
+def _closes(command: Command) -> bool:
+    """Return whether a kill closes what its books hold, whoever else votes.
+
+    Raises:
+        UserError: it says something else.
+    """
+    if command.text not in ("", "close"):
+        raise UserError(f"kill {command.text!r}: allowed: close, or nothing")
+    return command.text == "close"
+
+
+def _fates(trader: "Trader", command: Command) -> tuple[PositionFate, ...]:
+    """Return what a kill or a disable does to each position that it concerns."""
+    if command.name not in ("kill", "disable"):
+        return ()
+    if command.name == "kill" and _symbol(trader, command.target) is not None:
+        external = trader.positions.external
+        return fates.of_symbol(trader.core, trader.compiled.slots, command.target, external)
+    members, kill = _members_or_none(trader, command.target), command.name == "kill"
+    close = kill and _closes(command)
+    return fates.of_members(trader.core, trader.compiled.slots, members, kill=kill, close=close)
+
+
+def _with_fates(
+    trader: "Trader", command: Command, reply: Reply, before: tuple[PositionFate, ...]
+) -> Reply:
+    """Return an answer with what became of each position: what is left of them may have to wait.
+
+    A fill or a signal may have come between the flag and the engine thread's turn.
+    """
+    if command.name not in ("kill", "disable") or not reply.ok:
+        return reply
+    with trader.exchange:
+        now = fates.now_of(before, _fates(trader, command))
+        now = fates.with_goals(now, lambda slot: _goal(trader, slot))
+    text = reply.text.replace(fates.told(before), fates.told(now))
+    return Reply(ok=True, text=text, positions=now)
+
+
+def _goal(trader: "Trader", slot: str) -> str:
+    """Return what becomes of a slot's position; "" where it stays, or nothing is held."""
+    index = trader.names.slots.index(slot) if slot in trader.names.slots else None
+    held = index is not None and trader.core.positions[index]["direction"] != 0
+    return trader.positions.goal(index) if held and index is not None else ""
+
+
+def _kill(trader: "Trader", target: str, *, close: bool) -> None:
+    """Kill a strategy, a book or a symbol; `close` what their books hold, whoever else votes."""
     core, symbol = trader.core, _symbol(trader, target)
     if symbol is not None:
-        return set(switches.kill_symbol(core, symbol))
+        switches.kill_symbol(core, symbol)
+        return
     members = _members_or_none(trader, target)
     if not members:
         hint = _meant(trader, target, trader.names.symbols)
         raise UserError(f"no strategy, book or symbol is named {target!r}{hint}")
     slots = {switches.kill(core, m) for m in members}
+    if close:
+        switches.close_slots(core, slots)
     switches.kill_held(core)  # a book whose members are all out closes now
-    return slots
 
 
 def _audit(trader: "Trader", command: Command, actor: Actor, result: str) -> None:

@@ -11,6 +11,7 @@ from engine.model.jobs import JobView
 from engine.model.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView
 from engine.notify.views import Seen
 from engine.runtime.events import EventLog
+from engine.runtime.fates import Previews
 from engine.runtime.picture import Picture, take_picture
 from engine.runtime.settings import Settings
 from engine.runtime.standing import standing
@@ -68,6 +69,7 @@ class Publisher:
         self._version = 0
         self._published_s = 0.0
         self._made_in_ms = 0.0
+        self._previews = Previews()
         self.picture: Picture | None = None
         self._snapshot = self._make(None, None)
 
@@ -146,7 +148,7 @@ class Publisher:
             control=ControlView() if view is None else view.control,
             jobs=() if view is None else view.jobs,
             log=LogView() if view is None else view.log,
-            strategies=() if trader is None else strategy_views(trader),
+            strategies=() if trader is None else strategy_views(trader, self._previews),
             positions=() if trader is None else position_views(trader),
             books=() if trader is None else book_views(trader),
             symbols=() if trader is None else symbol_views(trader),

@@ -14,6 +14,7 @@ from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import Refusal
 from engine.model.snapshot import PositionView, ResultView, RiskView, StrategyView
+from engine.runtime.fates import Previews
 from engine.runtime.gauges import correlation_max, tail, var_frac, volatility_frac
 from engine.runtime.limits import file_limits, limits_now
 from engine.runtime.trader import Trader
@@ -56,14 +57,15 @@ class _Slot(NamedTuple):
     weight_frac: float
 
 
-def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
+def strategy_views(trader: Trader, previews: Previews | None = None) -> tuple[StrategyView, ...]:
     """Return a row for every strategy, in the core's order."""
+    on_kill = (previews or Previews()).of(trader.core, trader.compiled.slots)
     profits = trader.positions.open_profits_ccy()
     open_shares = trader.positions.ledger.open_share_ccy(profits)
     members = _members(trader.core)
     slots = _slots(trader, members)
     rows = []
-    for strategy, member in zip(trader.compiled.strategies, members, strict=True):
+    for strategy, member, kill in zip(trader.compiled.strategies, members, on_kill, strict=True):
         slot = slots[member.slot]
         tally = trader.positions.ledger.tallies.get(strategy.name)
         open_ccy = open_shares.get(strategy.name, 0.0)
@@ -88,6 +90,7 @@ def strategy_views(trader: Trader) -> tuple[StrategyView, ...]:
                 shadow_trades=member.shadow_trades,
                 shadow_r=member.shadow_r,
                 shadow_mean_r=member.shadow_r / max(member.shadow_trades, 1),
+                on_kill=kill,
             )
         )
     return tuple(rows)

@@ -82,10 +82,23 @@ def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json 
 
 
 def kill(
-    target: Killable, config: Config = None, mode: Mode = None, as_: As = None, json: Json = False
+    target: Killable,
+    close: Annotated[
+        bool,
+        typer.Option("--close", help="Close its book's position too where other members keep it."),
+    ] = False,
+    config: Config = None,
+    mode: Mode = None,
+    as_: As = None,
+    json: Json = False,
 ) -> None:
-    """Stop a strategy's, book's or symbol's entries and close what it holds."""
-    _order("kill", target, config=config, mode=mode, as_=as_, json=json)
+    """Disable a strategy, book or symbol at once and say what that does to each position.
+
+    A strategy that is alone in its book, a book and a symbol close what they hold. Of a book's
+    member the others decide at once, without it: they keep the position or close it.
+    """
+    text = "close" if close else ""
+    _order("kill", target, text=text, config=config, mode=mode, as_=as_, json=json)
 
 
 def enable(
@@ -98,7 +111,7 @@ def enable(
 def disable(
     target: Target, config: Config = None, mode: Mode = None, as_: As = None, json: Json = False
 ) -> None:
-    """Stop a strategy's or book's entries; what is held stays, protected."""
+    """Stop a strategy's or book's entries; a position stays until its book's exit."""
     _order("disable", target, config=config, mode=mode, as_=as_, json=json)
 
 
@@ -129,12 +142,10 @@ def flatten(
     """Close every position and refuse entries until `resume`."""
     with connected_engine(config, mode, as_) as client:
         snapshot = newest_snapshot(client)
-        lots = sum(p.lots for p in snapshot.positions)
-        ask(
-            f"Close {len(snapshot.positions)} positions, {lots:g} lots, on {account(snapshot)}?",
-            "",
-            yes,
-        )
+        ours = [p for p in snapshot.positions if p.owner != "EXTERNAL"]
+        lots, n_others = sum(p.lots for p in ours), len(snapshot.positions) - len(ours)
+        stay = f" {n_others} EXTERNAL stay." if n_others else ""
+        ask(f"Close {len(ours)} positions, {lots:g} lots, on {account(snapshot)}?{stay}", "", yes)
         send(client, "flatten", seen_version=snapshot.version, json=json)
 
 
@@ -226,13 +237,14 @@ def _order(
     name: str,
     target: str,
     *,
+    text: str = "",
     config: Path | None,
     mode: str | None,
     as_: str | None,
     json: bool,
 ) -> None:
     with connected_engine(config, mode, as_) as client:
-        send(client, name, target, json=json)
+        send(client, name, target, text=text, json=json)
 
 
 def send(

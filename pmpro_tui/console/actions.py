@@ -23,7 +23,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     *view_actions.CONSOLE,
 )
 SCREENS: Final = tuple(action.name for action in view_actions.SCREENS)
-TARGETED: Final = ("kill", "enable", "disable")
+TARGETED: Final = ("kill", "kill_close", "enable", "disable")
 """What hits the target that the footer names."""
 
 BY_NAME: Final = {action.name: action for action in ACTIONS}

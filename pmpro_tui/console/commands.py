@@ -12,6 +12,7 @@ from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import known, why_not
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.palettes import wear_next
+from pmpro_tui.console.position_table import EXTERNAL
 
 if TYPE_CHECKING:
     from pmpro_tui.console.form import Values
@@ -48,14 +49,19 @@ class Commands:
             await done
         screen.draw_footer()
 
-    def _send(self, name: CommandName, target: str = "", *, value: float = 0.0) -> None:
-        self._screen.tell(self._screen.hub.send(name, target, value=value))
+    def _send(
+        self, name: CommandName, target: str = "", *, value: float = 0.0, text: str = ""
+    ) -> None:
+        self._screen.tell(self._screen.hub.send(name, target, value=value, text=text))
         self._screen.draw_footer()
 
     # -- commands -------------------------------------------------------------------------
 
     def _kill(self) -> None:
         self._send("kill", self._screen.context().target)
+
+    def _kill_close(self) -> None:
+        self._send("kill", self._screen.context().target, text="close")
 
     def _enable(self) -> None:
         self._send("enable", self._screen.context().target)
@@ -87,7 +93,7 @@ class Commands:
         from pmpro_tui.console.dialogs import Confirm
 
         now = self._screen.hub.shown
-        body = f"{_account(now)}\n{_held(now)}\n\nClose all of it now, and halt entries."
+        body = f"{_account(now)}\n{_held(now)}\n\nClose all of ours now, and halt entries."
         self._screen.app.push_screen(
             Confirm("Flatten everything?", body, "Flatten"), self._if("flatten")
         )
@@ -230,9 +236,12 @@ def _is_share(values: Values) -> str | None:
 def _held(now: Snapshot | None) -> str:
     if now is None or not known(now):
         return "Open positions: unknown."
-    count, lots = len(now.positions), sum(p.lots for p in now.positions)
-    if not count:
-        return "No open positions."
-    profit = sum(p.profit_ccy for p in now.positions)
+    ours = [p for p in now.positions if p.owner != EXTERNAL]
+    n_others = len(now.positions) - len(ours)
+    others = f"; {n_others} EXTERNAL, which nobody here closes" if n_others else ""
+    if not ours:
+        return f"No open positions of ours{others}." if others else "No open positions."
+    count, lots = len(ours), sum(p.lots for p in ours)
+    profit = sum(p.profit_ccy for p in ours)
     noun = "position" if count == 1 else "positions"
-    return f"{count} open {noun}, {lots:,.2f} lots, {profit:+z,.2f} {now.currency}"
+    return f"{count} open {noun}, {lots:,.2f} lots, {profit:+z,.2f} {now.currency}{others}"

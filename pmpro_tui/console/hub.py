@@ -194,7 +194,8 @@ class Hub:
             self.feed.token = ""  # it was not the right one
         if command.name == "stop" and reply.ok:
             self.stopping = True
-        severity, timeout_s = ("information", 4.0) if reply.ok else ("error", 12.0)
+        long = reply.positions or not reply.ok  # what happens to positions wants to be read
+        severity, timeout_s = ("information" if reply.ok else "error"), 12.0 if long else 4.0
         return Notice(reply.text or "done", words(command).capitalize(), severity, timeout_s)
 
 
@@ -202,4 +203,6 @@ def words(command: Command) -> str:
     """Return a command as the operator would say it."""
     if command.name == "speed":
         return f"speed {command.value:g}×"
+    if command.name == "kill" and command.text:
+        return f"kill and {command.text} {command.target}"
     return f"{command.name} {command.target}".strip()

@@ -17,7 +17,14 @@ import pytest
 
 from engine.control.messages import Actor
 from engine.model.errors import Failure
-from engine.model.snapshot import AlertView, Command, PositionView, Reply, StrategyView
+from engine.model.snapshot import (
+    AlertView,
+    Command,
+    PositionFate,
+    PositionView,
+    Reply,
+    StrategyView,
+)
 from engine.runtime.settings import load_settings
 from engine.store.embedded import EmbeddedServer
 from engine.terminal.lock_file import hold_lock
@@ -130,6 +137,38 @@ def test_a_target_reaches_the_engine(name: str, engine: ScriptedEngine, pmpro: P
     done = pmpro(name, "eur-ma", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"ok": True, "text": "done"})
     assert sent(engine) == [(name, "eur-ma")]
+
+
+def test_a_kill_tells_machines_what_becomes_of_each_position(
+    engine: AnsweringEngine, pmpro: Pmpro
+) -> None:
+    """`--close` reaches the engine; the answer is the text, and the positions as records."""
+    fate = PositionFate(
+        ticket=7, owner="eur", symbol="EURUSD", direction="SELL", lots=0.22, becomes="closes"
+    )
+    engine.reply = Reply(ok=True, text="killed a; eur closes SELL 0.22 EURUSD", positions=(fate,))
+    assert pmpro("kill", "a").stdout == "killed a; eur closes SELL 0.22 EURUSD\n"
+    document = json.loads(pmpro("kill", "a", "--close", "--json").stdout)
+    assert document["positions"] == [
+        {
+            "ticket": 7,
+            "owner": "eur",
+            "symbol": "EURUSD",
+            "direction": "SELL",
+            "lots": 0.22,
+            "becomes": "closes",
+            "why": "",
+        }
+    ]
+    assert [(c.name, c.text) for c, _ in engine.executed] == [("kill", ""), ("kill", "close")]
+
+
+def test_a_flatten_counts_what_it_closes(engine: AnsweringEngine, pmpro: Pmpro) -> None:
+    """What others hold is not in the question's count: it stays."""
+    other = msgspec.structs.replace(POSITION, ticket=8, owner="EXTERNAL", lots=5.0)
+    engine.current = make_snapshot(2, positions=(POSITION, other))
+    said = pmpro("flatten").stderr
+    assert "Close 1 positions, 0.3 lots, on demo account 1001 at Sim? 1 EXTERNAL stay." in said
 
 
 @pytest.mark.parametrize(("share", "value"), [("0.2", 0.2), ("20%", 0.2), ("100 %", 1.0)])

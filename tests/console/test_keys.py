@@ -118,7 +118,8 @@ def test_a_confirmation_starts_on_cancel_and_states_what_it_hits(feed: ScriptedF
         assert isinstance(app.screen, Confirm)
         text = "\n".join(str(label.render()) for label in app.screen.query("Label"))
         assert "DEMO account 10012345 on PmproSim-Demo" in text
-        assert "5 open positions, 2.13 lots" in text
+        assert "4 open positions, 1.03 lots" in text
+        assert "1 EXTERNAL, which nobody here closes" in text
         await pilot.press("enter")
         assert app.screen is app.main
         await pilot.press("ctrl+x", "escape", "ctrl+x", "n")
