@@ -12,30 +12,35 @@ import numpy as np
 
 from backtest.signals import VARIES, SignalFeed
 from backtest.stretches import Market
-from engine.decision.account import close_bar, mark, roll_day, set_bar_quote, update_conversions
+from engine.decision.account import close_bar, mark, open_bar, roll_day, update_conversions
 from engine.decision.batch import (
-    begin_batch,
     choose_entries,
     decide_exits,
     end_batch,
+    judge_batch,
+    range_is_plausible,
     touches_level,
+    value_batch,
 )
 from engine.decision.entries import apply_open, opening_commission_ccy
 from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
 from engine.decision.moving_stops import choose_stops, follow_bar, move_stop
+from engine.decision.plausible import is_bar, is_price, note_doubt
 from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
 from engine.decision.signals import take_confidence, take_output
 from engine.decision.state import N_REFUSALS, Core, Floats, Integers, Records
+from engine.decision.stop_out import may_be_stopped_out, stopped_out_slot
 from engine.model.arrays import Arrays
 from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason
 from engine.model.signals import SHORT
-from engine.model.times import NS_PER_DAY
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 
 _STOP: Final = int(ExitReason.STOP)
 _TARGET: Final = int(ExitReason.TARGET)
 _END: Final = int(ExitReason.END)
+_STOP_OUT: Final = int(ExitReason.STOP_OUT)
 
 TRADE = np.dtype(
     [
@@ -153,14 +158,15 @@ def take_closing(core: Core, feed: SignalFeed, i: int, first_weighted: int) -> N
 @core_kernel
 def match_bars(core: Core, now_ns: int, bars: Records, out: Outcome, n: int) -> int:
     """Match stops and targets inside the bars that opened at the batch: slots, in their order,
-    then shadows. Return the number of trades.
+    then shadows. A bar whose range is not believed meets none. Return the number of trades.
     """
     touched = False
     for s in range(len(core.symbols)):
         i = out.opened[s]
         if i >= 0:
             bar = bars[i]
-            if touches_level(core, s, bar["high"], bar["low"], bar["spread"]):
+            touches = touches_level(core, s, bar["high"], bar["low"], bar["spread"])
+            if touches and range_is_plausible(core, s, bar["high"], bar["low"], bar["spread"]):
                 touched = True
             else:
                 out.opened[s] = -1 - i
@@ -195,14 +201,22 @@ def close_bars(core: Core, bars: Records, out: Outcome) -> None:
         if i == NOT_OPENED:
             continue
         bar = bars[i if i >= 0 else -1 - i]
+        open_ns = bar["time_ns"]
+        if not is_bar(bar["open"], bar["high"], bar["low"], bar["close"]):
+            note_doubt(core.quotes, s, open_ns, open_ns + NS_PER_MINUTE - 1)
+            core.quotes[s]["fresh"] = 0
+            continue  # as if it were not there
         if i >= 0:
             match_shadows(core, s, bar["open"], bar["high"], bar["low"], bar["spread"])
             bound_levels(core, s)
-        follow_bar(core, s, bar["high"], bar["low"], bar["spread"])
-        close_bar(core, s, bar["close"], bar["spread"])
+        if i >= 0 or range_is_plausible(core, s, bar["high"], bar["low"], bar["spread"]):
+            follow_bar(core, s, bar["high"], bar["low"], bar["spread"])
+        else:
+            note_doubt(core.quotes, s, open_ns, open_ns + NS_PER_MINUTE - 1)
+        close_bar(core, s, open_ns, bar["close"], bar["spread"])
 
 
-# No bar of a symbol opened; bars that touch no level are −1 − their index.
+# No bar of a symbol opened; bars that meet no level are −1 − their index.
 NOT_OPENED: Final = -(2**62)
 
 
@@ -214,18 +228,20 @@ def open_bars(core: Core, now_ns: int, market: Market, out: Outcome) -> None:
         if i < market.bar_stop[s] and market.bars[i]["time_ns"] == now_ns:
             out.opened[s] = i
             market.bar_next[s] = i + 1
-            set_bar_quote(core, s, market.bars[i]["open"], market.bars[i]["spread"], 1)
+            open_bar(core, s, now_ns, market.bars[i]["open"], market.bars[i]["spread"])
         else:
             out.opened[s] = NOT_OPENED
 
 
 @core_kernel
 def opens_at(market: Market, now_ns: int) -> bool:
-    """Tell whether a bar opens now."""
+    """Tell whether a bar opens now, at a price."""
     for s in range(len(market.bar_next)):
         i = market.bar_next[s]
         if i < market.bar_stop[s] and market.bars[i]["time_ns"] == now_ns:
-            return True
+            open_bid, spread = market.bars[i]["open"], market.bars[i]["spread"]
+            if is_price(open_bid, open_bid + spread):
+                return True
     return False
 
 
@@ -233,6 +249,43 @@ def opens_at(market: Market, now_ns: int) -> bool:
 def roll(core: Core, market: Market, k: int) -> int:
     """Move the server's day to batch `k`; return how many of the market's days ended."""
     return roll_day(core, market.server_ns[k], opens_at(market, market.batch_ns[k]))
+
+
+@core_kernel
+def sort_trades(out: Outcome, first: int, stop: int) -> None:
+    """Put some trades of one moment into the order of slots, as live books them."""
+    for i in range(first + 1, stop):
+        j = i
+        while j > first and out.trades[j - 1]["slot"] > out.trades[j]["slot"]:
+            copy_trade(out, j, stop)
+            copy_trade(out, j - 1, j)
+            copy_trade(out, stop, j - 1)
+            j -= 1
+
+
+@core_kernel
+def copy_trade(out: Outcome, source: int, target: int) -> None:
+    """Copy a trade and its shares to another row."""
+    out.trades[target] = out.trades[source]
+    for k in range(out.shares.shape[1]):
+        out.shares[target, k] = out.shares[source, k]
+
+
+@core_kernel
+def value_account(core: Core, now_ns: int, out: Outcome, n: int) -> int:
+    """Mark, have the broker stop out what it must, move the risk state; return the trades."""
+    gross_ccy = value_batch(core, now_ns)
+    if may_be_stopped_out(core, gross_ccy):
+        first = n
+        slot = stopped_out_slot(core)
+        while slot >= 0:
+            close_slot(core, slot, exit_price(core, slot), _STOP_OUT, now_ns, out, n)
+            n += 1
+            slot = stopped_out_slot(core)
+        sort_trades(out, first, n)
+        mark(core)
+    judge_batch(core, now_ns)
+    return n
 
 
 @core_kernel
@@ -249,7 +302,7 @@ def decide(
     now_ns = market.batch_ns[k]
     core.account[0]["server_ns"] = market.server_ns[k]
     open_bars(core, now_ns, market, out)
-    begin_batch(core, now_ns)
+    n = value_account(core, now_ns, out, n)
     account = core.account[0]
     row = out.equity[k]
     row["time_ns"] = now_ns

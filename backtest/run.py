@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from backtest.attribution import strategies as strategy_figures
 from backtest.data import UsedFile, coverage_notes, load_bars, skipped_note
 from backtest.memory import return_large_blocks
+from backtest.remarks import remarks
 from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
 from backtest.variant import varied
@@ -108,6 +109,7 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
         "data_hash": data_hash(prepared.bars),
         "code_version": code_version(),
         "notes": [
+            *remarks(result),
             *prepared.notes,
             *coverage_notes(prepared.bars, prepared.from_ns, prepared.to_ns),
         ],

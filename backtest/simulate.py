@@ -23,7 +23,8 @@ from backtest.loop import (
     run_batches,
 )
 from backtest.stretches import AHEAD, Market, Stretch, Stretches
-from engine.decision.account import close_bar
+from engine.decision.account import take_past
+from engine.decision.plausible import HISTORY_BARS
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
 from engine.model.symbols import fill_unknown
@@ -181,8 +182,8 @@ class _Run:
         for s, spec in enumerate(compiled.symbols if live is None else ()):
             before = int(np.searchsorted(bars[spec.name]["time_ns"], from_ns))
             if before:
-                last = fill_unknown(bars[spec.name][before - 1 : before], spec)[0]
-                close_bar(self.core, s, last["close"], last["spread"])
+                last = bars[spec.name][max(before - HISTORY_BARS, 0) : before]
+                take_past(self.core, s, fill_unknown(last, spec))
 
     def advance(self, stretch: Stretch) -> None:
         """Run the core over a stretch."""

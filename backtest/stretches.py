@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from backtest.series import make_series
 from backtest.signals import Member, Period, Room, SeriesStream, SignalFeed, make_room
+from engine.decision.plausible import only_bars
 from engine.model.arrays import Arrays
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.compiled import core_kernel
@@ -83,9 +84,11 @@ class Stretches:
         series = {}
         for key in {(i.symbol, i.timeframe) for s in strategies for i in s.inputs}:
             at = symbols[key[0]]
-            series[key] = make_series(
-                self._bars[at], self._opens[at], key[1], self._clock, self._specs[at].spread
-            )
+            # What is no price makes a batch, as live's does, and no strategy hears of it.
+            bars, opens = only_bars(self._bars[at]), self._opens[at]
+            if len(bars) != len(opens):
+                opens = np.ascontiguousarray(bars["time_ns"])
+            series[key] = make_series(bars, opens, key[1], self._clock, self._specs[at].spread)
         voting = {m for s in compiled.slots if s.book.combine == "vote" for m in s.members}
         grouped: dict[tuple[str, Timeframe], list[Member]] = {}
         for m, strategy in enumerate(strategies):

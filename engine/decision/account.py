@@ -1,10 +1,12 @@
 """The account's ledger and risk state: quotes, conversion, day roll, marking, drawdown tiers."""
 
+import math
 from typing import Final
 
 from engine.decision.money import profit_ccy, round_price, swap_night_ccy, swap_nights
+from engine.decision.plausible import HISTORY_BARS, take_close, take_price
 from engine.decision.shadow import roll_shadows
-from engine.decision.state import Core
+from engine.decision.state import Core, Records
 from engine.model.compiled import core_kernel
 from engine.model.reasons import ExitReason, TradingState
 from engine.model.times import NS_PER_DAY
@@ -18,7 +20,7 @@ _HALTED: Final = int(TradingState.HALTED)
 
 @core_kernel
 def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> None:
-    """Take a symbol's quote; `fresh` 0 is a last close, good for marking only."""
+    """Give a symbol a quote, unasked; `fresh` 0 is a last close, good for marking only."""
     quote = core.quotes[symbol]
     quote["bid"] = bid
     quote["ask"] = ask
@@ -26,18 +28,54 @@ def set_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int) -> No
 
 
 @core_kernel
-def set_bar_quote(core: Core, symbol: int, bid: float, spread: float, fresh: int) -> None:
-    """Quote a symbol from a bar's price: ask is bid + spread on the symbol's digits."""
-    ask = round_price(bid + spread, core.symbols[symbol]["digits"])
-    set_quote(core, symbol, bid, ask, fresh)
+def usual_spread(core: Core, symbol: int) -> float:
+    """Return the contract's spread, at least a point, as a price."""
+    spec = core.symbols[symbol]
+    return float(max(spec["spread_points"], 1.0) * spec["point"])
 
 
 @core_kernel
-def close_bar(core: Core, symbol: int, close_bid: float, spread: float) -> None:
-    """Take a bar's close as the last good price."""
-    core.quotes[symbol]["close"] = close_bid
+def take_quote(core: Core, symbol: int, bid: float, ask: float, fresh: int, time_ns: int) -> bool:
+    """Take a tick as the symbol's quote if it is believed; tell whether it is.
+
+    Otherwise the last believed one stays, good for marking only.
+    """
+    spread = usual_spread(core, symbol)
+    believed = take_price(core.quotes, symbol, bid, ask, time_ns, time_ns, spread)
+    core.quotes[symbol]["fresh"] = fresh if believed else 0
+    return believed
+
+
+@core_kernel
+def bar_ask(core: Core, symbol: int, bid: float, spread: float) -> float:
+    """Return the ask of a bar's price: bid + spread on the symbol's digits."""
+    return round_price(bid + spread, core.symbols[symbol]["digits"])
+
+
+@core_kernel
+def open_bar(core: Core, symbol: int, open_ns: int, open_bid: float, spread: float) -> bool:
+    """Take the open of the bar that opens now as T's quote; tell whether it is believed."""
+    ask = bar_ask(core, symbol, open_bid, spread)
+    return take_quote(core, symbol, open_bid, ask, 1, open_ns)
+
+
+@core_kernel
+def close_bar(core: Core, symbol: int, open_ns: int, close_bid: float, spread: float) -> bool:
+    """Take the close of the bar that opened at `open_ns` as the last good price, if believed."""
+    ask = bar_ask(core, symbol, close_bid, spread)
+    usual = usual_spread(core, symbol)
+    core.quotes[symbol]["fresh"] = 0
     core.quotes[symbol]["traded"] = 1
-    set_bar_quote(core, symbol, close_bid, spread, 0)
+    return take_close(core.quotes, symbol, close_bid, ask, open_ns, usual)
+
+
+@core_kernel
+def take_past(core: Core, symbol: int, bars: Records) -> None:
+    """Find out a symbol's price before the first batch from its last bars, (n,) BAR_DTYPE."""
+    for i in range(max(len(bars) - HISTORY_BARS, 0), len(bars)):
+        bar = bars[i]
+        open_bar(core, symbol, bar["time_ns"], bar["open"], bar["spread"])
+        close_bar(core, symbol, bar["time_ns"], bar["close"], bar["spread"])
 
 
 @core_kernel
@@ -80,7 +118,8 @@ def roll_day(core: Core, server_ns: int, opens: bool) -> int:
     for day in core.closed_days:
         if day == today:
             account["closed_day"] = 1
-    account["day_start_equity_ccy"] = account["equity_ccy"]
+    if knows_equity(core):
+        account["day_start_equity_ccy"] = account["equity_ccy"]
     if not first:
         account["n_rolls"] += 1
         for i in range(len(core.slots)):
@@ -145,14 +184,26 @@ def notional_ccy(core: Core, symbol: int, lots: float) -> float:
 
 
 @core_kernel
-def mark(core: Core) -> None:
-    """Set equity from the quotes, slots summed in order."""
+def mark(core: Core) -> float:
+    """Set equity from the quotes, slots summed in order; NaN while one of them has no price.
+
+    Return what our positions are worth, long and short added.
+    """
     open_ccy = 0.0
+    gross_ccy = 0.0
     for i in range(len(core.slots)):
         position = core.positions[i]
         if position["direction"] != 0:
             open_ccy += open_profit_ccy(core, i) + position["swap_ccy"]
+            gross_ccy += notional_ccy(core, core.slots[i]["symbol"], position["lots"])
     core.account[0]["equity_ccy"] = core.account[0]["balance_ccy"] + open_ccy
+    return gross_ccy
+
+
+@core_kernel
+def knows_equity(core: Core) -> bool:
+    """Tell whether equity is a number."""
+    return bool(-math.inf < core.account[0]["equity_ccy"] < math.inf)
 
 
 @core_kernel
@@ -199,15 +250,20 @@ def update_tier(core: Core, now_ns: int) -> None:
     to close.
 
     A tier releases at 0.75 × its threshold, tier 3 only by an operator. The account's drawdown
-    counts what others made on it too.
+    counts what others made on it too. While equity is unknown marks and tier stay as they are.
     """
     account = core.account[0]
     limits = core.limits[0]
     equity = account["equity_ccy"]
+    if not knows_equity(core):
+        if account["tier"] == 3:
+            flatten_tier(core, 3, now_ns)
+        return
     account["high_water_ccy"] = max(account["high_water_ccy"], equity)
     account["lifetime_high_ccy"] = max(account["lifetime_high_ccy"], equity)
     whole = equity + account["external_ccy"]
-    account["account_high_ccy"] = max(account["account_high_ccy"], whole)
+    if whole > account["account_high_ccy"]:  # what others made may be unknown: NaN refuses entries
+        account["account_high_ccy"] = whole
     account["account_drawdown_frac"] = 1.0 - whole / account["account_high_ccy"]
     drawdown = 1.0 - equity / account["high_water_ccy"]
     account["drawdown_frac"] = drawdown
@@ -253,6 +309,8 @@ def guard(core: Core, now_ns: int) -> None:
     limits = core.limits[0]
     update_conversions(core)
     mark(core)
+    if not knows_equity(core):
+        return
     drawdown = 1.0 - account["equity_ccy"] / account["high_water_ccy"]
     account["drawdown_frac"] = max(drawdown, 0.0)
     reached = drawdown + _DRAWDOWN_EPS

@@ -5,29 +5,45 @@ choose_stops → end_batch. Bars that closed are matched for shadows before all 
 """
 
 from engine.decision.account import (
+    bar_ask,
     close_bar,
     mark,
     mark_exposure,
     update_conversions,
     update_tier,
+    usual_spread,
 )
 from engine.decision.covariance import sample_returns
 from engine.decision.entries import decide_entry
 from engine.decision.exits import wants_exit
 from engine.decision.money import round_price
 from engine.decision.moving_stops import follow_bar
+from engine.decision.plausible import is_plausible, note_doubt
 from engine.decision.shadow import bound_levels, match_shadows
 from engine.decision.signals import is_due
 from engine.decision.state import Core, Integers
 from engine.model.compiled import core_kernel
+from engine.model.times import NS_PER_MINUTE
 
 
 @core_kernel
 def begin_batch(core: Core, batch_ns: int) -> None:
     """Mark everything at the batch's quotes and move the risk state."""
+    value_batch(core, batch_ns)
+    judge_batch(core, batch_ns)
+
+
+@core_kernel
+def value_batch(core: Core, batch_ns: int) -> float:
+    """Mark everything at the batch's quotes; return what our positions are worth."""
     core.account[0]["batch_ns"] = batch_ns
     update_conversions(core)
-    mark(core)
+    return mark(core)
+
+
+@core_kernel
+def judge_batch(core: Core, batch_ns: int) -> None:
+    """Move the risk state of a marked account."""
     update_tier(core, batch_ns)
     sample_returns(core, batch_ns)
 
@@ -93,18 +109,35 @@ def end_batch(core: Core) -> None:
 def take_bar(
     core: Core,
     symbol: int,
+    open_ns: int,
     open_bid: float,
     high_bid: float,
     low_bid: float,
     close_bid: float,
     spread: float,
-) -> None:
-    """Take a closed bar: its range for the shadows, its close as the last good price."""
-    if touches_level(core, symbol, high_bid, low_bid, spread):
-        match_shadows(core, symbol, open_bid, high_bid, low_bid, spread)
-        bound_levels(core, symbol)
-    follow_bar(core, symbol, high_bid, low_bid, spread)
-    close_bar(core, symbol, close_bid, spread)
+) -> bool:
+    """Take a closed bar: its range for the shadows, its close as the last good price.
+
+    Return whether all of it is believed. A range that is not moves no stop and meets none.
+    """
+    believed = range_is_plausible(core, symbol, high_bid, low_bid, spread)
+    if believed:
+        if touches_level(core, symbol, high_bid, low_bid, spread):
+            match_shadows(core, symbol, open_bid, high_bid, low_bid, spread)
+            bound_levels(core, symbol)
+        follow_bar(core, symbol, high_bid, low_bid, spread)
+    else:
+        note_doubt(core.quotes, symbol, open_ns, open_ns + NS_PER_MINUTE - 1)
+    return close_bar(core, symbol, open_ns, close_bid, spread) and believed
+
+
+@core_kernel
+def range_is_plausible(
+    core: Core, symbol: int, high_bid: float, low_bid: float, spread: float
+) -> bool:
+    """Tell whether a bar's range may be believed before its close is taken."""
+    high_ask = bar_ask(core, symbol, high_bid, spread)
+    return is_plausible(core.quotes, symbol, low_bid, high_ask, usual_spread(core, symbol))
 
 
 @core_kernel

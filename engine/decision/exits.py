@@ -90,5 +90,6 @@ def apply_close(
     position["commission_ccy"] = 0.0
     position["ticket"] = 0
     position["close_reason"] = 0
+    position["best_price"] = float("nan")
     position["stop"] = float("nan")
     position["target"] = float("nan")

@@ -8,7 +8,7 @@ filled, and every entry accepted before it in the batch.
 import math
 from typing import Final
 
-from engine.decision.account import notional_ccy
+from engine.decision.account import notional_ccy, usual_spread
 from engine.decision.covariance import correlation, samples_per_day
 from engine.decision.state import Core
 from engine.model.compiled import core_kernel
@@ -115,13 +115,6 @@ def no_conversion(core: Core, slot: int) -> tuple[float, float]:
     """The profit currency has no price in the account's."""
     conversion = core.quotes[core.slots[slot]["symbol"]]["conversion"]
     return 0.0 if conversion > 0.0 else 1.0, 0.0
-
-
-@core_kernel
-def usual_spread(core: Core, symbol: int) -> float:
-    """Return the contract's spread, at least a point, as a price."""
-    spec = core.symbols[symbol]
-    return float(max(spec["spread_points"], 1.0) * spec["point"])
 
 
 @core_kernel

@@ -42,7 +42,12 @@ class _Saved(msgspec.Struct, frozen=True):
 _DTYPES: Final = (ACCOUNT_STATE, SYMBOL_STATE, SLOT_STATE, MEMBER_STATE)
 _LAYOUT: Final = repr((*_DTYPES, N_DAYS, N_RETURNS))
 
-ADDED: Final[frozenset[str]] = frozenset({"swap_day", "traded", "shadow_days"})
+ADDED: Final = frozenset(
+    {
+        *("swap_day", "traded", "shadow_days"),
+        *("variance", "suspect_bid", "suspect_ask", "suspect_ns", "n_doubts", "doubt_ns"),
+    }
+)
 """Fields that states of earlier versions lack: each begins as a new core has it, or as what stood
 for it then."""
 

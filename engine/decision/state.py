@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.decision.plausible import BELIEF_FIELDS
 from engine.model.arrays import Arrays
 from engine.model.portfolio import RISK_LIMITS
 from engine.model.reasons import Refusal
@@ -38,7 +39,8 @@ N_DAYS: Final = 64
 N_RETURNS: Final = 250
 
 LIMITS = np.dtype(
-    [(name, "f8") for name in (*RISK_LIMITS, "leverage")] + [("currency_digits", "i8")]
+    [(name, "f8") for name in (*RISK_LIMITS, "leverage", "stop_out_frac")]
+    + [("currency_digits", "i8")]
 )
 
 SYMBOL_CONFIG = np.dtype(
@@ -69,13 +71,12 @@ SYMBOL_CONFIG = np.dtype(
 
 SYMBOL_STATE = np.dtype(
     [
-        ("bid", "f8"),
-        ("ask", "f8"),
+        # The last believed quote and close, and what is known of a price that is not believed.
+        *BELIEF_FIELDS,
         # 1: the quote is T's own; 0: the last close, good for marking only.
         ("fresh", "i8"),
         ("conversion", "f8"),
-        # The last closed bar's close, and the bid of the last sample of returns.
-        ("close", "f8"),
+        # The bid of the last sample of returns.
         ("sample_bid", "f8"),
         ("n_samples", "i8"),
         ("killed", "i8"),
@@ -100,6 +101,9 @@ SYMBOL_WORK = np.dtype(
         # Members stand by symbol in `by_symbol`, those of this one from `first` to `stop`.
         ("first", "i8"),
         ("stop", "i8"),
+        # Lots on each side, where the broker's margin is asked for.
+        ("long_lots", "f8"),
+        ("short_lots", "f8"),
         # Slots whose stop may move.
         ("moving", "i8"),
         # No level of a held position lies beyond these, bid for long and ask for short ones.
@@ -351,7 +355,8 @@ def new_core(
     account["server_day"] = account["swap_day"] = account["sample"] = -1
     account["tokens"] = limits["orders_per_minute_max"]
     quotes = np.zeros(len(symbols), SYMBOL_STATE)
-    for field in ("bid", "ask", "conversion", "close", "sample_bid"):
+    prices = ("bid", "ask", "conversion", "close", "sample_bid", "suspect_bid", "suspect_ask")
+    for field in prices:
         quotes[field] = np.nan
     quotes["tokens"] = limits["symbol_orders_per_minute_max"]
     positions = np.zeros(len(slots), SLOT_STATE)

@@ -9,7 +9,8 @@ import msgspec
 class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     """`account_info()`: money in account currency.
 
-    `hedging` from the margin mode, `real_money` from the trade mode.
+    `hedging` from the margin mode, `real_money` from the trade mode. `stop_out_frac` is the margin
+    level below which the broker closes, None where it goes by an amount of money.
     """
 
     login: int
@@ -25,6 +26,7 @@ class AccountState(msgspec.Struct, frozen=True, kw_only=True):
     profit_ccy: float
     margin_ccy: float
     margin_free_ccy: float
+    stop_out_frac: float | None = None
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True):

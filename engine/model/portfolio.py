@@ -12,11 +12,15 @@ RECORD_DAYS: Final = 64
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The simulated account of a backtest, a replay or the demo."""
+    """The simulated account of a backtest, a replay or the demo.
+
+    Below `stop_out_level_percent` of the margin in equity the broker closes the largest losers.
+    """
 
     balance_ccy: float = 100_000.0
     currency: str = "USD"
     leverage: int = 100
+    stop_out_level_percent: float = 50.0
     margin_mode: Literal["hedging", "netting"] = "hedging"
 
 

@@ -29,6 +29,7 @@ from engine.decision.state import (
 from engine.model.errors import ConfigError
 from engine.model.portfolio import (
     RISK_LIMITS,
+    Account,
     Book,
     Portfolio,
     Sizing,
@@ -125,6 +126,7 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
         for name in RISK_LIMITS:
             limits[name] = getattr(self.portfolio.risk, name)
         limits["leverage"] = self.portfolio.account.leverage
+        limits["stop_out_frac"] = stop_out_frac(self.portfolio.account)
         limits["currency_digits"] = CURRENCY_DIGITS
         return limits
 
@@ -182,6 +184,11 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
                     slot.book.members[strategy.name],
                 )
         return out
+
+
+def stop_out_frac(account: Account) -> float:
+    """Return the margin level, equity over margin, below which the broker closes."""
+    return account.stop_out_level_percent / 100.0
 
 
 def compile_portfolio(portfolio: Portfolio) -> CompiledPortfolio:

@@ -53,6 +53,7 @@ def complaints(p: Portfolio) -> list[str]:
 _MOST_CCY: Final = 1e13
 _MOST_LOTS: Final = 1e15
 _MOST_LEVERAGE: Final = 100_000
+_MOST_STOP_OUT_PERCENT: Final = 1000.0
 # The most that any limit may be, and the least of these that are parts of a whole. What is beyond
 # is a slip of the pen: 5 for 5 %, a percentage for a fraction, a zero too many.
 _MOST: Final = 1e9
@@ -79,6 +80,11 @@ def _account_complaints(p: Portfolio) -> list[str]:
         out.append(
             f"account.leverage is {_short(p.account.leverage)}; it must be at least 1 and at most "
             f"{_MOST_LEVERAGE:,}"
+        )
+    if not 0.0 <= p.account.stop_out_level_percent <= _MOST_STOP_OUT_PERCENT:
+        out.append(
+            f"account.stop_out_level_percent is {p.account.stop_out_level_percent}; it must be 0 "
+            f"or more, at most {_MOST_STOP_OUT_PERCENT:g}: 50 is half of the margin"
         )
     if not _CURRENCY.fullmatch(p.account.currency):
         out.append(f"account.currency is {p.account.currency!r}; use three capital letters")

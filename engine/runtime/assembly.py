@@ -7,12 +7,13 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from engine.decision.plausible import only_bars
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError
 from engine.model.portfolio import Account
 from engine.model.symbols import SymbolSpec
 from engine.model.times import NS_PER_MINUTE
-from engine.portfolio.compile import CompiledPortfolio
+from engine.portfolio.compile import CompiledPortfolio, stop_out_frac
 from engine.runtime.host_contract import Hosts
 from engine.terminal.gateway import Gateway
 from engine.terminal.simulated.config import (
@@ -60,6 +61,8 @@ def simulated_terminal(
         server_clock=server_clock,
         ledger_path=None if ledger_path is None else str(ledger_path),
         speed=speed,
+        filtered=True,
+        margin_so_frac=stop_out_frac(compiled.portfolio.account),
         faults=faults,
     )
     plain: dict[str, object] = msgspec.to_builtins(config)
@@ -85,11 +88,14 @@ def points(symbols: Sequence[SymbolSpec]) -> dict[str, float]:
 def load_history(
     gateway: Gateway, needed: Mapping[str, int], before_ns: int, now_ns: int
 ) -> dict[str, Bars]:
-    """Return closed bars that opened before `before_ns`, as many as are needed of each symbol."""
+    """Return closed bars that opened before `before_ns`, as many as are needed of each symbol.
+
+    Bars that are not made of prices are left out.
+    """
     out = {}
     for name, count in needed.items():
         missed = max(0, (now_ns - before_ns) // NS_PER_MINUTE) + 2
-        bars = gateway.rates_last(name, count + missed)
+        bars = only_bars(gateway.rates_last(name, count + missed))
         out[name] = bars[bars["time_ns"] < before_ns][-count:]
     return out
 

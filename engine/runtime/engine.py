@@ -347,6 +347,8 @@ class Engine:
             now_ns=lambda: self._market_ns,
         )
         trader.core.limits["leverage"] = account.leverage
+        if account.stop_out_frac is not None:
+            trader.core.limits["stop_out_frac"] = account.stop_out_frac
         return trader
 
     def _begin_trading(self, trader: Trader, gateway: Gateway, compiled: CompiledPortfolio) -> None:

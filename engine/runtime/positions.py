@@ -223,7 +223,13 @@ class Positions:
         if changed:
             earliest_ns = min(int(self.core.positions[slot]["entry_ns"]) for slot in changed)
             deals = self._terminal.deals(earliest_ns - NS_PER_HOUR)
-            for slot in changed:
+            newest_ns: dict[int, int] = {}
+            for deal in deals:
+                before_ns = newest_ns.get(deal.position_id, 0)
+                newest_ns[deal.position_id] = max(before_ns, deal.time_ns)
+            tickets = self.core.positions["ticket"].tolist()
+            # In the order in which the broker closed them.
+            for slot in sorted(changed, key=lambda s: (newest_ns.get(tickets[s], 0), s)):
                 self._book_broker_close(slot, self._lots_left(slot, found), deals)
         differing = {slot for slot in slots if self.difference(slot, found)}
         for slot in self._differing.keys() - differing:

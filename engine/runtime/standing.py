@@ -1,5 +1,6 @@
 """What the account may do now, and why: ACTIVE, REDUCING or HALTED, from the core's own flags."""
 
+import math
 from typing import Literal
 
 from engine.decision.state import Core
@@ -21,4 +22,7 @@ def standing(core: Core, *, flattening: bool, reason: str) -> tuple[Standing, st
         return "REDUCING", reason or "in doubt: no new entries"
     if account["tier"] == 2:
         return "REDUCING", "drawdown tier 2: no new entries"
+    if not 0.0 < account["equity_ccy"] < math.inf:
+        known = "gone" if account["equity_ccy"] <= 0.0 else "unknown: a position has no price"
+        return "REDUCING", f"equity is {known}; no new entries"
     return "ACTIVE", ""

@@ -15,7 +15,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.decision.account import close_bar, guard, mark, roll_day, set_quote, update_conversions
+from engine.decision.account import (
+    guard,
+    mark,
+    roll_day,
+    take_past,
+    take_quote,
+    update_conversions,
+)
 from engine.decision.batch import (
     begin_batch,
     decide_entries,
@@ -26,6 +33,7 @@ from engine.decision.batch import (
 from engine.decision.covariance import sample_returns
 from engine.decision.exits import wants_exit
 from engine.decision.moving_stops import choose_stops
+from engine.decision.plausible import is_price
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
@@ -48,6 +56,7 @@ from engine.portfolio.compile import CompiledPortfolio
 from engine.portfolio.decided import refused_by
 from engine.runtime.balance import Explained
 from engine.runtime.desk import TradingDesk
+from engine.runtime.doubts import Doubts
 from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Hosts
 from engine.runtime.host_protocol import Evaluations
@@ -143,6 +152,7 @@ class Trader:
         self.reason = ""
         self.limits = Limits()
         self.pauses = Pauses(events, now_ns)
+        self.doubts = Doubts(terminal, events, self.recorder, now_ns)
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.on_change: Callable[[Change], None] = lambda change: None
         self.flattening: ExitReason | None = None
@@ -221,7 +231,9 @@ class Trader:
     def on_batch(self, update: MarketUpdate) -> None:
         """Run one batch: everything that closes at `update.batch_ns`."""
         batch_ns = update.batch_ns
-        closed = {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in update.bars.items()}
+        closed = self._real_bars(
+            {name: np.frombuffer(raw, BAR_DTYPE) for name, raw in update.bars.items()}
+        )
         # First, and whatever fails beside it: no strategy misses a bar.
         evaluated = self._evaluate(batch_ns, closed)
         fault = self._book_closes()
@@ -262,12 +274,15 @@ class Trader:
             self.recorder.add(*(bars_row(name, bars) for name, bars in closed.items()))
 
     def take_history(self, history: Mapping[str, Bars]) -> None:
-        """Give symbols that have no price yet the last close of their history, for marking only."""
+        """Give symbols without a price the last one of their history, for marking only."""
         for name, bars in history.items():
             index = self.symbol_index.get(name)
             if index is None or not len(bars) or self.core.quotes[index]["close"] > 0.0:
                 continue
-            close_bar(self.core, index, bars[-1]["close"], bars[-1]["spread"])
+            take_past(self.core, index, bars)
+
+    def _real_bars(self, closed: Mapping[str, Bars]) -> dict[str, Bars]:
+        return self.doubts.real_bars(self.core, self.symbol_index, closed)
 
     def _take_bars(self, closed: Mapping[str, Bars]) -> None:
         """Take the closed bars' ranges and closes."""
@@ -275,15 +290,17 @@ class Trader:
             index = self.symbol_index.get(name)
             if index is None:  # it was taken out a moment ago
                 continue
-            for _, opened, high, low, close, _, spread in bars.tolist():
-                take_bar(self.core, index, opened, high, low, close, spread)
+            for bar in bars.tolist():
+                open_ns, opened, high, low, close, _, spread = bar
+                if not take_bar(self.core, index, open_ns, opened, high, low, close, spread):
+                    self.doubts.bar(name, bar)
 
     def _opens(self, update: MarketUpdate) -> bool:
         """Tell whether a bar opens at the batch: whether a symbol has a price of then or later."""
         return any(
             quote.time_ns >= update.batch_ns
             and quote.symbol in self.symbol_index
-            and quote.ask >= quote.bid > 0.0
+            and is_price(quote.bid, quote.ask)
             for quote in update.quotes
         )
 
@@ -314,12 +331,19 @@ class Trader:
             self.events.add("info", change.unit, text)
 
     def take_quotes(self, update: MarketUpdate, *, fresh_from_ns: int) -> None:
-        """Take quotes; those older than `fresh_from_ns` are good for marking only."""
+        """Take quotes; those older than `fresh_from_ns` are good for marking only.
+
+        What is not believed leaves the last believed quote, and is said.
+        """
         for quote in update.quotes:
             index = self.symbol_index.get(quote.symbol)
-            if index is not None and quote.ask >= quote.bid > 0.0:
-                fresh = int(quote.time_ns >= fresh_from_ns)
-                set_quote(self.core, index, quote.bid, quote.ask, fresh)
+            if index is None:
+                continue
+            fresh = int(quote.time_ns >= fresh_from_ns)
+            if not take_quote(self.core, index, quote.bid, quote.ask, fresh, quote.time_ns):
+                self.doubts.quote(self.core, index, quote)
+            elif quote.symbol in self.doubts.open:
+                self.doubts.believed(quote)
 
     def _book_closes(self) -> str:
         """Take what the broker closed by itself; return why that could not be told, "" for told."""
@@ -447,6 +471,7 @@ class Trader:
     def watch(self, update: MarketUpdate) -> None:
         """Mark at the latest quotes; only tighten: tier 2 refuses, tier 3 flattens."""
         self.take_quotes(update, fresh_from_ns=update.market_ns + 1)
+        self.doubts.weigh(self.core, self.names.symbols, self.positions.external)
         tier = int(self.core.account[0]["tier"])
         guard(self.core, update.market_ns)
         self._report_tier(tier)
@@ -539,6 +564,7 @@ class Trader:
 
     def catch_up(self, batch_ns: int, closed: Mapping[str, Bars]) -> None:
         """Take a missed batch's signals with orders off; an exit becomes a goal."""
+        closed = self._real_bars(closed)
         answer = self._obey_until(self._evaluate(batch_ns, closed))
         self._take_missed(batch_ns, closed, answer)
 

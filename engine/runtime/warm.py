@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.decision.account import guard, mark_exposure, open_profit_ccy, roll_day, set_quote
+from engine.decision.account import (
+    guard,
+    mark_exposure,
+    open_profit_ccy,
+    roll_day,
+    take_past,
+    take_quote,
+)
 from engine.decision.attribution import split_ccy
 from engine.decision.batch import (
     begin_batch,
@@ -30,6 +37,7 @@ from engine.decision.moving_stops import choose_stops, move_stop
 from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT, N_REFUSALS
+from engine.model.bars import BAR_DTYPE
 from engine.model.portfolio import Portfolio, Sizing, Strategy
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY
@@ -58,8 +66,9 @@ def warm_core() -> None:
     chosen = np.zeros(1, np.int64)
     refused = np.zeros(N_REFUSALS, np.int64)
     roll_day(core, NS_PER_DAY, True)
-    take_bar(core, 0, 1.1, 1.1, 1.1, 1.1, 8e-5)
-    set_quote(core, 0, 1.1, 1.10008, 1)
+    take_past(core, 0, np.zeros(0, BAR_DTYPE))
+    take_bar(core, 0, 0, 1.1, 1.1, 1.1, 1.1, 8e-5)
+    take_quote(core, 0, 1.1, 1.10008, 1, 0)
     begin_batch(core, 0)
     take_events(core, np.array([(1.0, 0.003, 0.006, 0, 1, 0)], EVENT))
     pursue_shadows(core)

@@ -24,6 +24,7 @@ from engine.terminal.symbol_rules import SymbolFacts
 _MARGIN_MODE_HEDGING: Final = 2
 # Demo and contest; whatever else a broker says is real money.
 _PLAY_MONEY: Final = (0, 1)
+_STOP_OUT_PERCENT: Final = 0
 _SWAP_DISABLED: Final = 0
 _SWAP_POINTS: Final = 1
 _ORDERS_DAILY: Final = 1
@@ -46,6 +47,9 @@ def account_state(info: Any) -> AccountState:
         profit_ccy=float(info.profit),
         margin_ccy=float(info.margin),
         margin_free_ccy=float(info.margin_free),
+        stop_out_frac=float(info.margin_so_so) / 100.0
+        if info.margin_so_mode == _STOP_OUT_PERCENT
+        else None,
     )
 
 

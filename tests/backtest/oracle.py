@@ -52,6 +52,9 @@ class Symbol:
     sampled: Decimal | None = None
     returns: list[float] = field(default_factory=list)
     n_samples: int = 0
+    doubted: tuple[Decimal, Decimal] | None = None
+    doubted_until: float = -1.0
+    variance: float = 0.0
 
     @property
     def point(self) -> Decimal:
@@ -166,20 +169,19 @@ def run(account: Account, symbols: list[Symbol], slots: list[Slot], first: int, 
     batches = sorted({m + d for bars in opening for m in bars for d in (0, 1)})
     for now in batches:
         charge_swaps(account, slots, wall_clock(now).date())
-        if any(now in bars for bars in opening):
+        if any(opens(bars.get(now)) for bars in opening):
             roll_day(account, slots, wall_clock(now).date())
         for symbol, bars in zip(symbols, opening, strict=True):
             bar = bars.get(now)
-            symbol.fresh = bar is not None
-            if bar is not None:
-                quote(symbol, bar.open, bar.spread)
+            symbol.fresh = bar is not None and believe(symbol, bar.open, bar.spread, now, now)
+        stop_out(account, symbols, slots, now)
         mark(account, slots)
         risk_state(account, slots)
         sample(account, symbols, now)
         account.curve.append((now, account.balance, account.equity))
         for slot in slots:
-            closed = opening[index_of(symbols, slot.symbol)]
-            take_signals(slot, now - 1 if now - 1 in closed else None)
+            closed = opening[index_of(symbols, slot.symbol)].get(now - 1)
+            take_signals(slot, now - 1 if closed is not None and is_real(closed) else None)
         for slot in slots:
             exit_if_due(account, slot, now)
         mark(account, slots)
@@ -190,16 +192,20 @@ def run(account: Account, symbols: list[Symbol], slots: list[Slot], first: int, 
             move_stop(slot, now)
         for slot in slots:
             bar = opening[index_of(symbols, slot.symbol)].get(now)
-            if bar is not None and slot.position:
+            if bar is not None and slot.position and fits(slot.symbol, bar):
                 match(account, slot, bar, now)
         for symbol, bars in zip(symbols, opening, strict=True):
-            if now in bars:
+            if now in bars and is_real(bars[now]):
+                bar = bars[now]
                 for slot in slots:
-                    if slot.symbol is symbol:
-                        match_shadows(slot, bars[now])
-                        follow(slot, bars[now])
-                symbol.last_close = bars[now].close
-                quote(symbol, bars[now].close, bars[now].spread)
+                    if slot.symbol is symbol and fits(symbol, bar):
+                        match_shadows(slot, bar)
+                        follow(slot, bar)
+                if believe(symbol, bar.close, bar.spread, now, now + 0.99):
+                    if symbol.last_close is not None:
+                        move = min(abs(float(bar.close / symbol.last_close) - 1.0), 0.05)
+                        symbol.variance += (move * move - symbol.variance) / 1440
+                    symbol.last_close = bar.close
     for slot in slots:
         if slot.position:
             close(account, slot, closing_price(slot), slot.goal or "end", batches[-1])
@@ -209,8 +215,80 @@ def index_of(symbols: list[Symbol], symbol: Symbol) -> int:
     return next(i for i, s in enumerate(symbols) if s is symbol)
 
 
-def quote(symbol: Symbol, bid: Decimal, spread: Decimal) -> None:
-    symbol.bid, symbol.ask = bid, symbol.price(bid + spread)
+def opens(bar: Bar | None) -> bool:
+    return bar is not None and bar.open.is_finite() and bar.open > 0
+
+
+def is_real(bar: Bar) -> bool:
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    return all(p.is_finite() and bar.low <= p <= bar.high for p in prices) and bar.low > 0
+
+
+def band(symbol: Symbol) -> float:
+    """Return how far a plausible price may be, as a part of the last believed one."""
+    day = math.sqrt(symbol.variance * 1440)
+    spread = float(symbol.usual_spread / symbol.bid)
+    return min(max(0.05, 3 * day, 20 * spread), 0.3)
+
+
+def near(price: Decimal, other: Decimal, frac: float) -> bool:
+    return abs(float(price - other)) <= frac * float(other)
+
+
+def fits(symbol: Symbol, bar: Bar) -> bool:
+    """Tell whether a bar's range is within the band around what is believed."""
+    if not (bar.low.is_finite() and bar.high.is_finite()):
+        return False
+    high_ask = symbol.price(bar.high + bar.spread)
+    if symbol.bid is None:
+        return 0 < bar.low <= high_ask
+    wide = band(symbol)
+    return near(bar.low, symbol.bid, wide) and near(high_ask, symbol.ask, wide)
+
+
+def believe(symbol: Symbol, bid: Decimal, spread: Decimal, began: float, ended: float) -> bool:
+    """Take a price if it is near the last one, or agrees with a doubted one of before."""
+    if not bid.is_finite() or bid <= 0 or symbol.price(bid + spread) < bid:
+        return False
+    ask = symbol.price(bid + spread)
+    wide = 0.0 if symbol.bid is None else band(symbol)
+    if symbol.bid is not None and not (near(bid, symbol.bid, wide) and near(ask, symbol.ask, wide)):
+        before, until = symbol.doubted, symbol.doubted_until
+        agrees = before is not None and near(bid, before[0], wide) and near(ask, before[1], wide)
+        symbol.doubted_until = max(until, ended)
+        if not agrees:
+            symbol.doubted = bid, ask
+        if not agrees or began <= until:
+            return False
+    symbol.bid, symbol.ask, symbol.doubted = bid, ask, None
+    return True
+
+
+def stop_out(account: Account, symbols: list[Symbol], slots: list[Slot], now: int) -> None:
+    """Close the largest loser that has a quote while equity is below its part of the margin."""
+    first = len(account.trades)
+    while held := [s for s in slots if s.position]:
+        equity = account.balance
+        margin = Decimal(0)
+        for slot in held:
+            equity += cents(profit(slot, closing_price(slot))) + cents(slot.position["swap"])
+        for symbol in symbols:
+            sides = [Decimal(0), Decimal(0)]
+            for slot in held:
+                if slot.symbol is symbol:
+                    sides[slot.position["direction"] > 0] += slot.position["lots"]
+            if any(sides):
+                margin += notional(symbol, max(sides)) / account.limits["leverage"]
+        losers = [slot for slot in held if slot.symbol.fresh]
+        if equity >= cents(margin) * account.limits["stop_out_frac"] or not losers:
+            break
+        worst = min(
+            losers, key=lambda s: (cents(profit(s, closing_price(s))), s.position["minute"])
+        )
+        close(account, worst, closing_price(worst), "stop_out", now)
+    names = [slot.name for slot in slots]
+    places = {id(trade): names.index(trade["book"]) for trade in account.trades[first:]}
+    account.trades[first:] = sorted(account.trades[first:], key=lambda t: places[id(t)])
 
 
 def nights(before, today, triple: int) -> int:

@@ -156,6 +156,8 @@ def _settings(seed: int, mode: str, *, tight: bool) -> dict:
         "hours": rng.choice([(185, 195), (1380, 200)]) if tight and shut else (0, 0),
         "closed_days": ("2018-06-05",) if tight and rng.random() < 0.15 else (),
         "stops_level": rng.choice([0, 0, 110]),
+        # A margin level that few positions can have makes stop-outs.
+        "broker": rng.choice([(100, 50), (100, 50), (5, 140), (10, 250), (5, 90)]),
     }
 
 
@@ -165,10 +167,12 @@ def _members(mode: str) -> dict[str, str]:
 
 def _text(given_: dict) -> str:
     mode = given_["mode"]
-    risk = {name: value for name, value in given_["limits"].items() if name != "leverage"}
+    risk = given_["limits"]
     first, last = given_["hours"]
+    leverage, percent = given_["broker"]
     out = [
-        f'[account]\nbalance_ccy = 10000.0\nleverage = 100\nmargin_mode = "{mode}"\n[risk]',
+        f'[account]\nbalance_ccy = 10000.0\nleverage = {leverage}\nmargin_mode = "{mode}"',
+        f"stop_out_level_percent = {percent}\n[risk]",
         *(f"{name} = {value}" for name, value in risk.items()),
         f"closed_days = {list(given_['closed_days'])}",
         'restricted = ["USDJPY"]' if given_["restricted"] else "",
@@ -224,7 +228,27 @@ def _bars(draw, symbol: str) -> list[tuple]:
         width = draw(st.sampled_from([None, Decimal(0), point * 3, point * 12]))
         rows.append((minute, opened, high, low, close, Decimal(spread) if width is None else width))
         minute += draw(_gap)
-    return rows
+    wrong = draw(st.booleans())
+    return [_spoiled(row, digits, draw(_wrong) if wrong else ()) for row in rows]
+
+
+# What may be wrong with a bar: mostly nothing. Factors of its prices, of which the first is open.
+_wrong = st.sampled_from(
+    [()] * 30 + [(10,), ("0.1",), ("0.64",), (-1,), (0,), ("NaN",), (1, "0.64")]
+)
+
+
+def _spoiled(row: tuple, digits: int, factors: tuple) -> tuple:
+    """Return a bar with all its prices wrong, or with its low alone."""
+    if not factors:
+        return row
+    minute, *prices, width = row
+    point = Decimal(1).scaleb(-digits)
+    if len(factors) == 1:
+        wrong = [price * Decimal(factors[0]) for price in prices]
+    else:
+        wrong = [*prices[:2], prices[2] * Decimal(factors[1]), prices[3]]
+    return minute, *(p if p.is_nan() else p.quantize(point) for p in wrong), width
 
 
 @st.composite
@@ -310,9 +334,10 @@ def _run_oracle(world, first: int, stop: int) -> tuple[oracle.Account, dict]:
             )
             for symbol in dict.fromkeys(own.values())
         ]
+    leverage, percent = map(Decimal, given_["broker"])
     account = oracle.Account(
         balance=Decimal(10_000),
-        limits=given_["limits"] | {"leverage": Decimal(100)},
+        limits=given_["limits"] | {"leverage": leverage, "stop_out_frac": percent / 100},
         closed_days=given_["closed_days"],
     )
     order = list(dict.fromkeys(_members(given_["mode"]).values()))

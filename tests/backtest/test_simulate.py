@@ -155,14 +155,17 @@ def test_wednesdays_night_costs_three_swaps():
 
 
 def test_open_losses_flatten_at_the_third_tier_and_the_halt_is_dated():
-    """12 % under water with the position open: closed at the next quote, halted for good."""
+    """12 % under water with the position open: closed at the next quote, halted for good.
+
+    A jump of a tenth is believed at its second bar.
+    """
     bars = flat_bars(["1.17"] * 3 + ["1.05"] * 5)
     script = {**says(*[LONG] * 8), MONDAY + 5: (SHORT, 1.0, None, None)}
     result, rows = trade(bars, script)
     assert rows[0]["exit_reason"] == "drawdown"
     assert rows[0]["exit_price"] == 1.05
     assert len(rows) == 1
-    assert summary(result)["halted_at"] == "2018-06-04T00:03:00Z"
+    assert summary(result)["halted_at"] == "2018-06-04T00:04:00Z"
     assert result.refused[Refusal.HALTED] > 0
 
 

@@ -41,6 +41,31 @@ def market(rng: np.random.Generator, symbol: str, times: np.ndarray, *, pace: fl
     return bars
 
 
+def spoil(rng: np.random.Generator, bars: Bars, symbol: str, n: int) -> Bars:
+    """Return bars with `n` prices that are none, or far off; now and then for two bars."""
+    out = bars.copy()
+    for at in rng.choice(len(out), min(n, len(out)), replace=False).tolist():
+        kind = rng.integers(0, 9)
+        rows = out[at : at + int(rng.choice([1, 1, 1, 2]))]
+        prices = ["open", "high", "low", "close"]
+        if kind < 2:  # zeros, NaN
+            for name in prices:
+                rows[name] = (0.0, np.nan)[kind]
+        elif kind < 6:  # another digit, another symbol's price, a sign
+            for name in prices:
+                rows[name] *= (10.0, 0.1, 0.64, -1.0)[kind - 2]
+        elif kind == 6:
+            rows["low"] *= 0.64
+        elif kind == 7:
+            rows["open"] *= 1.36
+            rows["high"] = rows["open"]
+        else:
+            rows["spread"] = rows["close"] * 0.4
+        for name in (*prices, "spread"):
+            rows[name] = np.round(rows[name], DEFAULT_SYMBOLS[symbol].digits)
+    return out
+
+
 def script(
     rng: np.random.Generator, symbol: str, times: np.ndarray, *, calm: float = 0.85
 ) -> dict[int, tuple]:

@@ -138,7 +138,7 @@ def test_only_books_that_say_so_move_their_stops(make_core):
         hold(core, slot, 1, 1.0, 1.17)
         core.positions[slot]["stop"] = 1.16
         core.positions[slot]["best_price"] = 1.17
-    take_bar(core, 0, 1.17, 1.1760, 1.17, 1.1755, 1e-4)
+    take_bar(core, 0, 0, 1.17, 1.1760, 1.17, 1.1755, 1e-4)
     quote(core, 1.1760)
     core.account[0]["batch_ns"] = 60
     moved, stops = np.zeros(2, np.int64), np.zeros(2)

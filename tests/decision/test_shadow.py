@@ -151,10 +151,10 @@ def test_a_day_on_which_a_market_was_closed_is_none_of_its_records():
     fx, coin = core.members["symbol"].tolist()
     for day in range(14):  # from a Monday on
         roll_day(core, (17_686 + day) * NS_PER_DAY, True)
-        close_bar(core, coin, 6_500.0, 30.0)
+        close_bar(core, coin, day * NS_PER_DAY, 6_500.0, 30.0)
         core.outputs["shadow_r"] += [0.0 if day % 7 > 4 else 1.0, 1.0]
         if day % 7 < 5:
-            close_bar(core, fx, 1.17, 1e-4)
+            close_bar(core, fx, day * NS_PER_DAY, 1.17, 1e-4)
     roll_day(core, (17_686 + 14) * NS_PER_DAY, True)
     assert core.outputs["shadow_days"].tolist() == [10, 14]
     assert np.nansum(core.days, axis=0).tolist() == [10.0, 14.0]

@@ -175,9 +175,11 @@ def texts(draw) -> str:
     hours = draw(st.sampled_from(["", "", '[symbols.EURUSD]\nentry_hours = "22:30-20:15"\n']))
     least = draw(st.sampled_from(["", "", "[symbols.USDJPY]\nstops_level_points = 60\n"]))
     mode = "netting" if netting else "hedging"
+    # Some accounts are stopped out before long: a margin level above which few can stay.
+    stop_out = draw(st.sampled_from(["", "", "leverage = 1\nstop_out_level_percent = 400\n"]))
     return "\n".join(
         [
-            f'server_clock = "new_york+7"\n[account]\nmargin_mode = "{mode}"',
+            f'server_clock = "new_york+7"\n[account]\nmargin_mode = "{mode}"\n{stop_out}',
             draw(risks(symbols[-1])),
             hours + least,
             *strategies,

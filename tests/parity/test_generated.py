@@ -15,7 +15,7 @@ from backtest.run import Prepared
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from pmpro_tui.cli.replay import batches_ns
 from strategies.loader import load_file
-from tests.backtest.worlds import market
+from tests.backtest.worlds import market, spoil
 from tests.parity.compare import Both, assert_goes_on, assert_same, run_both
 from tests.parity.live import NOISE
 from tests.parity.portfolios import compiled_of, texts
@@ -39,17 +39,20 @@ def drawn_times(rng, first_ns, to_ns, keep_frac):
 
 @st.composite
 def worlds(draw):
-    """A portfolio file, bars of its symbols, and the period: a sparse day or three to trade."""
+    """A portfolio file, bars of its symbols, and the period: a sparse day or three to trade.
+
+    Some markets have prices that are wrong.
+    """
     text = draw(texts())
     seed = draw(st.integers(0, 2**32 - 1))
     keep_frac = draw(st.sampled_from([0.9, 0.25, 0.1]))
     hours = int(3 / keep_frac)
     offset = draw(st.integers(0, 4 * 24 * 60))
-    return text, seed, keep_frac, hours, offset
+    return text, seed, keep_frac, hours, offset, draw(st.sampled_from([0, 0, 4, 12]))
 
 
 def make(world):
-    text, seed, keep_frac, hours, offset = world
+    text, seed, keep_frac, hours, offset, n_bad = world
     compiled = compiled_of(text)
     rng = np.random.default_rng(seed)
     from_ns = FIRST_DAY_NS + offset * NS_PER_MINUTE
@@ -58,7 +61,8 @@ def make(world):
     for spec in compiled.symbols:
         history = drawn_times(rng, FIRST_DAY_NS - 4 * NS_PER_DAY, from_ns, 0.05)
         times = drawn_times(rng, from_ns, to_ns, keep_frac)
-        bars[spec.name] = market(rng, spec.name, np.concatenate([history, times]))
+        made = market(rng, spec.name, np.concatenate([history, times]))
+        bars[spec.name] = spoil(rng, made, spec.name, n_bad)
     return compiled, bars, from_ns, to_ns
 
 

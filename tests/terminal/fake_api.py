@@ -35,6 +35,7 @@ ACCOUNT = AccountState(
     profit_ccy=0.0,
     margin_ccy=0.0,
     margin_free_ccy=1.0,
+    stop_out_frac=0.5,
 )
 SYMBOL = {
     "digits": 5,
@@ -115,6 +116,8 @@ class FakeApi:
             trade_mode=self.trade_mode,
             trade_allowed=True,
             trade_expert=True,
+            margin_so_mode=0,
+            margin_so_so=50.0,
             **money,
         )
         return self._answer("account_info", info)

@@ -3,6 +3,7 @@
 import msgspec
 
 from engine.decision.money import CURRENCY_DIGITS, profit_ccy, round_ccy
+from engine.decision.stop_out import margin_ccy
 from engine.terminal.simulated.market import Market
 from engine.terminal.simulated.state import AccountRecord, Position
 
@@ -63,8 +64,9 @@ class Accounting:
 
     def margin_of(self, symbol: str, lots: float, price: float) -> float:
         """Return the margin of `lots` at `price`, unrounded."""
-        worth = lots * self._market.specs[symbol].contract_size * price
-        return worth * self._market.conversion(symbol) / self._leverage
+        spec = self._market.specs[symbol]
+        conversion = self._market.conversion(symbol)
+        return margin_ccy(lots, spec.contract_size, price, conversion, float(self._leverage))
 
     def margin_after(self, symbol: str = "", lots: float = 0.0) -> float:
         """Return the account's margin after trading signed `lots` at the current bids.
@@ -82,7 +84,8 @@ class Accounting:
         elif symbol:
             long[symbol] = abs(long.get(symbol, 0.0) - short.pop(symbol, 0.0) + lots)
         total = 0.0
-        for name in sorted(long.keys() | short.keys()):
+        traded = long.keys() | short.keys()
+        for name in (symbol for symbol in self._market.specs if symbol in traded):
             larger = max(long.get(name, 0.0), short.get(name, 0.0))
             total += self.margin_of(name, larger, self._market.quotes[name].bid)
         return float(round_ccy(total, CURRENCY_DIGITS))

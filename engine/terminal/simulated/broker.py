@@ -6,6 +6,7 @@ Every change is in the ledger before anybody hears of it.
 """
 
 import math
+from collections.abc import Callable
 
 import msgspec
 
@@ -18,6 +19,7 @@ from engine.decision.money import (
     swap_night_ccy,
     swap_nights,
 )
+from engine.decision.stop_out import is_stopped_out
 from engine.model.errors import StateError
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MS
@@ -438,13 +440,16 @@ class Broker:
                 position.sl = position.tp = 0.0
         self._ledger.write(self.account, positions=self.positions.values())
 
-    def stop_out(self, now_ns: int) -> None:
-        """Below the stop-out level, close the largest loser that trades, and look again."""
+    def stop_out(self, now_ns: int, trades: Callable[[str, int], bool]) -> None:
+        """Below the stop-out level, close the largest loser that trades, and look again.
+
+        `trades` tells whether a symbol does at a time. A backtest's is `engine.decision.stop_out`.
+        """
         while self.positions:
             figures = self.money.figures()
             if not self._is_stopped_out(figures):
                 return
-            losers = [p for p in self.positions.values() if self.market.is_open(p.symbol, now_ns)]
+            losers = [p for p in self.positions.values() if trades(p.symbol, now_ns)]
             if not losers:
                 return
             worst = min(
@@ -457,7 +462,7 @@ class Broker:
     def _is_stopped_out(self, figures: Figures) -> bool:
         if self.config.margin_so_ccy is not None:
             return figures.margin_free < self.config.margin_so_ccy
-        return figures.equity < figures.margin * self.config.margin_so_frac
+        return is_stopped_out(figures.equity, figures.margin, self.config.margin_so_frac)
 
     def save_clock(self, now_ns: int) -> None:
         """Write that everything up to `now_ns` is processed."""

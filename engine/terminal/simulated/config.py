@@ -70,6 +70,7 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     "2018-12-25", on the server's clock; none: open whenever there are prices.
     `orders`: "daily" ends the working orders without a term of their own, and takes all stops and
     targets away, when the server's day changes; "daily_no_stops" leaves stops and targets.
+    `filtered`: the server deals at no price that `engine.decision.plausible` does not believe.
     `margin_call_frac`, `margin_so_frac`: margin levels of call and stop-out. `margin_so_ccy`: the
     free margin below which positions are stopped out instead, and `margin_call_ccy` its call.
     `faults`: what goes wrong, as `fault_text` reads it.
@@ -90,6 +91,7 @@ class SimulatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     orders: Literal["gtc", "daily", "daily_no_stops"] = "gtc"
     hours: list[str] = []
     holidays: list[str] = []
+    filtered: bool = False
     margin_call_frac: float = 1.0
     margin_so_frac: float = 0.5
     margin_so_ccy: float | None = None

@@ -55,7 +55,9 @@ class Controls:
         self.config = config
         self.faults = Faults()
         self.switches = Switches()
-        self.market = Market(config.specs, source, config.account.currency)
+        self.market = Market(
+            config.specs, source, config.account.currency, filtered=config.filtered
+        )
         self.broker = Broker(config, self.market, ledger, clock)
         self.liquidity = Liquidity(self.market, self.broker.account, config.liquidity_lots)
         pending = Pending(self.broker, self.liquidity)

@@ -78,19 +78,20 @@ class SteppedTime:
         for symbol in self._market.specs:
             if bar := self._market.source.bar_at(symbol, open_ns):
                 self._market.open_bar(symbol, bar)
-        self._broker.stop_out(open_ns)
+        # As in a backtest: who has no quote of this minute cannot be closed in it.
+        self._broker.stop_out(open_ns, self._market.is_fresh)
 
     def _finish_minute(self, open_ns: int) -> None:
         source = self._market.source
         bars = [(name, source.bar_at(name, open_ns)) for name in self._market.specs]
         if self._broker.positions:
             for symbol, bar in bars:
-                if bar:
+                if bar and self._market.fits(symbol, bar.high, bar.low, bar.spread):
                     prices = bar.open, bar.high, bar.low
                     self._broker.match(symbol, open_ns, prices, bar.spread)
         if self._broker.working or self._late(open_ns):
             for symbol, bar in bars:
-                if bar:
+                if bar and self._market.fits(symbol, bar.high, bar.low, bar.spread):
                     self._match_orders(symbol, bar)
         for symbol, bar in bars:
             if bar:
@@ -159,7 +160,7 @@ class RealTime:
                 self._process(self.now_ns, end_ns, match=True)
             if self._broker.working:
                 self._pending.expire(end_ns)
-            self._broker.stop_out(end_ns)
+            self._broker.stop_out(end_ns, self._market.is_open)
             self.now_ns = self._broker.account.clock_ns = end_ns
         if self.now_ns // NS_PER_MINUTE > minute_before:
             self._broker.save_clock(self.now_ns)
@@ -188,10 +189,14 @@ class RealTime:
     def _match_tick(
         self, symbol: str, time_ns: int, bids: npt.NDArray[np.float64], spread: float, i: int
     ) -> None:
-        """Match the way from the tick before: only a minute's first tick can gap."""
+        """Match the way from the tick before: only a minute's first tick can gap.
+
+        A tick that nothing is dealt at is no part of the way.
+        """
         bid = float(bids[i])
-        before = float(bids[i - 1]) if i else bid
-        self._market.set_quote(symbol, time_ns, bid, spread)
+        before = self._market.quotes[symbol].bid if i and symbol in self._market.quotes else bid
+        if not self._market.set_quote(symbol, time_ns, bid, spread):
+            return
         prices = before, max(before, bid), min(before, bid)
         self._broker.match(symbol, time_ns, prices, spread)
         if self._broker.working:

@@ -95,7 +95,7 @@ def symbol_info(
 ) -> StructSequence:
     """Return SymbolInfo; prices are 0.0 before the first quote. `days`: the last two daily bars."""
     market = broker.market
-    spec, quote = market.specs[symbol], market.quotes.get(symbol)
+    spec, quote = market.specs[symbol], market.shown.get(symbol)
     tick_value = 0.0
     if quote and (conversion := market.conversion(symbol)) > 0.0:
         tick_value = spec.contract_size * spec.point * conversion
@@ -168,7 +168,7 @@ def _day(days: Rates, digits: int) -> dict[str, float]:
 
 def tick(symbol: str, broker: Broker) -> StructSequence:
     """Return the last Tick; all zero before the first."""
-    quote = broker.market.quotes.get(symbol)
+    quote = broker.market.shown.get(symbol)
     if quote is None:
         return build(structs.Tick)
     msc = broker.server_msc(quote.time_ns)
