@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from engine.model.errors import StrategyError
 from engine.model.printable import described, is_printable, printable
+from engine.model.trust import fault_of
 from strategies.base import Strategy
 from strategies.registry import KINDS, register
 
@@ -60,6 +61,8 @@ def load_file(path: Path, source: bytes | None = None) -> list[str]:
 
 
 def _read(path: Path) -> bytes:
+    if fault := fault_of(path):
+        raise StrategyError(f"strategy file {printable(str(path))} is not run: {fault}")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Self
 
@@ -32,9 +32,11 @@ from engine.control.messages import (
     Unchanged,
     Welcome,
 )
+from engine.control.peer import credentials_of
 from engine.model.details import Detail, Question
-from engine.model.errors import ControlError, Failure, Unanswered, error_of
+from engine.model.errors import ControlError, Failure, Refused, Unanswered, error_of
 from engine.model.snapshot import PROTOCOL_VERSION, Command, CommandName, Reply, Snapshot
+from engine.model.trust import Trusted, fault_of, trusted, user_name
 
 # An engine that is flooded hangs up on newcomers of the flood's user.
 KNOCK_S = 2.0
@@ -54,6 +56,7 @@ class ControlClient:
         account: refuse an engine of another account; None or 0 for any.
         client: names one console over all its connections, so that resends run once.
         timeout_s: deadline of each request.
+        owners: whose processes may be that engine; None: this user's and root's.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class ControlClient:
         account: int | None = None,
         client: str | None = None,
         timeout_s: float = 6.0,
+        owners: Collection[int] | None = None,
     ) -> None:
         self.path = path
+        self._owners = owners
         self.welcome: Welcome | None = None
         self._role = role
         self._mode = mode
@@ -87,7 +92,7 @@ class ControlClient:
 
         Raises:
             ControlError: nobody answers.
-            Refused: this user has no role there.
+            Refused: this user has no role there, or a stranger listens.
             UserError: it is another mode's or account's engine.
         """
         if self._sock is not None and self.welcome is not None:
@@ -102,6 +107,9 @@ class ControlClient:
             time.sleep(KNOCK_AGAIN_S)
 
     def _knock(self) -> Welcome:
+        who = self._trusted()
+        if who and (fault := fault_of(self.path.parent, who, modes=False)):
+            raise Refused(f"not connected, nothing was sent: {fault}")
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # A deadline of the kernel's own: where there is no room to wait, it lets us queue.
@@ -117,12 +125,24 @@ class ControlClient:
             sock.close()
             raise ControlError(f"cannot reach {self.path}: {error.strerror or error}") from error
         self._sock = sock
+        if who and (uid := credentials_of(sock).uid) not in who.uids:
+            self.close()
+            raise Refused(
+                f"{self.path} is served by {user_name(uid)}, which is not the engine's user: "
+                "nothing was sent"
+            )
         answer = self._exchange(self._hello())
         if not isinstance(answer, Welcome):
             self.close()
             raise ControlError(f"unexpected greeting from {self.path}")
         self.welcome = answer
         return answer
+
+    def _trusted(self) -> Trusted | None:
+        """Return whose engine it may be; None where the system does not tell."""
+        if not hasattr(socket, "SO_PEERCRED"):
+            return None
+        return trusted().also(self._owners or ())
 
     def snapshot(self, since: int = 0, *, events_after: int = 0) -> Snapshot | None:
         """Return the newest snapshot, or None if it is still `since`.

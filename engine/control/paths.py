@@ -8,8 +8,8 @@ from pathlib import Path
 
 from engine.model.errors import StateError
 from engine.model.places import SOCKET_PATH_MAX_BYTES
+from engine.model.trust import private_directory
 
-GROUP = "pmpro"
 NAME_CHARS = 16
 # The longest of an engine's sockets: that of its console in a browser.
 SUFFIXES = (".sock", ".web.sock")
@@ -60,27 +60,34 @@ def clear_stale(path: Path, what: str) -> None:
         probe.close()
 
 
-def prepare_run_dir(run_dir: Path) -> None:
-    """Create the run directory, 0750, group `pmpro` where that exists; refuse a stranger's."""
-    run_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
-    status = run_dir.stat()
-    if not hasattr(os, "geteuid"):
-        return
-    if status.st_uid != os.geteuid():
-        raise StateError(f"the run directory {run_dir} belongs to uid {status.st_uid}, not to us")
-    if stat.S_IMODE(status.st_mode) & 0o022:
-        run_dir.chmod(0o750)
-    group = group_id()
-    if group is not None and status.st_gid != group:
-        os.chown(run_dir, -1, group)
+def prepare_run_dir(run_dir: Path, *, shared: bool = False) -> None:
+    """Make the run directory, which is this user's own; `shared` lets others pass to the socket.
 
-
-def group_id() -> int | None:
-    """Return the id of group `pmpro` if it exists and we may hand files to it."""
-    import grp
-
+    Raises:
+        ConfigError: another user owns it or could put something into it.
+        StateError: it cannot be made.
+    """
     try:
-        group = grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        return None
-    return group if os.geteuid() == 0 or group in os.getgroups() else None
+        private_directory(run_dir, 0o711 if shared else 0o700)
+    except OSError as error:
+        raise StateError(f"{run_dir}: cannot use the run directory: {error.strerror}") from None
+
+
+def closed_directory(run_dir: Path, uid: int) -> Path | None:
+    """Return the first directory above `run_dir` that a user may not pass, or None."""
+    import pwd
+
+    entry = pwd.getpwuid(uid)
+    gids = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    for directory in reversed(run_dir.resolve().parents):
+        if not directory.exists():
+            return None  # it will be made, and then others may pass it
+        status = directory.stat()
+        bit = 0o001
+        if status.st_uid == uid:
+            bit = 0o100
+        elif status.st_gid in gids:
+            bit = 0o010
+        if uid != 0 and not status.st_mode & bit:
+            return directory
+    return None

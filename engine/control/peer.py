@@ -44,10 +44,17 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 def peer_of(sock: socket.socket, roles: Mapping[int, Role]) -> Peer:
     """Return who connected: the engine's own user and root are admin, others what `roles` says."""
+    credentials = credentials_of(sock)
+    uid = credentials.uid
+    role: Role | None = "admin" if uid in (0, os.geteuid()) else roles.get(uid)
+    return Peer(credentials=credentials, role=role)
+
+
+def credentials_of(sock: socket.socket) -> Credentials:
+    """Return the process at the other end: who connected, or who listens."""
     packed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, _ = _UCRED.unpack(packed)
-    role: Role | None = "admin" if uid in (0, os.geteuid()) else roles.get(uid)
-    return Peer(credentials=Credentials(uid, pid), role=role)
+    return Credentials(uid, pid)
 
 
 def user_name(uid: int) -> str:

@@ -12,7 +12,6 @@ engine quiet whose version stands still.
 """
 
 import contextlib
-import os
 import secrets
 import socket
 import threading
@@ -26,7 +25,7 @@ import structlog
 
 from engine.control.messages import Actor, Role
 from engine.control.order import SendOrder
-from engine.control.paths import clear_stale, group_id, prepare_run_dir
+from engine.control.paths import clear_stale, prepare_run_dir
 from engine.control.peer import peer_of
 from engine.control.results import Results
 from engine.control.session import Service, Session
@@ -113,15 +112,13 @@ class ControlServer:
         """Take over a dead engine's socket and listen; StateError if a living one answers."""
         if not hasattr(socket, "SO_PEERCRED"):
             raise StateError("this system cannot tell who connects to a Unix socket (SO_PEERCRED)")
-        prepare_run_dir(self._path.parent)
+        prepare_run_dir(self._path.parent, shared=bool(self._roles))
         clear_stale(self._path, "engine")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._path))
-        # Nobody can connect before listen, so the wide mode bind left is never usable.
-        group = group_id()
-        if group is not None:
-            os.chown(self._path, -1, group)
-        self._path.chmod(0o600 if group is None else 0o660)
+        # Nobody can connect before listen, so the mode that bind left is never usable. With roles
+        # for others everybody may knock: the kernel says who it is, and no role is no entry.
+        self._path.chmod(0o666 if self._roles else 0o600)
         listener.listen(_BACKLOG)
         self._inode = self._path.stat().st_ino
         self._listener = listener

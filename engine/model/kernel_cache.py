@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.model.errors import ConfigError
 from engine.model.places import absolute, base_directory
-from engine.model.trust import fault_below
+from engine.model.trust import fault_below, make_directory
 
 KERNEL_PACKAGES = ("engine/model", "engine/decision", "engine/metrics", "strategies", "backtest")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def ready(cache: Path) -> Path:
         ConfigError: it cannot be written, or others could write it.
     """
     try:
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(cache)
         reason = "" if os.access(cache, os.W_OK | os.X_OK) else "this user may not write there"
     except OSError as error:
         reason = error.strerror or str(error)

@@ -25,12 +25,12 @@ def home() -> Path:
         if os.name == "posix":
             import pwd
 
-            return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+            return Path(pwd.getpwuid(own_uid()).pw_dir)
         return Path.home()
     except (KeyError, RuntimeError):
         raise ConfigError(
             "there is no home directory: HOME is not set, and the user database has no entry for "
-            f"{user_number()}: set HOME to a directory of this user's own, or state_dir "
+            f"uid {own_uid()}: set HOME to a directory of this user's own, or state_dir "
             "(PMPRO_STATE_DIR) and PMPRO_CACHE_DIR"
         ) from None
 
@@ -102,6 +102,6 @@ def private_temporary(uid: int) -> Path:
     return Path("/tmp") / f"pmpro-{uid}"  # noqa: S108  (made and checked by `private_directory`)
 
 
-def user_number() -> str:
-    """Return who runs this process, by number."""
-    return f"uid {os.geteuid()}" if hasattr(os, "geteuid") else "this user"
+def own_uid() -> int:
+    """Return who runs this process, by number; 0 where users have none."""
+    return os.geteuid() if hasattr(os, "geteuid") else 0

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.model.errors import ConfigError
-from engine.model.places import absolute
+from engine.model.places import absolute, own_uid
 
 if sys.platform != "win32":
     import grp
@@ -43,7 +43,7 @@ def trusted() -> Trusted:
     Raises:
         ConfigError: PMPRO_TRUST names nobody.
     """
-    uids, gids = {0, os.geteuid()}, set()
+    uids, gids = {0, own_uid()}, set()
     for name in filter(None, re.split(r"[,\s]+", os.environ.get(VARIABLE, ""))):
         if name.startswith("@"):
             gids.add(_number(name[1:], "group", lambda text: grp.getgrnam(text).gr_gid))
@@ -52,10 +52,11 @@ def trusted() -> Trusted:
     return Trusted(frozenset(uids), frozenset(gids))
 
 
-def fault_of(path: Path, who: Trusted | None = None) -> str | None:
+def fault_of(path: Path, who: Trusted | None = None, *, modes: bool = True) -> str | None:
     """Return in a line how others could change or replace `path`, None if nobody could.
 
-    A path that is not there, or cannot be looked at, has no fault.
+    A path that is not there, or cannot be looked at, has no fault. Without `modes` only owners
+    count: whether the way leads over something that a stranger has put there.
 
     Raises:
         ConfigError: PMPRO_TRUST names nobody.
@@ -68,7 +69,7 @@ def fault_of(path: Path, who: Trusted | None = None) -> str | None:
     rest = list(reversed(path.parts[1:]))
     n_links = 0
     try:
-        found = _fault(at, at.lstat(), path, who, leaf=not rest)
+        found = _fault(at, at.lstat(), path, who, leaf=not rest, modes=modes)
         while rest and not found:
             part = rest.pop()
             if part == "..":  # `at` is real: what it lies in is its parent
@@ -76,7 +77,7 @@ def fault_of(path: Path, who: Trusted | None = None) -> str | None:
                 continue
             at /= part
             status = at.lstat()
-            found = _fault(at, status, path, who, leaf=not rest)
+            found = _fault(at, status, path, who, leaf=not rest, modes=modes)
             if stat.S_ISLNK(status.st_mode):
                 n_links += 1
                 if n_links > _LINKS_MAX:
@@ -91,8 +92,10 @@ def fault_of(path: Path, who: Trusted | None = None) -> str | None:
 
 def fault_below(directory: Path, who: Trusted | None = None) -> str | None:
     """Return how others could change a directory or anything in it, None if nobody could."""
+    if os.name != "posix":
+        return None
     who = who or trusted()
-    if (found := fault_of(directory, who)) or os.name != "posix":
+    if found := fault_of(directory, who):
         return found
     for parent, directories, files in os.walk(directory):
         for name in [*directories, *files]:
@@ -124,17 +127,31 @@ def require_trusted(path: Path, what: str = "", who: Trusted | None = None) -> N
 def private_directory(path: Path, mode: int = 0o700) -> None:
     """Make a directory of this user's own, or take the one that is there if it is that.
 
+    It has at least the bits of `mode`; who may read it besides is not changed.
+
     Raises:
         ConfigError: others could put something into it, or it is another user's.
         OSError: it cannot be made.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(path)
     require_trusted(path)
     status = path.stat()
-    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+    if os.name == "posix" and status.st_uid != own_uid():
         raise ConfigError(f"{path} belongs to {user_name(status.st_uid)}, not to us: name another")
-    if stat.S_IMODE(status.st_mode) != mode:  # the umask, or an earlier version
-        path.chmod(mode)
+    if status.st_mode & mode != mode:
+        path.chmod(stat.S_IMODE(status.st_mode) | mode)
+
+
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    """Make a directory and those above it, whatever the umask takes away or leaves open."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_directory(path.parent, 0o755)
+    path.mkdir(mode=mode, exist_ok=True)
+    status = path.stat()
+    if status.st_mode & 0o700 != 0o700 and status.st_uid == own_uid():
+        path.chmod(stat.S_IMODE(status.st_mode) | 0o700)
 
 
 def user_name(uid: int) -> str:
@@ -145,13 +162,15 @@ def user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def _fault(at: Path, status: os.stat_result, path: Path, who: Trusted, *, leaf: bool) -> str | None:
+def _fault(
+    at: Path, status: os.stat_result, path: Path, who: Trusted, *, leaf: bool, modes: bool = True
+) -> str | None:
     """Return what is wrong with one step on the way to `path`."""
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid not in who.uids:
         does = "" if at == path else f", who could replace {path}"
-        remedy = _command(f"chown {os.geteuid()}", at)
-    elif stat.S_ISLNK(status.st_mode) or not mode & 0o022:
+        remedy = _command(f"chown {own_uid()}", at)
+    elif stat.S_ISLNK(status.st_mode) or not mode & 0o022 or not modes:
         return None
     elif mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode) and not leaf:
         return None  # others may add to it, but neither remove nor rename what is in it

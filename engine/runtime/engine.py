@@ -59,6 +59,7 @@ from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.strategy_files import FileWatch, strategy_files
 from engine.runtime.trader import Trader
+from engine.runtime.trusted_files import require_trusted_files
 from engine.runtime.vitals import Vitals
 from engine.runtime.warm import warm_core
 from engine.terminal.gateway import Deadlines, Gateway
@@ -152,6 +153,7 @@ class Engine:
         sys.setswitchinterval(SWITCH_S)
         self._vitals.start()
         settings = self.settings
+        require_trusted_files(settings)
         portfolio, remark = read_running(settings.portfolio_path, settings.state_path)
         verify_clock(settings, portfolio)
         compiled = compile_portfolio(portfolio)

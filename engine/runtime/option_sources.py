@@ -17,7 +17,13 @@ from engine.runtime.options import Options, Section
 
 ENV_PREFIX = "PMPRO_"
 # Read elsewhere: kernel cache, tests' market data, default configuration file, personal token.
-OTHER_VARIABLES = ("PMPRO_CACHE_DIR", "PMPRO_CONFIG", "PMPRO_DATA_DIR", "PMPRO_TOKEN")
+OTHER_VARIABLES = (
+    "PMPRO_CACHE_DIR",
+    "PMPRO_CONFIG",
+    "PMPRO_DATA_DIR",
+    "PMPRO_TOKEN",
+    "PMPRO_TRUST",
+)
 
 Layer = dict[str, Any]
 

@@ -208,6 +208,11 @@ class Control(Section):
         examples=["/etc/pmpro/tokens"],
     )
 
+    @property
+    def names_others(self) -> bool:
+        """Whether any other login than the engine's has a role."""
+        return bool(self.admins.strip() or self.operators.strip() or self.viewers.strip())
+
 
 class Backtest(Section):
     """Backtests that the console launches."""
@@ -360,8 +365,8 @@ class Options(Section):
     )
     run_dir: Path | None = Field(
         None,
-        description="control sockets; default: /run/pmpro where it exists and is writable, "
-        "else `run` inside state_dir, or below the temporary directory where that is too deep",
+        description="control sockets; default: /run/pmpro where the engine's user owns it, else "
+        "`run` inside state_dir, or /tmp/pmpro-UID where that is too deep or others have roles",
         examples=["/run/pmpro"],
     )
     terminal: Terminal = Terminal()

@@ -1,6 +1,7 @@
 """Who may do what on the control socket: login names of the configuration as roles by uid."""
 
 from engine.control.messages import ROLES, Role
+from engine.control.paths import closed_directory
 from engine.model.errors import ConfigError
 from engine.runtime.settings import Settings
 
@@ -19,6 +20,11 @@ def roles_by_uid(settings: Settings) -> dict[int, Role]:
             if roles.get(uid, role) != role:
                 raise ConfigError(f"{settings.where(key)}: {name} has role {roles[uid]} too")
             roles[uid] = role
+            if closed := closed_directory(settings.run_path, uid):
+                raise ConfigError(
+                    f"{settings.where(key)}: {name} may not pass {closed} to the control socket: "
+                    "set run_dir to a directory that others may pass, such as /run/pmpro"
+                )
     return roles
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from engine.model.errors import ConfigError
+from engine.model.trust import fault_of
 
 
 def read_secret(path: Path, option: str) -> SecretStr:
@@ -24,6 +25,8 @@ def read_secret(path: Path, option: str) -> SecretStr:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
             _require_private(os.fstat(file.fileno()), path, option)
+            if fault := fault_of(path):
+                raise ConfigError(f"{option}: {fault}")
             content = file.read(65_536).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
@@ -38,7 +41,7 @@ def _require_private(status: os.stat_result, path: Path, option: str) -> None:
         raise ConfigError(f"{option}: {path} is not a regular file")
     if os.name != "posix":
         return
-    if status.st_uid != os.geteuid():
+    if status.st_uid not in (0, os.geteuid()):
         raise ConfigError(f"{option}: {path} belongs to another user: chown it to yours")
     mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:

@@ -20,9 +20,11 @@ from engine.model.places import (
     absolute,
     base_directory,
     expanded,
+    own_uid,
     private_temporary,
     working_directory,
 )
+from engine.model.trust import fault_of, trusted
 from engine.runtime.option_errors import explain
 from engine.runtime.option_sources import (
     Layer,
@@ -46,11 +48,18 @@ class Settings(Options):
     _file: Path | None = None
     # Where the process stood; None if that directory was deleted.
     _here: Path | None = None
+    # How others could change the file, "" if nobody could.
+    _fault: str = ""
 
     @property
     def file(self) -> Path | None:
         """The configuration file that was read."""
         return self._file
+
+    @property
+    def fault(self) -> str:
+        """How others could change the configuration file, "" if nobody could."""
+        return self._fault
 
     @property
     def state_root(self) -> Path:
@@ -72,19 +81,50 @@ class Settings(Options):
         return self.state_root / (self.mode if login is None else f"{self.mode}-{login}")
 
     @property
+    def owner_uid(self) -> int:
+        """Whose engine these settings mean: the owner of its state, else this process's user."""
+        for path in (self.state_path, self.state_root):
+            with suppress(OSError):
+                return path.stat().st_uid
+        return own_uid()
+
+    @property
+    def owners(self) -> frozenset[int]:
+        """Whose processes a client takes for this engine, beside root's and its own user's.
+
+        The configuration's owner decides what is read anyhow. The state's owner counts where
+        nobody else could have made that directory first, or where others are given roles.
+        """
+        found: set[int] = set()
+        if self._fault:  # whoever has written it does not say whom to trust
+            return frozenset()
+        with suppress(OSError):
+            if self._file is not None:
+                found.add(self._file.stat().st_uid)
+        with suppress(OSError):
+            if self.control.names_others or not self.state_root.parent.stat().st_mode & 0o002:
+                found.add(self.state_path.stat().st_uid)
+        return frozenset(found)
+
+    @property
     def run_path(self) -> Path:
-        """Directory of the control sockets.
+        """Directory of the control sockets; the same for the engine and all its clients.
 
         Never $XDG_RUNTIME_DIR: it is removed with the user's last session, and the engine stays.
         """
         if self.run_dir is not None:
             return self.run_dir
+        owner = self.owner_uid
         shared = Path("/run/pmpro")
-        if os.access(shared, os.W_OK | os.X_OK):
-            return shared
+        with suppress(OSError):
+            if shared.stat().st_uid == owner:
+                return shared
         own = self.state_root / "run"
-        # A deep state directory leaves too little of a socket path's 107 bytes.
-        return own if fits(own) else private_temporary(os.geteuid())
+        # A deep state directory leaves too little of a socket path's 107 bytes, and others may not
+        # pass a directory that is the engine's alone.
+        if fits(own) and not self.control.names_others:
+            return own
+        return private_temporary(owner)
 
     @property
     def socket_path(self) -> Path:
@@ -164,6 +204,7 @@ def load_settings(
     *,
     mode: str | None = None,
     overrides: Mapping[str, object] = MappingProxyType({}),
+    lenient: bool = False,
 ) -> Settings:
     """Return checked settings.
 
@@ -171,6 +212,7 @@ def load_settings(
         path: configuration file; None takes `default_file()` if it exists.
         mode: demo, paper or live, over the file's and the environment's.
         overrides: from the command line, `"section.key"` to value; None is "not given".
+        lenient: take a file that others could change, and say so in `fault`.
 
     Raises:
         ConfigError: one line naming file, variable or option, key and what is allowed.
@@ -191,10 +233,20 @@ def load_settings(
     except ValidationError as error:
         raise explain(error, Options, place) from None
     settings._file = path
+    settings._fault = "" if path is None else _fault_of(path)
+    if settings._fault and not lenient:
+        raise ConfigError(f"configuration {settings._fault}")
     with suppress(ConfigError):
         settings._here = working_directory()
     _refuse_contradictions(settings, place)
     return settings
+
+
+def _fault_of(file: Path) -> str:
+    """Return how anybody but its owner could change a configuration; an engine asks for more."""
+    with suppress(OSError):
+        return fault_of(file, trusted().also({file.stat().st_uid})) or ""
+    return ""
 
 
 def _usual_file() -> Path | None:

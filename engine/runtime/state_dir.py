@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from engine.model.errors import StateError
+from engine.model.trust import private_directory
 from engine.terminal.lock_file import hold_lock
 
 
@@ -13,8 +14,8 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.logs.mkdir(mode=0o700, exist_ok=True)
+            private_directory(path)
+            private_directory(self.logs)
             self._lock = hold_lock(path / "engine.lock", wait_s=0.0)
         except OSError as e:
             raise StateError(f"{path}: cannot use the state directory: {e.strerror}") from None

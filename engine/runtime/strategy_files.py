@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from engine.model.printable import is_printable, printable
+from engine.model.trust import fault_of
 
 POLL_S = 1.0
 
@@ -19,12 +20,12 @@ _log = structlog.get_logger(__name__)
 
 def strategy_files(directory: Path) -> list[Path]:
     """Return the strategy files in a directory, by name; tests and hidden files are none."""
-    return [path for path in _candidates(directory) if not _why_skipped(path)]
+    return [path for path in candidates(directory) if not _why_skipped(path)]
 
 
 def skipped_files(directory: Path) -> list[str]:
     """Return what is left out of a directory's strategy files and why, a line a file."""
-    reasons = {path: _why_skipped(path) for path in _candidates(directory)}
+    reasons = {path: _why_skipped(path) for path in candidates(directory)}
     return [
         f"strategy file {printable(str(path))} is skipped: {reason}"
         for path, reason in reasons.items()
@@ -41,7 +42,8 @@ def read_files(paths: Iterable[Path]) -> Contents:
     return contents
 
 
-def _candidates(directory: Path) -> list[Path]:
+def candidates(directory: Path) -> list[Path]:
+    """Return the files in a directory that would be strategies, whatever they are like."""
     if not directory.is_dir():
         return []
     return [
@@ -54,6 +56,8 @@ def _candidates(directory: Path) -> list[Path]:
 def _why_skipped(path: Path) -> str:
     if not is_printable(str(path)):
         return "its name is no plain text; rename it"
+    if fault := fault_of(path):
+        return fault
     try:
         with path.open("rb"):
             return ""

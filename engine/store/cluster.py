@@ -21,7 +21,7 @@ import structlog
 
 from engine.model.errors import StoreError
 from engine.model.places import SOCKET_PATH_MAX_BYTES, private_temporary
-from engine.model.trust import private_directory, require_trusted
+from engine.model.trust import fault_of, private_directory, require_trusted
 from engine.store.binaries import programs, server_account, with_a_name
 from engine.store.processes import may_be_server, pid_exists
 from engine.store.reasons import reason
@@ -266,6 +266,8 @@ def _start_in(lines: list[str]) -> float | None:
 def _secrets(data_dir: Path) -> Secrets:
     path = data_dir / "secrets.json"
     if path.exists():
+        if fault := fault_of(path):
+            raise StoreError(fault)
         try:
             return Secrets(**json.loads(path.read_text()))
         except (ValueError, TypeError) as e:

@@ -14,6 +14,7 @@ from engine.control.client import ControlClient
 from engine.control.messages import Role
 from engine.model.errors import ControlError
 from engine.model.places import absolute
+from engine.model.trust import private_directory
 from pmpro_tui.console.feed import SocketFeed
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Attachment:
             mode=settings.mode,
             role=self._role,
             account=settings.terminal.login,
+            owners=settings.owners,
             poll_s=1.0 / settings.console.refresh_hz,
             theme=settings.console.theme,
             zone=settings.console.zone,
@@ -103,7 +105,10 @@ class Attachment:
 def answers(settings: "Settings") -> bool:
     """Return whether this configuration's engine answers; UserError if it is another one."""
     with ControlClient(
-        settings.socket_path, mode=settings.mode, account=settings.terminal.login
+        settings.socket_path,
+        mode=settings.mode,
+        account=settings.terminal.login,
+        owners=settings.owners,
     ) as client:
         try:
             client.connect()
@@ -144,8 +149,8 @@ def daemon_log(settings: "Settings") -> tuple[Path, str]:
     folder = settings.state_path / "logs"
     path = folder / "daemon.log"
     try:
-        settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        private_directory(settings.state_path)
+        private_directory(folder)
         if path.exists() and path.stat().st_size > _LOG_MAX_BYTES:
             path.replace(path.with_suffix(".log.1"))
         if path.exists() and not path.is_file():

@@ -193,7 +193,7 @@ def _socket(settings: Settings) -> Finding:
     from engine.model.errors import ControlError
 
     path = settings.socket_path
-    client = ControlClient(path, timeout_s=2.0)
+    client = ControlClient(path, timeout_s=2.0, owners=settings.owners)
     try:
         client.connect()
     except ControlError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import ControlError, PmproError, StateError, UserError, error_of
-from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line
+from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line, print_warning
 from pmpro_tui.cli.status_view import account, facts, show_limits
 from pmpro_tui.cli.tables import print_table
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from engine.runtime.settings import Settings
 
 STOP_WAIT_S = 60.0
+# What must not fail for the mode of a file.
+_LESS_RISK = frozenset({"kill", "disable", "halt"})
 ANSWER_WAIT_S = 6.0
 
 Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
@@ -53,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json = False) -> None:
     """Show the engine's state, money, risk and positions."""
-    with connected_engine(config, mode, as_) as client:
+    with connected_engine(config, mode, as_, lenient=True) as client:
         snapshot = newest_snapshot(client)
     if json:
         print_json(snapshot)
@@ -140,7 +142,7 @@ def flatten(
     config: Config = None, mode: Mode = None, as_: As = None, yes: Yes = False, json: Json = False
 ) -> None:
     """Close every position and refuse entries until `resume`."""
-    with connected_engine(config, mode, as_) as client:
+    with connected_engine(config, mode, as_, lenient=True) as client:
         snapshot = newest_snapshot(client)
         ours = [p for p in snapshot.positions if p.owner != "EXTERNAL"]
         lots, n_others = sum(p.lots for p in ours), len(snapshot.positions) - len(ours)
@@ -243,7 +245,7 @@ def _order(
     as_: str | None,
     json: bool,
 ) -> None:
-    with connected_engine(config, mode, as_) as client:
+    with connected_engine(config, mode, as_, lenient=name in _LESS_RISK) as client:
         send(client, name, target, text=text, json=json)
 
 
@@ -296,10 +298,13 @@ def ask(question: str, word: str, yes: bool) -> None:
         raise UserError("not confirmed: nothing was done")
 
 
-def _settings(config: Path | None, mode: str | None) -> "Settings":
+def _settings(config: Path | None, mode: str | None, *, lenient: bool = False) -> "Settings":
     from engine.runtime.settings import load_settings
 
-    return load_settings(config, mode=mode)
+    settings = load_settings(config, mode=mode, lenient=lenient)
+    if settings.fault:
+        print_warning(f"configuration {settings.fault}")
+    return settings
 
 
 @contextmanager
@@ -309,9 +314,14 @@ def connected_engine(
     role: str | None = None,
     *,
     timeout_s: float = ANSWER_WAIT_S,
+    lenient: bool = False,
 ) -> Iterator["ControlClient"]:
-    """Connect to the engine that the configuration means, for as long as the block runs."""
-    with _connected(_settings(config, mode), role, timeout_s) as client:
+    """Connect to the engine that the configuration means, for as long as the block runs.
+
+    `lenient`: a configuration that others could change is a warning; it cannot lead further than
+    to an engine of this user's or root's.
+    """
+    with _connected(_settings(config, mode, lenient=lenient), role, timeout_s) as client:
         yield client
 
 
@@ -328,6 +338,7 @@ def _connected(
         mode=settings.mode,
         account=settings.terminal.login,
         timeout_s=timeout_s,
+        owners=settings.owners,
     )
     try:
         yield client
@@ -374,7 +385,7 @@ def _await_end(settings: "Settings") -> None:
 
     deadline_s = time.monotonic() + STOP_WAIT_S
     while time.monotonic() < deadline_s:
-        client = ControlClient(settings.socket_path, timeout_s=1.0)
+        client = ControlClient(settings.socket_path, timeout_s=1.0, owners=settings.owners)
         try:
             client.connect()
         except PmproError:

@@ -49,3 +49,8 @@ def _escaped(character: str) -> str:
 def print_line(text: str) -> None:
     """Write one line for people."""
     sys.stdout.write(printable(text, LINE_MAX_CHARS) + "\n")
+
+
+def print_warning(text: str) -> None:
+    """Write one line beside the answer, which goes on."""
+    sys.stderr.write(f"pmpro: warning: {printable(text, LINE_MAX_CHARS)}\n")

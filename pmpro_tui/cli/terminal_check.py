@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import BrokerError, ConfigError, PmproError, StateError
+from engine.model.trust import private_directory
 from pmpro_tui.cli.output import Config, Json, Mode, print_json
 from pmpro_tui.cli.tables import print_table
 
@@ -84,7 +85,7 @@ def _gateway(settings: "Settings", compiled: "CompiledPortfolio") -> "Iterator[G
         home = settings.state_path
         if settings.terminal.module == "simulated":  # looking must not move its account
             home = Path(name)
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(home)
         config = host_config(settings, compiled, home, None)
         # Real money under paper is a finding, which the account's own line explains.
         config = msgspec.structs.replace(config, lock_wait_s=_LOCK_WAIT_S, demo_only=False)

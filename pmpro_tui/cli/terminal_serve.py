@@ -7,6 +7,7 @@ import typer
 
 from engine.child.log import json_lines
 from engine.model.errors import ConfigError
+from engine.model.trust import private_directory
 from pmpro_tui.cli.output import Config, Mode, print_line
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def serve(
     except ConfigError as error:
         raise ConfigError(f"--allow: {error}") from None
     home = settings.state_root / "serve"
+    private_directory(home)
     certificate = certificate_file(home)
     token, place = _token(settings, home)
     served = served_config(settings, home)
@@ -104,7 +106,7 @@ def served_config(settings: "Settings", home: "Path") -> "HostConfig":
 
     state = settings.state_path
     for directory in (home, state):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(directory)
     if settings.terminal.module == "simulated":
         portfolio = read_portfolio(settings.portfolio_path)
     else:

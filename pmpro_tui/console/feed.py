@@ -4,6 +4,7 @@ Commands have connections of their own, so that a kill never waits for a fetch t
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +58,7 @@ class SocketFeed:
         mode: str,
         role: Role | None = None,
         account: int | None = None,
+        owners: Collection[int] = (),
         poll_s: float = 0.25,
         theme: str = "dark",
         zone: str = "UTC",
@@ -69,6 +71,7 @@ class SocketFeed:
         self._role = role
         self._client = os.urandom(8).hex()
         self._account = account
+        self._owners = owners
         self._poll = self._connection(_FETCH_S)
         self.token = os.environ.get("PMPRO_TOKEN", "")
         self.wants_token = False
@@ -104,5 +107,6 @@ class SocketFeed:
             mode=self._mode,
             account=self._account,
             client=self._client,
+            owners=self._owners,
             timeout_s=timeout_s,
         )

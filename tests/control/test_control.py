@@ -207,9 +207,9 @@ def test_a_stranger_is_refused(engine: ScriptedEngine, run_dir: Path) -> None:
 
 
 def test_socket_is_private(engine: ScriptedEngine) -> None:
-    """Nobody but owner and group reaches the socket."""
-    assert stat.S_IMODE(engine.path.stat().st_mode) & 0o007 == 0
-    assert stat.S_IMODE(engine.path.parent.stat().st_mode) == 0o750
+    """Nobody but its owner reaches the socket."""
+    assert stat.S_IMODE(engine.path.stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(engine.path.parent.stat().st_mode) == 0o700
 
 
 def test_a_dead_engines_socket_is_taken_over(run_dir: Path) -> None:
