@@ -15,13 +15,16 @@ BEGIN
     IF NOT pg_has_role('pmpro_operator', 'pmpro_viewer', 'MEMBER') THEN
         GRANT pmpro_viewer TO pmpro_operator;
     END IF;
-    -- A user who may create roles is not yet allowed to act as them.
+    -- A user who may create roles is not yet allowed to act as them: as pmpro_admin he migrates, as
+    -- pmpro_operator the engine does everything else.
     IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-        BEGIN
-            EXECUTE format('GRANT pmpro_admin TO %I', current_user);
-        EXCEPTION WHEN insufficient_privilege THEN
-            NULL; -- he may have it already; SET ROLE tells
-        END;
+        FOREACH missing IN ARRAY ARRAY['pmpro_admin', 'pmpro_operator'] LOOP
+            BEGIN
+                EXECUTE format('GRANT %I TO %I', missing, current_user);
+            EXCEPTION WHEN insufficient_privilege OR invalid_grant_operation THEN
+                NULL; -- he may have it already; SET ROLE tells
+            END;
+        END LOOP;
     END IF;
     IF NOT has_schema_privilege('pmpro_admin', 'public', 'CREATE') THEN
         GRANT USAGE, CREATE ON SCHEMA public TO pmpro_admin;

@@ -186,7 +186,10 @@ class StrategyDetail(msgspec.Struct, frozen=True, kw_only=True, tag="strategy"):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An audit entry; `order` is the ticket or magic that its details name, 0 for none."""
+    """An audit entry; `order` is the ticket or magic that its details name, 0 for none.
+
+    `box_ns` is the box's time, 0 where an earlier version wrote none.
+    """
 
     id: int
     time_ns: int
@@ -195,6 +198,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     details: str
     order: int = 0
+    box_ns: int = 0
 
 
 class AuditPage(msgspec.Struct, frozen=True, kw_only=True, tag="audit"):

@@ -140,13 +140,17 @@ class OrderRow(_Record, frozen=True, kw_only=True, tag=True):
 
 
 class AuditRow(_Record, frozen=True, kw_only=True, tag=True):
-    """An audit entry; key: the journal's sequence. The writer chains the hashes."""
+    """An audit entry; key: the journal's sequence. The database chains the hashes.
+
+    `time_ns` is the market's time, `box_ns` the box's own; rows of earlier versions have none, 0.
+    """
 
     time_ns: int
     event_type: str
     actor: str
     details: dict[str, Any]
     status: str = "SUCCESS"
+    box_ns: int = 0
 
 
 class BarsRow(_Record, frozen=True, kw_only=True, tag=True):

@@ -231,6 +231,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     `publish_ms` is the processor time that the snapshot before this one took.
     `alerts` are newest first, at most 200; `n_unacked_critical` counts all that are kept.
     `n_alerts_lost`: events that found the queue of alerts full, since the start.
+    `audit_head`: the end of the audit trail that was told last, `ID:HASH of TIME`, "" before.
     """
 
     version: int
@@ -264,6 +265,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     control: ControlView = ControlView()
     jobs: tuple[JobView, ...] = ()
     log: LogView = LogView()
+    audit_head: str = ""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,8 @@ from engine.notify.records import CRITICAL, RANKS, Rule
 DEFAULT_RULES: Final = (Rule(name="errors", level="error"),)
 # A critical event that no rule wants is an alert all the same.
 UNFORESEEN: Final = Rule(name="critical", level="critical")
+# Once a day, to be kept where the owner of this box's database cannot change it.
+AUDIT_HEAD: Final = Rule(name="audit head", level="info", source="audit", text="audit head *")
 
 
 class Rulebook:
@@ -22,17 +24,18 @@ class Rulebook:
         self._seen: dict[str, deque[int]] = {rule.name: deque() for rule in self._rules}
         self._least = min(RANKS[rule.level] for rule in self._rules)
 
-    def may_fit(self, level: str) -> bool:
-        """Tell whether an event of this level can raise an alert at all; any thread."""
-        return level == CRITICAL or RANKS[level] >= self._least
+    def may_fit(self, event: EventView) -> bool:
+        """Tell whether an event can raise an alert at all; any thread."""
+        level = event.level
+        return level == CRITICAL or RANKS[level] >= self._least or _fits(AUDIT_HEAD, event)
 
     def rule(self, name: str) -> Rule:
         """Return a rule by its name; one of a former configuration is the default."""
-        return next((rule for rule in self._rules if rule.name == name), UNFORESEEN)
+        return next((rule for rule in (*self._rules, AUDIT_HEAD) if rule.name == name), UNFORESEEN)
 
     def match(self, event: EventView) -> Rule | None:
         """Return the rule that an event falls under."""
-        found = next((rule for rule in self._rules if _fits(rule, event)), None)
+        found = next((rule for rule in (*self._rules, AUDIT_HEAD) if _fits(rule, event)), None)
         return UNFORESEEN if found is None and event.level == CRITICAL else found
 
     def reached(self, rule: Rule, event: EventView, now_ns: int) -> int:

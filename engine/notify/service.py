@@ -85,7 +85,7 @@ class AlertService:
 
     def offer(self, event: EventView) -> None:
         """Take an event; any thread, never waits. What finds no room is counted."""
-        if not self._may_alert(event.level):
+        if not self._may_alert(event):
             return
         room = EVENTS_MAX + (CRITICALS_MAX if event.level == CRITICAL else 0)
         if self._events.qsize() >= room:

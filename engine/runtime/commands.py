@@ -14,7 +14,6 @@ from engine.decision import switches
 from engine.model.errors import PmproError, Refused, TryAgain, UserError
 from engine.model.near import meant
 from engine.model.reasons import ExitReason
-from engine.model.records import AuditRow
 from engine.model.snapshot import Command, PositionFate, Reply
 from engine.runtime import fates
 from engine.runtime.accepted import Keep, not_kept
@@ -181,12 +180,8 @@ class Commands:
         told = self._audit.count(command, actor, text, ok=True)
         row = None
         if told is not None:
-            row = AuditRow(
-                time_ns=trader.now_ns(),
-                event_type="COMMAND",
-                actor=told.actor,
-                details=told.details,
-                status=told.status,
+            row = trader.recorder.audit_row(
+                "COMMAND", told.details, actor=told.actor, status=told.status
             )
         kept = self._keep(command, actor.name, row)
         if told is not None and not kept.audited:

@@ -13,6 +13,8 @@ from sqlalchemy import URL
 
 from engine.execution.journal import Outbox
 from engine.model.errors import PmproError
+from engine.runtime.audit_heads import AuditHeads
+from engine.store.connection import connect
 from engine.store.embedded import EmbeddedServer
 from engine.store.migrate import upgrade
 from engine.store.writer import Writer
@@ -27,7 +29,8 @@ FLUSH_S = 10.0
 class DatabaseKeeper:
     """Keeps the writer running: on the embedded server, or on a URL.
 
-    `on_damage` hears, on the writer's thread, why the journal cannot be read.
+    `on_damage` hears, on the writer's thread, why the journal cannot be read. `heads` looks at the
+    audit trail now and then.
     """
 
     def __init__(
@@ -38,7 +41,9 @@ class DatabaseKeeper:
         data_dir: Path,
         run_dir: Path,
         on_damage: Callable[[str], object],
+        heads: AuditHeads | None = None,
     ) -> None:
+        self._heads = heads
         self._outbox = partial(Outbox, journal_path, on_damage=on_damage)
         self._url = url
         self._stopping = threading.Event()
@@ -96,6 +101,8 @@ class DatabaseKeeper:
                 elif self._server is not None and not self._server.running():
                     log.warning("database_died")
                     self._server.start()  # the URLs stay, the writer connects again by itself
+                elif self._heads is not None:
+                    self._heads.look(self._ready_url)
                 wait_s = RETRY_FIRST_S
             except PmproError as e:
                 self._status = f"away: {e}"
@@ -115,6 +122,7 @@ class DatabaseKeeper:
         else:
             assert self._url is not None
             upgrade(self._url)
+            connect(self._url).dispose()  # whoever it is, he must be able to act as the operator
             url = self._url
         writer = Writer(self._outbox(), url)
         writer.start()

@@ -37,6 +37,7 @@ from engine.runtime.assembly import (
     load_strategies,
     points,
 )
+from engine.runtime.audit_heads import AuditHeads
 from engine.runtime.changes import Changes, Terms
 from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
@@ -119,6 +120,7 @@ class Engine:
         self._front: Front | None = None
         self._commands: Commands | None = None
         self._database: DatabaseKeeper | None = None
+        self._heads: AuditHeads | None = None
         self._alerts: AlertService | None = None
         self._parity: Parity | None = None
         self._publisher = Publisher(
@@ -314,12 +316,14 @@ class Engine:
     def _start_database(self, state: StateDir) -> None:
         assert self._journal is not None
         url = self.settings.database_url()
+        self._heads = AuditHeads(state.audit_head, self.events.add, time.time_ns)
         self._database = DatabaseKeeper(
             state.journal,
             url=None if url is None else url.get_secret_value(),
             data_dir=state.path / "postgresql",
             run_dir=self.settings.run_path,
             on_damage=self._journal.found_damage,
+            heads=self._heads,
         )
         self._database.start()
 
@@ -528,6 +532,7 @@ class Engine:
             connected=self._connected,
             journal_backlog=0 if self._journal is None else self._journal.backlog(),
             database="off" if self._database is None else self._database.status,
+            audit_head="" if self._heads is None else self._heads.newest,
             terminal=msgspec.structs.replace(self._gateway.health(), doubt=self._doubt),
             control=self._front.control(),
             jobs=self._front.jobs(),

@@ -45,6 +45,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     connected: bool
     journal_backlog: int
     database: str
+    audit_head: str
     terminal: TerminalView
     control: ControlView
     jobs: tuple[JobView, ...]
@@ -144,6 +145,7 @@ class Publisher:
             publish_ms=self._made_in_ms,
             journal_backlog=0 if view is None else view.journal_backlog,
             database="starting" if view is None else view.database,
+            audit_head="" if view is None else view.audit_head,
             terminal=TerminalView() if view is None else view.terminal,
             control=ControlView() if view is None else view.control,
             jobs=() if view is None else view.jobs,

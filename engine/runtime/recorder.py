@@ -1,5 +1,6 @@
 """Everything of a step in one journal transaction: intents, outcomes, rows, the core's state."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,13 +20,20 @@ class Recorder:
     """Collects what a step did and commits it; what cannot be written waits for the next try.
 
     A journal that cannot be written stops entries (their intents cannot be written either), never
-    a close.
+    a close. `now_ns` is the market's clock, `box_ns` the box's own.
     """
 
-    def __init__(self, journal: Journal, events: EventLog, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        events: EventLog,
+        now_ns: Callable[[], int],
+        box_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._journal = journal
         self._events = events
         self._now_ns = now_ns
+        self._box_ns = box_ns
         self._seq = 0
         self._intents: list[Intent] = []
         self._outcomes: list[Outcome] = []
@@ -58,14 +66,19 @@ class Recorder:
         status: str = "SUCCESS",
     ) -> None:
         """Record an audit entry with the next save."""
-        self.add(
-            AuditRow(
-                time_ns=self._now_ns(),
-                event_type=event_type,
-                actor=actor,
-                details=details,
-                status=status,
-            )
+        self.add(self.audit_row(event_type, details, actor=actor, status=status))
+
+    def audit_row(
+        self, event_type: str, details: dict[str, Any], *, actor: str, status: str
+    ) -> AuditRow:
+        """Return an audit entry of now; any thread."""
+        return AuditRow(
+            time_ns=self._now_ns(),
+            event_type=event_type,
+            actor=actor,
+            details=details,
+            status=status,
+            box_ns=self._box_ns(),
         )
 
     def flag(self, **flags: Any) -> None:

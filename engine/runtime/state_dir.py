@@ -31,6 +31,11 @@ class StateDir:
         return self.path / "journal.sqlite"
 
     @property
+    def audit_head(self) -> Path:
+        """Return the file with the audit trail's head that was told last."""
+        return self.path / "audit-head.json"
+
+    @property
     def logs(self) -> Path:
         """Return the directory of the children's logs."""
         return self.path / "logs"

@@ -26,12 +26,12 @@ from sqlalchemy import URL
 from engine.model.errors import StoreError
 from engine.model.places import absolute
 from engine.store.cluster import OWNER, POLL_S, PORT, Cluster
+from engine.store.connection import OPERATOR
 from engine.store.processes import end, server_processes
 from engine.store.reasons import last_line, reason
 
 BASE_DIR = Path("/var/lib/pmpro")
 DATABASE = "pmpro"
-OPERATOR = "pmpro_operator"
 START_S = 120.0
 STOP_S = 30.0
 LOCK_S = 10.0

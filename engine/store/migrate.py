@@ -40,7 +40,7 @@ def head() -> str:
 
 def current(url: str | URL) -> str | None:
     """Return the database's revision, None for an empty one."""
-    engine = connect(url)
+    engine = connect(url, role=None)
     try:
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
@@ -49,7 +49,7 @@ def current(url: str | URL) -> str | None:
 
 
 def _run(url: str | URL, action: Callable[[Config], None]) -> None:
-    engine = connect(url)
+    engine = connect(url, role=None)
     try:
         with engine.begin() as connection:
             action(_config(connection))

@@ -112,6 +112,7 @@ def _entry(row: AuditLog) -> AuditEntry:
         status=row.status,
         details=json.dumps(row.details, ensure_ascii=False),
         order=_order_of(row.details),
+        box_ns=0 if row.box_time is None else from_datetime(row.box_time),
     )
 
 

@@ -255,6 +255,7 @@ class RowStore:
                 "actor": r.actor,
                 "details": json_value(r.details),
                 "status": r.status,
+                "box_time": moment(r.box_ns or None),
             }
             for r in records
         ]

@@ -39,7 +39,7 @@ def database_status(url: str | URL) -> DatabaseStatus:
         StoreError: unreachable.
     """
     revision = migrate.current(url)
-    engine = connect(url)
+    engine = connect(url, role=None)  # also of a database without roles
     try:
         with engine.connect() as connection:
             tables = sorted(Base.metadata.tables)

@@ -310,7 +310,10 @@ class ParityScoreRow(Base):
 
 
 class AuditLog(Base):
-    """An entry that nobody can change. A trigger gives id (no gaps) and both hashes."""
+    """An entry that nobody can change. A trigger gives id (no gaps) and both hashes.
+
+    `timestamp` is the market's time, `box_time` the box's own; earlier versions wrote none.
+    """
 
     __tablename__ = "audit_logs"
     __table_args__ = (
@@ -328,6 +331,7 @@ class AuditLog(Base):
     status: Mapped[str]
     previous_hash: Mapped[str] = mapped_column(FetchedValue())
     hash: Mapped[str] = mapped_column(FetchedValue())
+    box_time: Mapped[datetime | None]
 
 
 class AuditHead(Base):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import to_builtins
 
 from engine.model.errors import StoreError, UserError
 from engine.model.times import from_datetime, iso_utc
@@ -13,6 +14,9 @@ from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.store.audit import Verified
     from engine.store.tables import AuditLog
 
 app = App()
@@ -37,36 +41,100 @@ def tail(
         return
     print_table(
         "Audit log",
-        ("id", "time", "event", "actor", "status", "details"),
+        ("id", "time", "box time", "event", "actor", "status", "details"),
         [
-            (e["id"], e["timestamp"], e["event_type"], e["actor"], e["status"], _short(e))
+            (
+                e["id"],
+                e["timestamp"],
+                e["box_time"] or "",
+                e["event_type"],
+                e["actor"],
+                e["status"],
+                _short(e),
+            )
             for e in entries
         ],
-        least=("id", "event"),
+        least=("box time", "id", "event"),
     )
 
 
 @app.command()
-def verify(config: Config = None, mode: Mode = None, json: Json = False) -> None:
+def verify(
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID:HASH",
+            help="A head that was noted elsewhere, as the log, the alerts and `pmpro status` say "
+            "it; may be given several times.",
+        ),
+    ] = None,
+    config: Config = None,
+    mode: Mode = None,
+    json: Json = False,
+) -> None:
     """Check that no audit entry was changed or removed; exit code 1 if one was."""
     from sqlalchemy.orm import Session
 
-    from engine.store.audit import head, verify_chain
+    from engine.store.audit import head_of, verify
 
+    expected = [head_of(text) for text in expect or ()]
     with open_database(load_settings(config, mode=mode)) as engine, Session(engine) as session:
-        broken = verify_chain(session)
-        n_entries, last_hash = head(session)
+        found = verify(session, expected)
     if json:
-        print_json({"entries": n_entries, "last_hash": last_hash, "first_broken_id": broken})
-        if broken is not None:
+        print_json({**to_builtins(found), "ok": found.ok, "proved_id": found.proved_id})
+        if not found.ok:
             raise typer.Exit(1)
         return
-    if broken is not None:
+    if faults := list(_faults(found)):
         raise StoreError(
-            f"audit entry {broken} is missing or not as it was written: keep this database as it"
-            " is and compare it with a backup"
+            f"{'; '.join(faults)}: keep this database as it is and compare it with a backup"
         )
-    print_line(f"{n_entries} entries, unbroken; the last hash is {last_hash}")
+    print_line(
+        f"{found.entries} entries, unbroken; the last one is {found.entries}:{found.last_hash}"
+    )
+    print_line(_proved(found))
+
+
+def _faults(found: "Verified") -> "Iterator[str]":
+    if found.first_broken_id is not None:
+        yield f"audit entry {found.first_broken_id} {found.why}"
+    for noted in found.expected:
+        if noted.found == "differs":
+            yield f"audit entry {noted.id} is another one than was noted: the trail was rewritten"
+        if noted.found == "missing":
+            yield (
+                f"the trail ends with entry {found.entries}, entry {noted.id} was noted: its end "
+                "was cut off, or this is another database"
+            )
+        if noted.found == "unknown":
+            yield f"entry {noted.id} that was noted comes after the break"
+    if found.n_rejected:
+        yield (
+            f"{found.n_rejected} audit entries were refused by the database and are in no trail "
+            "(table writer_rejects)"
+        )
+
+
+def _proved(found: "Verified") -> str:
+    """Return what the check proves, and what it does not."""
+    if not found.expected:
+        return (
+            "This proves that no entry was changed or removed alone, not that nobody who owns the "
+            "database rewrote the trail or cut its end off: --expect ID:HASH compares with a head "
+            "that was noted elsewhere."
+        )
+    proved = found.proved_id
+    what = (
+        f"Entries 1 to {proved} are those of when {proved} was noted"
+        if proved
+        else "Nothing was noted yet when 0 was"
+    )
+    if proved == found.entries:
+        return f"{what}."
+    return (
+        f"{what}. The {found.entries - proved} entries after it are unbroken in themselves; who "
+        "owns the database could have rewritten them or cut off more: note the last one elsewhere."
+    )
 
 
 @app.command()
@@ -109,6 +177,7 @@ def _entry(entry: "AuditLog") -> dict[str, object]:
     return {
         "id": entry.id,
         "timestamp": iso_utc(from_datetime(entry.timestamp)),
+        "box_time": None if entry.box_time is None else iso_utc(from_datetime(entry.box_time)),
         "event_type": entry.event_type,
         "actor": entry.actor,
         "status": entry.status,

@@ -225,6 +225,10 @@ def _secrets(settings: Settings) -> Finding:
     return Finding(check="secrets", finding=", ".join(present) or "none needed")
 
 
+# Nothing where the role is not there yet: the first migration makes it.
+_MAY_OPERATE = "SELECT pg_has_role(oid, 'SET') FROM pg_roles WHERE rolname = 'pmpro_operator'"
+
+
 def _database(settings: Settings) -> Finding:
     url = settings.database_url()
     if url is None:
@@ -235,10 +239,14 @@ def _database(settings: Settings) -> Finding:
     try:
         with psycopg.connect(address, connect_timeout=URL_TIMEOUT_S) as connection:
             number = connection.info.server_version // 10_000
+            may_operate = connection.execute(_MAY_OPERATE).fetchone()
     except psycopg.Error as error:
         # The first line says why; the URL holds a password and is not repeated.
         reason = str(error).strip().splitlines()[0]
         return _fail("database", reason, "correct the URL, start the server, or embedded = true")
+    if may_operate == (False,):
+        remedy = "as an administrator: GRANT pmpro_operator TO the URL's login"
+        return _fail("database", "the URL's login may not act as pmpro_operator", remedy)
     if shutil.which("pg_dump") is None:
         return _warn("database", f"PostgreSQL {number} answers", "install pg_dump for backups")
     return Finding(check="database", finding=f"PostgreSQL {number} answers")

@@ -132,6 +132,7 @@ def facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
         ("strategies", f"{len(states)}, {states.count('ON')} on"),
         ("positions", str(len(snapshot.positions))),
         ("database", f"{snapshot.database}, {snapshot.journal_backlog} rows waiting"),
+        ("audit head", snapshot.audit_head or "not told yet"),
         ("alerts", _alerts(snapshot)),
         ("control", _control(snapshot.control)),
         ("log", _log(snapshot.log)),

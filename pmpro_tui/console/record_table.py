@@ -155,7 +155,8 @@ def _numbered(lines: list[tuple[str, str]]) -> list[Told]:
 
 def _audit_lines(entry: AuditEntry, clock: Clock, width: int) -> Iterator[tuple[str, str]]:
     yield f"Audit entry {entry.id}: {entry.event_type} {entry.status} by {entry.actor}", "title"
-    yield clock(entry.time_ns), "muted"
+    box = f"  {clock(entry.box_ns)} on the box" if entry.box_ns else ""
+    yield f"{clock(entry.time_ns)}{box}", "muted"
     for key, value in json.loads(entry.details).items():
         text = _short(value)
         first, *rest = textwrap.wrap(text, max(20, width - 22)) or [""]

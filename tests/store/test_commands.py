@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from engine.execution.journal import Journal
-from engine.model.errors import StoreError
+from engine.model.errors import StoreError, UserError
 from engine.model.records import AuditRow
 from engine.store import migrate
 from engine.store.embedded import EmbeddedServer, Urls
@@ -68,8 +68,25 @@ def test_audit(run: Run, journal: Journal, move: Callable[[], Writer], owner: En
     assert [e["details"]["n"] for e in entries] == [3, 4]
     assert entries[0]["timestamp"] == "2001-09-09T01:46:40Z"
     assert "ann" in run(audit.app, "tail")
-    assert "5 entries, unbroken" in run(audit.app, "verify")
-    assert run(audit.app, "verify", "--json")["first_broken_id"] is None
+    said = run(audit.app, "verify")
+    assert "5 entries, unbroken" in said
+    assert "not that nobody who owns the database rewrote the trail" in " ".join(said.split())
+    found = run(audit.app, "verify", "--json")
+    assert (found["first_broken_id"], found["ok"], found["proved_id"]) == (None, True, 0)
+    noted, last = f"4:{entries[0]['hash']}", f"5:{entries[1]['hash']}"
+    assert last in said
+    said = " ".join(run(audit.app, "verify", "--expect", noted).split())
+    assert "Entries 1 to 4 are those of when 4 was noted. The 1 entries after it are" in said
+    said = run(audit.app, "verify", "--expect", noted, "--expect", last)
+    assert said.endswith("Entries 1 to 5 are those of when 5 was noted.\n")
+    with pytest.raises(StoreError, match="entry 4 is another one than was noted"):
+        run(audit.app, "verify", "--expect", f"4:{entries[1]['hash']}", "--expect", last)
+    with pytest.raises(StoreError, match="ends with entry 5, entry 6 was noted"):
+        run(audit.app, "verify", "--expect", f"6:{'a' * 64}")
+    found = run(audit.app, "verify", "--expect", f"6:{'a' * 64}", "--json", code=1)
+    assert [e["found"] for e in found["expected"]] == ["missing"]
+    with pytest.raises(UserError, match="is no ID:HASH"):
+        run(audit.app, "verify", "--expect", "6")
     with owner.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql("UPDATE audit_logs SET actor = 'bob' WHERE id = 3")
