@@ -128,6 +128,7 @@ class Writer:
         backoff_s = BACKOFF_MIN_S
         while True:
             self._may_move.wait(REST_MOST_S)
+            stopping = self._stopping.is_set()  # before the look: what came until then is moved
             try:
                 moved = self._move_batch()
             except Exception as e:
@@ -139,7 +140,7 @@ class Writer:
                 self._note("ok")
                 backoff_s = BACKOFF_MIN_S
                 if not moved:
-                    if self._stopping.is_set():
+                    if stopping:
                         break
                     self._wake.wait(self._poll_s)
                     self._wake.clear()

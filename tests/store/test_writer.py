@@ -414,3 +414,24 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
     while not condition():
         assert datetime.now(UTC).timestamp() < deadline, "not reached in time"
         pause.wait(0.01)
+
+
+def test_what_came_before_the_stop_is_moved(
+    database: Urls, journal: Journal, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that was written after the writer's last look, and before it was told to stop, is
+    moved, not left for the next start."""
+    writer = Writer(outbox, database.operator, poll_s=0.01)
+    look = outbox.entries
+
+    def look_too_early(after_seq: int, limit: int) -> list[JournalEntry]:
+        found = look(after_seq, limit)
+        if not writer._stopping.is_set():
+            journal.commit(records=[audit(1)])
+            writer._stopping.set()
+        return found
+
+    monkeypatch.setattr(outbox, "entries", look_too_early)
+    writer.start()
+    writer._thread.join(20)
+    assert writer.status.n_moved == 1
