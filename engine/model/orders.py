@@ -35,7 +35,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """One market order. `magic` = book number × 2^32 + `id`; `reason` is an ExitReason.
 
     `action` OPEN or CLOSE; `direction` is the position's (+1 long), not the deal's. An OPEN carries
-    the `decision` it came of.
+    the `decision` it came of. `code` names what ran then, "" of earlier versions.
     """
 
     id: int
@@ -55,6 +55,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     batch_ns: int
     shares: dict[str, float] = {}
     decision: Decision | None = None
+    code: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

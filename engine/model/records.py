@@ -117,7 +117,10 @@ class MetricsRow(_Record, frozen=True, kw_only=True, tag=True):
 
 
 class OrderRow(_Record, frozen=True, kw_only=True, tag=True):
-    """An intent and what became of it; key: magic. A later state replaces the row."""
+    """An intent and what became of it; key: magic. A later state replaces the row.
+
+    `code` names what ran when it was decided, "" of earlier versions.
+    """
 
     magic: int
     intent_id: int
@@ -137,6 +140,7 @@ class OrderRow(_Record, frozen=True, kw_only=True, tag=True):
     settled_ns: int | None
     detail: str = ""
     decision: Decision | None = None
+    code: str = ""
 
 
 class AuditRow(_Record, frozen=True, kw_only=True, tag=True):

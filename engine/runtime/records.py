@@ -52,6 +52,7 @@ def order_row(intent: Intent, outcome: Outcome, now_ns: int) -> OrderRow:
         settled_ns=None if unknown else now_ns,
         detail=outcome.detail,
         decision=intent.decision,
+        code=intent.code,
     )
 
 

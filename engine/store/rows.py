@@ -146,6 +146,7 @@ class RowStore:
                 "settled_at": moment(r.settled_ns),
                 "detail": r.detail,
                 "checks": None if r.decision is None else json_value(r.decision.document()),
+                "code": r.code or None,
             }
             for r in records
         ]

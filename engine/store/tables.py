@@ -196,6 +196,7 @@ class Order(Base):
     """An intent and what became of it. A new journal counts magics anew, hence the key.
 
     `checks` is what an entry was decided on: rules as {name: [value, limit]}, votes, sizing, order.
+    `code` names what ran: the audit entry of that start or of that strategy file says what it was.
     """
 
     __tablename__ = "orders"
@@ -224,6 +225,7 @@ class Order(Base):
     settled_at: Mapped[datetime | None]
     detail: Mapped[str]
     checks: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    code: Mapped[str | None]
 
 
 class PortfolioMetric(Base):

@@ -1,4 +1,4 @@
-"""The box's own time of an audit entry, beside the market's; new entries' hashes cover it.
+"""The box's own time of an audit entry, which its hash covers; the code that sent an order.
 
 Revision ID: 0005
 """
@@ -45,18 +45,20 @@ $$;
 
 
 def upgrade() -> None:
-    """Add the column, empty for earlier entries: their hashes stay as they are."""
+    """Add the columns, empty for what there is: earlier entries' hashes stay as they are."""
     _run("ALTER TABLE audit_logs ADD COLUMN IF NOT EXISTS box_time timestamptz")
     _run(_CHAIN)
+    _run("ALTER TABLE orders ADD COLUMN code text")
 
 
 def downgrade() -> None:
-    """Hash as before. The column stays: entries' hashes cover it, and nothing else has it.
+    """Hash as before. `box_time` stays: entries' hashes cover it, and nothing else has it.
 
     The older version's `pmpro audit verify` names the first entry with a box time; after the next
     upgrade all entries verify again, those that were written meanwhile included.
     """
     _run(_CHAIN_OF_0001)
+    _run("ALTER TABLE orders DROP COLUMN code")
 
 
 def _run(script: str) -> None:
