@@ -276,3 +276,51 @@ def test_without_a_shell_ctrl_z_says_so(console: Terminal, state: Path) -> None:
         assert alone.wait() == 0
         assert alone.left_behind() == []
     check_engine(state, engine_pid(state))
+
+
+# An interactive shell that has the pseudo-terminal to itself, with no one's start-up files.
+_BASH = ["-c", "import os; os.execvp('bash', 'bash --norc --noprofile --noediting -i'.split())"]
+
+
+@pytest.mark.parametrize("under", ["make", "script"])
+def test_ctrl_z_under_make_is_back_at_the_shell_s_prompt(
+    console: Terminal, state: Path, tmp_path: Path, under: str
+) -> None:
+    """`make run` waits for the console: the whole job stops, and `fg` draws all of it again."""
+    bash, make = shutil.which("bash"), shutil.which("make")
+    if bash is None or make is None:
+        pytest.skip("no bash and make here")
+    line = f"{sys.executable} -P {' '.join(CONSOLE)} --demo"
+    (tmp_path / "Makefile").write_text(f"run:\n\t@true\n\t@exec {line}\n", encoding="utf-8")
+    (tmp_path / "run.sh").write_text(f"{line}\necho 'the script goes on'\n", encoding="utf-8")
+    env = {"PMPRO_STATE_DIR": str(state), "PS1": "ready> ", "PATH": os.environ["PATH"]}
+    job = f"make -C {tmp_path} run" if under == "make" else f"sh {tmp_path}/run.sh"
+    with Terminal(_BASH, env=env, under_shell=False) as shell:
+        shell.read_until("ready> ")
+        shell.press(f"{job}\n")
+        shell.read_until("eur-ma-14")
+        for _ in range(2):
+            shell.press("\x1a")
+            shell.read_until("Stopped")
+            shell.read_until("ready> ")
+            assert shell.left_behind() == []
+            shell.press("echo $((6 * 7))\n")
+            shell.read_until("42")
+            shell.press("bg\n")  # it may not draw on a terminal that is the shell's
+            shell.read_until("ready> ")
+            while "Stopped" not in shell.text:
+                shell.press("jobs\n")
+                shell.read_until("ready> ")
+            shell.press("fg\n")
+            shell.read_until("eur-ma-14")
+            assert "mode 1049 is on" in shell.left_behind()
+        shell.press("?")
+        shell.read_until("Halt")
+        shell.press("q")
+        shell.read_until("ready> ")
+        if under == "script":
+            assert "the script goes on" in shell.text
+        assert shell.left_behind() == []
+        shell.press("exit\n")
+        assert shell.wait() == 0
+    check_engine(state, engine_pid(state))
