@@ -4,12 +4,15 @@ numba's file cache does not see a changed callee in another file, so yesterday's
 survive an upgrade. The cache directory is therefore named by a hash of all sources that may hold
 kernels, of numba's and llvmlite's versions and of the CPU. numba reads where it is when it is
 imported, so whoever imports numba imports this first.
+
+`engine.model.dispatcher` uses what is inside numba, which other versions have otherwise: they are
+refused before numba is imported.
 """
 
 import hashlib
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.model.errors import ConfigError
@@ -17,12 +20,37 @@ from engine.model.places import absolute, base_directory
 from engine.model.trust import fault_below, make_directory
 
 KERNEL_PACKAGES = ("engine/model", "engine/decision", "engine/metrics", "strategies", "backtest")
+# The series that were tested, as in pyproject.toml and constraints.txt.
+COMPILERS = {"numba": "0.68", "llvmlite": "0.50"}
+_MARK = "sources"
 _ROOT = Path(__file__).resolve().parents[2]
 _OWN_PLACES = tuple(f"{_ROOT / package}{os.sep}" for package in KERNEL_PACKAGES)
 
 
+def require_compilers() -> None:
+    """Refuse a numba or llvmlite that was not tested with this version.
+
+    Raises:
+        ConfigError: which is installed and which is wanted.
+    """
+    for package, series in COMPILERS.items():
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            found = "not"
+        if not f"{found}.".startswith(f"{series}."):
+            raise ConfigError(
+                f"{package} {found} is installed, this version of pmpro compiles with {package} "
+                f"{series}.* alone: pip install --constraint constraints.txt {package}"
+            )
+
+
 def source_hash(root: Path = _ROOT) -> str:
     """Return a hash of every source file that may define or call a kernel."""
+    return _whole_hash(root)[:20]
+
+
+def _whole_hash(root: Path) -> str:
     digest = hashlib.sha256()
     for package in KERNEL_PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
@@ -30,7 +58,7 @@ def source_hash(root: Path = _ROOT) -> str:
             digest.update(path.read_bytes())
     for part in (version("numba"), version("llvmlite"), platform.machine(), _cpu_name()):
         digest.update(part.encode() + b"\0")
-    return digest.hexdigest()[:20]
+    return digest.hexdigest()
 
 
 def _cpu_name() -> str:
@@ -54,13 +82,14 @@ def is_own_source(path: str) -> bool:
     return path.startswith(_OWN_PLACES)
 
 
-def ready(cache: Path) -> Path:
+def ready(cache: Path, root: Path = _ROOT) -> Path:
     """Make a cache where there is none, and return it.
 
-    Compiled code runs as this process: what others could write or replace is refused.
+    Compiled code runs as this process: what others could write or replace is refused, and what was
+    compiled of other sources, though it lies under these sources' name.
 
     Raises:
-        ConfigError: it cannot be written, or others could write it.
+        ConfigError: it cannot be written, others could write it, or it is of other sources.
     """
     try:
         make_directory(cache)
@@ -74,9 +103,27 @@ def ready(cache: Path) -> Path:
         )
     if fault := fault_below(cache):
         raise ConfigError(f"compiled kernels: {fault}")
+    _claim(cache / _MARK, _whole_hash(root))
     return cache
 
 
+def _claim(mark: Path, wanted: str) -> None:
+    """Write down what a cache is compiled of, or compare with what stands there."""
+    try:
+        found = mark.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        draft = mark.with_name(f"{_MARK}.{os.getpid()}")
+        draft.write_text(wanted, encoding="ascii")
+        draft.replace(mark)
+        return
+    if found != wanted:
+        raise ConfigError(
+            f"compiled kernels in {mark.parent} are of other sources ({found[:20]}…): "
+            "remove that directory, they are compiled anew"
+        )
+
+
+require_compilers()
 if _named := os.environ.get("PMPRO_CACHE_DIR"):
     os.environ["PMPRO_CACHE_DIR"] = str(absolute(Path(_named)))  # for children, who stand elsewhere
 KERNEL_DIR = ready(cache_dir())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.model.kernel_cache import COMPILERS
 from engine.runtime.option_sources import option_keys
 from engine.runtime.options import Options
 from engine.runtime.settings import load_settings
@@ -44,6 +45,17 @@ def test_every_dependency_is_pinned() -> None:
         wanted += extra
     pinned = {canonical(line) for line in constraints()}
     assert {canonical(w) for w in wanted} - pinned == set()
+
+
+def test_the_compiler_s_series_is_one_everywhere() -> None:
+    """pip installs no numba that a start refuses, and the pins are of that series."""
+    (wanted,) = [w for w in PROJECT["project"]["dependencies"] if canonical(w) == "numba"]
+    series = COMPILERS["numba"]
+    major, minor = series.split(".")
+    assert wanted == f"numba>={series},<{major}.{int(minor) + 1}"
+    pins = dict(line.split("==") for line in constraints() if ";" not in line)
+    for package, tested in COMPILERS.items():
+        assert pins[package].startswith(f"{tested}."), package
 
 
 def test_packages_are_listed_and_tests_are_not_installed() -> None:

@@ -116,3 +116,73 @@ def test_numba_uses_the_cache_of_these_sources(tmp_path: Path, module: str) -> N
         timeout=60,
     )
     assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+
+
+def pretend(place: Path, package: str, version: str) -> None:
+    """Have a package seem to be installed in another version."""
+    info = place / f"{package}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+
+
+COMMANDS = [
+    ["-c", "import engine.model.dispatcher"],
+    [
+        *("-m", "pmpro_tui.cli.main", "backtest", "run", "--data", ".", "--portfolio", "p.toml"),
+        *("--from", "2024-01-01", "--to", "2024-01-02"),
+    ],
+    ["-m", "pmpro_tui.cli.main", "compile"],
+    ["-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=["import", "backtest", "compile", "daemon"])
+@pytest.mark.parametrize(
+    ("package", "version"), [("numba", "0.69.0"), ("numba", "0.6.8"), ("llvmlite", "0.51.0rc1")]
+)
+def test_another_compiler_is_refused_in_one_line(
+    tmp_path: Path, package: str, version: str, command: list[str]
+) -> None:
+    """Before anything is compiled or traded; the line names what is installed and wanted."""
+    pretend(tmp_path / "packages", package, version)
+    (tmp_path / "p.toml").write_text(
+        '[[strategy]]\nname = "a"\nkind = "ma_cross"\nsymbol = "EURUSD"\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", *command],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{tmp_path / 'packages'}{os.pathsep}{REPO}",
+            "PMPRO_CACHE_DIR": str(tmp_path / "cache"),
+            "PMPRO_STATE_DIR": str(tmp_path / "state"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"{package} {version} is installed" in last
+    assert "constraints.txt" in last
+    if "-m" in command:
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_kernels_of_other_sources_are_refused(tmp_path: Path) -> None:
+    """A cache that was copied under these sources' name would trade yesterday's risk code."""
+    root = tmp_path / "tree"
+    tree(root)
+    first, _, first_cache = decide(root)
+    (root / "engine/decision/callee.py").write_text(CALLEE.format(factor=3))
+    edited, _, edited_cache = decide(root)
+    assert (first, edited) == (21, 31)
+    shutil.rmtree(edited_cache)
+    shutil.copytree(first_cache, edited_cache)
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        decide(root)
+    assert f"compiled kernels in {edited_cache} are of other sources" in error.value.stderr
+    shutil.rmtree(edited_cache)
+    assert decide(root)[0] == 31
