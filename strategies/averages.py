@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.model.compiled import kernel
 from strategies.base import Floats
+from strategies.ties import EQUAL_FRAC
 
 
 @kernel
@@ -54,6 +55,23 @@ def z_score(values: Floats, period: int) -> Floats:
     for i in range(period - 1, n):
         out[i] = -sums[i] / math.sqrt(period * squares[i] - sums[i] * sums[i])
     return out
+
+
+@kernel
+def z_slack(values: Floats, period: int, least: float) -> tuple[Floats, Floats]:
+    """Return `z_score`, and within how much of it values are equal (`strategies.ties`).
+
+    The values are known to `EQUAL_FRAC` of their size, of `least` at least.
+    """
+    n = len(values)
+    out = np.full(n, np.nan)
+    slack = np.full(n, np.nan)
+    sums, squares = _offset_moments(values, period, np.zeros((2, n)))
+    for i in range(period - 1, n):
+        root = math.sqrt(period * squares[i] - sums[i] * sums[i])
+        out[i] = -sums[i] / root
+        slack[i] = EQUAL_FRAC * period * max(abs(values[i]), least) / root
+    return out, slack
 
 
 @kernel

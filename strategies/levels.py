@@ -30,10 +30,13 @@ def within(low: float, middle: float, high: float) -> Levels:
 
 
 @kernel
-def beyond(index: Floats, levels: Levels, above: int, warmup: int) -> tuple[Directions, Floats]:
+def beyond(
+    index: Floats, slack: Floats, levels: Levels, above: int, warmup: int
+) -> tuple[Directions, Floats]:
     """Return directions and confidences; `above` is LONG or SHORT, what is said above `high`.
 
-    FLAT where the index is NaN, and before bar `warmup`, which is at least 1.
+    FLAT where the index is NaN, and before bar `warmup`, which is at least 1. An index within
+    `slack` (n,) of a level has just reached it (`strategies.ties`).
     """
     n = len(index)
     direction = np.empty(n, np.int8)
@@ -43,12 +46,14 @@ def beyond(index: Floats, levels: Levels, above: int, warmup: int) -> tuple[Dire
     low, exit_low, exit_high, high, low_span, high_span = levels
     per_low, per_high = 0.5 / low_span, 0.5 / high_span
     values, before = index[warmup:], index[warmup - 1 : -1]
+    slacks, slacks_before = slack[warmup:], slack[warmup - 1 : -1]
     said, confidences = direction[warmup:], confidence[warmup:]
     for i in range(len(said)):  # selections rather than branches: these are unpredictable
         value = values[i]
-        kept = (value > exit_high) & (before[i] > exit_high)
-        kept |= (value < exit_low) & (before[i] < exit_low)
-        is_above, is_below = value > high, value < low
+        less, more = value - slacks[i], value + slacks[i]
+        kept = (less > exit_high) & (before[i] - slacks_before[i] > exit_high)
+        kept |= (more < exit_low) & (before[i] + slacks_before[i] < exit_low)
+        is_above, is_below = less > high, more < low
         said[i] = above if is_above else -above if is_below else HOLD if kept else FLAT
         far = max((value - high) * per_high, (low - value) * per_low)
         between = 0.5 if kept else 0.0

@@ -271,7 +271,9 @@ def apply_open(
     stop, target = entry_levels(core, slot, price)
     position["direction"] = position["pending_direction"]
     position["lots"] = lots
-    position["entry_price"] = position["best_price"] = price
+    position["entry_price"] = price
+    # The fill is no price that it could close at: the first closed bar brings one.
+    position["best_price"] = -math.inf if position["direction"] > 0 else math.inf
     position["entry_ns"] = time_ns
     position["stop"] = stop
     position["target"] = target

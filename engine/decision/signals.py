@@ -1,9 +1,16 @@
 """Members' outputs to a book's net signal: latching, changes, spent flags, vote and weights."""
 
+from typing import Final
+
+import numpy as np
+
 from engine.decision.shadow import step_shadow
 from engine.decision.state import MAJORITY, UNANIMOUS, WEIGHTED, Core, Records
 from engine.model.compiled import core_kernel
 from engine.model.signals import HOLD, LONG, SHORT
+
+# A net is a sum of shares and confidences; beyond so many parts of 1 it is rounding.
+_NET_PARTS: Final = 1e12
 
 
 @core_kernel
@@ -128,7 +135,9 @@ def combine(core: Core, slot: int) -> None:
                 net += output["share"] * output["confidence"] * direction
     wish = 0
     if config["combine"] == WEIGHTED:
-        net = net / total_share if total_share > 0.0 else 0.0
+        # 0.1 + 0.2 − 0.3 is 5.6e-17 in binary: a tie is one, and a zone just reached is reached.
+        net = np.rint(net / total_share * _NET_PARTS) / _NET_PARTS if total_share > 0.0 else 0.0
+        net += 0.0  # never −0.0
         if abs(net) >= config["enter"]:
             wish = 1 if net > 0.0 else -1
     else:

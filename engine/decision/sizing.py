@@ -18,6 +18,7 @@ from engine.model.compiled import core_kernel
 
 TIER_1_SIZE_FRAC: Final = 0.5
 ALLOCATION_MAX: Final = 3.0
+_LEAST_FRAC: Final = 1e-9
 
 
 @core_kernel
@@ -36,10 +37,11 @@ def kelly_risk_frac(core: Core, slot: int) -> float:
             n_trades += share * count
             mean_r += share * output["shadow_r"] / count
             square_r += share * output["shadow_square_r"] / count
-    if n_trades < config["kelly_min_trades"]:
+    if n_trades < config["kelly_min_trades"] * (1.0 - _LEAST_FRAC):  # thirds of 3, 4 and 2 are 3
         return float(min(config["risk_frac"], config["kelly_max_frac"]))
     variance = square_r - mean_r * mean_r
-    if not (mean_r > 0.0 and variance > 0.0):
+    # Results that are all alike, or add up to nothing, differ from it in their last bits.
+    if not (mean_r > _LEAST_FRAC * math.sqrt(square_r) and variance > _LEAST_FRAC * square_r):
         return 0.0
     shrunk_r = mean_r * n_trades / (n_trades + config["kelly_shrink_trades"])
     return float(min(config["kelly_frac"] * shrunk_r / variance, config["kelly_max_frac"]))

@@ -167,7 +167,8 @@ SLOT_STATE = np.dtype(
         ("stop", "f8"),
         ("target", "f8"),
         ("commission_ccy", "f8"),
-        # The best price on its closing side since the entry, where its stop moves.
+        # The best price on its closing side of the bars closed since the entry, ∓inf before the
+        # first; where its stop moves.
         ("best_price", "f8"),
         ("entry_ns", "i8"),
         ("ticket", "i8"),

@@ -65,6 +65,8 @@ class $cls(Strategy):
         way = period * sma(steps, period)[period:]
         change = close[period:] - close[:-period]
         efficiency = np.divide(change, way, out=np.zeros(len(way)), where=way > 0)
+        # Prices are decimals: just at a level is at it, whatever binary makes of the last digits.
+        efficiency = np.round(efficiency, 9)
 
         said = direction[period:]  # a view: what is written here stands in `direction`
         said[:] = HOLD

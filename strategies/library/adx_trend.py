@@ -1,7 +1,7 @@
 """ADX trend: with the direction of movement, while movement has a direction.
 
 LONG while +DI > −DI and SHORT while +DI < −DI, both only while ADX is above `threshold`; else
-FLAT. Confidence grows from 0.5 at the threshold to 1 at ADX 100.
+FLAT. Equal DIs are FLAT. Confidence grows from 0.5 at the threshold to 1 at ADX 100.
 Fails at the end of a trend, as ADX falls late, and after single large bars, which lift it for
 about a period.
 
@@ -17,6 +17,10 @@ from engine.model.compiled import kernel
 from engine.model.signals import FLAT, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import wilder_settle_bars
+from strategies.ties import EQUAL_FRAC, EQUAL_INDEX
+
+# Of the sum of both DIs, which counts as 100.
+_EQUAL_DI = EQUAL_INDEX / 100.0
 
 
 class AdxTrendParams(Params, frozen=True, kw_only=True):
@@ -51,7 +55,10 @@ class AdxTrend(Strategy):
 def _follow(
     high: Floats, low: Floats, period: int, threshold: float, warmup: int
 ) -> tuple[Directions, Floats]:
-    """Say what `indicators.adx` does, but without true ranges: neither ADX nor side needs them."""
+    """Say what `indicators.adx` does, but without true ranges: neither ADX nor side needs them.
+
+    Where high and low moved equally far neither counts, and equal DIs are on no side.
+    """
     n = len(high)
     direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
@@ -60,17 +67,19 @@ def _follow(
     for i in range(1, n):
         up, down = high[i] - high[i - 1], low[i - 1] - low[i]
         # Products rather than branches: which one moved further is unpredictable.
-        plus = old * plus + max(up, 0.0) * (up > down)
-        minus = old * minus + max(down, 0.0) * (down > up)
+        equal = EQUAL_FRAC * high[i]
+        plus = old * plus + max(up, 0.0) * (up - down > equal)
+        minus = old * minus + max(down, 0.0) * (down - up > equal)
         gap, whole = plus - minus, plus + minus
         index = old * index + new * abs(gap) / (whole + (whole == 0.0))
-        direction[i] = LONG * (gap > 0.0) + SHORT * (gap < 0.0)
+        equal = whole * _EQUAL_DI
+        direction[i] = LONG * (gap > equal) + SHORT * (gap < -equal)
         confidence[i] = index
     direction[:warmup] = FLAT
     per_index = 0.5 / (100.0 - threshold)
     for i in range(n):
         far = (confidence[i] - threshold) * per_index
-        strong = (far > 0.0) & (direction[i] != FLAT)
+        strong = (confidence[i] > threshold + EQUAL_INDEX) & (direction[i] != FLAT)
         direction[i] = direction[i] if strong else FLAT
         confidence[i] = 0.5 + min(far, 0.5) if strong else 0.0  # rounding may lift ADX above 100
     return direction, confidence

@@ -14,8 +14,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from engine.model.signals import SHORT
+from strategies.averages import z_slack
 from strategies.base import BARS, Columns, Params, Signals, Strategy
-from strategies.indicators import z_score
 from strategies.levels import around, beyond
 
 
@@ -43,5 +43,5 @@ class BollingerReversion(Strategy):
     def evaluate(self, bars: Columns, *_: Columns) -> Signals:
         """Compare every close with its bands."""
         p: BollingerReversionParams = self.params
-        index = z_score(bars.close, p.period)
-        return self.signals(*beyond(index, around(0.0, p.deviations), SHORT, self.warmup))
+        index = z_slack(bars.close, p.period, 0.0)
+        return self.signals(*beyond(*index, around(0.0, p.deviations), SHORT, self.warmup))

@@ -23,6 +23,7 @@ from engine.model.signals import LONG, SHORT
 from strategies.base import BARS, Columns, Floats, Params, Signals, Strategy
 from strategies.indicators import ema_settle_bars, wilder_settle_bars
 from strategies.levels import around, beyond
+from strategies.ties import EQUAL_FRAC, SLACK_MOST
 
 
 class KeltnerChannelParams(Params, frozen=True, kw_only=True):
@@ -58,16 +59,22 @@ class KeltnerChannel(Strategy):
         p: KeltnerChannelParams = self.params
         place = _place(bars.high, bars.low, bars.close, p.period, p.atr_period)
         above = LONG if p.mode == "breakout" else SHORT
-        return self.signals(*beyond(place, around(0.0, p.width_atr), above, self.warmup))
+        return self.signals(*beyond(*place, around(0.0, p.width_atr), above, self.warmup))
 
 
 @kernel
-def _place(high: Floats, low: Floats, close: Floats, period: int, atr_period: int) -> Floats:
-    """Return how many ATR a close is above the EMA of the closes, both averages in one pass."""
+def _place(
+    high: Floats, low: Floats, close: Floats, period: int, atr_period: int
+) -> tuple[Floats, Floats]:
+    """Return how many ATR a close is above the EMA of the closes, and within how many it is equal.
+
+    Both averages run in one pass.
+    """
     n = len(close)
     place = np.full(n, np.nan)
+    slack = np.full(n, np.nan)
     if n <= max(period, atr_period):
-        return place
+        return place, slack
     new, new_atr = 2.0 / (period + 1), 1.0 / atr_period
     old, old_atr = 1.0 - new, 1.0 - new_atr
     base = close[0]
@@ -88,4 +95,5 @@ def _place(high: Floats, low: Floats, close: Floats, period: int, atr_period: in
         true_range = max(high[i], close[i - 1]) - min(low[i], close[i - 1])
         average = old_atr * average + new_atr * true_range
         place[i] = (close[i] - base - middle) / average
-    return place
+        slack[i] = min(EQUAL_FRAC * close[i] / average, SLACK_MOST)
+    return place, slack

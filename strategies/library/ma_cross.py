@@ -18,6 +18,7 @@ from engine.model.compiled import kernel
 from engine.model.signals import HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import ema, ema_settle_bars, sma
+from strategies.ties import EQUAL_FRAC
 
 
 class MaCrossParams(Params, frozen=True, kw_only=True):
@@ -67,8 +68,8 @@ def _cross(
     said, confidences = direction[warmup:], confidence[warmup:]
     for i in range(len(said)):  # selections rather than branches: these are unpredictable
         gap = fasts[i] - slows[i]
-        tie = gap == 0.0
-        said[i] = LONG if gap > 0.0 else HOLD if tie else SHORT
-        gap = abs(gap)
+        tie = abs(gap) <= EQUAL_FRAC * closes[i]
+        said[i] = HOLD if tie else LONG if gap > 0.0 else SHORT
+        gap = 0.0 if tie else abs(gap)
         confidences[i] = 0.5 + 0.5 * gap / (gap + abs(closes[i] - fasts[i]) + tie)
     return direction, confidence

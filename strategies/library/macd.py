@@ -17,6 +17,7 @@ from engine.model.compiled import kernel
 from engine.model.signals import HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import ema_settle_bars, macd
+from strategies.ties import EQUAL_FRAC
 
 
 class MacdParams(Params, frozen=True, kw_only=True):
@@ -58,12 +59,12 @@ def _compare(
     n = len(line)
     direction = np.zeros(n, np.int8)  # FLAT
     confidence = np.zeros(n)
-    lines, signals = line[warmup:], signal_line[warmup:]
+    lines, signals, closes = line[warmup:], signal_line[warmup:], close[warmup:]
     said, confidences = direction[warmup:], confidence[warmup:]
     for i in range(len(said)):  # selections rather than branches: these are unpredictable
         gap = lines[i] - signals[i]
-        tie = gap == 0.0
-        said[i] = LONG if gap > 0.0 else HOLD if tie else SHORT
+        tie = abs(gap) <= EQUAL_FRAC * closes[i]
+        said[i] = HOLD if tie else LONG if gap > 0.0 else SHORT
         whole = abs(lines[i]) + abs(signals[i]) + tie
-        confidences[i] = 0.5 + min(0.5 * abs(gap) / whole, 0.5)
+        confidences[i] = 0.5 + (0.0 if tie else min(0.5 * abs(gap) / whole, 0.5))
     return direction, confidence

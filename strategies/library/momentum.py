@@ -17,6 +17,7 @@ from msgspec import Meta
 from engine.model.signals import LONG
 from strategies.base import BARS, Columns, Params, Signals, Strategy
 from strategies.levels import around, beyond
+from strategies.ties import EQUAL_FRAC
 
 _PER_BPS = 1e-4
 
@@ -50,4 +51,5 @@ class Momentum(Strategy):
         ratio[: p.period] = np.nan
         np.divide(close[p.period :], close[: -p.period], out=ratio[p.period :])
         levels = around(1.0, p.threshold_bps * _PER_BPS)
-        return self.signals(*beyond(ratio, levels, LONG, self.warmup))
+        slack = np.full(len(close), EQUAL_FRAC)
+        return self.signals(*beyond(ratio, slack, levels, LONG, self.warmup))

@@ -31,6 +31,7 @@ from strategies.base import (
     Times,
 )
 from strategies.indicators import sma
+from strategies.ties import EQUAL_FRAC
 
 HIGHER_BARS = {"unit": "higher bars"}
 
@@ -109,9 +110,12 @@ def _agree(
         while stop < n and (is_last or close_ns[stop] < higher_close_ns[j + 1]):
             stop += 1
         trend = fast[j] - slow[j]
+        if abs(trend) <= EQUAL_FRAC * fast[j]:
+            trend = 0.0
         gap, side = abs(trend), LONG if trend > 0.0 else SHORT
         for i in range(start, stop):
-            agreed = trend * (close[i] - entry[i]) > 0.0
+            own = close[i] - entry[i]
+            agreed = (trend * own > 0.0) & (abs(own) > EQUAL_FRAC * close[i])
             direction[i] = side if agreed else FLAT
             far = gap / (gap + abs(close[i] - fast[j]))
             confidence[i] = 0.5 + 0.5 * far if agreed else 0.0

@@ -21,8 +21,8 @@ from msgspec import Meta
 
 from engine.model.compiled import kernel
 from engine.model.signals import SHORT
+from strategies.averages import z_slack
 from strategies.base import BARS, Columns, Floats, Input, Params, Signals, Strategy, Times
-from strategies.indicators import z_score
 from strategies.levels import around, beyond
 
 _Z = {"unit": "std"}
@@ -67,7 +67,8 @@ class PairSpread(Strategy):
         spread = _ratios(bars.close_ns, bars.close, other.close_ns, other.close)
         np.log(spread, out=spread)
         levels = around(0.0, p.entry_z, p.exit_z)
-        return self.signals(*beyond(z_score(spread, p.period), levels, SHORT, self.warmup))
+        index = z_slack(spread, p.period, 1.0)  # a logarithm's error is that of its ratio
+        return self.signals(*beyond(*index, levels, SHORT, self.warmup))
 
 
 @kernel

@@ -10,12 +10,14 @@ Source: J. Welles Wilder (1978), "New Concepts in Technical Trading Systems", se
 
 from typing import Annotated
 
+import numpy as np
 from msgspec import Meta
 
 from engine.model.signals import SHORT
 from strategies.base import BARS, Columns, Params, Signals, Strategy
 from strategies.indicators import rsi, wilder_settle_bars
 from strategies.levels import beyond, within
+from strategies.ties import EQUAL_INDEX
 
 _LEVEL = {"unit": "RSI"}
 
@@ -53,4 +55,5 @@ class RsiReversion(Strategy):
         """Compare the index with its levels at every bar."""
         p: RsiReversionParams = self.params
         levels = within(p.oversold, p.exit_level, p.overbought)
-        return self.signals(*beyond(rsi(bars.close, p.period), levels, SHORT, self.warmup))
+        slack = np.full(bars.n, EQUAL_INDEX)
+        return self.signals(*beyond(rsi(bars.close, p.period), slack, levels, SHORT, self.warmup))

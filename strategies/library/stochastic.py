@@ -18,6 +18,7 @@ from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import stochastic
+from strategies.ties import EQUAL_INDEX
 
 _MIDDLE = 50.0
 _LEVEL = {"unit": "%"}
@@ -64,9 +65,11 @@ def _turn(
     said, confidences = direction[warmup:], confidence[warmup:]
     for i in range(len(said)):  # selections rather than branches: these are unpredictable
         value = slow[i]
-        up = (value < oversold) & (fast[i] > value)
-        down = (value > overbought) & (fast[i] < value)
-        crossed = (value - _MIDDLE) * (before[i] - _MIDDLE) <= 0.0
+        up = (value + EQUAL_INDEX < oversold) & (fast[i] - value > EQUAL_INDEX)
+        down = (value - EQUAL_INDEX > overbought) & (value - fast[i] > EQUAL_INDEX)
+        now, then = value - _MIDDLE, before[i] - _MIDDLE
+        kept = (now > EQUAL_INDEX) & (then > EQUAL_INDEX)
+        crossed = not (kept | ((now < -EQUAL_INDEX) & (then < -EQUAL_INDEX)))
         said[i] = LONG if up else SHORT if down else FLAT if crossed else HOLD
         far = max((oversold - value) * per_low, (value - overbought) * per_high)
         between = 0.0 if crossed else 0.5

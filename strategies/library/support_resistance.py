@@ -25,6 +25,7 @@ from engine.model.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import highest, lowest
+from strategies.ties import EQUAL_FRAC
 
 
 class SupportResistanceParams(Params, frozen=True, kw_only=True):
@@ -80,12 +81,14 @@ def _reject(
     # Selections rather than branches, which are unpredictable, in two loops that run in SIMD.
     for i in range(len(said)):
         resistance, support = tops[i], bottoms[i]
-        zone = zone_frac * (resistance - support)
+        equal = EQUAL_FRAC * close[i]
+        zone = zone_frac * (resistance - support) + equal
         held = (close[i] <= resistance) & (close[i] >= support)
         up = held & (low[i] <= support + zone) & (close[i] > support) & (close[i] > opens[i])
         down = held & (high[i] >= resistance - zone) & (close[i] < resistance)
         down &= (close[i] < opens[i]) & (not up)
-        out = (not held) | _reached(high[i], low[i], last_close[i], 0.5 * (support + resistance))
+        middle = 0.5 * (support + resistance)
+        out = (not held) | _reached(high[i], low[i], last_close[i], middle, equal)
         said[i] = LONG if up else SHORT if down else FLAT if out else HOLD
     for i in range(len(said)):
         length = high[i] - low[i]
@@ -114,16 +117,18 @@ def _break(
         width = resistance - support
         above = close[i] - resistance - zone_frac * width
         below = support - zone_frac * width - close[i]
-        back = _reached(high[i], low[i], close[i - 1], 0.5 * (support + resistance))
+        equal = EQUAL_FRAC * close[i]
+        back = _reached(high[i], low[i], close[i - 1], 0.5 * (support + resistance), equal)
         between = FLAT if back else HOLD
-        direction[i] = LONG if above > 0.0 else SHORT if below > 0.0 else between
-        beyond = max(above, below)
+        direction[i] = LONG if above > equal else SHORT if below > equal else between
+        beyond = max(above, below) - equal
         kept = 0.0 if back else 0.5
         confidence[i] = 0.5 + 0.5 * beyond / (beyond + width) if beyond > 0.0 else kept
     return direction, confidence
 
 
 @kernel
-def _reached(high: float, low: float, previous_close: float, level: float) -> bool:
+def _reached(high: float, low: float, previous_close: float, level: float, equal: float) -> bool:
     """Tell whether the way from the previous close through the bar touched `level`."""
-    return (min(low, previous_close) <= level) & (level <= max(high, previous_close))
+    bottom, top = min(low, previous_close) - equal, max(high, previous_close) + equal
+    return (bottom <= level) & (level <= top)

@@ -25,6 +25,7 @@ from engine.model.signals import SHORT
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from strategies.base import Columns, Floats, Params, Signals, Strategy, Times
 from strategies.levels import around, beyond
+from strategies.ties import EQUAL_FRAC, SLACK_MOST
 
 _THIRD = 1.0 / 3.0
 
@@ -56,16 +57,20 @@ class VwapReversion(Strategy):
         p: VwapReversionParams = self.params
         prices = bars.high, bars.low, bars.close, bars.volume
         index = _deviations(bars.time_ns, *prices, p.settle_minutes * NS_PER_MINUTE)
-        return self.signals(*beyond(index, around(0.0, p.deviations), SHORT, self.warmup))
+        return self.signals(*beyond(*index, around(0.0, p.deviations), SHORT, self.warmup))
 
 
 @kernel
 def _deviations(
     time_ns: Times, high: Floats, low: Floats, close: Floats, volume: Floats, settle_ns: int
-) -> Floats:
-    """Return how many std a close is above the VWAP; NaN at first, and where all are equal."""
+) -> tuple[Floats, Floats]:
+    """Return how many std a close is above the VWAP, and within how many it is equal.
+
+    NaN at first, and where the close is the VWAP and there is no deviation.
+    """
     n = len(close)
     out = np.full(n, np.nan)
+    slack = np.full(n, np.nan)
     next_day_ns = settled_ns = 0
     base = weights = sums = squares = 0.0
     for i in range(n):
@@ -80,6 +85,8 @@ def _deviations(
         sums += weight * offset
         squares += weight * offset * offset
         if time_ns[i] >= settled_ns:
-            spread = math.sqrt(squares * weights - sums * sums)  # std × weights
-            out[i] = ((close[i] - base) * weights - sums) / spread
-    return out
+            spread = math.sqrt(max(squares * weights - sums * sums, 0.0))  # std × weights
+            above, equal = (close[i] - base) * weights - sums, EQUAL_FRAC * close[i] * weights
+            out[i] = (above if abs(above) > equal else 0.0) / spread
+            slack[i] = min(equal / spread, SLACK_MOST)
+    return out, slack

@@ -793,16 +793,16 @@ def follow(slot: Slot, bar: Bar) -> None:
     p = slot.position
     if p:
         seen = bar.high if p["direction"] > 0 else slot.symbol.price(bar.low + bar.spread)
-        p["best"] = max(p.get("best", p["price"]) * p["direction"], seen * p["direction"])
-        p["best"] *= p["direction"]
+        better = max if p["direction"] > 0 else min
+        p["best"] = better(p.get("best", seen), seen)
 
 
 def move_stop(slot: Slot, now: int) -> None:
     """Trail behind the best price, or go to the entry: toward profit alone."""
     p, s, how = slot.position, slot.symbol, slot.stops
-    if not p or not how or slot.goal or not s.fresh or p["minute"] == now:
+    if not p or not how or slot.goal or not s.fresh or p["minute"] == now or "best" not in p:
         return
-    side, best = p["direction"], p.get("best", p["price"])
+    side, best = p["direction"], p["best"]
     gain = (best - p["price"]) * side / s.point
     wanted = []
     if how["trail_points"] and gain >= how["trail_from_points"]:

@@ -7,6 +7,7 @@ import pytest
 
 from engine.decision.account import set_quote
 from engine.decision.batch import take_bar
+from engine.decision.entries import apply_open
 from engine.decision.moving_stops import choose_stops, follow_bar, move_stop, moved_stop
 from engine.model.errors import ConfigError
 from tests.decision.conftest import hold, strategy
@@ -41,6 +42,31 @@ def test_it_trails_behind_the_best_price_and_never_back(make_core):
         stops.append(float(core.positions[0]["stop"]))
     assert stops == [1.1700, 1.1720, 1.1720, 1.1720]
     assert core.work[0]["long_stop"] == 1.1720
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_fill_is_no_price_that_it_could_close_at(make_core, side):
+    """Bought at the ask it closes at the bid: a distance below the spread trails nothing before
+    the bids have come to the entry, and no stop stands where no closing price was.
+    """
+    core = make_core(strategy("a", extra="stops = { trail_points = 5 }"))
+    position = core.positions[0]
+    position["pending_direction"] = side
+    position["pending_stop_distance"] = 0.0020
+    position["pending_target_distance"] = NAN
+    entry = 1.1701 if side > 0 else 1.17
+    apply_open(core, 0, entry, 1.0, 0, 0.0)
+    core.account[0]["batch_ns"] = 60
+    assert math.isnan(moved_stop(core, 0))  # no bar has closed
+    quote(core, 1.1705 if side > 0 else 1.1695)
+    # 10 points of spread: the entry's own closing price, then one point short of the entry.
+    for away_points in (10, 1):
+        high = entry - away_points * 1e-5
+        low_ask = entry + away_points * 1e-5
+        follow_bar(core, 0, round(high, 5), round(low_ask - 1e-4, 5), 1e-4)
+        assert math.isnan(moved_stop(core, 0))
+    follow_bar(core, 0, round(entry + 2e-5, 5), round(entry - 2e-5 - 1e-4, 5), 1e-4)
+    assert moved_stop(core, 0) == pytest.approx(entry - side * 3e-5, abs=1e-9)
 
 
 def test_a_short_one_trails_behind_the_lowest_ask(make_core):

@@ -147,7 +147,7 @@ def test_a_weighted_net_is_the_mean_over_those_who_vote(raws, confidences, off):
     shares = [1.0, 1.0, 2.0]
     on = [m for m in range(3) if m not in off]
     net = sum(shares[m] * confidences[m] * raws[m] for m in on) / sum(shares[m] for m in on)
-    assert core.positions[0]["net"] == net
+    assert core.positions[0]["net"] == pytest.approx(net, abs=1e-12)
     assert core.positions[0]["wish"] == (0 if abs(net) < 0.5 else int(np.sign(net)))
 
 
@@ -244,3 +244,25 @@ def test_a_slot_is_due_when_a_bar_of_its_members_closes(make_core):
     core.work["closed"] = 0
     tell(core, None, FLAT)
     assert [is_due(core, slot) for slot in range(3)] == [False, True, False]
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.2, 0.3), (0.2, 0.1, 0.3), (0.7, 0.1, 0.8)])
+def test_a_tie_of_weights_is_a_tie(shares):
+    """0.1 + 0.2 against 0.3 is 0 on both sides: nothing is entered, and what is held is left."""
+    members = ", ".join(f"{n} = {s}" for n, s in zip("abc", shares, strict=True))
+    core = build(book("weighted", "enter = 0.1\nexit = 0.0", members))
+    position = say(core, LONG, LONG, SHORT)
+    assert position["net"] == 0.0
+    assert not np.signbit(position["net"])
+    assert position["wish"] == 0
+    for side in (LONG, SHORT):
+        position["direction"] = side
+        assert leaves(core, 0)
+
+
+@pytest.mark.parametrize(("a", "b", "c", "enter"), [(0.1, 0.7, 0.2, 0.8), (0.3, 0.6, 0.1, 0.9)])
+def test_a_zone_that_is_just_reached_is_entered(a, b, c, enter):
+    """0.1 + 0.7 is 0.7999…99 in binary, and 0.8 of the shares all the same."""
+    core = build(book("weighted", f"enter = {enter}\nexit = 0.1", f"a = {a}, b = {b}, c = {c}"))
+    assert say(core, LONG, LONG, FLAT)["wish"] == LONG
+    assert say(core, SHORT, SHORT, FLAT)["wish"] == SHORT

@@ -145,6 +145,22 @@ def test_kelly_is_capped_and_bets_nothing_on_no_edge():
     assert sized_lots(core, 0, 0.001) == 0.0
 
 
+@pytest.mark.parametrize(
+    "results",
+    [[0.1 + 0.2] * 70, [0.7] * 60, [-0.1] * 60 + [0.1] * 60, [0.1, 0.2, -0.3] * 20, [1 / 3] * 99],
+)
+def test_kelly_bets_nothing_on_the_last_bits_of_a_record(results):
+    """Results that are all alike have no variance, those that cancel no mean: in binary almost."""
+    core = solo("kelly", kelly_max_frac=0.01, kelly_min_trades=10)
+    output = core.outputs[0]
+    output["entry_share"] = 1.0
+    for r in results:
+        output["shadow_trades"] += 1
+        output["shadow_r"] += r
+        output["shadow_square_r"] += r * r
+    assert kelly_risk_frac(core, 0) == 0.0
+
+
 @pytest.mark.parametrize(("n", "risk"), [(0, 0.005), (49, 0.005), (50, 0.0025)])
 def test_kelly_waits_for_its_minimum_record(n, risk):
     """Below `kelly_min_trades` it risks `risk_frac`; a record of parameters' fitting is none."""
@@ -165,6 +181,18 @@ def test_kelly_reads_the_agreeing_members_by_their_shares():
     core.outputs["entry_share"] = [0.5, 0.5, 0.0]
     variance = 0.5 * (1.0 + 0.01) + 0.5 * (4.0 + 0.09) - 0.2**2
     assert kelly_risk_frac(core, 0) == pytest.approx(0.25 * 0.2 * (100 / 150) / variance)
+
+
+def test_a_minimum_record_that_is_just_reached_counts():
+    """A third each of 3, 4 and 2 trades are 3, and 2.9999…96 in binary."""
+    text = strategy("a") + strategy("b") + strategy("c")
+    text += (
+        '[[book]]\nname = "k"\nmembers = { a = 1.0, b = 1.0, c = 1.0 }\n'
+        'sizing = { method = "kelly", kelly_min_trades = 3 }\n'
+    )
+    core = build(text)
+    record(core, (3, -0.5, 1.0), (4, -0.5, 1.0), (2, -0.5, 1.0))
+    assert kelly_risk_frac(core, 0) == 0.0
 
 
 def test_kelly_without_a_record_never_exceeds_its_cap():

@@ -69,6 +69,7 @@ def stops(draw) -> str:
                 "",
                 "",
                 "stops = { trail_points = 60, step_points = 1 }\n",
+                "stops = { trail_points = 4 }\n",  # below nearly every spread
                 "stops = { trail_points = 150, trail_from_points = 100, break_even_points = 80 }\n",
             ]
         )
