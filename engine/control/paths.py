@@ -71,23 +71,3 @@ def prepare_run_dir(run_dir: Path, *, shared: bool = False) -> None:
         private_directory(run_dir, 0o711 if shared else 0o700)
     except OSError as error:
         raise StateError(f"{run_dir}: cannot use the run directory: {error.strerror}") from None
-
-
-def closed_directory(run_dir: Path, uid: int) -> Path | None:
-    """Return the first directory above `run_dir` that a user may not pass, or None."""
-    import pwd
-
-    entry = pwd.getpwuid(uid)
-    gids = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    for directory in reversed(run_dir.resolve().parents):
-        if not directory.exists():
-            return None  # it will be made, and then others may pass it
-        status = directory.stat()
-        bit = 0o001
-        if status.st_uid == uid:
-            bit = 0o100
-        elif status.st_gid in gids:
-            bit = 0o010
-        if uid != 0 and not status.st_mode & bit:
-            return directory
-    return None

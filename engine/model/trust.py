@@ -154,6 +154,27 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
         path.chmod(stat.S_IMODE(status.st_mode) | 0o700)
 
 
+def closed_directory(path: Path, uid: int) -> Path | None:
+    """Return the first directory above `path` that a user may not pass, None if all let him."""
+    try:
+        entry = pwd.getpwuid(uid)
+        gids = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    except KeyError:
+        gids = []
+    for directory in reversed(path.resolve().parents):
+        if uid == 0 or not directory.exists():
+            return None  # what is made from here on lets others pass
+        status = directory.stat()
+        bit = 0o001
+        if status.st_uid == uid:
+            bit = 0o100
+        elif status.st_gid in gids:
+            bit = 0o010
+        if not status.st_mode & bit:
+            return directory
+    return None
+
+
 def user_name(uid: int) -> str:
     """Return a user as people know it: name and number."""
     try:
@@ -169,7 +190,7 @@ def _fault(
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid not in who.uids:
         does = "" if at == path else f", who could replace {path}"
-        remedy = _command(f"chown {own_uid()}", at)
+        remedy = run_on(f"chown {own_uid()}", at)
     elif stat.S_ISLNK(status.st_mode) or not mode & 0o022 or not modes:
         return None
     elif mode & stat.S_ISVTX and stat.S_ISDIR(status.st_mode) and not leaf:
@@ -178,11 +199,12 @@ def _fault(
         return None
     else:
         does = ": others may write it" if at == path else f": others could replace {path}"
-        remedy = _command("chmod go-w", at)
+        remedy = run_on("chmod go-w", at)
     return f"{at} has mode {mode:o} and belongs to {user_name(status.st_uid)}{does}: {remedy}"
 
 
-def _command(words: str, path: Path) -> str:
+def run_on(words: str, path: Path) -> str:
+    """Return a command line for a path, as a shell takes it."""
     return f"{words} {shlex.quote(str(path))}"
 
 

@@ -99,7 +99,7 @@ class DatabaseKeeper:
                 if self._writer is None:
                     self._writer = self._begin()
                 elif self._server is not None and not self._server.running():
-                    log.warning("database_died")
+                    log.warning("database_died", reason=self._server.reason())
                     self._server.start()  # the URLs stay, the writer connects again by itself
                 elif self._heads is not None:
                     self._heads.look(self._ready_url)

@@ -1,8 +1,8 @@
 """Who may do what on the control socket: login names of the configuration as roles by uid."""
 
 from engine.control.messages import ROLES, Role
-from engine.control.paths import closed_directory
 from engine.model.errors import ConfigError
+from engine.model.trust import closed_directory
 from engine.runtime.settings import Settings
 
 

@@ -232,6 +232,7 @@ def load_settings(
         settings = Settings.model_validate(merge(layers))
     except ValidationError as error:
         raise explain(error, Options, place) from None
+    _refuse_odd_names(settings, path, place)
     settings._file = path
     settings._fault = "" if path is None else _fault_of(path)
     if settings._fault and not lenient:
@@ -240,6 +241,26 @@ def load_settings(
         settings._here = working_directory()
     _refuse_contradictions(settings, place)
     return settings
+
+
+def _refuse_odd_names(settings: Settings, file: Path | None, place: Callable[[str], str]) -> None:
+    """Refuse paths that are no UTF-8 text: they could not stand in a message, a log or a row."""
+    paths = {
+        "state_dir": settings.state_root,
+        "run_dir": settings.run_dir,
+        "portfolio": settings.portfolio,
+        "strategies_dir": settings.strategies_dir,
+        "demo.data": settings.demo.data,
+        "backtest.data": settings.backtest.data,
+    }
+    named = [(place(key), path) for key, path in paths.items()] + [("configuration", file)]
+    for where, path in named:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"{where}: {os.fsencode(str(path))!r} is not UTF-8 text: choose another name"
+            ) from None
 
 
 def _fault_of(file: Path) -> str:

@@ -15,6 +15,7 @@ class StateDir:
         self.path = path
         try:
             private_directory(path)
+            path.chmod(0o700)
             private_directory(self.logs)
             self._lock = hold_lock(path / "engine.lock", wait_s=0.0)
         except OSError as e:

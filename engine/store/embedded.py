@@ -104,6 +104,7 @@ class EmbeddedServer:
         self._locks: list[int] = []
         self._cluster: Cluster | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._log: ServerLog | None = None
 
     def start(self) -> Urls:
         """Start the server, making its cluster if there is none, and return its URLs.
@@ -169,6 +170,10 @@ class EmbeddedServer:
             finally:
                 self.stop()
 
+    def reason(self) -> str:
+        """Return the gravest thing that the server has written since it was started."""
+        return "no message" if self._log is None else self._log.reason()
+
     def running(self) -> bool:
         """Whether the server's main process lives."""
         return self._process is not None and self._process.poll() is None
@@ -203,11 +208,11 @@ class EmbeddedServer:
         try:
             bin_dir = cluster.prepare(self._start_s, sync=self._settings.get("fsync") != "off")
             cluster.clear_stale_locks()
-            log = ServerLog(cluster)
+            self._log = ServerLog(cluster)
             self._process = self._launch(cluster, bin_dir, running)
         finally:
             os.close(running)  # the server has it now, and every process of the server
-        with self._first_connection(cluster, self._process, log, deadline_s) as connection:
+        with self._first_connection(cluster, self._process, deadline_s) as connection:
             _ensure_roles(connection, cluster.secrets.operator)
         _log.info("database_started", pid=self._process.pid)
         return _urls(cluster)
@@ -263,7 +268,6 @@ class EmbeddedServer:
         self,
         cluster: Cluster,
         process: subprocess.Popen[bytes],
-        log: "ServerLog",
         deadline_s: float,
     ) -> psycopg.Connection[Any]:
         while True:
@@ -281,15 +285,14 @@ class EmbeddedServer:
                 )
             except psycopg.OperationalError as e:
                 if process.poll() is not None:
-                    raise StoreError(f"PostgreSQL did not start: {log.reason()}") from e
+                    raise StoreError(f"PostgreSQL did not start: {self.reason()}") from e
                 if "password authentication failed" in str(e):
                     raise StoreError(
                         f"{self._dir / 'secrets.json'} is not this database's: restore it"
                     ) from e
                 if time.monotonic() > deadline_s:
                     raise StoreError(
-                        f"PostgreSQL did not answer in {self._start_s:.0f} s: "
-                        f"{log.reason() or last_line(str(e))}"
+                        f"PostgreSQL did not answer in {self._start_s:.0f} s: {self.reason()}"
                     ) from e
             time.sleep(POLL_S)
 

@@ -7,18 +7,18 @@ _WAITING = "the database system is "
 _LINE = re.compile(
     r"(?:^|[ \]])(?P<level>PANIC|FATAL|ERROR|DETAIL|error|fatal): +(?P<text>\S.*)$", re.MULTILINE
 )
-_WORST_FIRST = (("PANIC",), ("FATAL",), ("ERROR", "error", "fatal"))
+_WORST_FIRST = (("PANIC", "FATAL"), ("ERROR", "error", "fatal"))
 
 
 def reason(output: str) -> str:
-    """Return the gravest message with its detail, else the last line.
+    """Return the first of the gravest messages with its detail, else the last line.
 
-    A server's last line is "database system is shut down", whatever has happened before.
+    What follows the first one is its consequence, and the last line is "database system is shut
+    down", whatever has happened before.
     """
     found = [(m["level"], m["text"].strip()) for m in _LINE.finditer(output)]
     for levels in _WORST_FIRST:
-        for number in reversed(range(len(found))):
-            level, text = found[number]
+        for number, (level, text) in enumerate(found):
             if level not in levels or text.startswith(_WAITING):
                 continue
             after = found[number + 1 : number + 2]

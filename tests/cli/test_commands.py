@@ -148,13 +148,15 @@ def test_doctor_finds_what_is_wrong(
 ) -> None:
     """An open state directory, an open secret and a dead database are each a failed check."""
     (home / "state" / "pmpro" / "demo").mkdir(parents=True, mode=0o755)
-    (home / "state" / "pmpro" / "demo").chmod(0o755)
+    (home / "state" / "pmpro" / "demo").chmod(0o757)
     monkeypatch.setenv("PMPRO_DATABASE__EMBEDDED", "false")
     monkeypatch.setenv("PMPRO_DATABASE__URL", "postgresql://u:hunter2@127.0.0.1:9/x")
     done = pmpro("doctor", "--json")
-    failed = {c["check"]: c for c in json.loads(done.stdout)["checks"] if c["status"] == "fail"}
+    checks = json.loads(done.stdout)["checks"]
+    failed = {c["check"]: c for c in checks if c["status"] == "fail"}
     assert done.returncode == 1
-    assert "mode 755" in failed["state"]["finding"]
+    assert "mode 757" in failed["owners"]["finding"]
+    assert "mode 757" in {c["check"]: c for c in checks}["state"]["finding"]
     assert "database" in failed
     assert "hunter2" not in done.stdout + done.stderr
 

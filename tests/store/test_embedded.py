@@ -16,11 +16,13 @@ import pytest
 from sqlalchemy import create_engine
 
 from engine.model.errors import StoreError
+from engine.runtime.settings import load_settings
 from engine.store import migrate
 from engine.store.cluster import Cluster
 from engine.store.connection import connect
 from engine.store.embedded import EmbeddedServer, Urls
 from engine.store.processes import server_processes
+from pmpro_tui.cli.doctor_checks import _database
 from tests.store.servers import (
     CHILD,
     NOBODY,
@@ -311,7 +313,7 @@ def test_a_server_that_refuses_names_the_user(server_urls: Urls) -> None:
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_a_database_that_cannot_hold_every_text_is_refused(
-    server_urls: Urls, encoding: str
+    server_urls: Urls, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One line that says how to make another; nothing is written into it, nothing is garbled."""
     admin = create_engine(server_urls.owner.set(database="postgres"), isolation_level="AUTOCOMMIT")
@@ -324,6 +326,10 @@ def test_a_database_that_cannot_hold_every_text_is_refused(
     for call in (connect, migrate.upgrade):
         with pytest.raises(StoreError, match=f"its encoding is {encoding}, .* ENCODING 'UTF8'"):
             call(url)
+    monkeypatch.setenv("PMPRO_DATABASE__URL", url.render_as_string(hide_password=False))
+    monkeypatch.setenv("PMPRO_DATABASE__EMBEDDED", "false")
+    found = _database(load_settings(mode="demo"))
+    assert (found.status, encoding in found.finding) == ("fail", True)
 
 
 def test_a_command_that_is_told_to_end_ends_its_server(server: EmbeddedServer) -> None:

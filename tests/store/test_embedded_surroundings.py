@@ -383,12 +383,16 @@ def test_the_reason_is_the_gravest_line(server: EmbeddedServer) -> None:
             'initdb: error: could not create: Read-only\ninitdb: removing data directory "/x"\n',
             "ERROR: could not create: Read-only",
         ),
+        (
+            "x FATAL:  could not extend file: No space left\nx PANIC:  cannot abort\n",
+            "FATAL: could not extend file: No space left",
+        ),
         ("exec: no such file\n", "exec: no such file"),
         ("", "no message"),
     ],
 )
 def test_reasons(output: str, said: str) -> None:
-    """PANIC before FATAL before ERROR, with its detail; a server that is still starting is none."""
+    """The first PANIC or FATAL, else the first error; a server that is still starting is none."""
     assert reason(output) == said
 
 
