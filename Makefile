@@ -19,7 +19,7 @@ choose = python=; \
 	}
 bootstrap = @$(choose); "$$python" -I pmpro_tui/preflight.py && "$$python" -I pmpro_tui/bootstrap.py
 
-.PHONY: run test test-long faults check bench setup clean
+.PHONY: run test test-long faults check bench setup wheel clean
 
 run: ## the console on the demo
 	@$(choose); "$$python" -I pmpro_tui/preflight.py --terminal && \
@@ -47,6 +47,11 @@ check: ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+wheel: ## dist/*.whl, to install elsewhere; docs/INSTALLATION.md says how, with extras too
+	$(bootstrap) base
+	$(BIN)/python -m pip --disable-pip-version-check wheel --no-deps --no-build-isolation \
+		--wheel-dir dist .
 
 bench: ## how fast a year of backtest is
 	$(bootstrap) base kernels

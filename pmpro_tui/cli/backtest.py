@@ -22,7 +22,7 @@ from pmpro_tui.cli.backtest_options import (
     To,
     Trades,
     check_explain,
-    parse_time,
+    parse_period,
 )
 from pmpro_tui.cli.output import Config, Json, Mode, print_json
 
@@ -69,7 +69,7 @@ def run(
     from pmpro_tui.cli.backtest_explain import explained, show_explained
     from pmpro_tui.cli.backtest_view import progress_bar, show
 
-    period = (parse_time("--from", from_), parse_time("--to", to))
+    period = parse_period(from_, to)
     check_explain(explain, at, book)
     for path in (trades, equity, attribution):
         check_path(path)

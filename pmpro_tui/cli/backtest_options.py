@@ -1,19 +1,23 @@
 """What `pmpro backtest` and `pmpro replay` share: options and times."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine.model.errors import UserError
-from engine.model.times import utc_minute
+from engine.model.times import NS_PER_DAY, to_datetime, utc_minute
 
 PortfolioFile = Annotated[Path, typer.Option("--portfolio", metavar="FILE", help="What trades.")]
 DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Directory of bar files.")]
 From = Annotated[
     str, typer.Option("--from", metavar="D", help="First bar's open: date or ISO 8601 time, UTC.")
 ]
-To = Annotated[str, typer.Option("--to", metavar="D", help="Bars open before this, UTC.")]
+To = Annotated[
+    str,
+    typer.Option("--to", metavar="D", help="Bars open before this, UTC; 2019-01-01 ends 2018."),
+]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="S", help="Use only files of this source.")
 ]
@@ -40,6 +44,18 @@ def parse_time(option: str, text: str) -> int:
         return utc_minute(text)
     except ValueError as error:
         raise UserError(f"{option} {text!r} {error}") from None
+
+
+def parse_period(from_: str, to: str) -> tuple[int, int]:
+    """Return the bounds of [from, to); say it where somebody may have meant the last day too."""
+    period = parse_time("--from", from_), parse_time("--to", to)
+    if period[0] >= period[1]:
+        raise UserError(f"--from {from_} must be before --to {to}, which is not included")
+    next_day = to_datetime(period[1] + NS_PER_DAY)
+    if len(to) == len("2018-12-31") and next_day.day == 1:
+        say = f"--to {to} is not included: --to {next_day:%Y-%m-%d} ends with that day"
+        sys.stderr.write(f"pmpro: {say}\n")
+    return period
 
 
 def check_explain(explain: int | None, at: str | None, book: str | None) -> None:

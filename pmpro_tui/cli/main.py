@@ -28,6 +28,7 @@ LAZY = {
     "backtest": "Test portfolios on past bars.",
     "bench": "Measure how fast it is on this machine.",
     "strategy": "Add, remove, write and check strategies.",
+    "data": "Make files of bars.",
     "replay": "Play past bars through the whole live path.",
     "terminal": "Check or serve the terminal, run programs on a simulated one.",
     "alert": "List, acknowledge and try out alerts.",

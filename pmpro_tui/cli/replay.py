@@ -14,7 +14,7 @@ from pmpro_tui.cli.backtest_options import (
     Source,
     To,
     Trades,
-    parse_time,
+    parse_period,
 )
 from pmpro_tui.cli.output import Json, print_json
 
@@ -42,9 +42,7 @@ def replay(
 
     for path in (trades, equity):
         check_path(path)
-    prepared = prepare(
-        portfolio, data, parse_time("--from", from_), parse_time("--to", to), source=source
-    )
+    prepared = prepare(portfolio, data, *parse_period(from_, to), source=source)
     with progress_bar("Replay", quiet=json) as advance:
         done = play(
             prepared.compiled,

@@ -60,6 +60,7 @@ def new(
     print_line(f"wrote {file}")
     print_line(f"wrote {test}")
     print_line(f"next: pmpro strategy check {file}")
+    print_line(f"then: {sys.executable} {test}")
 
 
 def _refuse(name: str, option: str = "") -> None:

@@ -77,7 +77,7 @@ class $cls(Strategy):
         return self.signals(direction, confidence)
 ''')
 
-_TEST = Template('''"""`$kind` keeps its rules: run with `python -m pytest test_$name.py`."""
+_TEST = Template('''"""`$kind` keeps its rules: run with `python test_$name.py`, or with pytest."""
 
 from pathlib import Path
 
@@ -90,13 +90,13 @@ from strategies.base import Columns
 from strategies.loader import load_file
 from strategies.registry import create
 
-FILE = Path(__file__).with_name("$name.py")
+FILE = Path(__file__).absolute().with_name("$name.py")
 
 
 def test_no_check_fails():
     """No lookahead, a sufficient warm-up, no chance, on four weeks of generated bars."""
     for report in check_file(FILE, kind="$kind"):
-        assert report.failures == []
+        assert report.failures == [], report.failures
 
 
 def test_a_straight_move_is_followed():
@@ -105,7 +105,8 @@ def test_a_straight_move_is_followed():
     strategy = create("$kind", {}, "EURUSD", "M1", 1e-5)
     for step, expected in ((1e-4, LONG), (-1e-4, SHORT)):
         signals = strategy.evaluate(straight(step, 2 * strategy.warmup + 10))
-        assert set(signals.direction[strategy.warmup :]) == {expected}
+        said = set(signals.direction[strategy.warmup :])
+        assert said == {expected}, said
 
 
 def straight(step, n):
@@ -114,6 +115,12 @@ def straight(step, n):
     time_ns = np.arange(n) * NS_PER_MINUTE
     unknown = np.full(n, np.nan)
     return Columns(time_ns, time_ns + NS_PER_MINUTE, close, close, close, close, unknown, unknown)
+
+
+if __name__ == "__main__":
+    for test in (test_no_check_fails, test_a_straight_move_is_followed):
+        test()
+        print(f"{test.__name__}: passed")
 ''')
 
 
