@@ -82,6 +82,31 @@ def without(portfolio: Portfolio, target: str) -> Portfolio:
     return _checked(now, f"the portfolio without {target}")
 
 
+def taken_out(portfolio: Portfolio, target: str) -> dict[str, Any]:
+    """Return the tables that `without` leaves out: what `with_added` takes to bring them back.
+
+    Raises:
+        ConfigError: nothing has that name.
+    """
+    gone = members_of(portfolio, target)
+    now = plain(portfolio)
+    books = []
+    for book in now.get("book", []):
+        members = {n: share for n, share in book["members"].items() if n in gone}
+        whole = len(members) == len(book["members"])
+        if members:
+            books.append(book if whole else {"name": book["name"], "members": members})
+    units = {book["name"] for book in books} | gone
+    shares = now.get("allocation", {}).get("shares", {})
+    kept = {n: share for n, share in shares.items() if n in units}
+    tables: dict[str, Any] = {"strategy": [s for s in now["strategy"] if s["name"] in gone]}
+    if books:
+        tables["book"] = books
+    if kept:
+        tables["allocation"] = {"shares": kept}
+    return tables
+
+
 def shared(portfolio: Portfolio, target: str) -> Shared:
     """Return the shares that a strategy or book has its own among.
 

@@ -6,6 +6,7 @@ portfolios have keeps its state to the last bit.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +20,14 @@ from engine.model.portfolio import Portfolio
 from engine.model.reasons import ExitReason
 from engine.model.records import StrategyRow
 from engine.portfolio.compile import CompiledPortfolio, Slot, compile_portfolio
-from engine.portfolio.edit import members_of, shared, with_added, with_share, without
+from engine.portfolio.edit import (
+    members_of,
+    shared,
+    taken_out,
+    with_added,
+    with_share,
+    without,
+)
 from engine.runtime.assembly import points
 from engine.runtime.batch_rows import add_portfolio_rows
 from engine.runtime.events import EventLog
@@ -36,6 +44,8 @@ class Terms(NamedTuple):
     watch: Callable[[Sequence[str], int], None]
     """Have these symbols watched, new ones from a moment on."""
     keep: Callable[[Portfolio], None]
+    keep_removed: Callable[[Mapping[str, Any], str], Path]
+    """Keep the tables of a target that is removed; where."""
 
 
 class Successor(NamedTuple):
@@ -141,9 +151,18 @@ class Changes:
         moved = _successors(trader, compiled, held, how)
         prepared = self._hosts.prepare(compiled.strategies, points(compiled.symbols))
         rows = _last_rows(trader, gone)
+        undo = self._undo(portfolio, target)
         self._exchange(trader, compiled, prepared, moved)
         trader.recorder.add(*rows)
-        return f"removed {', '.join(sorted(gone))}"
+        return f"removed {', '.join(sorted(gone))}; {undo}"
+
+    def _undo(self, portfolio: Portfolio, target: str) -> str:
+        """Keep what is about to be removed; return how it comes back."""
+        try:
+            path = self._terms.keep_removed(taken_out(portfolio, target), target)
+        except OSError as error:
+            return f"its tables could not be kept: {error}"
+        return f"`pmpro strategy add {path}` brings it back, with a new shadow record"
 
     def finish(self, trader: Trader) -> None:
         """Remove what was to be closed first and is closed by now; every turn."""

@@ -55,7 +55,7 @@ from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import SOURCE as STRATEGIES
 from engine.runtime.reloads import Reloads
 from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
-from engine.runtime.running_portfolio import read_running, write_running
+from engine.runtime.running_portfolio import read_running, write_removed, write_running
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
 from engine.runtime.strategy_files import FileWatch, strategy_files
@@ -204,6 +204,7 @@ class Engine:
                 keep=partial(
                     write_running, file=settings.portfolio_path, state=settings.state_path
                 ),
+                keep_removed=partial(write_removed, state=settings.state_path),
             ),
         )
         self._watch_files(self._hosts)

@@ -5,14 +5,17 @@ they belong to. Who edits that file starts from it again.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from engine.model.portfolio import Portfolio
 from engine.model.text_files import read_text
 from engine.portfolio.file import parse_portfolio, read_portfolio
-from engine.portfolio.text import portfolio_text
+from engine.portfolio.text import portfolio_text, toml_text
 
 NAME = "portfolio.toml"
+REMOVED = "removed"
 _MARK = "# sha256 "
 
 
@@ -38,6 +41,16 @@ def write_running(portfolio: Portfolio, file: Path, state: Path) -> None:
     new = state / f"{NAME}.new"
     new.write_text(f"{head}{_MARK}{_digest(file)}\n\n{portfolio_text(portfolio)}", encoding="utf-8")
     new.replace(state / NAME)
+
+
+def write_removed(tables: Mapping[str, Any], target: str, state: Path) -> Path:
+    """Keep what was taken out of the portfolio, as a file that `pmpro strategy add` takes."""
+    path = state / REMOVED / f"{target}.toml"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(f"# Removed: `pmpro strategy add` brings it back.\n{toml_text(tables)}", "utf-8")
+    new.replace(path)
+    return path
 
 
 def _digest(file: Path) -> str:

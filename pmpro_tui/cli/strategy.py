@@ -11,6 +11,7 @@ from pmpro_tui.cli import strategy_check, strategy_list, strategy_new, strategy_
 from pmpro_tui.cli.app import App
 from pmpro_tui.cli.operate import ask, connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, Yes
+from pmpro_tui.cli.status_view import account
 from pmpro_tui.cli.strategy_options import Kind, Others, Param, Symbol, TimeframeName, parse_param
 
 # A host is started and fed before the engine answers.
@@ -82,16 +83,24 @@ def remove(
     to: To = "",
     config: Config = None,
     mode: Mode = None,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Take a strategy, or a book with all its members, out of the running engine.
 
-    Without an option it must hold nothing.
+    Without an option it must hold nothing. The answer says how to undo it.
     """
     if flatten + keep + bool(to) > 1:
         raise UserError("--flatten, --keep and --to exclude each other")
     how = "flatten" if flatten else "keep" if keep else f"to {to}" if to else ""
     with connected_engine(config, mode) as client:
+        snapshot = newest_snapshot(client)
+        alone = [s.name for s in snapshot.strategies if s.name == name]
+        members = alone or [s.name for s in snapshot.strategies if s.book == name]
+        if members and (not alone or snapshot.mode == "live"):
+            what = f"book {name} and its members {', '.join(members)}" if not alone else name
+            undo = "The answer says how `pmpro strategy add` brings it back."
+            ask(f"Remove {what} from {account(snapshot)}? {undo}", "", yes)
         send(client, "remove", name, text=how, json=json)
 
 

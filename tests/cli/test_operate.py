@@ -77,6 +77,26 @@ def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringEng
     shutil.rmtree(run_dir)
 
 
+def strategy_view(name: str, book: str, detail: str = "") -> StrategyView:
+    """Return a row of the strategy table."""
+    return StrategyView(
+        id=1,
+        name=name,
+        kind="ma_cross",
+        symbol="EURUSD",
+        timeframe="M1",
+        book=book,
+        state="ON",
+        signal="LONG",
+        confidence=1.0,
+        weight_frac=0.1,
+        pnl_today_ccy=0.0,
+        trades_today=0,
+        score=0.0,
+        detail=detail,
+    )
+
+
 def sent(engine: ScriptedEngine) -> list[tuple[str, str]]:
     return [(command.name, command.target) for command, _ in engine.executed]
 
@@ -106,22 +126,7 @@ def test_a_list_on_a_pipe_is_found_by_its_names(engine: ScriptedEngine, pmpro: P
     """`pmpro strategy list | grep NAME` finds a record in one line, with its reason."""
     name = "a-very-long-strategy-name-that-says-what-it-does-eurusd"
     reason = "refused: GROSS_EXPOSURE 31.2 of 30 [risk]; " * 4
-    seen = StrategyView(
-        id=1,
-        name=name,
-        kind="ma_cross",
-        symbol="EURUSD",
-        timeframe="M1",
-        book=name,
-        state="ON",
-        signal="LONG",
-        confidence=1.0,
-        weight_frac=0.1,
-        pnl_today_ccy=0.0,
-        trades_today=0,
-        score=0.0,
-        detail=reason,
-    )
+    seen = strategy_view(name, name, reason)
     alert = AlertView(id=1, time_ns=0, level="critical", source=name, text=reason)
     engine.current = make_snapshot(2, strategies=(seen,), alerts=(alert,))
     (listed,) = [li for li in pmpro("strategy", "list").stdout.splitlines() if name in li]
@@ -161,6 +166,20 @@ def test_a_kill_tells_machines_what_becomes_of_each_position(
         }
     ]
     assert [(c.name, c.text) for c, _ in engine.executed] == [("kill", ""), ("kill", "close")]
+
+
+def test_removing_a_book_asks(engine: AnsweringEngine, pmpro: Pmpro) -> None:
+    """A book goes with its members, which are named; a strategy alone is asked about in live."""
+    views = [strategy_view(name, book) for name, book in (("a", "eur"), ("b", "eur"), ("c", "c"))]
+    engine.current = make_snapshot(2, strategies=tuple(views))
+    refused = pmpro("strategy", "remove", "eur")
+    assert refused.returncode == 2
+    assert "Remove book eur and its members a, b from demo account 1001 at Sim?" in refused.stderr
+    assert "`pmpro strategy add` brings it back" in refused.stderr
+    assert sent(engine) == []
+    assert pmpro("strategy", "remove", "eur", "--yes").returncode == 0
+    assert pmpro("strategy", "remove", "c").returncode == 0
+    assert sent(engine) == [("remove", "eur"), ("remove", "c")]
 
 
 def test_a_flatten_counts_what_it_closes(engine: AnsweringEngine, pmpro: Pmpro) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from engine.model.portfolio import Portfolio
 from engine.model.records import AuditRow
 from engine.model.snapshot import Command
 from engine.model.times import NS_PER_MINUTE
-from engine.portfolio.edit import shared, with_added, with_share, without
+from engine.portfolio.edit import shared, taken_out, with_added, with_share, without
 from engine.portfolio.file import parse_portfolio
 from engine.portfolio.text import portfolio_text
 from engine.runtime.changes import Changes, Terms
 from engine.runtime.commands import Commands
 from engine.runtime.inbox import Inbox
-from engine.runtime.running_portfolio import read_running, write_running
+from engine.runtime.running_portfolio import read_running, write_removed, write_running
 from engine.runtime.views import strategy_views
 from tests.faults.bench import (
     HISTORY,
@@ -58,7 +59,12 @@ class Changing(Bench):
             hosts,
             self.journal,
             self.events,
-            Terms(lambda compiled: compiled, self.gateway.watch, self.kept.append),
+            Terms(
+                lambda compiled: compiled,
+                self.gateway.watch,
+                self.kept.append,
+                lambda tables, target: write_removed(tables, target, self.work),
+            ),
         )
         self.inbox = Inbox()
         self.commands = Commands(
@@ -553,6 +559,36 @@ shares = { x = 0.75, a = 0.25 }
     more = with_added(one, {"strategy": [{"name": "c", "kind": "macd", "symbol": "EURUSD"}]})
     assert without(more, "c") == one
     assert np.isfinite(one.account.balance_ccy)
+    # What was taken out brings it back, in another place: a book with its settings and share too.
+    for target in ("a", "x", "b"):
+        back = with_added(without(more, target), taken_out(more, target))
+        assert {s.name: s for s in back.strategy} == {s.name: s for s in more.strategy}
+        assert {b.name: b for b in back.book} == {b.name: b for b in more.book}
+        assert back.allocation.shares == more.allocation.shares
+    with pytest.raises(ConfigError, match="no strategy or book is named 'B', did you mean 'b'"):
+        taken_out(more, "B")
+
+
+def test_a_removal_says_how_to_undo_it(make: Callable[..., Changing]) -> None:
+    """The file that it names is taken by `add`: strategies, book, members and shares are back."""
+    bench = make(dict.fromkeys("abcd", "FFFFFFFF"), extra=BOOK_OF_THREE)
+    before = bench.trader.compiled.portfolio
+    for target, gone in (("x", "a, b, c"), ("b", "b"), ("d", "d")):
+        said = bench.remove(target)
+        path = bench.work / "removed" / f"{target}.toml"
+        assert said == (
+            f"removed {gone}; `pmpro strategy add {path}` brings it back, with a new shadow record"
+        )
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        bench.order("add", text=msgspec.json.encode(tables).decode())
+        after = bench.trader.compiled.portfolio
+        assert {s.name: s for s in after.strategy} == {s.name: s for s in before.strategy}
+        assert [(b.name, set(b.members.items())) for b in after.book] == [
+            (b.name, set(b.members.items())) for b in before.book
+        ]
+    bench.work.joinpath("removed", "x.toml").unlink()
+    bench.work.joinpath("removed", "x.toml").mkdir()
+    assert "its tables could not be kept: " in bench.remove("x")
 
 
 @pytest.mark.parametrize("target", ["a", "x"])
