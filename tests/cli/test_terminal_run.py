@@ -126,7 +126,7 @@ def test_what_cannot_be_run_is_one_line(pmpro: Pmpro, script: Path, home: Path) 
     for arguments, words in (
         (["nothing.py"], "nothing.py: no such program"),
         (["--account", "rich", script], "--account 'rich'"),
-        (["--account", "absent.toml", script], "absent.toml: cannot be read"),
+        (["--account", "absent.toml", script], "absent.toml: no such file"),
         (
             ["--account", wrong, script],
             "'accounts' is unknown, did you mean 'account'? allowed: account, broker",

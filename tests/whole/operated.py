@@ -95,13 +95,14 @@ def write_days(directory: Path) -> None:
     first = np.datetime64("2018-02-26").astype("M8[m]")
     times = first + np.arange(12 * 1440)
     rng = np.random.default_rng(6)
-    for symbol, price in (("EURUSD", 1.2), ("USDJPY", 106.0)):
+    for symbol, price, digits in (("EURUSD", 1.2, 5), ("USDJPY", 106.0, 3)):
         closes = price * np.exp(np.cumsum(rng.normal(0.0, 2e-4, len(times))))
         lines = ["time,open,high,low,close"]
         before = price
         for at, close in zip(times, closes.tolist(), strict=True):
             high, low = max(before, close) * 1.0001, min(before, close) * 0.9999
-            lines.append(f"{at}:00Z,{before:.5f},{high:.5f},{low:.5f},{close:.5f}")
+            bar = ",".join(f"{value:.{digits}f}" for value in (before, high, low, close))
+            lines.append(f"{at}:00Z,{bar}")
             before = close
         path = directory / f"{symbol}_M1_2018_TEST.csv"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
