@@ -13,6 +13,9 @@ from tests.left_servers import end_left, mark_session, now_s
 
 REPO = Path(__file__).resolve().parents[1]
 
+# A checkout may belong to another user than who runs the tests, in a container.
+if (_owner := REPO.stat().st_uid) not in (0, os.geteuid()):
+    os.environ["PMPRO_TRUST"] = str(_owner)
 # Children run modules of `tests`, and with a safe path only this makes them importable.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
 

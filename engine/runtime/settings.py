@@ -83,10 +83,12 @@ class Settings(Options):
     @property
     def owner_uid(self) -> int:
         """Whose engine these settings mean: the owner of its state, else this process's user."""
-        for path in (self.state_path, self.state_root):
-            with suppress(OSError):
-                return path.stat().st_uid
-        return own_uid()
+        try:
+            return self.state_path.stat().st_uid
+        except PermissionError:  # it is in a directory of the engine's user alone
+            return self.state_root.stat().st_uid
+        except OSError:
+            return own_uid()
 
     @property
     def owners(self) -> frozenset[int]:

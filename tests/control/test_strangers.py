@@ -212,3 +212,24 @@ def test_a_socket_of_a_living_program_stays(place: Path) -> None:
     assert engine.path.is_socket()
     for one in (*waiting, busy):
         one.close()
+
+
+@needs_root
+def test_a_state_in_a_directory_of_its_owners_alone_is_found(place: Path) -> None:
+    """Whoever may not look inside still knows whose engine it is, and where its socket lies."""
+    state = place / "state"
+    (state / "demo").mkdir(parents=True)
+    os.chown(state, STRANGER, STRANGER)
+    script = (
+        "from engine.runtime.settings import load_settings as load; s = load(mode='demo'); "
+        "print(s.owner_uid, s.run_path)"
+    )
+    user = as_user(REPO, NOBODY, {"PMPRO_STATE_DIR": str(state), "PMPRO_CONTROL__VIEWERS": "bin"})
+    user["env"]["PYTHONPATH"] += f":{REPO}"
+    state.chmod(0o700)
+    done = subprocess.run(
+        [system_python(), "-P", "-c", script], **user, capture_output=True, text=True, check=False
+    )
+    if "No module named" in done.stderr:
+        pytest.skip("another user has no Python for these packages")
+    assert done.stdout.split() == [str(STRANGER), str(private_temporary(STRANGER))]
