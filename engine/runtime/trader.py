@@ -307,7 +307,11 @@ class Trader:
     def _begin_days_of(self, closed: Mapping[str, Bars]) -> None:
         """Begin the day of bars that opened in one of which no opening price was seen."""
         known_day = int(self.core.account[0]["server_day"])
-        opens_ns = [int(bars["time_ns"][0]) for n, bars in closed.items() if n in self.symbol_index]
+        opens_ns = [
+            int(bars["time_ns"][0])
+            for name, bars in closed.items()
+            if name in self.symbol_index and len(bars)
+        ]
         if known_day >= 0 and opens_ns and self._clock.day(min(opens_ns)) > known_day:
             self._roll_day(min(opens_ns), opens=True)
 

@@ -30,6 +30,7 @@ from engine.decision.money import (
     round_ccy,
     round_lots,
     round_price,
+    rounded_prices,
     swap_night_ccy,
     swap_nights,
 )
@@ -51,6 +52,7 @@ def warm_money() -> None:
     round_price(1.23456, 5)
     floor_lots(0.29, 0.01)
     round_lots(0.3)
+    rounded_prices(np.array([1.23456]), 5)
     profit_ccy(1, 0.1, 1.1, 1.2, 5, 100_000.0, 1.0)
     commission_ccy(0.1, 3.5, 2)
     swap_night_ccy(1, 0.1, -6.1, 2.0, 5, 100_000.0, 1.0)

@@ -59,6 +59,11 @@ def quote(symbol: str, tick: Any, time: ServerTime, now_ns: int) -> Quote:
     return Quote(symbol, time_ns, float(tick.bid), float(tick.ask))
 
 
+def _amount(value: float) -> float:
+    """Return an amount; terminals send −0.0 too, which has other bits than 0.0."""
+    return float(value) + 0.0
+
+
 def position(item: Any, time: ServerTime) -> BrokerPosition:
     """Convert a TradePosition."""
     return BrokerPosition(
@@ -72,8 +77,8 @@ def position(item: Any, time: ServerTime) -> BrokerPosition:
         price=float(item.price_current),
         stop=float(item.sl),
         target=float(item.tp),
-        profit_ccy=float(item.profit),
-        swap_ccy=float(item.swap),
+        profit_ccy=_amount(item.profit),
+        swap_ccy=_amount(item.swap),
         opened_ns=time.from_ms(item.time_msc),
         comment=item.comment,
     )
@@ -109,9 +114,9 @@ def deal(item: Any, time: ServerTime) -> BrokerDeal:
         reason=int(item.reason),
         lots=float(item.volume),
         price=float(item.price),
-        profit_ccy=float(item.profit),
-        commission_ccy=float(item.commission) + float(item.fee),
-        swap_ccy=float(item.swap),
+        profit_ccy=_amount(item.profit),
+        commission_ccy=_amount(item.commission + item.fee),
+        swap_ccy=_amount(item.swap),
         time_ns=time.from_ms(item.time_msc),
         comment=item.comment,
         type=int(item.type),

@@ -11,6 +11,7 @@ from engine.decision.money import swap_nights
 from engine.decision.shadow import UNIT_WITHOUT_STOP_FRAC, roll_shadows
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from engine.portfolio.allocator import Allocator
 from tests.backtest.scripted import MONDAY, Scripted, portfolio, strategy_text
 from tests.backtest.worlds import market, minutes, script
 from tests.decision.conftest import LONG, build, strategy, tell
@@ -161,3 +162,25 @@ def test_a_day_on_which_a_market_was_closed_is_none_of_its_records():
     week = [1.0] * 5 + [np.nan] * 2
     np.testing.assert_array_equal(core.days[-14:, 0], week * 2)
     np.testing.assert_array_equal(core.days[-14:, 1], np.ones(14))
+
+
+def test_minimum_and_cool_down_are_days_of_the_market():
+    """Five a week: a member that falls on its third day, a Wednesday, is benched on Thursday and
+    back after five days of its own, the Thursday after; the weekend counts for nothing.
+    """
+    extra = (
+        '[allocation]\nmethod = "manual"\n[allocation.switch]\nmin_days = 7\ncool_down_days = 5\n'
+        "disable_drawdown_r = 2.0\nenable_drawdown_r = 1.0\nenable_score = -9.0\n"
+        "disable_score = -10.0\n"
+    )
+    compiled = portfolio(strategy("fx") + extra)
+    core, allocator = build(strategy("fx") + extra), Allocator(compiled)
+    seen = []
+    for day in range(28):
+        at_ns, opens = (17_686 + day) * NS_PER_DAY, day % 7 < 5
+        if roll_day(core, at_ns, opens):
+            seen += [(day, change.what) for change in allocator.decide(core)]
+        if opens:
+            close_bar(core, 0, at_ns, 1.17, 1e-4)
+            core.outputs["shadow_r"] += -3.0 if day == 2 else 0.1 + 0.01 * day
+    assert seen == [(3, "benched"), (10, "unbenched")]
