@@ -5,6 +5,7 @@ bars, chance and clock are arguments. Each check is a module of `strategies.chec
 """
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,18 +13,31 @@ import numpy as np
 
 from engine.model.errors import StrategyError
 from strategies.base import Columns, Strategy
+from strategies.checks.conduct import Dice, Keeper, check_outside, check_window, sample_calls
 from strategies.checks.cost import Clock, check_cost
 from strategies.checks.coverage import check_coverage
 from strategies.checks.findings import Finding
-from strategies.checks.first_pass import check_determinism, check_inputs, digest, evaluate_periods
+from strategies.checks.first_pass import (
+    check_determinism,
+    check_inputs,
+    digest_of,
+    evaluate_periods,
+    other_prices,
+)
 from strategies.checks.lookahead import LEAST_CUTS, check_changed_future, check_prefixes
-from strategies.checks.probe import Period, Probe
+from strategies.checks.probe import Output, Period, Probe
+from strategies.checks.source import Source
+from strategies.checks.sources import sources
 from strategies.checks.warmup import check_warmup
+from strategies.checks.watch import Watch
 
 DEADLINE_SHARE_S = 0.01
 """A host's default deadline for a batch, 0.5 s, shared by fifty strategies."""
 
 EVER_NS = -(2**63)
+
+_PERIODS_COMPARED = 12
+_CUTS_OF_EACH = 6
 
 
 class Means(NamedTuple):
@@ -40,31 +54,54 @@ class Means(NamedTuple):
 
 
 def check(
-    strategy: Strategy, series: Sequence[Columns], means: Means, from_ns: int = EVER_NS
+    strategy: Strategy,
+    series: Sequence[Columns],
+    means: Means,
+    from_ns: int = EVER_NS,
+    watch: Watch | None = None,
 ) -> Iterator[Finding]:
     """Yield a finding a check, in the order of CHECKS, each as soon as it is known.
 
     `series` are all bars of each input, in the order of `strategy.inputs`; periods that end before
-    `from_ns` are history alone. A strategy that breaks the output contract is not looked at any
-    further.
+    `from_ns` are history alone. `watch` has heard how the strategy was loaded and made. A strategy
+    that breaks the output contract is not looked at any further.
     """
-    probe = Probe(strategy, series, from_ns)
+    with sources():
+        yield from _check(Probe(strategy, series, from_ns, watch or watch_of(strategy)), means)
+
+
+def _check(probe: Probe, means: Means) -> Iterator[Finding]:
+    dice, keeper = Dice(), Keeper(probe)
     try:
-        periods = evaluate_periods(probe)
+        with probe.slowly(means.now_s, means.spend_s / 6):
+            periods = evaluate_periods(probe, keeper.after_first)
     except StrategyError as error:
         yield Finding("contract", "fail", str(error))
         return
     if not periods:
         text = f"all {probe.n_warming:,} bars are WARMING: give more history"
-        yield Finding("coverage", "fail", f"{text} than its warm-up of {strategy.warmup} bars")
+        yield Finding(
+            "coverage", "fail", f"{text} than its warm-up of {probe.strategy.warmup} bars"
+        )
         return
     n_bars = sum(p.output.direction.size for p in periods)
     yield Finding("contract", "ok", f"types, shapes and ranges of {n_bars:,} values are right")
-    for name, run in _checks(probe, periods, means, _cuts_max(probe, periods, means)):
+    checks = _checks(probe, periods, means, (Source(own_file(probe.strategy)), keeper, dice))
+    for name, run in checks:
         try:
             yield run()
         except StrategyError as error:
             yield Finding(name, "fail", str(error))
+
+
+def watch_of(strategy: Strategy) -> Watch:
+    """Return what hears a strategy; its own file is the user's wherever it lies."""
+    return Watch(frozenset({own_file(strategy)}))
+
+
+def own_file(strategy: Strategy) -> str:
+    """Return the file that defines a strategy's class, "" for none."""
+    return getattr(sys.modules.get(type(strategy).__module__), "__file__", None) or ""
 
 
 def _cuts_max(probe: Probe, periods: list[Period], means: Means) -> int:
@@ -77,24 +114,84 @@ def _cuts_max(probe: Probe, periods: list[Period], means: Means) -> int:
 
 
 def _checks(
-    probe: Probe, periods: list[Period], means: Means, cuts_max: int
+    probe: Probe, periods: list[Period], means: Means, seen: tuple[Source, Keeper, Dice]
 ) -> list[tuple[str, Callable[[], Finding]]]:
-    rng = means.rng
+    rng, now_s = means.rng, means.now_s
+    source, keeper, dice = seen
+    cuts_max = _cuts_max(probe, periods, means)
+
+    def check_conduct() -> Finding:
+        sample_calls(probe, periods, now_s, means.spend_s / 6)
+        return check_outside(probe, source, dice)
+
     return [
-        ("inputs", lambda: check_inputs(probe)),
-        ("determinism", lambda: check_determinism(probe, periods)),
+        ("determinism", lambda: check_determinism(probe, periods, source)),
         ("lookahead", lambda: check_prefixes(probe, periods, rng, cuts_max)),
         ("changed future", lambda: check_changed_future(probe, periods, rng, cuts_max)),
         ("warm-up", lambda: check_warmup(probe, periods, cuts_max)),
-        ("cost", lambda: check_cost(probe, periods, means.now_s, means.deadline_share_s)),
+        ("window", lambda: check_window(probe, periods, source, rng)),
+        ("inputs", lambda: check_inputs(probe)),
+        ("state", lambda: keeper.finding(source)),
+        ("outside", check_conduct),
+        ("cost", lambda: check_cost(probe, periods, now_s, means.deadline_share_s)),
         ("coverage", lambda: check_coverage(probe, periods)),
     ]
 
 
-def output_digest(strategy: Strategy, series: Sequence[Columns], from_ns: int = EVER_NS) -> str:
-    """Return a hash of all that a strategy says over its bars.
+class Cut(NamedTuple):
+    """A window that ends at a bar, as it did live: from a period's start to `stop`."""
+
+    start: int
+    stop: int
+
+
+class Answers(NamedTuple):
+    """What a process says: of each cut's newest bar, and of all whole windows, as hashes."""
+
+    cuts: list[str]
+    whole: str
+
+
+def cuts_of(strategy: Strategy, series: Sequence[Columns], from_ns: int) -> list[Cut]:
+    """Return the cuts by which processes are compared: some of each of some periods."""
+    rng = np.random.default_rng(2)
+    windows = Probe(strategy, series, from_ns).windows
+    some = windows[:: max(1, len(windows) // _PERIODS_COMPARED)]
+    return [
+        Cut(start, int(bar) + 1)
+        for start, stop, _ in some
+        for bar in np.unique(np.append(rng.integers(start, stop, _CUTS_OF_EACH), start))
+    ]
+
+
+def answers(
+    strategy: Strategy,
+    series: Sequence[Columns],
+    from_ns: int,
+    cuts: Sequence[Cut],
+    *,
+    backwards: bool = False,
+) -> Answers:
+    """Return what a strategy says over its bars, in the order in which they come live.
+
+    `backwards`: from the last period to the first one, and other prices before each.
 
     Raises:
         StrategyError: it broke the output contract.
     """
-    return digest(evaluate_periods(Probe(strategy, series, from_ns)))
+    probe, rng = Probe(strategy, series, from_ns), np.random.default_rng(3)
+    said: dict[Cut, str] = {}
+    whole: dict[int, Output] = {}
+    for start, _, spans in probe.windows[:: -1 if backwards else 1]:
+        if backwards:
+            with contextlib.suppress(StrategyError):  # other prices may be too much for it
+                probe.run_twin(other_prices(probe.copies(spans), rng))
+            whole[start] = probe.evaluate(spans)
+        for cut in sorted(cut for cut in cuts if cut.start == start):
+            ended = probe.spans(cut.start, cut.stop)
+            assert ended is not None
+            said[cut] = digest_of(probe.evaluate(ended).part(-1))
+        if not backwards:
+            whole[start] = probe.evaluate(spans)
+    outputs = (whole[start] for start, _, _ in probe.windows)
+    return Answers([said[cut] for cut in cuts], digest_of(*outputs))

@@ -5,8 +5,10 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,16 +17,16 @@ from engine.model.errors import PmproError, StrategyError
 from pmpro_tui.checking.records import (
     Answer,
     Ask,
+    AskAnswers,
     AskCheck,
-    AskDigest,
     AskKinds,
     Begun,
-    Digest,
     Found,
     Job,
     Kinds,
     Refusal,
     Report,
+    Said,
 )
 from strategies.checks.findings import CHECKS, Finding
 
@@ -36,8 +38,32 @@ class CheckLost(PmproError):
     """User code hung, crashed or ended the process that checked it."""
 
 
+class Circumstances(NamedTuple):
+    """How a child is placed, where a strategy must not notice."""
+
+    hash_seed: str
+    shift_s: int
+    """By how much its clocks are wrong."""
+
+    zone: str
+    backwards: bool
+
+
+# More than a year, and at another time of the day, of the hour and of the minute.
+_FAR_S = 400 * 86_400 + 7 * 3_600 + 13 * 60 + 17
+OTHERS: Final = (
+    Circumstances("2", _FAR_S, "AAA-5:47", backwards=False),
+    Circumstances("3", -_FAR_S, "BBB+9:11", backwards=True),
+    Circumstances("4", 0, "UTC0", backwards=True),
+)
+
+
 class Checkers:
-    """Two children: one checks, the other one only says what the strategy says there."""
+    """A child that checks, and others that only say what the strategy says there.
+
+    These have another order of hashes, other clocks and another zone, and one of them asks for
+    the bars from the last to the first.
+    """
 
     def __init__(
         self, log_dir: Path, *, deadline_s: float, memory_max_mb: int, hidden: Sequence[Path] = ()
@@ -48,8 +74,8 @@ class Checkers:
         self._log = log_dir / "user-code.log"
         self._scratch = log_dir / "scratch"
         self._scratch.mkdir()
-        self._first = self._start("1")
-        self._second: Child | None = None
+        self._first = self._start("1", 0)
+        self._others: list[Child] = []
 
     def kinds(self, files: list[str], *, required: bool) -> Kinds:
         """Return all kinds, those of users' files among them.
@@ -72,32 +98,49 @@ class Checkers:
         """
         subject = job.subject
         who = f"{subject.name} ({subject.kind})" if subject.name else subject.kind
-        if self._second is None:
-            self._second = self._start("2")  # another order of hashes, too
+        if not self._others:
+            self._others = [self._start(o.hash_seed, o.shift_s, o.zone) for o in OTHERS]
         begun, *rest = self._ask(self._first, AskCheck(job), who, told)
         assert isinstance(begun, Begun)
         findings = [part.finding for part in rest if isinstance(part, Found)]
-        mine = next(part.text for part in rest if isinstance(part, Digest))
-        if mine:
-            (other,) = self._ask(self._second, AskDigest(job), who)
-            assert isinstance(other, Digest)
-            findings = [_compared(f, mine == other.text) for f in findings]
+        mine = next(part for part in rest if isinstance(part, Said))
+        if mine.whole:
+            differ = self._differ(job, who, mine)
+            findings = [_compared(finding, differ) for finding in findings]
         return Report(strategy=begun, findings=findings)
 
     def close(self) -> None:
-        """End both; they hold nothing."""
-        for child in (self._first, self._second):
-            if child is not None:
-                child.kill()
-                child.close()
+        """End all; they hold nothing."""
+        for child in (self._first, *self._others):
+            child.kill()
+            child.close()
 
-    def _start(self, hash_seed: str) -> Child:
+    def _differ(self, job: Job, who: str, mine: Said) -> str:
+        """Ask the others at once; return where one says something else, "" for nowhere."""
+        with ThreadPoolExecutor(len(OTHERS)) as pool:
+            asked = [
+                pool.submit(self._ask, child, AskAnswers(job, mine.cuts, o.backwards), who)
+                for child, o in zip(self._others, OTHERS, strict=True)
+            ]
+            replies = [each.result() for each in asked]
+        for (other,) in replies:
+            assert isinstance(other, Said)
+            pairs = zip(mine.ends, mine.answers, other.answers, strict=False)
+            for end, one, two in pairs:
+                if one != two:
+                    return f"at {end}, the last bar of its window"
+            if mine.whole != other.whole:
+                return "of the same windows" if other.whole else "as it raises or breaks them"
+        return ""
+
+    def _start(self, hash_seed: str, shift_s: int, zone: str = "") -> Child:
+        env = {"PYTHONHASHSEED": hash_seed, "TMPDIR": str(self._scratch)}
         return Child(
             "pmpro_tui.checking.host",
-            [str(self._memory_max_mb), str(self._scratch), *self._hidden],
+            [str(self._memory_max_mb), str(shift_s), str(self._scratch), *self._hidden],
             name="strategy-check",
             log_path=self._log,
-            env={"PYTHONHASHSEED": hash_seed, "TMPDIR": str(self._scratch)},
+            env=env | ({"TZ": zone} if zone else {}),
             others=True,
         )
 
@@ -141,7 +184,7 @@ class Checkers:
 def checkers(
     *, deadline_s: float, memory_max_mb: int, hidden: Sequence[Path] = ()
 ) -> Iterator[Checkers]:
-    """Give two children for as long as the block runs; what user code prints is not shown.
+    """Give children for as long as the block runs; what user code prints is not shown.
 
     They do not read the `hidden` places.
     """
@@ -156,7 +199,7 @@ def checkers(
 
 def _where(ask: Ask, answers: list[Answer]) -> str:
     """Return what was under way."""
-    if isinstance(ask, AskDigest):
+    if isinstance(ask, AskAnswers):
         return "when a fresh process evaluated it"
     if isinstance(ask, AskKinds) or not answers:
         return "while it was loaded"
@@ -165,15 +208,17 @@ def _where(ask: Ask, answers: list[Answer]) -> str:
     return f"in the check {CHECKS[after]!r}" if after < len(CHECKS) else "after the last check"
 
 
-def _compared(finding: Finding, same: bool) -> Finding:
-    """Add to the finding about determinism what a fresh process said."""
+def _compared(finding: Finding, differ: str) -> Finding:
+    """Add to the finding about determinism what fresh processes said."""
     if finding.check != "determinism" or finding.status == "fail":
         return finding
-    if same:
-        return msgspec.structs.replace(finding, text=f"{finding.text}, and so did a fresh process")
+    if not differ:
+        text = f"{finding.text}, and so did {len(OTHERS)} fresh processes"
+        return msgspec.structs.replace(finding, text=text)
     return Finding(
         "determinism",
         "fail",
-        "a fresh process says something else: no chance, clock, environment, set order or state",
+        f"a fresh process says something else {differ}: no chance, clock, environment, set order, "
+        "hash, address or state",
         finding.figures,
     )

@@ -1,5 +1,6 @@
 """The child process that alone imports users' code for the command line."""
 
+import os
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -12,9 +13,11 @@ from engine.child.serve import serve
 from engine.model.errors import UserError
 from engine.runtime.bounds import bound_strategies
 from engine.runtime.host_memory import limit_memory
-from pmpro_tui.checking.records import Ask, AskCheck, AskDigest, AskKinds, Refusal
-from pmpro_tui.checking.run import load_kinds, lower_priority, run_check, run_digest
+from pmpro_tui.checking.records import Ask, AskAnswers, AskCheck, AskKinds, Refusal
+from pmpro_tui.checking.run import load_kinds, lower_priority, run_answers, run_check
 from strategies.base import flat_signals
+from strategies.checks.sources import Sources
+from strategies.checks.watch import Watch
 from strategies.contract import check_signals, faulty_distance
 
 # Years of bars are the checker's own, not the strategy's.
@@ -34,20 +37,28 @@ def _answer(ask: Ask) -> Iterator[bytes]:
             case AskCheck():
                 for part in run_check(ask.job):
                     yield _encode(part)
-            case AskDigest():
-                yield _encode(run_digest(ask.job))
+            case AskAnswers():
+                if files:
+                    load_kinds(files, required=False)
+                    _bound().shift_dates(Watch().is_own)
+                yield _encode(run_answers(ask))
     except UserError as error:
         yield _encode(Refusal(str(error)))
 
 
 @cache
-def _bound() -> None:
-    """Bound this process before it loads a user's file; once."""
+def _bound() -> Sources:
+    """Bound this process before it loads a user's file; once. Return its clocks."""
     # Compiled, and kept where the bounds allow no writing.
     check_signals(flat_signals(1), 1)
     faulty_distance(np.ones(1))
-    scratch, *hidden = map(Path, sys.argv[2:])
+    scratch, *hidden = map(Path, sys.argv[3:])
     bound_strategies([scratch], hidden)
+    # From here on it is somewhere else, and its clocks are as wrong as they are to be.
+    os.chdir(scratch)
+    made = Sources(int(sys.argv[2]))
+    made.install()
+    return made
 
 
 def main() -> None:

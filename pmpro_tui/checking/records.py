@@ -53,15 +53,17 @@ class AskKinds(msgspec.Struct, frozen=True, tag="kinds"):
 
 
 class AskCheck(msgspec.Struct, frozen=True, tag="check"):
-    """Check a subject: answered by Begun, findings, and the output's digest."""
+    """Check a subject: answered by Begun, findings, and what was said."""
 
     job: Job
 
 
-class AskDigest(msgspec.Struct, frozen=True, tag="digest"):
-    """Say what a subject says, as a digest."""
+class AskAnswers(msgspec.Struct, frozen=True, tag="answers"):
+    """Say what a subject says at these cuts, (start, stop), and over all; see `checker.answers`."""
 
     job: Job
+    cuts: list[tuple[int, int]]
+    backwards: bool = False
 
 
 class ParameterInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,10 +117,16 @@ class Found(msgspec.Struct, frozen=True, tag=True):
     finding: Finding
 
 
-class Digest(msgspec.Struct, frozen=True, tag=True):
-    """A hash of all that was said; "" where the output contract is broken."""
+class Said(msgspec.Struct, frozen=True, tag=True):
+    """Hashes of what was said at each cut, and over all; "" where the contract is broken.
 
-    text: str
+    `ends` are the times of the cuts' last bars, ISO 8601.
+    """
+
+    whole: str
+    cuts: list[tuple[int, int]] = []
+    answers: list[str] = []
+    ends: list[str] = []
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -127,8 +135,8 @@ class Refusal(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-Ask = AskKinds | AskCheck | AskDigest
-Answer = Kinds | Begun | Found | Digest | Refusal
+Ask = AskKinds | AskCheck | AskAnswers
+Answer = Kinds | Begun | Found | Said | Refusal
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

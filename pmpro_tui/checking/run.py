@@ -1,9 +1,12 @@
 """Checks of strategies in this process: the child's work, and what tests of a strategy call."""
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +17,30 @@ from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import iso_utc
 from pmpro_tui.checking.bars import series_for
 from pmpro_tui.checking.records import (
+    AskAnswers,
     BarsWanted,
     Begun,
-    Digest,
     Found,
     Job,
     KindInfo,
     Kinds,
     ParameterInfo,
     Report,
+    Said,
     Subject,
     Value,
 )
 from strategies.base import Columns, Strategy
-from strategies.checker import Means, check, output_digest
+from strategies.checker import Cut, Means, answers, check, cuts_of, own_file
+from strategies.checks.sources import sources
+from strategies.checks.watch import Watch, loading
 from strategies.loader import load_file
 from strategies.registry import KINDS, create, kind_of, parameters
+
+_SLOW_TO_IMPORT = ("pandas", "numba", "talib", "scipy", "sklearn")
+
+_loading = Watch()
+_files: set[str] = set()
 
 
 def check_file(
@@ -49,7 +60,7 @@ def check_file(
     Raises:
         UserError: the file, a parameter or the data is wrong.
     """
-    found = load_file(Path(path).resolve())
+    found = _load(Path(path).resolve())
     if kind and kind not in found:
         raise StrategyError(f"{path} defines {', '.join(found)}, not {kind!r}")
     return [
@@ -73,10 +84,18 @@ def _report(job: Job) -> Report:
     return Report(strategy=begun, findings=[f.finding for f in rest if isinstance(f, Found)])
 
 
-def run_check(job: Job) -> Iterator[Begun | Found | Digest]:
-    """Yield what is checked, each finding once known, and the output's digest."""
-    strategy, series, from_ns = _prepare(job)
+def run_check(job: Job) -> Iterator[Begun | Found | Said]:
+    """Yield what is checked, each finding once known, and what the strategy says."""
+    with sources():
+        yield from _run_check(job)
+
+
+def _run_check(job: Job) -> Iterator[Begun | Found | Said]:
+    watch = Watch()
+    strategy, series, from_ns = _prepare(job, watch.run_slowly)
     yield _begun(job, strategy, series, from_ns)
+    others = _files - {own_file(strategy)}
+    watch.hear_of(use for use in _loading.uses.values() if use.path not in others)
     means = Means(
         np.random.default_rng(job.wanted.seed),
         time.perf_counter,
@@ -84,19 +103,27 @@ def run_check(job: Job) -> Iterator[Begun | Found | Digest]:
         job.deadline_share_s,
     )
     broken = False
-    for finding in check(strategy, series, means, from_ns):
+    for finding in check(strategy, series, means, from_ns, watch):
         broken |= finding.check == "contract" and finding.status == "fail"
         yield Found(finding)
-    yield Digest("" if broken else output_digest(strategy, series, from_ns))
+    if broken:
+        yield Said("")
+        return
+    cuts = cuts_of(strategy, series, from_ns)
+    said = answers(strategy, series, from_ns, cuts)
+    ends = [iso_utc(int(series[0].time_ns[cut.stop - 1])) for cut in cuts]
+    yield Said(said.whole, [(cut.start, cut.stop) for cut in cuts], said.cuts, ends)
 
 
-def run_digest(job: Job) -> Digest:
-    """Return the digest of what a strategy says."""
-    strategy, series, from_ns = _prepare(job)
+def run_answers(ask: AskAnswers) -> Said:
+    """Return what a strategy says in this process."""
+    strategy, series, from_ns = _prepare(ask.job)
+    cuts = [Cut(*cut) for cut in ask.cuts]
     try:
-        return Digest(output_digest(strategy, series, from_ns))
+        said = answers(strategy, series, from_ns, cuts, backwards=ask.backwards)
     except StrategyError:
-        return Digest("")
+        return Said("")
+    return Said(said.whole, ask.cuts, said.cuts)
 
 
 def load_kinds(files: list[str], *, required: bool) -> Kinds:
@@ -109,12 +136,24 @@ def load_kinds(files: list[str], *, required: bool) -> Kinds:
     faults = []
     for file in files:
         try:
-            owner |= dict.fromkeys(load_file(Path(file)), file)
+            owner |= dict.fromkeys(_load(Path(file)), file)
         except StrategyError as error:
             if required:
                 raise
             faults.append(str(error))
     return Kinds([_kind_info(kind, owner.get(kind, "")) for kind in KINDS], faults)
+
+
+def _load(path: Path) -> list[str]:
+    """Load a file and hear what it does."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = path.read_text(encoding="utf-8")
+        for name in (name for name in _SLOW_TO_IMPORT if name in text):
+            with contextlib.suppress(ImportError):
+                import_module(name)  # here, as it takes longer where every call is heard
+    _files.add(str(path))
+    with sources(), loading(_loading):
+        return _loading.run_slowly(load_file, path)
 
 
 def _kind_info(kind: str, file: str) -> KindInfo:
@@ -143,8 +182,10 @@ def _kind_info(kind: str, file: str) -> KindInfo:
     )
 
 
-def _prepare(job: Job) -> tuple[Strategy, list[Columns], int]:
-    """Return the strategy with the bars of its inputs and where their history ends."""
+def _prepare(
+    job: Job, run: Callable[[Callable[[], Strategy]], Strategy] = lambda make: make()
+) -> tuple[Strategy, list[Columns], int]:
+    """Return the strategy, made by `run`, with the bars of its inputs and where history ends."""
     subject = job.subject
     faults = load_kinds(job.files, required=False).faults
     if subject.kind not in KINDS and faults:
@@ -155,15 +196,9 @@ def _prepare(job: Job) -> tuple[Strategy, list[Columns], int]:
             raise StrategyError(
                 f"symbol {symbol!r} is unknown: describe it in [symbols] of the portfolio file"
             )
-    strategy = create(
-        subject.kind,
-        subject.params,
-        subject.symbol,
-        subject.timeframe,
-        job.specs[subject.symbol].point,
-        subject.name,
-        others,
-    )
+    point = job.specs[subject.symbol].point
+    where = (subject.symbol, subject.timeframe, point, subject.name, others)
+    strategy = run(partial(create, subject.kind, subject.params, *where))
     return strategy, *series_for(strategy, job.wanted, job.specs, ServerClock(job.server_clock))
 
 

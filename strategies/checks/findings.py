@@ -8,15 +8,18 @@ Status = Literal["ok", "warn", "fail"]
 
 CHECKS: Final = (
     "contract",
-    "inputs",
     "determinism",
     "lookahead",
     "changed future",
     "warm-up",
+    "window",
+    "inputs",
+    "state",
+    "outside",
     "cost",
     "coverage",
 )
-"""Names of the checks in their order; only `determinism` is completed by a second process."""
+"""Names of the checks in their order; only `determinism` is completed by other processes."""
 
 
 class Finding(msgspec.Struct, frozen=True):

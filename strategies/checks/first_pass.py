@@ -1,22 +1,26 @@
 """The first evaluation of every period: contract, untouched inputs, the same answer again."""
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from engine.model.errors import StrategyError
 from engine.model.signals import FLAT
 from engine.model.times import iso_utc
+from strategies.base import Columns
 from strategies.checks.differences import Differences
 from strategies.checks.findings import Finding, counted
 from strategies.checks.probe import Output, Period, Probe
+from strategies.checks.source import Source, listed
 
+_PRICES = ("open", "high", "low", "close", "spread")
 _REPEATS = 12
 """Periods that are evaluated again: the first ones and the last ones."""
 
 
-def evaluate_periods(probe: Probe) -> list[Period]:
+def evaluate_periods(probe: Probe, after_first: Callable[[], None] = lambda: None) -> list[Period]:
     """Return what is said over every period that is not WARMING.
 
     Raises:
@@ -30,6 +34,8 @@ def evaluate_periods(probe: Probe) -> list[Period]:
         output = probe.evaluate(spans)
         _check_warmup(probe, output, spans[0][0])
         out.append(Period(start, stop, spans, output))
+        if len(out) == 1:
+            after_first()
     return out
 
 
@@ -46,52 +52,59 @@ def _check_warmup(probe: Probe, output: Output, first: int) -> None:
 
 
 def check_inputs(probe: Probe) -> Finding:
-    """Tell whether bars were written to."""
-    for _, _, spans in _some(probe):
-        windows = probe.copies(spans)
-        probe.run(windows)
-        for which, (window, clean) in enumerate(zip(windows, probe.copies(spans), strict=True)):
-            for name, now, before in zip(window._fields, window, clean, strict=True):
-                if now.tobytes() != before.tobytes():
-                    return Finding(
-                        "inputs",
-                        "fail",
-                        f"evaluate writes into {name!r} of input {which}, which others read: "
-                        "work on a copy (np.array(bars.close))",
-                    )
+    """Tell whether bars were written to, at any evaluation so far."""
+    if probe.written:
+        text = f"evaluate writes into {probe.written}, which others read"
+        return Finding("inputs", "fail", f"{text}: work on a copy (np.array(bars.close))")
     return Finding("inputs", "ok", "the bars it was given were left as they were")
 
 
-def check_determinism(probe: Probe, periods: Sequence[Period]) -> Finding:
-    """Tell whether a second evaluation, after those of other periods, gives the same bits."""
+def check_determinism(probe: Probe, periods: Sequence[Period], source: Source) -> Finding:
+    """Tell whether a second evaluation, after those of other periods, gives the same bits.
+
+    Once in another order, and between them the same strategy on other prices.
+    """
     differences = Differences()
     again = [*periods[:_REPEATS], *periods[-_REPEATS:]]
-    for period in again:
-        first, end = period.spans[0]
-        differences.add(
-            probe.bars.time_ns[first:end],
-            period.output,
-            probe.evaluate(period.spans),
-            "when the same window is evaluated again",
-        )
+    _compare(probe, again, differences, "when the same window is evaluated again")
+    rng = np.random.default_rng(1)
+    for period in reversed(again):
+        with contextlib.suppress(StrategyError):  # other prices may be too much for it
+            probe.run_twin(other_prices(probe.copies(period.spans), rng))
+        _compare(probe, [period], differences, "after other periods and other prices")
     if differences.n_different:
         return Finding(
             "determinism",
             "fail",
             f"{differences.text}: no chance, no clock, nothing kept between two calls",
         )
+    if places := source.unordered(probe.watch.ran):
+        text = f"takes texts out of a set in {listed(places)}: each process has another order; sort"
+        return Finding("determinism", "fail", f"{text} them")
     n = counted(differences.n_compared, "window")
     return Finding("determinism", "ok", f"{n} evaluated again gave the same bits")
 
 
-def digest(periods: Sequence[Period]) -> str:
+def _compare(probe: Probe, periods: Sequence[Period], differences: Differences, how: str) -> None:
+    for period in periods:
+        first, end = period.spans[0]
+        now = probe.evaluate(period.spans)
+        differences.add(probe.bars.time_ns[first:end], period.output, now, how)
+
+
+def other_prices(windows: Sequence[Columns], rng: np.random.Generator) -> list[Columns]:
+    """Return windows of the same times with prices of another symbol."""
+    factor = float(rng.uniform(1.5, 40.0))
+    return [
+        window._replace(**{name: getattr(window, name)[::-1].copy() * factor for name in _PRICES})
+        for window in windows
+    ]
+
+
+def digest_of(*outputs: Output) -> str:
     """Return a hash of all that was said, to compare processes with."""
     whole = hashlib.sha256()
-    for period in periods:
-        for values in period.output:
+    for output in outputs:
+        for values in output:
             whole.update(np.ascontiguousarray(values).tobytes())
     return whole.hexdigest()
-
-
-def _some(probe: Probe) -> list[tuple[int, int, list[tuple[int, int]]]]:
-    return [*probe.windows[:_REPEATS], *probe.windows[-_REPEATS:]]

@@ -4,8 +4,9 @@ Each evaluation gets copies of its own, so that a strategy that writes into its 
 own answer alone, and so that nothing outside the window can be reached through an array's base.
 """
 
+import contextlib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from engine.model.errors import StrategyError
 from engine.model.printable import described, printable_name
 from strategies.base import Columns, Directions, Floats, Signals, Strategy
+from strategies.checks.watch import Watch
 from strategies.contract import check_signals
 from strategies.windows import periods, window_spans
 
@@ -44,13 +46,26 @@ class Period(NamedTuple):
 
 
 class Probe:
-    """Evaluates one strategy on parts of its inputs, always on copies.
+    """Evaluates one strategy on parts of its inputs, always on copies, and watches it.
 
-    Periods that end before `from_ns` are history alone.
+    Periods that end before `from_ns` are history alone. `written` names what it wrote into,
+    `reused` which array it returned twice; "" for nothing.
     """
 
-    def __init__(self, strategy: Strategy, series: Sequence[Columns], from_ns: int) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        series: Sequence[Columns],
+        from_ns: int,
+        watch: Watch | None = None,
+    ) -> None:
         self.strategy = strategy
+        self.watch = watch or Watch()
+        self.written = self.reused = ""
+        self._returned: tuple[Signals, Output] | None = None
+        self._twin: Strategy | None = None
+        self._is_slow: Callable[[], bool] = lambda: False
+        self.watch.run(lambda: (strategy.warmup, strategy.inputs))
         self.bars, *others = self.series = tuple(series)
         self.others = tuple(others)
         times = self.bars.time_ns
@@ -70,7 +85,20 @@ class Probe:
 
     def evaluate(self, spans: Spans) -> Output:
         """Return what the strategy says over a window."""
-        return self.run(self.copies(spans))
+        windows = self.copies(spans)
+        output = self.run(windows)
+        self._note_writes(windows, spans)
+        return output
+
+    @contextlib.contextmanager
+    def slowly(self, now_s: Callable[[], float], spend_s: float) -> Iterator[None]:
+        """Hear every call of evaluations in the block, until the time is spent."""
+        until_s = now_s() + spend_s
+        self._is_slow = lambda: now_s() < until_s
+        try:
+            yield
+        finally:
+            self._is_slow = lambda: False
 
     def run(self, windows: Sequence[Columns]) -> Output:
         """Return what the strategy says over windows that nobody else reads.
@@ -79,19 +107,69 @@ class Probe:
             StrategyError: it raised, or broke the output contract, at which window.
         """
         bars = windows[0]
+        run = self.watch.run_slowly if self._is_slow() else self.watch.run
         try:
-            signals = self.strategy.evaluate(*windows)
+            signals = run(self.strategy.evaluate, *windows)
             fault = check_signals(signals, bars.n)
         except BaseException as error:  # border: code of others
             fault = raised(error)
         if fault:
             raise StrategyError(f"{fault}, in a window of {bars.n} bars")
-        return _widened(signals, bars.n)
+        output = _widened(signals, bars.n)
+        self._note_reuse()
+        self._returned = signals, output
+        return output
+
+    def run_twin(self, windows: Sequence[Columns]) -> None:
+        """Have the same kind evaluate windows of another symbol, as it would live beside it.
+
+        Raises:
+            StrategyError: it raised.
+        """
+        try:
+            if self._twin is None:
+                self._twin = self.watch.run(_twin_of, self.strategy)
+            self.watch.run(self._twin.evaluate, *windows)
+        except BaseException as error:  # border: code of others
+            raise StrategyError(raised(error)) from None
+
+    def _note_writes(self, windows: Sequence[Columns], spans: Spans) -> None:
+        """Note an array that it was given and that is not what it was."""
+        for which, (window, series, (start, stop)) in enumerate(
+            zip(windows, self.series, spans, strict=True)
+        ):
+            for name, now, whole in zip(window._fields, window, series, strict=True):
+                if now.tobytes() != whole[start:stop].tobytes():
+                    self.written = self.written or f"{name!r} of input {which}"
+
+    def _note_reuse(self) -> None:
+        """Note an array that was returned before and has changed since."""
+        if self._returned is None:
+            return
+        signals, output = self._returned
+        values: list[tuple[str, Any, Any]] = list(
+            zip(Signals._fields, signals, output, strict=True)
+        )
+        for name, now, then in values:
+            if isinstance(now, np.ndarray) and now.tobytes() != then.tobytes():
+                self.reused = self.reused or name
 
 
 def _copy(series: Columns, start: int, stop: int) -> Columns:
     columns: list[Any] = [column[start:stop].copy() for column in series]
     return Columns(*columns)
+
+
+def _twin_of(strategy: Strategy) -> Strategy:
+    symbol, *others = strategy.symbols
+    return type(strategy)(
+        strategy.params,
+        symbol="GBPUSD" if symbol != "GBPUSD" else "EURUSD",
+        timeframe=strategy.timeframe,
+        point=1e-5,
+        name=f"{strategy.name}-twin",
+        **({"others": others} if others else {}),
+    )
 
 
 def raised(error: BaseException) -> str:

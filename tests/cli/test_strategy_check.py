@@ -92,8 +92,9 @@ def test_a_fresh_process_that_says_something_else_fails_determinism(pmpro: Pmpro
     assert done.returncode == 1
     assert document["ok"] is False
     failed = [f for f in document["strategies"][0]["findings"] if f["status"] == "fail"]
-    assert [f["check"] for f in failed] == ["determinism"]
+    assert [f["check"] for f in failed] == ["determinism", "outside"]
     assert "a fresh process says something else" in failed[0]["text"]
+    assert "hash in cheats.py, line 192" in failed[1]["text"]
 
 
 def test_a_kind_is_checked_by_name_and_shown_as_a_table(pmpro: Pmpro) -> None:
@@ -104,8 +105,8 @@ def test_a_kind_is_checked_by_name_and_shown_as_a_table(pmpro: Pmpro) -> None:
     assert "fast=5 slow=60" in done.stdout
     for name in CHECKS:
         assert f"\n{name} " in done.stdout
-    assert "8 checks, none failed" in done.stdout
-    assert "and so did a fresh process" in done.stdout
+    assert "11 checks, none failed" in done.stdout
+    assert "and so did 3 fresh processes" in done.stdout
 
 
 def test_the_documented_example_passes(pmpro: Pmpro, home: Path) -> None:

@@ -13,7 +13,7 @@ from pmpro_tui.checking.bars import series_for
 from pmpro_tui.checking.records import BarsWanted, Job, Subject
 from pmpro_tui.checking.run import run_check
 from strategies.base import Params
-from strategies.checker import Means, check, output_digest
+from strategies.checker import Means, answers, check, cuts_of
 from strategies.checks.findings import CHECKS
 from strategies.registry import KINDS
 from tests.strategies import cheats
@@ -65,8 +65,9 @@ def test_honest_strategies_pass(cls):
         (cheats.RareNextBar, LOOKAHEAD, "direction at "),
         (cheats.SeesACrash, {"changed future"}, "direction at "),
         (cheats.ShortWarmup, {"warm-up"}, "with 100 more bars before"),
-        (cheats.Random, {"determinism"} | LOOKAHEAD, "evaluated again"),
-        (cheats.Remembers, {"determinism"} | LOOKAHEAD, "evaluated again"),
+        (cheats.Random, {"determinism", "outside"} | LOOKAHEAD, "evaluated again"),
+        (cheats.Remembers, {"determinism", "state"} | LOOKAHEAD, "evaluated again"),
+        (cheats.Process, {"outside"}, "hash in cheats.py, line 192"),
         (cheats.Writes, {"inputs"}, "writes into 'close' of input 0"),
         (cheats.WrongType, {"contract"}, "direction must be an array of int8, not int64"),
         (cheats.SpeaksInWarmup, {"contract"}, "the first 20 values"),
@@ -154,16 +155,23 @@ def test_without_history_nothing_is_checked_and_that_fails():
     assert "15 bars are WARMING" in finding.text
 
 
-def test_an_output_has_one_digest_and_another_output_another():
-    """The digest that processes are compared by sees every bit."""
+def test_processes_are_compared_by_every_bit():
+    """Whole windows and cut ones; backwards and after other prices it is the same."""
     series, from_ns = series_for(
         make(cheats.Honest), BarsWanted(), DEFAULT_SYMBOLS, ServerClock("new_york+7")
     )
+    cuts = cuts_of(make(cheats.Honest), series, from_ns)
     one, again, other = (
-        output_digest(make(cls), series, from_ns)
-        for cls in (cheats.Honest, cheats.Honest, cheats.ConfidentBeforehand)
+        answers(make(cls), series, from_ns, cuts, backwards=backwards)
+        for cls, backwards in (
+            (cheats.Honest, False),
+            (cheats.Honest, True),
+            (cheats.NextBar, False),
+        )
     )
-    assert one == again != other
+    assert one == again
+    assert one.whole != other.whole
+    assert sum(a != b for a, b in zip(one.cuts, other.cuts, strict=True)) > 10
 
 
 def test_generated_bars_have_weekends_and_holes_and_are_the_same_again():
