@@ -8,6 +8,7 @@ PmproError
 ├── Refused            a rule or a role said no: exit code 3
 ├── TryAgain           not now: the same command may work in a moment
 ├── StoreError         PostgreSQL is not usable: trading goes on, rows wait in the journal
+│   └── SchemaMismatch its schema is another version's: no entries
 ├── StateError         the state directory is locked, damaged or belongs to another mode
 │   └── JournalError   the journal cannot be written: no entry may be sent, a kill goes on
 ├── ControlError       the console's connection to the engine is lost or was never there
@@ -54,6 +55,10 @@ class TryAgain(PmproError):
 
 class StoreError(PmproError):
     """PostgreSQL is not usable; nothing is lost, rows wait in the journal."""
+
+
+class SchemaMismatch(StoreError):
+    """The database's schema is another version's and cannot be brought to this one's."""
 
 
 class StateError(PmproError):

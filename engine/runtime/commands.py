@@ -363,6 +363,8 @@ class Commands:
         account, limits = trader.core.account[0], trader.core.limits[0]
         if trader.flattening is not None:
             raise Refused("still flattening: resume when everything is closed")
+        if trader.pauses.mismatches:
+            raise Refused("; ".join(trader.pauses.mismatches.values()))
         drawdown = float(account["drawdown_frac"])
         if not rebase and drawdown >= limits["drawdown_flatten_frac"]:
             raise Refused(f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase")

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import URL
 
 from engine.execution.journal import Outbox
-from engine.model.errors import PmproError
+from engine.model.errors import PmproError, SchemaMismatch
 from engine.runtime.audit_heads import AuditHeads
 from engine.store.connection import connect
 from engine.store.embedded import EmbeddedServer
@@ -30,7 +30,7 @@ class DatabaseKeeper:
     """Keeps the writer running: on the embedded server, or on a URL.
 
     `on_damage` hears, on the writer's thread, why the journal cannot be read. `heads` looks at the
-    audit trail now and then.
+    audit trail now and then. `on_mismatch` hears why the schema will not do, "" once it does.
     """
 
     def __init__(
@@ -42,7 +42,9 @@ class DatabaseKeeper:
         run_dir: Path,
         on_damage: Callable[[str], object],
         heads: AuditHeads | None = None,
+        on_mismatch: Callable[[str], object] = lambda reason: None,
     ) -> None:
+        self._on_mismatch = on_mismatch
         self._heads = heads
         self._outbox = partial(Outbox, journal_path, on_damage=on_damage)
         self._url = url
@@ -98,6 +100,7 @@ class DatabaseKeeper:
             try:
                 if self._writer is None:
                     self._writer = self._begin()
+                    self._on_mismatch("")
                 elif self._server is not None and not self._server.running():
                     log.warning("database_died", reason=self._server.reason())
                     self._server.start()  # the URLs stay, the writer connects again by itself
@@ -105,6 +108,8 @@ class DatabaseKeeper:
                     self._heads.look(self._ready_url)
                 wait_s = RETRY_FIRST_S
             except PmproError as e:
+                if isinstance(e, SchemaMismatch):
+                    self._on_mismatch(str(e))
                 self._status = f"away: {e}"
                 log.error("database_away", error=str(e))
                 wait_s = min(2 * wait_s, RETRY_MOST_S)

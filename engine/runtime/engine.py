@@ -55,6 +55,7 @@ from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import SOURCE as STRATEGIES
 from engine.runtime.reloads import Reloads
 from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
+from engine.runtime.running_code import RunningCode
 from engine.runtime.running_portfolio import read_running, write_removed, write_running
 from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
@@ -121,6 +122,9 @@ class Engine:
         self._commands: Commands | None = None
         self._database: DatabaseKeeper | None = None
         self._heads: AuditHeads | None = None
+        self._code = RunningCode(lambda: {} if self._hosts is None else self._hosts.files)
+        # Why what lies on the disk or in the database is not what runs, by what it is.
+        self._mismatches: dict[str, str] = {}
         self._alerts: AlertService | None = None
         self._parity: Parity | None = None
         self._publisher = Publisher(
@@ -182,6 +186,7 @@ class Engine:
             files=[*self._files, *strategy_files(settings.strategies_path)],
             hidden=private_places(settings),
             fetch=self._fetch_bars,
+            fault=self._code_fault,
         )
         try:
             load_strategies(self._hosts)
@@ -325,6 +330,7 @@ class Engine:
             run_dir=self.settings.run_path,
             on_damage=self._journal.found_damage,
             heads=self._heads,
+            on_mismatch=partial(self._mismatch, "schema"),
         )
         self._database.start()
 
@@ -379,7 +385,10 @@ class Engine:
         complaints = lost + self._patiently(gateway, partial(reconcile, trader, self._journal))
         doubt_unless_balanced(trader, complaints)
         batch_rows.add_portfolio_rows(trader)
-        trader.recorder.audit("COMMAND", {"command": "start", "unbalanced": complaints})
+        trader.code = self._code.name()
+        started = {"command": "start", "unbalanced": complaints}
+        runs = {"code": trader.code, "runs": self._code.parts()}
+        trader.recorder.audit("COMMAND", started | runs)
         trader.save()
         names = [spec.name for spec in compiled.symbols]
         self._patiently(gateway, partial(gateway.watch, names, since_ns))
@@ -389,7 +398,7 @@ class Engine:
         return patiently(gateway, ask, wait=self._stop.wait, say=say)
 
     def _watch_files(self, hosts: StrategyHosts) -> None:
-        reloads = Reloads(hosts, self._inbox, self.events, lambda: self._trader)
+        reloads = Reloads(hosts, self._inbox, self.events, lambda: self._trader, self._code)
         self._files_watch = FileWatch(
             self.settings.strategies_path,
             hosts.files,
@@ -397,6 +406,28 @@ class Engine:
             partial(self.events.add, "warning", STRATEGIES),
         )
         self._files_watch.start()
+
+    def _code_fault(self) -> str:
+        """Return why no process of this program may be started now; any thread."""
+        fault = self._code.fault()
+        self._mismatch("program", fault)
+        return fault
+
+    def _mismatch(self, what: str, reason: str) -> None:
+        """Note that something is not what runs, or "" that it is; any thread."""
+        others = {k: v for k, v in self._mismatches.items() if k != what}
+        self._mismatches = others | ({what: reason} if reason else {})
+
+    def _hold_mismatches(self, trader: Trader) -> None:
+        """Have nothing entered while something is not what runs."""
+        found, held = self._mismatches, trader.pauses.mismatches
+        if found == held:
+            return
+        trader.pauses.mismatches = found
+        for what, reason in found.items():
+            if held.get(what) != reason:
+                self.events.add("critical", "engine", f"no entries: {reason}")
+                trader.doubt(reason)
 
     def _make_parity(self, hosts: Hosts) -> Parity:
         return Parity(
@@ -428,6 +459,7 @@ class Engine:
         trader = self._trader
         if trader is None:
             return
+        self._hold_mismatches(trader)
         for job in work.jobs:
             job()
         wrote = self._commands is not None and self._commands.write_down()

@@ -43,11 +43,17 @@ class Built(NamedTuple):
 
 
 class Builder:
-    """Makes hosts; `close` ends those that are not ready yet."""
+    """Makes hosts; `close` ends those that are not ready yet. `fault` is why none may start."""
 
     def __init__(
-        self, log_dir: Path, server_clock: str, memory_max_mb: int, hidden: Sequence[Path]
+        self,
+        log_dir: Path,
+        server_clock: str,
+        memory_max_mb: int,
+        hidden: Sequence[Path],
+        fault: Callable[[], str] = lambda: "",
     ) -> None:
+        self._fault = fault
         self._log_dir = log_dir
         self._server_clock = server_clock
         self._memory_max_mb = memory_max_mb
@@ -116,6 +122,8 @@ class Builder:
         with self._lock:
             if self._closed:
                 raise WorkerLost("the engine is stopping")
+            if fault := self._fault():
+                raise WorkerLost(fault)
             self._n_workers += 1
             worker = Worker(self._n_workers, self._log_dir, self._memory_max_mb, self._hidden)
             self._making.add(worker)

@@ -54,7 +54,8 @@ class StrategyHosts:
     `deadline_s` is for a host's whole batch; the strategy that used most of it is the one to
     blame. Evaluating again on spares may take `recovery_s` more; what is not there by then is
     absent from the result (HOLD), not faulty. No host reads the `hidden` places. `fetch` gets bars
-    that added strategies need and that were not kept.
+    that added strategies need and that were not kept. `fault` tells why no process may be started
+    now, "" where one may.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class StrategyHosts:
         files: Sequence[Path] = (),
         hidden: Sequence[Path] = (),
         fetch: Fetch | None = None,
+        fault: Callable[[], str] = lambda: "",
     ) -> None:
         self.quarantined: dict[str, str] = {}
         self._specs = {spec.name: spec for spec in strategies}
@@ -85,7 +87,7 @@ class StrategyHosts:
         self._recovery_s = recovery_s
         self._log_dir = log_dir
         self._fetch = fetch
-        self._builder = Builder(log_dir, server_clock, memory_max_mb, hidden)
+        self._builder = Builder(log_dir, server_clock, memory_max_mb, hidden, fault)
         names = list(self._specs)
         self._shards = [_Shard(names[i::n_hosts]) for i in range(n_hosts)]
         self._spares = Spares(self._builder, n_spares)

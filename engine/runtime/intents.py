@@ -25,7 +25,9 @@ class Intents:
         book_numbers: Mapping[str, int],
         new_id: Callable[[], int],
         now_ns: Callable[[], int],
+        code: Callable[[], str],
     ) -> None:
+        self._code = code
         self._compiled = compiled
         self._core = core
         self._book_numbers = book_numbers
@@ -80,6 +82,7 @@ class Intents:
             symbol=which.symbol,
             created_ns=self._now_ns(),
             batch_ns=batch_ns,
+            code=self._code(),
             **(values | given),
         )
 

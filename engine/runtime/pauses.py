@@ -4,7 +4,7 @@ A pause ends by its time, or by an operator who enables the symbol or resumes; i
 engine's state, so that no restart asks the broker again before then. Closes are never paused.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -36,6 +36,10 @@ class Pauses:
         self.paused: dict[str, Pause] = {}
         # Symbols that others hold on a netting account: an entry would change what is theirs.
         self.taken: frozenset[str] = frozenset()
+        # Why what lies on the disk or in the database is not what runs, by what it is: no entries.
+        self.mismatches: dict[str, str] = {}
+        # The same of strategies' files: no entries of slots with such a member.
+        self.outdated: dict[str, str] = {}
 
     def take(self, intent: Intent, verdict: Verdict) -> None:
         """Pause an entry's symbol where the answer to it asks for that."""
@@ -49,12 +53,21 @@ class Pauses:
 
     def reason(self, symbol: str, direction: int) -> str:
         """Return why a symbol takes no entry of this direction now, "" where it does."""
+        if self.mismatches:
+            return f"no entries: {next(iter(self.mismatches.values()))}"
         if symbol in self.taken:
             return f"others hold {symbol} on this netting account: no entries"
         pause = self.paused.get(symbol)
         if pause is None or pause.direction not in (0, direction):
             return ""
         return pause.reason
+
+    def reason_of(self, members: Iterable[str]) -> str:
+        """Return why a slot with these members takes no entry, "" where it does."""
+        outdated = self.outdated
+        if not outdated:
+            return ""
+        return next((outdated[name] for name in members if name in outdated), "")
 
     def expire(self) -> None:
         """End the pauses whose time has come."""
@@ -70,14 +83,16 @@ class Pauses:
                 self._events.add("info", name, "entries are tried again")
 
     @contextmanager
-    def held_back(self, core: Core, symbols: Sequence[str]) -> Iterator[None]:
+    def held_back(
+        self, core: Core, symbols: Sequence[str], members: Callable[[int], Iterable[str]]
+    ) -> Iterator[None]:
         """Decide entries inside it: slots whose wish is paused have none meanwhile.
 
-        So no rule counts what cannot be sent; `symbols` is each slot's.
+        So no rule counts what cannot be sent; `symbols` is each slot's, `members` tells a slot's.
         """
         wishes = core.positions["wish"].copy()
         for slot in np.flatnonzero(wishes).tolist():
-            if self.reason(symbols[slot], int(wishes[slot])):
+            if self.reason(symbols[slot], int(wishes[slot])) or self.reason_of(members(slot)):
                 core.positions["wish"][slot] = 0
         try:
             yield

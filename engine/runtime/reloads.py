@@ -1,7 +1,8 @@
 """Strategy files that were written while the engine runs: tried in a host, then put in place.
 
 The strategies of a changed file's kinds are made anew and fed from history; all others go on
-undisturbed. A file that is wrong changes nothing.
+undisturbed. A file that is wrong changes nothing, but what was made of it enters nothing until the
+file on the disk is what runs again.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from engine.runtime.events import EventLog
 from engine.runtime.host_contract import Prepared
 from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
+from engine.runtime.running_code import RunningCode
 from engine.runtime.trader import Trader
 
 SOURCE = "strategies"
@@ -29,7 +31,9 @@ class Reloads:
         inbox: Inbox,
         events: EventLog,
         trader: Callable[[], Trader | None],
+        code: RunningCode,
     ) -> None:
+        self._code = code
         self._hosts = hosts
         self._inbox = inbox
         self._events = events
@@ -46,7 +50,7 @@ class Reloads:
     def _take(self, path: str, content: bytes) -> None:
         found = self._hosts.probe({**self._hosts.files, path: content})
         if fault := found.file_faults.get(path):
-            self._refuse(fault)
+            self._refuse(fault, path)
             return
         defined = found.kinds.get(path, [])
         kinds = {*defined, *self._hosts.kinds.get(path, ())}
@@ -59,7 +63,7 @@ class Reloads:
             faults = [f"{n}: {prepared.faults[n]}" for n in again if n in prepared.faults]
             if faults:
                 self._hosts.discard(prepared)
-                self._refuse(f"strategy file {path}: {'; '.join(faults)}")
+                self._refuse(f"strategy file {path}: {'; '.join(faults)}", path)
                 return
             try:
                 self._inbox.run(partial(self._install, path, content, prepared)).result()
@@ -69,7 +73,7 @@ class Reloads:
             names = f"; made anew: {', '.join(again)}" if again else ""
             self._events.add("info", SOURCE, f"{Path(path).name}: {', '.join(defined)}{names}")
             return
-        self._refuse(f"{path}: not taken, too many changes at once; save it again")
+        self._refuse(f"{path}: not taken, too many changes at once; save it again", path)
 
     def _install(self, path: str, content: bytes, prepared: Prepared) -> None:
         """Put the hosts in place, on the engine thread."""
@@ -80,11 +84,32 @@ class Reloads:
         faults = self._hosts.install(prepared)
         for name, fault in faults.items():
             trader.quarantine_member(name, fault)
-        digest = hashlib.sha256(content).hexdigest()
+        for name in (*self._made_of(path), *prepared.fresh):
+            trader.pauses.outdated.pop(name, None)
+        trader.code = self._code.name()
         trader.recorder.audit(
-            "STRATEGY", {"file": path, "sha256": digest, "made_anew": sorted(prepared.fresh)}
+            "STRATEGY",
+            {
+                "file": path,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "made_anew": sorted(prepared.fresh),
+                "code": trader.code,
+                "runs": self._code.parts(),
+            },
         )
         trader.save()
 
-    def _refuse(self, fault: str) -> None:
-        self._events.add("error", SOURCE, f"{fault}; what runs goes on as it was")
+    def _refuse(self, fault: str, path: str) -> None:
+        """Say why a file was not taken; what was made of it enters nothing until one is."""
+        names, trader = self._made_of(path), self._trader()
+        end = "what runs goes on as it was"
+        if names and trader is not None:
+            reason = f"no entries: {Path(path).name} on the disk is not what runs"
+            trader.pauses.outdated |= dict.fromkeys(names, reason)
+            end += f", and {', '.join(names)} enters nothing until the file is right"
+        self._events.add("error", SOURCE, f"{fault}; {end}")
+
+    def _made_of(self, path: str) -> list[str]:
+        """Return the strategies that were made of a file."""
+        kinds = self._hosts.kinds.get(path, ())
+        return [spec.name for spec in self._hosts.strategies if spec.kind in kinds]

@@ -158,6 +158,8 @@ class Trader:
         self.flattening: ExitReason | None = None
         self._saved_flattening: bool | None = None
         self.quarantined: dict[str, str] = {}
+        # Names what runs, with every order (`engine.runtime.running_code`).
+        self.code = ""
         # Held while flags are set by member, and while the portfolio is exchanged.
         self.exchange = threading.Lock()
         # Set beside a flag that asks for orders now, whatever the engine thread waits for.
@@ -187,6 +189,7 @@ class Trader:
             book_numbers=self._book_numbers,
             new_id=self._router.new_id,
             now_ns=self.now_ns,
+            code=lambda: self.code,
         )
         self.symbol_index = compiled.symbol_index
         self.member_index = {name: i for i, name in enumerate(self.names.members)}
@@ -415,9 +418,14 @@ class Trader:
         self.pauses.expire()
         if self.compiled.portfolio.account.margin_mode == "netting":
             self.pauses.taken = frozenset(p.symbol for p in self.positions.external)
-        with self.pauses.held_back(self.core, [slot.symbol for slot in self.compiled.slots]):
+        symbols = [slot.symbol for slot in self.compiled.slots]
+        with self.pauses.held_back(self.core, symbols, self.members_of):
             n_chosen = decide_entries(self.core, self._chosen, self.refused)
         self._execute([self._intents.opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
+
+    def members_of(self, slot: int) -> Iterator[str]:
+        """Yield the names of a slot's members."""
+        return (self.names.members[m] for m in self.compiled.slots[slot].members)
 
     def _move_stops(self) -> None:
         n_moved = choose_stops(self.core, self._chosen, self._stops)

@@ -127,6 +127,8 @@ def _slots(trader: Trader, members: Sequence[_Member]) -> list[_Slot]:
             detail = f"book barred by {Refusal(barred).name}: enable {which.book.name}"
         elif wish and (paused := trader.pauses.reason(which.symbol, wish)):
             detail = paused
+        elif outdated := trader.pauses.reason_of(trader.names.members[m] for m in which.members):
+            detail = outdated
         elif wish and direction == 0 and refusal > 0:
             detail = f"refused: {Refusal(refusal).name.lower()}"
         weight_frac = share / total / votes if votes else 0.0

@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.model.errors import StoreError
+from engine.model.errors import SchemaMismatch, StoreError
 from engine.store.connection import connect, first_line, place
 
 
@@ -19,10 +19,18 @@ def upgrade(url: str | URL, revision: str = "head") -> None:
     """Bring the database to a revision; when that fails nothing is changed.
 
     Raises:
+        SchemaMismatch: a newer version made the database, or this user may not migrate an older
+            one.
         StoreError: unreachable, or the user may neither create the roles nor act as pmpro_admin.
     """
-    if revision == "head" and current(url) == head():
-        return  # also for a user who may not migrate
+    if revision == "head" and (found := current(url)) is not None:
+        if found == head():
+            return  # also for a user who may not migrate
+        if found not in _revisions():
+            raise SchemaMismatch(
+                f"the database's schema is {found}, this version of pmpro works with {head()}: "
+                "run the version that made it, or a newer one"
+            )
     _run(url, lambda config: command.upgrade(config, revision))
 
 
@@ -36,6 +44,12 @@ def head() -> str:
     found = ScriptDirectory.from_config(_config(None)).get_current_head()
     assert found is not None
     return found
+
+
+def _revisions() -> set[str]:
+    return {
+        script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()
+    }
 
 
 def current(url: str | URL) -> str | None:
@@ -54,7 +68,7 @@ def _run(url: str | URL, action: Callable[[Config], None]) -> None:
         with engine.begin() as connection:
             action(_config(connection))
     except SQLAlchemyError as e:
-        raise StoreError(
+        raise SchemaMismatch(
             f"database {place(engine.url)}: migration failed: {first_line(e)};"
             " the user must own the database and be able to create roles,"
             " or an administrator runs sql/roles.sql and grants pmpro_admin"

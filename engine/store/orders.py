@@ -28,6 +28,7 @@ def explained_order(session: Session, number: int) -> dict[str, Any] | None:
         "state": order.state,
         "detail": order.detail,
         "filled_price": None if order.price is None else float(order.price),
+        "code": order.code,
         "decision": order.checks,
         "result": outcome_of(session, trade_of(session, order)),
     }

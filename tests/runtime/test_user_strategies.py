@@ -118,10 +118,16 @@ def test_a_strategy_of_ones_own_lives_in_a_running_engine(home: Path) -> None:
         fault = next(e for e in seen_until(told("SyntaxError")).events if "SyntaxError" in e.text)
         assert fault.level == "error"
         assert f"{file}, line 16" in fault.text
+        assert fault.text.endswith("and my enters nothing until the file is right")
         seen_until(confident("my", 0.25))
+        seen = seen_until(lambda s: "not what runs" in (row(s, "my") or s.strategies[0]).detail)
+        assert getattr(row(seen, "my"), "detail", "") == (
+            "no entries: mine.py on the disk is not what runs"
+        )
 
         file.write_text(MINE.replace("CONFIDENCE", "0.75"))
         seen = seen_until(confident("my", 0.75))
+        seen_until(lambda s: "not what runs" not in (row(s, "my") or s.strategies[0]).detail)
         other = row(seen, "other")
         assert other is not None
         assert other.state != "WARMING"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,14 +12,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from engine.execution.journal import Journal
-from engine.model.errors import StoreError
+from engine.model.errors import SchemaMismatch, StoreError
 from engine.model.records import SignalRow
+from engine.runtime.database import DatabaseKeeper
 from engine.store import migrate
 from engine.store import tables as t
 from engine.store.embedded import Urls
 from engine.store.results import NewResult, list_backtests, save_backtest, show_backtest
 from engine.store.rows import ensure_partition
 from engine.store.writer import Writer
+from tests.child.test_child import wait_until
 
 CORE = {
     "strategies", "market_data", "strategy_signals", "trades", "positions", "portfolio_metrics",
@@ -174,3 +177,38 @@ def test_backtests_are_kept(session: Session) -> None:
     name = session.scalar(select(t.Strategy.name).where(t.Strategy.id == shown.strategy_id))
     assert name == "eur-ma"
     assert show_backtest(session, 10**6) is None
+
+
+def test_a_schema_of_another_version_is_a_mismatch_and_said(
+    database: Urls, owner: Engine, tmp_path: Path, journal: Journal
+) -> None:
+    """A newer schema, and an older one that this login may not migrate, are told as that: the
+    engine's keeper stops entries for it until the schema is right, and moves nothing meanwhile."""
+    with owner.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaMismatch, match="schema is 9999, this version") as error:
+        migrate.upgrade(database.owner)
+    assert "\n" not in str(error.value)
+    told: list[str] = []
+    keeper = DatabaseKeeper(
+        journal.path,
+        url=database.owner.render_as_string(hide_password=False),
+        data_dir=tmp_path / "unused",
+        run_dir=tmp_path / "unused",
+        on_damage=told.append,
+        on_mismatch=told.append,
+    )
+    keeper.start()
+    try:
+        assert wait_until(lambda: bool(told), 30)
+        assert "schema is 9999" in told[0]
+        with owner.begin() as connection:
+            connection.exec_driver_sql(
+                f"UPDATE alembic_version SET version_num = '{migrate.head()}'"
+            )
+        assert wait_until(lambda: told[-1] == "", 30)
+    finally:
+        keeper.stop()
+    migrate.downgrade(database.owner, "0003")
+    with pytest.raises(SchemaMismatch, match="migration failed"):
+        migrate.upgrade(database.operator)
