@@ -22,7 +22,12 @@ from engine.decision.batch import (
     touches_level,
     value_batch,
 )
-from engine.decision.entries import apply_open, opening_commission_ccy
+from engine.decision.entries import (
+    apply_open,
+    count_entry,
+    count_message,
+    opening_commission_ccy,
+)
 from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
 from engine.decision.moving_stops import choose_stops, follow_bar, move_stop
@@ -314,6 +319,7 @@ def decide(
     for j in range(n_exits):
         slot = out.chosen[j]
         reason = core.positions[slot]["close_reason"]
+        count_message(core, core.slots[slot]["symbol"], now_ns)
         close_slot(core, slot, exit_price(core, slot), reason, now_ns, out, n)
         n += 1
     if n_exits:
@@ -363,7 +369,9 @@ def run_batches(
                 now_ns,
                 opening_commission_ccy(core, slot, lots),
             )
+            count_entry(core, slot, position["direction"])
         for j in range(choose_stops(core, out.chosen, out.stops)):
+            count_message(core, core.slots[out.chosen[j]]["symbol"], now_ns)
             move_stop(core, out.chosen[j], out.stops[j])
         n = match_bars(core, now_ns, market.bars, out, n)
         close_bars(core, market.bars, out)
@@ -395,6 +403,7 @@ def close_all(core: Core, time_ns: int, out: Outcome) -> int:
         if core.positions[slot]["direction"] != 0:
             decided = core.positions[slot]["close_reason"]
             reason = decided if decided != 0 else _END
+            count_message(core, core.slots[slot]["symbol"], time_ns)
             close_slot(core, slot, exit_price(core, slot), reason, time_ns, out, n)
             n += 1
     return n

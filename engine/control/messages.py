@@ -19,6 +19,9 @@ ROLES: Final[tuple[Role, ...]] = ("viewer", "operator", "admin")
 ADMIN_COMMANDS: Final = frozenset({"resume", "stop", "add", "limit", "adopt"})
 """Commands that add risk or leave positions unattended; all others need an operator."""
 
+ASKS_WHO: Final = "needs a personal token"
+"""What a refusal says where a token would help: also of commands that only sometimes need one."""
+
 AGELESS_COMMANDS: Final = frozenset({"kill", "halt", "flatten"})
 """Goals that only reduce risk: obeyed however late they arrive."""
 

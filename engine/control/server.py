@@ -65,6 +65,7 @@ class ControlServer:
         answer: tell details; raises PmproError where it cannot.
         roles: roles of users other than the engine's own and root, by uid.
         person: whose a personal token is; None asks for no tokens.
+        needs_person: which commands beside an admin's are a named person's.
         children: processes that the engine has started: neither they nor theirs have a role.
     """
 
@@ -79,6 +80,7 @@ class ControlServer:
         answer: Callable[[Question], Detail] = _no_details,
         roles: Mapping[int, Role] = MappingProxyType({}),
         person: Callable[[str], str | None] | None = None,
+        needs_person: Callable[[Command], bool] = lambda command: False,
         children: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._path = path
@@ -93,6 +95,7 @@ class ControlServer:
             refused=refused,
             answer=answer,
             person=person,
+            needs_person=needs_person,
             children=children,
             now_ns=now_ns,
             results=Results(now_ns),

@@ -15,6 +15,7 @@ from engine.control.frames import TooLong, receive_frame, send_frame
 from engine.control.messages import (
     ADMIN_COMMANDS,
     AGELESS_COMMANDS,
+    ASKS_WHO,
     COMMAND_AGE_MAX_S,
     REQUEST_MAX_BYTES,
     ROLES,
@@ -58,6 +59,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine offers every client.
 
     `person`: whose a personal token is, None for nobody's; `person` None asks for no tokens.
+    `needs_person`: whether a command that is no admin's is a named person's too.
     `children`: processes that the engine has started, which have no role.
     """
 
@@ -67,6 +69,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     refused: Callable[[Command, Actor, str], None]
     answer: Callable[[Question], Detail]
     person: Callable[[str], str | None] | None
+    needs_person: Callable[[Command], bool]
     children: Callable[[], Collection[int]]
     now_ns: Callable[[], int]
     results: Results
@@ -274,9 +277,8 @@ class Session:
         name, now_ns = command.name, self._service.now_ns()
         if (text := role_refusal(command, actor)) is not None:
             return "role", text
-        wants_token = self._service.person is not None and name in ADMIN_COMMANDS
-        if wants_token and not actor.person:
-            return "token", f"{name} needs a personal token: `pmpro token` makes one"
+        if self._service.person is not None and not actor.person and self._is_a_persons(command):
+            return "token", f"{name} {ASKS_WHO}: `pmpro token` makes one"
         toll, sender = self._service.toll, self.peer.credentials
         if name in AGELESS_COMMANDS:
             self._ending.wait(toll.kill_wait_s(sender))
@@ -288,6 +290,9 @@ class Session:
         if self._service.order.overtaken((actor.uid, self._client), command, now_ns):
             return "disorder", f"{name} was overtaken by a newer command: send anew"
         return None
+
+    def _is_a_persons(self, command: Command) -> bool:
+        return command.name in ADMIN_COMMANDS or self._service.needs_person(command)
 
     def _refuse(self, command: Command, actor: Actor, kind: Kind, text: str) -> Reply:
         self._service.tally.add(kind)

@@ -165,7 +165,8 @@ def nearest_level(core: Core, slot: int, direction: int, stop: float, target: fl
 def decide_entry(core: Core, slot: int) -> int:
     """Return ACCEPTED (the slot's `pending_*` say what to send) or which rule refused.
 
-    An accepted entry counts as filled at once for the next one's checks.
+    An accepted entry counts as filled at once for the next one's checks, and as entered once
+    `count_entry` is told that it was.
     """
     refusal = check_state(core, slot)
     if refusal != _ACCEPTED:
@@ -205,7 +206,7 @@ def decide_entry(core: Core, slot: int) -> int:
         return refusal
     add_exposure(core, s, direction * lots)
     sum_exposure(core)
-    count_order(core, slot, direction)
+    count_message(core, s, core.account[0]["batch_ns"])
     position["pending_direction"] = direction
     position["pending_lots"] = lots
     position["pending_price"] = price
@@ -218,30 +219,44 @@ def decide_entry(core: Core, slot: int) -> int:
 def bar_book(core: Core, slot: int, refusal: int) -> None:
     """Take the entries of a slot's whole book until a named person enables it again."""
     for i in range(len(core.slots)):
-        if core.slots[i]["book"] == core.slots[slot]["book"] and not core.positions[i]["barred"]:
-            core.positions[i]["barred"] = refusal
+        position = core.positions[i]
+        if core.slots[i]["book"] == core.slots[slot]["book"] and not position["barred"]:
+            position["barred"] = refusal
+            position["barred_ns"] = core.account[0]["batch_ns"]
 
 
 @core_kernel
-def count_order(core: Core, slot: int, direction: int) -> None:
-    """Count an accepted entry: of the day, of the same again, and in the token buckets."""
+def count_entry(core: Core, slot: int, direction: int) -> None:
+    """Count an entry that was executed: of the day, and of the same again.
+
+    One that was refused, withdrawn or never sent is none; one that may have been is pending, and
+    counts in the rules of its book.
+    """
     position = core.positions[slot]
-    account = core.account[0]
-    limits = core.limits[0]
-    now_ns = account["batch_ns"]
     count = rules.repeats(core, slot, direction)
     if count == 0:
         position["repeated_direction"] = direction
-        position["repeated_since_ns"] = now_ns
+        position["repeated_since_ns"] = core.account[0]["batch_ns"]
     position["repeated"] = count + 1
     position["orders_today"] += 1
-    quote = core.quotes[core.slots[slot]["symbol"]]
+
+
+@core_kernel
+def count_message(core: Core, symbol: int, now_ns: int) -> None:
+    """Take a token of the account's and the symbol's bucket for a message to the broker.
+
+    Entries, closes and changes of stops take one each; only entries are asked whether there is one.
+    """
+    account = core.account[0]
+    quote = core.quotes[symbol]
+    limits = core.limits[0]
     most, own_most = limits["orders_per_minute_max"], limits["symbol_orders_per_minute_max"]
     left = rules.tokens_left(account["tokens"], account["tokens_ns"], now_ns, most)
     own_left = rules.tokens_left(quote["tokens"], quote["tokens_ns"], now_ns, own_most)
-    account["tokens"] = left - 1.0
-    quote["tokens"] = own_left - 1.0
-    account["tokens_ns"] = quote["tokens_ns"] = now_ns
+    account["tokens"] = max(left - 1.0, 0.0)
+    quote["tokens"] = max(own_left - 1.0, 0.0)
+    account["tokens_ns"] = max(account["tokens_ns"], now_ns)
+    quote["tokens_ns"] = max(quote["tokens_ns"], now_ns)
 
 
 @core_kernel

@@ -163,20 +163,27 @@ def declared_lots(core: Core, slot: int, lots: float) -> tuple[float, float]:
 
 @core_kernel
 def declared_orders(core: Core, slot: int) -> tuple[float, float]:
-    """Return the book's entries of the day with this one, and the most declared; bars the book."""
+    """Return the book's entries of the day with this one, and the most declared; bars the book.
+
+    An order on its way, or of unknown outcome, counts as one.
+    """
     config = core.slots[slot]
     declared = config["max_orders_per_day"]
     most = declared if declared > 0.0 else core.limits[0]["book_orders_per_day_max"]
     count = 1.0
     for i in range(len(core.slots)):
         if core.slots[i]["book"] == config["book"]:
-            count += core.positions[i]["orders_today"]
+            position = core.positions[i]
+            count += position["orders_today"] + (position["pending_direction"] != 0)
     return count, most
 
 
 @core_kernel
 def repeated(core: Core, slot: int, direction: int) -> tuple[float, float]:
-    """Return how often the slot entered this way within the window, with this; bars the book."""
+    """Return how often the slot entered this way within the window, with this; bars the book.
+
+    What was not executed is no entry.
+    """
     return float(repeats(core, slot, direction) + 1), core.limits[0]["repeated_max"]
 
 
@@ -193,14 +200,14 @@ def repeats(core: Core, slot: int, direction: int) -> int:
 
 @core_kernel
 def tokens_left(tokens: float, tokens_ns: int, now_ns: int, per_minute: float) -> float:
-    """Return a token bucket's content: it holds a minute's orders and fills within a minute."""
-    filled = tokens + per_minute * (now_ns - tokens_ns) / NS_PER_MINUTE
+    """Return a token bucket's content: it holds a minute's messages and fills within a minute."""
+    filled = tokens + per_minute * max(now_ns - tokens_ns, 0) / NS_PER_MINUTE
     return min(filled, per_minute)
 
 
 @core_kernel
 def throttle(core: Core) -> tuple[float, float]:
-    """Return the account's entries of a minute that are used up with this one."""
+    """Return the account's messages of a minute that are used up with this one."""
     account = core.account[0]
     most = core.limits[0]["orders_per_minute_max"]
     left = tokens_left(account["tokens"], account["tokens_ns"], account["batch_ns"], most)
@@ -209,7 +216,7 @@ def throttle(core: Core) -> tuple[float, float]:
 
 @core_kernel
 def symbol_throttle(core: Core, slot: int) -> tuple[float, float]:
-    """Return the symbol's entries of a minute that are used up with this one."""
+    """Return the symbol's messages of a minute that are used up with this one."""
     quote = core.quotes[core.slots[slot]["symbol"]]
     most = core.limits[0]["symbol_orders_per_minute_max"]
     left = tokens_left(quote["tokens"], quote["tokens_ns"], core.account[0]["batch_ns"], most)

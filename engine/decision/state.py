@@ -82,7 +82,7 @@ SYMBOL_STATE = np.dtype(
         ("killed", "i8"),
         # Whether a bar of it closed in the server's day under way.
         ("traded", "i8"),
-        # The token bucket of this symbol's entries.
+        # The token bucket of this symbol's messages to the broker.
         ("tokens", "f8"),
         ("tokens_ns", "i8"),
         # What others hold on this account: signed lots, and margin they use.
@@ -188,6 +188,7 @@ SLOT_STATE = np.dtype(
         ("repeated", "i4"),
         ("n_trades", "i4"),
         ("repeated_since_ns", "i8"),
+        ("barred_ns", "i8"),
         # Sums over its closed positions; realised is net of costs.
         ("realised_ccy", "f8"),
         ("paid_commission_ccy", "f8"),

@@ -13,7 +13,7 @@ from engine.control.messages import AGELESS_COMMANDS, Actor
 from engine.decision import switches
 from engine.model.errors import PmproError, Refused, TryAgain, UserError
 from engine.model.near import meant
-from engine.model.reasons import ExitReason
+from engine.model.reasons import ExitReason, Refusal
 from engine.model.snapshot import Command, PositionFate, Reply
 from engine.runtime import fates
 from engine.runtime.accepted import Keep, not_kept
@@ -112,6 +112,18 @@ class Commands:
             self.refused(command, actor, str(e))
             raise
         return _with_fates(trader, command, self._answer(done, text), before)
+
+    def needs_person(self, command: Command) -> bool:
+        """Tell whether a command is a named person's to give, where a desk has personal tokens.
+
+        Beside an admin's: shares of the account, and the end of a bar that a rule put on a book.
+        """
+        if command.name == "allocate":
+            return True
+        trader = self._trader()
+        if command.name != "enable" or trader is None:
+            return False
+        return bool(_barred(trader, _members_or_none(trader, command.target)))
 
     def _hand_over(
         self, job: Callable[[], str], actor: Actor, change: "Prepared | Successor | None"
@@ -286,7 +298,7 @@ class Commands:
             return self._limit(trader, command, actor)
         if command.name == "adopt":
             return adopt(trader, command.target, command.text)
-        return self._switch(trader, command, change, after)
+        return self._switch(trader, command, actor, change, after)
 
     def _change(
         self, trader: "Trader", command: Command, change: "Prepared | Successor | None"
@@ -302,6 +314,7 @@ class Commands:
         self,
         trader: "Trader",
         command: Command,
+        actor: Actor,
         change: "Prepared | Successor | None",
         after: int,
     ) -> str:
@@ -315,7 +328,7 @@ class Commands:
                 self._bring_back(trader, change)
             with trader.exchange:
                 self._refuse_overtaken(trader, command, after)
-                return self._enable(trader, command.target)
+                return self._enable(trader, command.target, actor)
         if command.name == "resume":
             with trader.exchange:
                 self._refuse_overtaken(trader, command, after)
@@ -325,15 +338,22 @@ class Commands:
             return f"speed {command.value:g}×"
         raise UserError(f"unknown command {command.name!r}")
 
-    def _enable(self, trader: "Trader", target: str) -> str:
+    def _enable(self, trader: "Trader", target: str, actor: Actor) -> str:
         symbol = _symbol(trader, target)
         if symbol is not None:
             switches.enable_symbol(trader.core, symbol)
             trader.pauses.end(target)
             return f"enabled {target}; its books may enter again"
-        for m in _members(trader, target):
+        members = _members(trader, target)
+        barred = _barred(trader, members)
+        for m in members:
             switches.enable(trader.core, m)
-        return f"enabled {target}; it enters at its next change"
+        for book, rule in barred.items():
+            trader.events.add("warning", book, f"{rule} is lifted by {actor.name}: it may enter")
+            numbers = {"book": book, "lifted": rule}
+            trader.recorder.audit("RISK_CHECK", numbers, actor=actor.name)
+        lifted = "".join(f"; {rule} of {book} is lifted" for book, rule in barred.items())
+        return f"enabled {target}{lifted}; it enters at its next change"
 
     def _number(self, trader: "Trader", command: Command) -> int:
         """Number a kill, halt or flatten; return the newest one's number."""
@@ -410,6 +430,19 @@ def _members_or_none(trader: "Trader", target: str) -> list[int]:
     if target in trader.names.members:
         return [trader.names.members.index(target)]
     return [m for s in trader.compiled.slots if s.book.name == target for m in s.members]
+
+
+def _barred(trader: "Trader", members: Iterable[int]) -> dict[str, str]:
+    """Return the books of members that a rule has taken the entries of, each with the rule."""
+    core = trader.core
+    out = {}
+    for m in members:
+        slot = int(core.members[m]["slot"])
+        book = trader.compiled.slots[slot].book.name
+        own = [s for s, other in enumerate(trader.compiled.slots) if other.book.name == book]
+        if rules := [int(rule) for rule in core.positions["barred"][own] if rule]:
+            out[book] = Refusal(rules[0]).name
+    return out
 
 
 def _meant(trader: "Trader", target: str, more: Iterable[str] = ()) -> str:

@@ -46,6 +46,7 @@ class TradingDesk:
     def again(self, intent: Intent) -> Intent | str:
         """Return an intent at the terminal's price of now, or what forbids it there."""
         trader = self._trader
+        trader.count_messages([intent])
         try:
             quote = trader.terminal.quotes([intent.symbol])[0]
         except BrokerError as e:

@@ -67,6 +67,7 @@ class Front:
             snapshot=snapshot,
             execute=commands.execute,
             refused=commands.refused,
+            needs_person=commands.needs_person,
             answer=details.answer,
             now_ns=time.time_ns,
             roles=roles_by_uid(self._settings),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from engine.decision.entries import count_message
 from engine.decision.moving_stops import move_stop
 from engine.decision.state import Core, stop_moves
 from engine.execution.router import LOST_S
@@ -41,6 +42,7 @@ class Levels:
         self._terminal = terminal
         self._recorder = recorder
         self._events = events
+        self._now_ns = now_ns
         self._backoff = Backoff(now_ns)
 
     def reconfigure(self, core: Core, slots: list[str]) -> None:
@@ -124,6 +126,8 @@ class Levels:
 
     def _set(self, there: BrokerPosition, slot: int, stop: float, target: float) -> bool:
         """Set levels at the broker; tell whether it has them now."""
+        now_ns = max(int(self._core.account[0]["batch_ns"]), self._now_ns())
+        count_message(self._core, int(self._core.slots[slot]["symbol"]), now_ns)
         try:
             verdict = classify(self._terminal.modify(there, or_zero(stop), or_zero(target)))
         except BrokerError as e:

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.decision.account import open_profit_ccy
 from engine.decision.attribution import book_result
-from engine.decision.entries import apply_open, cancel_entry
+from engine.decision.entries import apply_open, cancel_entry, count_entry
 from engine.decision.exits import apply_close
 from engine.decision.money import round_ccy, round_lots
 from engine.decision.state import Core
@@ -139,6 +139,7 @@ class Positions:
         apply_open(
             self.core, slot, outcome.price, outcome.lots, outcome.time_ns, outcome.commission_ccy
         )
+        count_entry(self.core, slot, intent.direction)
         position["ticket"] = outcome.position
         position["intent"] = intent.id
         stop, target = float(position["stop"]), float(position["target"])
@@ -346,7 +347,10 @@ class Positions:
     def mark_unknown(self, intent: Intent) -> None:
         """Have an intent without a certain outcome looked for; its slot sends nothing meanwhile."""
         self._unknown[intent.id] = intent
-        self.core.positions[intent.slot]["unsettled"] = 1
+        position = self.core.positions[intent.slot]
+        position["unsettled"] = 1
+        if intent.action == "OPEN" and position["direction"] == 0:  # it may be an entry
+            position["pending_direction"], position["pending_lots"] = intent.direction, intent.lots
 
     def unknown_in(self, symbol: str) -> bool:
         """Tell whether an intent of any book in a symbol is being looked for."""
@@ -377,6 +381,9 @@ class Positions:
             intent = self._recorder.declared_not_executed(position.magic)
             if intent is not None:
                 self.late[position.identifier] = (intent, position)
+                name = f"{intent.book}/{intent.symbol}"
+                if name in self.slots:
+                    count_entry(self.core, self.slots.index(name), intent.direction)
                 self._say("critical", intent, "was executed after all: closing it")
 
     def _late_closed(self, intent: Intent, outcome: Outcome) -> None:

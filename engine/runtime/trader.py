@@ -31,6 +31,7 @@ from engine.decision.batch import (
     take_bar,
 )
 from engine.decision.covariance import sample_returns
+from engine.decision.entries import count_message
 from engine.decision.exits import wants_exit
 from engine.decision.moving_stops import choose_stops
 from engine.decision.plausible import is_price
@@ -48,7 +49,7 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import MarketUpdate
 from engine.model.errors import BrokerError, Refused
 from engine.model.orders import Intent, Outcome
-from engine.model.reasons import ExitReason, TradingState
+from engine.model.reasons import ExitReason, Refusal, TradingState
 from engine.model.server_clock import ServerClock
 from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.allocator import Allocator, Change
@@ -419,13 +420,50 @@ class Trader:
         if self.compiled.portfolio.account.margin_mode == "netting":
             self.pauses.taken = frozenset(p.symbol for p in self.positions.external)
         symbols = [slot.symbol for slot in self.compiled.slots]
+        barred = self.core.positions["barred"].copy()
         with self.pauses.held_back(self.core, symbols, self.members_of):
             n_chosen = decide_entries(self.core, self._chosen, self.refused)
+        if (barred != self.core.positions["barred"]).any():
+            self._say_barred(np.flatnonzero(barred != self.core.positions["barred"]).tolist())
         self._execute([self._intents.opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
 
     def members_of(self, slot: int) -> Iterator[str]:
         """Yield the names of a slot's members."""
         return (self.names.members[m] for m in self.compiled.slots[slot].members)
+
+    def _say_barred(self, slots: Sequence[int]) -> None:
+        """Say which books a rule has taken the entries of, and why; once a book."""
+        positions = self.core.positions
+        for book in dict.fromkeys(self.compiled.slots[slot].book.name for slot in slots):
+            own = [s for s in slots if self.compiled.slots[s].book.name == book]
+            # The one whose order was refused; the others are barred with it.
+            slot = next(
+                (s for s in own if positions[s]["refusal"] == positions[s]["barred"]), own[0]
+            )
+            rule = Refusal(int(positions[slot]["barred"]))
+            value, limit = self.core.checks[slot, int(rule)].tolist()
+            text = (
+                f"no more entries: {rule.name} in {self.compiled.slots[slot].symbol}, {value:g} "
+                f"where {limit:g} is the most; `enable {book}` lifts it"
+            )
+            self.events.add("critical", book, text)
+            self.recorder.audit(
+                "RISK_CHECK",
+                {
+                    "book": book,
+                    "barred": rule.name,
+                    "slot": self.names.slots[slot],
+                    "value": value,
+                    "limit": limit,
+                },
+                status="FAILED",
+            )
+
+    def count_messages(self, intents: Sequence[Intent]) -> None:
+        """Count orders that are about to be sent in the throttle."""
+        now_ns = max(int(self.core.account[0]["batch_ns"]), self.now_ns())
+        for intent in intents:
+            count_message(self.core, self.symbol_index[intent.symbol], now_ns)
 
     def _move_stops(self) -> None:
         n_moved = choose_stops(self.core, self._chosen, self._stops)
@@ -462,6 +500,8 @@ class Trader:
     def _execute(self, intents: list[Intent]) -> None:
         if not intents:
             return
+        # An entry was counted when it was accepted: by then the next one had to know.
+        self.count_messages([intent for intent in intents if intent.action == "CLOSE"])
         try:
             answered = self._router.execute(intents, desk=self._desk)
             for intent, outcome in answered:

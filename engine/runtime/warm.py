@@ -20,7 +20,14 @@ from engine.decision.batch import (
     end_batch,
     take_bar,
 )
-from engine.decision.entries import apply_open, cancel_entry, check_state, entry_levels
+from engine.decision.entries import (
+    apply_open,
+    cancel_entry,
+    check_state,
+    count_entry,
+    count_message,
+    entry_levels,
+)
 from engine.decision.exits import apply_close, exit_price, wants_exit
 from engine.decision.matching import match_bar
 from engine.decision.money import (
@@ -80,6 +87,8 @@ def warm_core() -> None:
     check_state(core, 0)
     entry_levels(core, 0, 1.10008)
     apply_open(core, 0, 1.10008, 0.01, 0, -0.04)
+    count_entry(core, 0, 1)
+    count_message(core, 0, 0)
     cancel_entry(core, 0)
     open_profit_ccy(core, 0)
     choose_stops(core, chosen, np.zeros(1))

@@ -18,7 +18,7 @@ from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
     from engine.control.client import ControlClient
-    from engine.model.snapshot import Snapshot
+    from engine.model.snapshot import Command, Snapshot
     from engine.runtime.settings import Settings
 
 STOP_WAIT_S = 60.0
@@ -265,16 +265,22 @@ def send(
         PmproError: the engine said why not: `Reply.failure` says which.
     """
     from engine.control.client import new_command
+    from engine.control.messages import ASKS_WHO
 
-    command = new_command(
-        name,  # type: ignore[arg-type]  # the engine refuses other names
-        target,
-        text=text,
-        value=value,
-        seen_version=seen_version,
-        now_ns=time.time_ns,
-    )
-    reply = client.send(command, token=personal_token(client, name))
+    def command() -> "Command":
+        return new_command(
+            name,  # type: ignore[arg-type]  # the engine refuses other names
+            target,
+            text=text,
+            value=value,
+            seen_version=seen_version,
+            now_ns=time.time_ns,
+        )
+
+    token = personal_token(client, name)
+    reply = client.send(command(), token=token)
+    if not reply.ok and not token and ASKS_WHO in reply.text and (token := typed_token()):
+        reply = client.send(command(), token=token)
     if not reply.ok:
         raise error_of(reply.failure, reply.text, ControlError)
     if json:
@@ -347,11 +353,16 @@ def _connected(
 
 
 def personal_token(client: "ControlClient", name: str) -> str:
-    """Return the operator's token where the engine asks for one: PMPRO_TOKEN, or typed unseen."""
+    """Return the operator's token where the engine is known to ask for one."""
     from engine.control.messages import ADMIN_COMMANDS
 
     if not client.connect().wants_token or name not in ADMIN_COMMANDS:
         return ""
+    return typed_token()
+
+
+def typed_token() -> str:
+    """Return the operator's token from PMPRO_TOKEN, else typed unseen, "" without a terminal."""
     token = os.environ.get("PMPRO_TOKEN", "")
     if not token and sys.stdin.isatty():
         token = getpass("Your personal token: ")

@@ -6,13 +6,14 @@ One request is in flight at most. Switching screens asks the engine nothing: all
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from engine.control.client import new_command
-from engine.control.messages import ADMIN_COMMANDS
+from engine.control.messages import ADMIN_COMMANDS, ASKS_WHO
 from engine.model.details import Question
 from engine.model.errors import PmproError
 from engine.model.snapshot import Command, CommandName, Reply, Snapshot
@@ -190,7 +191,9 @@ class Hub:
     def answered(self, command: Command, reply: Reply) -> Notice:
         """Name what a command hit and what the engine said."""
         self._sent.pop(command.id, None)
-        if self.feed is not None and not reply.ok and "personal token" in reply.text:
+        if self.feed is not None and not reply.ok and ASKS_WHO in reply.text:
+            if not self.feed.token:  # it is not known of every command that it needs one
+                self.want_token(msgspec.structs.replace(command, id=os.urandom(8).hex()))
             self.feed.token = ""  # it was not the right one
         if command.name == "stop" and reply.ok:
             self.stopping = True

@@ -183,13 +183,13 @@ def run(account: Account, symbols: list[Symbol], slots: list[Slot], first: int, 
             closed = opening[index_of(symbols, slot.symbol)].get(now - 1)
             take_signals(slot, now - 1 if closed is not None and is_real(closed) else None)
         for slot in slots:
-            exit_if_due(account, slot, now)
+            exit_if_due(account, symbols, slot, now)
         mark(account, slots)
         mark_exposure(account, symbols, slots)
         for slot in slots:
             enter_if_due(account, symbols, slots, slot, now)
         for slot in slots:
-            move_stop(slot, now)
+            move_stop(account, symbols, slot, now)
         for slot in slots:
             bar = opening[index_of(symbols, slot.symbol)].get(now)
             if bar is not None and slot.position and fits(slot.symbol, bar):
@@ -491,7 +491,7 @@ def combine(slot: Slot) -> None:
             slot.spent = 0
 
 
-def exit_if_due(account: Account, slot: Slot, now: int) -> None:
+def exit_if_due(account: Account, symbols: list[Symbol], slot: Slot, now: int) -> None:
     if slot.due:
         combine(slot)
         if slot.position and not slot.goal:
@@ -499,6 +499,7 @@ def exit_if_due(account: Account, slot: Slot, now: int) -> None:
             if carried <= 0 or (not slot.vote and carried < slot.exit):
                 slot.goal = "signal"
     if slot.position and slot.goal and slot.symbol.fresh:
+        count_message(account, symbols, slot.symbol, now)
         close(account, slot, closing_price(slot), slot.goal, now)
 
 
@@ -742,10 +743,15 @@ def tokens(
     )
 
 
+def count_message(account: Account, symbols: list[Symbol], s: Symbol, now: int) -> None:
+    """Take a token of both buckets, which are never emptier than empty."""
+    left, own_left = tokens(account, symbols, s, now)
+    account.tokens, account.tokens_minute = max(left - 1, Fraction(0)), now
+    account.symbol_tokens[index_of(symbols, s)] = max(own_left - 1, Fraction(0)), now
+
+
 def count_order(account: Account, symbols: list[Symbol], slot: Slot, now: int) -> None:
-    left, own_left = tokens(account, symbols, slot.symbol, now)
-    account.tokens, account.tokens_minute = left - 1, now
-    account.symbol_tokens[index_of(symbols, slot.symbol)] = own_left - 1, now
+    count_message(account, symbols, slot.symbol, now)
     direction, count, since = slot.same
     if direction != slot.wish or now - since >= account.limits["repeated_minutes"]:
         count, since = 0, now
@@ -797,7 +803,7 @@ def follow(slot: Slot, bar: Bar) -> None:
         p["best"] = better(p.get("best", seen), seen)
 
 
-def move_stop(slot: Slot, now: int) -> None:
+def move_stop(account: Account, symbols: list[Symbol], slot: Slot, now: int) -> None:
     """Trail behind the best price, or go to the entry: toward profit alone."""
     p, s, how = slot.position, slot.symbol, slot.stops
     if not p or not how or slot.goal or not s.fresh or p["minute"] == now or "best" not in p:
@@ -819,6 +825,7 @@ def move_stop(slot: Slot, now: int) -> None:
         return
     if p["target"] is not None and (p["target"] - near) * side < max(s.stops_level, 1) * s.point:
         return
+    count_message(account, symbols, s, now)
     p["stop"] = stop
 
 

@@ -30,7 +30,15 @@ from pmpro_tui.console.limit_table import loosens
 from pmpro_tui.console.record_table import record_lines
 from pmpro_tui.console.text import line_text, line_width
 from pmpro_tui.console.zone import Zone
-from tests.console.scripted import LOST, Clock, ScriptedFeed, console, drive, until
+from tests.console.scripted import (
+    LOST,
+    Clock,
+    ScriptedFeed,
+    console,
+    drive,
+    strategies,
+    until,
+)
 from tests.console.scripted_details import DETAILS, JOBS
 
 
@@ -552,6 +560,26 @@ def test_a_shared_login_is_asked_who_it_is_once(feed: ScriptedFeed) -> None:
 
     drive(app, script)
     assert feed.tokens == ["", "secret", "secret"]
+
+
+def test_who_is_asked_for_afterwards_sends_again(feed: ScriptedFeed) -> None:
+    """A command that needs a person only at times is refused first, then sent with the token."""
+    feed.wants_token = True
+    feed.changes = {"strategies": strategies(7)[6:]}  # OFF
+    feed.reply = Reply(ok=False, text="enable needs a personal token: `pmpro token` makes one")
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("2", "e")
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        feed.reply = Reply(ok=True, text="enabled")
+        await pilot.press(*"secret", "enter")
+        await until(pilot, lambda: len(feed.sent) == 2)
+
+    drive(app, script)
+    assert feed.tokens == ["", "secret"]
+    assert [c.name for c in feed.sent] == ["enable", "enable"]
+    assert feed.sent[0].id != feed.sent[1].id
 
 
 def test_a_word_and_enter_typed_at_once_confirm(feed: ScriptedFeed) -> None:

@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from engine.control.client import new_command
-from engine.control.messages import ADMIN_COMMANDS, ROLES, Role
+from engine.control.messages import ADMIN_COMMANDS, ASKS_WHO, ROLES, Role
 from engine.model.details import Correlations, Rules, RulesOf
 from engine.model.errors import Unanswered
-from engine.model.snapshot import CommandName
+from engine.model.snapshot import CommandName, Reply
 from tests.control.control_engine import ScriptedEngine
 
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
@@ -83,6 +83,34 @@ def test_an_admin_s_command_asks_for_a_personal_token(
         if reply.ok:
             assert engine.executed[-1][1].person == person
     assert "secret" not in repr((engine.executed, engine.refusals))
+
+
+def test_some_commands_need_a_person_only_now_and_then(engine: ScriptedEngine) -> None:
+    """What the engine knows to be a named person's is refused without one, in the same words."""
+    engine.server.close()
+    engine.person = {"secret": "alice"}.get
+    engine.server = engine.new_server(needs_person=lambda command: command.target == "barred")
+    engine.server.start()
+    client = engine.client()
+
+    def enable(target: str, token: str = "") -> Reply:
+        command = new_command("enable", target, now_ns=lambda: engine.now_ns)
+        return client.send(command, token=token)
+
+    assert enable("free").ok
+    refused = enable("barred")
+    assert (refused.ok, ASKS_WHO in refused.text) == (False, True)
+    assert not enable("barred", "wrong").ok
+    assert enable("barred", "secret").ok
+    assert engine.executed[-1][1].person == "alice"
+
+
+def test_without_tokens_nobody_is_asked_who_they_are(engine: ScriptedEngine) -> None:
+    """A desk without personal tokens has nothing to ask for."""
+    engine.server.close()
+    engine.server = engine.new_server(needs_person=lambda command: True)
+    engine.server.start()
+    assert engine.client().send(new_command("enable", "x", now_ns=lambda: engine.now_ns)).ok
 
 
 CHILD = """

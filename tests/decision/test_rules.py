@@ -12,7 +12,7 @@ from engine.decision import entries, rules
 from engine.decision.account import mark_exposure, set_quote
 from engine.decision.batch import choose_entries
 from engine.decision.covariance import correlation
-from engine.decision.entries import decide_entry
+from engine.decision.entries import cancel_entry, count_entry, count_message, decide_entry
 from engine.decision.state import N_REFUSALS
 from engine.decision.switches import enable
 from engine.metrics.risk import parametric_var_frac, portfolio_volatility_frac
@@ -57,6 +57,13 @@ def ready(text=TWO):
 def decide(core):
     mark_exposure(core)
     return Refusal(decide_entry(core, 0))
+
+
+def fill(core):
+    """Have the accepted entry of the first slot executed, and leave it flat for the next one."""
+    direction = int(core.positions[0]["pending_direction"])
+    core.positions[0]["pending_direction"] = 0
+    count_entry(core, 0, direction)
 
 
 def limit(name):
@@ -317,9 +324,10 @@ def test_doing_more_than_allowed_bars_the_whole_book_until_it_is_enabled(rule):
     BARRING[rule](core)
     if rule != Refusal.DECLARED_LOTS:
         assert decide(core) == Refusal.ACCEPTED
-        core.positions[0]["pending_direction"] = 0
+        fill(core)
     assert decide(core) == rule
     assert core.positions["barred"].tolist() == [rule, rule, 0]
+    assert core.positions["barred_ns"].tolist() == [NOW_NS, NOW_NS, 0]
     core.account["batch_ns"] += 10**9 * 86_400 * 3
     core.positions["orders_today"] = 0
     core.slots["max_lots"] = 0.0
@@ -345,6 +353,7 @@ def test_repeats_are_of_one_direction_within_the_window():
     core.limits["repeated_max"] = 3.0
     core.limits["repeated_minutes"] = 5.0
     assert decide(core) == Refusal.ACCEPTED
+    fill(core)
     assert core.positions[0]["repeated"] == 3
     assert decide(core) == Refusal.REPEATED
     core.positions["barred"] = 0
@@ -353,10 +362,59 @@ def test_repeats_are_of_one_direction_within_the_window():
     core.positions["barred"] = 0
     core.account["batch_ns"] += 1
     assert decide(core) == Refusal.ACCEPTED
+    fill(core)
     assert core.positions[0]["repeated"] == 1
     say(core, SHORT)
     assert decide(core) == Refusal.ACCEPTED
+    fill(core)
     assert (core.positions[0]["repeated"], core.positions[0]["repeated_direction"]) == (1, SHORT)
+
+
+def test_what_was_not_executed_is_no_entry():
+    """Refused, withdrawn or never sent: neither the same again nor one of the day."""
+    core = ready()
+    core.limits["repeated_max"] = core.limits["book_orders_per_day_max"] = 3.0
+    before = core.positions[0].copy()
+    for _ in range(10):
+        assert decide(core) == Refusal.ACCEPTED
+        cancel_entry(core, 0)
+    for field in ("repeated", "repeated_direction", "repeated_since_ns", "orders_today", "barred"):
+        assert core.positions[0][field] == before[field], field
+    fill_from = int(core.positions[0]["orders_today"])
+    assert decide(core) == Refusal.ACCEPTED
+    fill(core)
+    assert core.positions[0]["orders_today"] == fill_from + 1
+
+
+def test_an_order_that_may_have_been_executed_counts_until_it_is_disproved():
+    """One on its way, or of unknown outcome, is one of the book's entries of the day."""
+    core = build(BOOK)
+    core.account["batch_ns"] = NOW_NS
+    core.slots["max_orders_per_day"] = 1.0
+    tell(core, LONG)
+    core.positions["wish"] = LONG
+    core.positions[1]["pending_direction"] = LONG  # in the book's other symbol
+    assert decide(core) == Refusal.DECLARED_ORDERS
+    core.positions["barred"] = 0
+    cancel_entry(core, 1)
+    assert decide(core) == Refusal.ACCEPTED
+
+
+def test_closes_and_moved_stops_use_up_the_throttle_and_are_never_asked():
+    """Each message takes a token of both buckets, which are at least empty; entries then wait."""
+    core = ready()
+    core.limits["orders_per_minute_max"] = core.limits["symbol_orders_per_minute_max"] = 6.0
+    empty(core.account, 6.0)
+    empty(core.quotes, 6.0)
+    for left in (5.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0):
+        count_message(core, 0, NOW_NS)
+        assert core.account[0]["tokens"] == core.quotes[0]["tokens"] == left
+    assert core.quotes[1]["tokens"] == 6.0
+    assert decide(core) == Refusal.THROTTLE
+    core.account["batch_ns"] += NS_PER_MINUTE // 6  # a sixth of a minute is a message
+    assert decide(core) == Refusal.ACCEPTED
+    count_message(core, 0, NOW_NS)  # of a clock that is behind: nothing is filled twice
+    assert core.account[0]["tokens"] == 0.0
 
 
 def test_accepted_entries_count_for_the_next_ones_limits():
