@@ -17,6 +17,7 @@ from engine.execution.terminal import Terminal
 from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown
 from engine.model.orders import Intent, IntentState, Outcome
+from engine.model.printable import described
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
 from engine.terminal.retcodes import PARTIAL, Verdict, classify
 
@@ -92,6 +93,7 @@ class Router:
         # Filling modes to pass over, by symbol: the broker refused them.
         self._filling: dict[str, int] = {}
         self._gap_s = 0.0
+        self._failed: list[Exception] = []
         self._lost = self._no_entries = False
 
     def new_id(self) -> int:
@@ -132,10 +134,24 @@ class Router:
         for a in waiting:
             if self._gap_s:
                 desk.wait(self._gap_s)
-            if self._send(a, desk) == "TOO_MANY_REQUESTS":
+            if self._send_safely(a, desk) == "TOO_MANY_REQUESTS":
                 self._gap_s = BUSY_GAP_S
                 return True
         return False
+
+    def take_failed(self) -> list[Exception]:
+        """Return what was raised while orders were under way, since the last call."""
+        failed, self._failed = self._failed, []
+        return failed
+
+    def _send_safely(self, a: Attempt, desk: Desk) -> str:
+        try:
+            return self._send(a, desk)
+        except Exception as e:  # border: the phase's other orders go their way
+            self._failed.append(e)
+            self._no_entries = True
+            a.outcome = _outcome(a.intent, IntentState.UNKNOWN, detail=described(e))
+            return ""
 
     def _send(self, a: Attempt, desk: Desk) -> str:
         """Send one intent if it may go out; return the name of the answer."""

@@ -31,7 +31,10 @@ STOP_S: Final = 3.0
 
 
 class AlertService:
-    """Turns events into alerts, has them delivered and keeps them. `head` begins every message."""
+    """Turns events into alerts, has them delivered and keeps them.
+
+    `head` begins every message; `tell` hears, with a level, whether alerts are kept.
+    """
 
     def __init__(
         self,
@@ -42,9 +45,11 @@ class AlertService:
         now_ns: Callable[[], int],
         head: str,
         module: str = MODULE,
+        tell: Callable[[str, str], object] = lambda level, text: None,
     ) -> None:
         self._now_ns = now_ns
         self._head = head
+        self._tell = tell
         self._desk = Desk(config, now_ns)
         self._may_alert = self._desk.rulebook.may_fit
         self._store = AlertStore(path)
@@ -164,11 +169,15 @@ class AlertService:
         changed, forgotten = self._desk.take_changes()
         try:
             self._store.save(changed, forgotten)
+            if self._unsaved:
+                self._tell("info", "alerts are kept on the disk again")
             self._unsaved = ""
         except sqlite3.Error as error:
             self._desk.keep_changes(changed, forgotten)
             if not self._unsaved:
                 log.error("alerts_not_saved", error=str(error))
+                text = f"{self._store.path}: {error}: alerts go out and are not kept over a restart"
+                self._tell("error", text)
             self._unsaved = str(error)
 
     def _show(self) -> None:

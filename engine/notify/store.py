@@ -24,6 +24,7 @@ class AlertStore:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.loaded: list[Alert] = []
         self._db: sqlite3.Connection | None = None
         try:

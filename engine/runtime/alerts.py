@@ -60,6 +60,7 @@ def start_alerts(settings: Settings, state: StateDir, events: EventLog) -> Alert
         log_path=state.logs / "alerts.log",
         now_ns=time.time_ns,
         head=head(settings),
+        tell=lambda level, text: events.add(level, "alerts", text),
     )
     events.listen(service.offer)
     service.start()

@@ -49,7 +49,7 @@ class Balance:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.explained: Explained | None = None
-        self.on_doubt: Callable[[str], None] = lambda reason: None
+        self.on_doubt: Callable[[str], object] = lambda reason: None
         self.on_cash: Callable[[float], None] = lambda cash_ccy: None
         self._terminal = terminal
         self._recorder = recorder

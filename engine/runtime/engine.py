@@ -42,6 +42,7 @@ from engine.runtime.changes import Changes, Terms
 from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
 from engine.runtime.events import EventLog
+from engine.runtime.failures import Failures
 from engine.runtime.front import Front
 from engine.runtime.host_contract import Hosts
 from engine.runtime.host_settings import host_config, verify_account, verify_clock
@@ -133,6 +134,7 @@ class Engine:
         self._connected = False
         self._doubt = ""
         self._looked_s = self._settled_s = 0.0
+        self._failures = Failures(self.events, lambda: self._trader)
         self._log_state = log
         # Since when the engine's thread is in this turn; 0.0 while it is in none.
         self._turn_since_s = 0.0
@@ -171,6 +173,8 @@ class Engine:
             self.events.add("warning", "engine", remark)
         for note in self._recorded.notes if self._recorded is not None else ():
             self.events.add("warning", "data", note)
+        if self._state.remark:
+            self.events.add("error", "log", self._state.remark)
         self._start_database(self._state)
         self._step("loading kernels")
         warm_core()
@@ -225,9 +229,8 @@ class Engine:
             self._turn_since_s = time.monotonic()
             try:
                 self._turn()
-            except Exception as e:  # border: the engine thread must outlive a bad turn
-                log.exception("engine_turn_failed")
-                self._trouble(f"{type(e).__name__}: {e}")
+            except Exception as e:  # border: thread; each step of a turn has its own
+                self._failures.note("a turn", e)
 
         self._turn_since_s = 0.0
 
@@ -260,27 +263,21 @@ class Engine:
             self._finish(self._trader)
         for part in (self._files_watch, self._front, self._parity, self._hosts, self._gateway):
             if part is not None:
-                part.close()
-        if self._database is not None:
-            self._database.stop()
-        if self._alerts is not None:
-            self._alerts.stop()
-        if self._journal is not None:
-            self._journal.close()
-        if self._state is not None:
-            self._state.close()
+                _end(part.close)
+        for working in (self._database, self._alerts):
+            if working is not None:
+                _end(working.stop)
+        for held in (self._journal, self._state):
+            if held is not None:
+                _end(held.close)
 
     def _finish(self, trader: Trader) -> None:
-        try:
-            trader.settle_unknown()
-            trader.positions.book_broker_closes()
-        except BrokerError as e:
-            log.warning("stopping_without_the_terminal", error=str(e))
-        batch_rows.add_positions_row(trader)
+        _end(partial(_look_once_more, trader))
+        _end(partial(batch_rows.add_positions_row, trader))
         if self._commands is not None:
-            self._commands.write_down(everything=True)
+            _end(partial(self._commands.write_down, everything=True))
         trader.recorder.audit("COMMAND", {"command": "stop", "reason": self._stop_reason})
-        trader.save()
+        _end(trader.save)
         self._trader = None
 
     def _step(self, text: str) -> None:
@@ -459,22 +456,31 @@ class Engine:
         trader = self._trader
         if trader is None:
             return
-        self._hold_mismatches(trader)
+        step = self._failures.step
+        with step("comparing the code that runs"):
+            self._hold_mismatches(trader)
         for job in work.jobs:
-            job()
-        wrote = self._commands is not None and self._commands.write_down()
-        if (work.jobs or wrote) and trader.recorder.waits:  # once a turn, however many
-            trader.save()
+            with step("a command"):
+                job()
+        with step("saving"):
+            wrote = self._commands is not None and self._commands.write_down()
+            if (work.jobs or wrote) and trader.recorder.waits:  # once a turn, however many
+                trader.save()
         if work.batches:
             self._take_batches(trader, work.batches)
         if work.update is not None:
-            self._see(work.update)
-            trader.watch(work.update)
-        self._look(trader)
-        trader.pursue()
-        if self._changes is not None:
-            self._changes.finish(trader)
-        self._publisher.publish(trader, self._view())
+            with step("marking at new quotes"):
+                self._see(work.update)
+                trader.watch(work.update)
+        with step("looking at the terminal"):
+            self._look(trader)
+        with step("pursuing the goals"):
+            trader.pursue()
+        with step("changing the portfolio"):
+            if self._changes is not None:
+                self._changes.finish(trader)
+        with step("making the snapshot"):
+            self._publisher.publish(trader, self._view())
 
     def _see(self, update: MarketUpdate) -> None:
         if update.connected != self._connected:
@@ -496,7 +502,9 @@ class Engine:
         gc.disable()
         try:
             for update in batches:
-                self._take_batch(trader, update, late=update is not batches[-1])
+                late = update is not batches[-1]
+                with self._failures.step("a late batch" if late else "a batch"):
+                    self._take_batch(trader, update, late=late)
         finally:
             gc.enable()
             if database is not None:
@@ -514,10 +522,11 @@ class Engine:
             trader.say_missed([batch_ns for batch_ns, _ in missed])
         if not late:
             trader.on_batch(update)
-            self._publisher.keep_equity(trader)
-            batch_rows.add_batch_rows(trader)
-            if self._parity is not None:
-                self._parity.after_batch(trader)
+            with self._failures.step("writing a batch down"):
+                self._publisher.keep_equity(trader)
+                batch_rows.add_batch_rows(trader)
+                if self._parity is not None:
+                    self._parity.after_batch(trader)
         self._publisher.latency_ms = 1000.0 * (time.monotonic() - began_s)
 
     def _look(self, trader: Trader) -> None:
@@ -571,6 +580,21 @@ class Engine:
             jobs=self._front.jobs(),
             log=_log_view(self._log_state()),
         )
+
+
+def _end(what: Callable[[], object]) -> None:
+    try:
+        what()
+    except Exception:  # border: what cannot be ended keeps nothing else going
+        log.exception("not_ended", what=getattr(what, "__qualname__", str(what)))
+
+
+def _look_once_more(trader: Trader) -> None:
+    try:
+        trader.settle_unknown()
+        trader.positions.book_broker_closes()
+    except BrokerError as e:
+        log.warning("stopping_without_the_terminal", error=str(e))
 
 
 def _log_view(state: OutputState) -> LogView:

@@ -205,6 +205,7 @@ def _progress_file(log_dir: Path, name: str) -> tuple[Path, Progress]:
     """Return a new progress file: beside the logs, or elsewhere where that disk is full."""
     path = log_dir / name
     try:
+        log_dir.mkdir(parents=True, exist_ok=True)
         return path, Progress(path, create=True)
     except OSError:
         path = Path(tempfile.mkdtemp(prefix="pmpro-")) / name

@@ -103,7 +103,6 @@ class StrategyHosts:
 
     def load(self) -> dict[str, str]:
         """Start the processes and create the strategies; return the faults."""
-        self._log_dir.mkdir(parents=True, exist_ok=True)
         building = [(s, self._builder.begin(self._plan(s.names))) for s in self._shards if s.names]
         out = Evaluations()
         for shard, future in building:

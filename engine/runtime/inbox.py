@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.model.broker import MarketUpdate, Quote
-from engine.model.errors import TryAgain
+from engine.model.errors import PmproError, TryAgain
 
 BATCHES_MAX = 256
 JOBS_MAX = 256
@@ -112,8 +112,10 @@ def _job(job: Callable[[], Any]) -> tuple[Future[Any], Callable[[], None]]:
     def work() -> None:
         try:
             future.set_result(job())
-        except Exception as e:  # border: the job's thread is elsewhere
+        except Exception as e:  # border: who asked is on another thread
             future.set_exception(e)
+            if not isinstance(e, PmproError):
+                raise  # what it has changed is not known: the engine must hear of it too
 
     return future, work
 

@@ -59,7 +59,7 @@ class Positions:
         self.ledger = Ledger(account=account)
         self.external: tuple[BrokerPosition, ...] = ()
         self.on_closed: Callable[[ClosedTrade], None] = lambda trade: None
-        self.on_doubt: Callable[[str], None] = lambda reason: None
+        self.on_doubt: Callable[[str], object] = lambda reason: None
         self._symbols = compiled.symbol_index
         self.balance = Balance(
             terminal, recorder=recorder, events=events, now_ns=now_ns, monotonic_s=monotonic_s

@@ -119,7 +119,10 @@ class Publisher:
             return
         before = self.state, self.reason
         self.state, self.reason = standing(
-            trader.core, flattening=trader.flattening is not None, reason=trader.reason
+            trader.core,
+            flattening=trader.flattening is not None,
+            reason=trader.reason,
+            withheld=trader.withheld,
         )
         if before[0] != self.state or (before[1] != self.reason and self.state != "ACTIVE"):
             level = "info" if self.state == "ACTIVE" else "warning"

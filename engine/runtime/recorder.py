@@ -40,8 +40,10 @@ class Recorder:
         self._records: list[Record] = []
         self._flags: dict[str, Any] = {}
         self._failed = False
+        # Why the journal takes nothing, "" while it does: no entry is decided meanwhile.
+        self.fault = ""
         self._told = ""
-        self.on_doubt: Callable[[str], None] = lambda reason: None
+        self.on_doubt: Callable[[str], object] = lambda reason: None
 
     @property
     def last_accepted(self) -> int:
@@ -105,7 +107,7 @@ class Recorder:
             try:
                 self._journal.commit(intents=intents)
             except JournalError as e:
-                self._events.add("critical", "journal", str(e))
+                self._note_fault(str(e))
             else:
                 return True
         self._intents += intents
@@ -143,6 +145,15 @@ class Recorder:
             self._events.add("critical", "journal", damage)
             self.on_doubt(damage)
 
+    def _note_fault(self, fault: str) -> None:
+        """Say once that the journal cannot be written, and that it can again."""
+        before, self.fault = self.fault, fault
+        if fault and fault != before:
+            text = f"{fault}: no entries until it can be written; closing goes on"
+            self._events.add("critical", "journal", text)
+        elif before and not fault:
+            self._events.add("info", "journal", "is written again; nothing of it is missing")
+
     def save(
         self,
         blob: bytes,
@@ -169,11 +180,12 @@ class Recorder:
             )
         except JournalError as e:
             self._failed = True
-            self._events.add("critical", "journal", str(e))
+            self._note_fault(str(e))
             if len(self._records) > WAITING_MAX:
                 again = (BarsRow, PositionsRow, MetricsRow)
                 self._records = [r for r in self._records if not isinstance(r, again)]
             return
         self._failed = False
+        self._note_fault("")
         for collected in (self._intents, self._outcomes, self._records, self._flags):
             collected.clear()

@@ -9,8 +9,13 @@ from engine.model.reasons import TradingState
 Standing = Literal["ACTIVE", "REDUCING", "HALTED"]
 
 
-def standing(core: Core, *, flattening: bool, reason: str) -> tuple[Standing, str]:
-    """Return the trading state with its reason; `reason` is who halted or what is in doubt."""
+def standing(
+    core: Core, *, flattening: bool, reason: str, withheld: str = ""
+) -> tuple[Standing, str]:
+    """Return the trading state with its reason.
+
+    `reason` is who halted or what is in doubt; `withheld`: what keeps entries out for now.
+    """
     account = core.account[0]
     if account["tier"] >= 3:
         return "HALTED", "drawdown tier 3: flattened; resume by an operator"
@@ -20,6 +25,8 @@ def standing(core: Core, *, flattening: bool, reason: str) -> tuple[Standing, st
         return "HALTED", reason or "entries halted by an operator"
     if account["trading"] == TradingState.REDUCING:
         return "REDUCING", reason or "in doubt: no new entries"
+    if withheld:
+        return "REDUCING", withheld
     if account["tier"] == 2:
         return "REDUCING", "drawdown tier 2: no new entries"
     if not 0.0 < account["equity_ccy"] < math.inf:

@@ -9,22 +9,30 @@ from engine.terminal.lock_file import hold_lock
 
 
 class StateDir:
-    """A state directory held by this process until closed or dead."""
+    """A state directory held by this process until closed or dead.
+
+    `remark`: why the children's logs cannot be kept there, "" where they can.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.remark = ""
         try:
             private_directory(path)
             path.chmod(0o700)
-            private_directory(self.logs)
             self._lock = hold_lock(path / "engine.lock", wait_s=0.0)
         except OSError as e:
-            raise StateError(f"{path}: cannot use the state directory: {e.strerror}") from None
+            where = e.filename or path
+            raise StateError(f"{where}: cannot use the state directory: {e.strerror}") from None
         except StateError:
             raise StateError(
                 f"{path}: another engine uses this state directory: attach to it with pmpro-tui, "
                 "or stop it with pmpro stop"
             ) from None
+        try:
+            private_directory(self.logs)
+        except OSError as e:
+            self.remark = f"{self.logs}: {e.strerror}: the children's logs are not kept"
 
     @property
     def journal(self) -> Path:

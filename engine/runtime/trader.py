@@ -31,7 +31,7 @@ from engine.decision.batch import (
     take_bar,
 )
 from engine.decision.covariance import sample_returns
-from engine.decision.entries import count_message
+from engine.decision.entries import cancel_entry, count_message
 from engine.decision.exits import wants_exit
 from engine.decision.moving_stops import choose_stops
 from engine.decision.plausible import is_price
@@ -176,6 +176,8 @@ class Trader:
         self._record_bars = record_bars
         self.refused = np.zeros(N_REFUSALS, np.int64)
         self.refusals = Refusals()
+        # What went wrong with orders of the phase under way.
+        self._failed_orders: list[Exception] = []
         # What members last said of themselves; the core knows a vote's as 1.
         self.confidences: dict[str, float] = {}
         # Every member's number, the same as long as the engine lives.
@@ -247,6 +249,19 @@ class Trader:
             self._note_missed(batch_ns, batch_ns)
             self._take_missed(batch_ns, closed, answer)
             return
+        try:
+            self._run_batch(update, closed, answer)
+        finally:  # what failed must not be due, or count as an entry, at the next batch
+            self._forget_pending()
+            end_batch(self.core)
+        self._record_closed(closed)
+        self.recorder.tidy()
+        self.save()
+
+    def _run_batch(
+        self, update: MarketUpdate, closed: Mapping[str, Bars], answer: Evaluations
+    ) -> None:
+        batch_ns = update.batch_ns
         self._begin_days_of(closed)
         self._take_bars(closed)
         self._roll_day(batch_ns, opens=self._opens(update))
@@ -261,10 +276,13 @@ class Trader:
         self._enter(batch_ns)
         self._move_stops()
         self.refusals.note(batch_ns, self._refused_now())
-        end_batch(self.core)
-        self._record_closed(closed)
-        self.recorder.tidy()
-        self.save()
+
+    def _forget_pending(self) -> None:
+        """Forget entries that were decided and of which nothing has left."""
+        positions = self.core.positions
+        pending = (positions["pending_direction"] != 0) & (positions["unsettled"] == 0)
+        for slot in np.flatnonzero(pending).tolist():
+            cancel_entry(self.core, slot)
 
     def _refused_now(self) -> Iterator[tuple[str, str]]:
         """Yield the slots whose entries were refused at this batch, each with the rule."""
@@ -403,19 +421,46 @@ class Trader:
         self.events.add("error", name, f"quarantined: {fault}")
         self.recorder.audit("STRATEGY", {"strategy": name, "quarantined": fault}, status="FAILED")
 
-    def doubt(self, reason: str) -> None:
-        """Refuse entries until an operator resumes: what is here and there does not agree."""
+    @property
+    def active(self) -> bool:
+        """Whether neither a halt nor a doubt keeps entries out."""
+        return bool(self.core.account[0]["trading"] == TradingState.ACTIVE)
+
+    def doubt(self, reason: str) -> bool:
+        """Refuse entries until an operator resumes: something is not as it must be.
+
+        Return whether entries were allowed until now.
+        """
+        news = self.active
         reduce_only(self.core)
         if self.core.account[0]["trading"] == TradingState.REDUCING:
             self.reason = self.reason or reason
         self.recorder.audit("RISK_CHECK", {"state": "REDUCING", "reason": reason}, status="FAILED")
+        return news
+
+    def give_up(self, reason: str) -> bool:
+        """Halt entries until an operator resumes; return whether they were not halted until now."""
+        if self.core.account[0]["trading"] == TradingState.HALTED:
+            return False
+        halt_entries(self.core)
+        self.reason = reason
+        self.recorder.audit("RISK_CHECK", {"state": "HALTED", "reason": reason}, status="FAILED")
+        return True
 
     # ---- orders
 
     def _exit(self, batch_ns: int, n_chosen: int) -> None:
         self._close(self._chosen[:n_chosen].tolist(), batch_ns)
 
+    @property
+    def withheld(self) -> str:
+        """Why no entry is decided for now, "" where nothing keeps them; it passes by itself."""
+        fault = self.recorder.fault
+        return f"no entries while the journal cannot be written: {fault}" if fault else ""
+
     def _enter(self, batch_ns: int) -> None:
+        if self.withheld:
+            return
         self.pauses.expire()
         if self.compiled.portfolio.account.margin_mode == "netting":
             self.pauses.taken = frozenset(p.symbol for p in self.positions.external)
@@ -477,13 +522,16 @@ class Trader:
         tickets = self.core.positions["ticket"]
         if self._desk.oldest_first:
             slots = sorted(slots, key=self.core.positions["entry_ns"].__getitem__)
-        self._execute(
-            [
-                self._priced(self._intents.closing(slot, batch_ns))
-                for slot in slots
-                if self.positions.may_retry(int(tickets[slot]))
-            ]
-        )
+        intents, failed = [], []
+        for slot in slots:
+            if self.positions.may_retry(int(tickets[slot])):
+                try:
+                    intents.append(self._priced(self._intents.closing(slot, batch_ns)))
+                except Exception as e:  # border: one that cannot be closed keeps no other open
+                    failed.append(e)
+        self._execute(intents)
+        if failed:
+            raise failed[0]
 
     def _priced(self, intent: Intent) -> Intent:
         """Give a close the terminal's own price where the engine has none: it must go out."""
@@ -504,19 +552,31 @@ class Trader:
         self.count_messages([intent for intent in intents if intent.action == "CLOSE"])
         try:
             answered = self._router.execute(intents, desk=self._desk)
-            for intent, outcome in answered:
-                self.positions.apply(intent, outcome)
         except BaseException:
             # Whatever it was, the broker knows what became of them.
             for intent in intents:
                 self.positions.mark_unknown(intent)
             raise
+        taken = [outcome for intent, outcome in answered if self._take_outcome(intent, outcome)]
         if barred := self._router.barred or self._desk.barred:
             halt_entries(self.core)
             self.reason = f"the terminal forbids trading: {barred}"
             self.events.add("critical", "terminal", f"entries halted: {barred}")
             self._router.barred = self._desk.barred = ""
-        self.save([outcome for _, outcome in answered])
+        self.save(taken)
+        failed, self._failed_orders = self._failed_orders, []
+        if failed := failed + self._router.take_failed():
+            raise failed[0]
+
+    def _take_outcome(self, intent: Intent, outcome: Outcome) -> bool:
+        """Apply what became of an intent; what cannot be is looked for anew, as if unknown."""
+        try:
+            self.positions.apply(intent, outcome)
+        except Exception as e:  # border: the other orders of the phase are booked all the same
+            self.positions.mark_unknown(intent)
+            self._failed_orders.append(e)
+            return False
+        return True
 
     # ---- between batches
 
@@ -629,16 +689,18 @@ class Trader:
         self.recorder.audit("MARKET", {"orders_off_from_ns": first_ns, "orders_off_to_ns": last_ns})
 
     def _take_missed(self, batch_ns: int, closed: Mapping[str, Bars], answer: Evaluations) -> None:
-        self._begin_days_of(closed)
-        self._take_bars(closed)
-        update_conversions(self.core)
-        mark(self.core)
-        self._roll_day(batch_ns, opens=False)
-        self._mark_day()
-        sample_returns(self.core, batch_ns)
-        self._take_answer(batch_ns, answer)
-        decide_exits(self.core, self._chosen)
-        end_batch(self.core)
+        try:
+            self._begin_days_of(closed)
+            self._take_bars(closed)
+            update_conversions(self.core)
+            mark(self.core)
+            self._roll_day(batch_ns, opens=False)
+            self._mark_day()
+            sample_returns(self.core, batch_ns)
+            self._take_answer(batch_ns, answer)
+            decide_exits(self.core, self._chosen)
+        finally:
+            end_batch(self.core)
         account = self.core.account[0]
         account["batch_ns"] = max(int(account["batch_ns"]), batch_ns)
         self._record_closed(closed)

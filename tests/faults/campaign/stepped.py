@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -137,11 +136,10 @@ class SteppedEngine(Engine):
         """Let the engine's thread make a turn, and look at the terminal in it."""
         self._looked_s = self._settled_s = 0.0
         self._inbox.run(lambda: None)
-        try:
-            self._turn()
-        except Exception as e:  # the engine's own border
-            traceback.print_exc()
-            tell(turn_failed=f"{type(e).__name__}: {e}")
+        n_before = self._failures.n_total
+        self._turn()
+        if self._failures.n_total > n_before:
+            tell(turn_failed=self._failures.last)
 
     def command(self, name: str) -> None:
         """Send a command as a console does, while the engine's thread goes on."""

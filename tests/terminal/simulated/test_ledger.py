@@ -171,22 +171,31 @@ def test_a_ledger_has_one_owner(tmp_path):
         make_terminal(ledger=path, account={"login": 2})
 
 
-def test_a_full_disk_is_a_crashed_terminal(tmp_path):
-    """What cannot be written was not done: None and −10002, and a new terminal does not know it."""
+def test_a_full_disk_stops_no_broker(tmp_path):
+    """Orders go on in memory; with room again the next change writes all that waited, exactly."""
     path = tmp_path / "broker.sqlite"
     terminal = make_terminal(ledger=path)
-    terminal.broker._ledger._db.execute("PRAGMA max_page_count = 12")
-    n_done = 0
-    while terminal.order_send(deal(0, 0.01)) is not None:
-        n_done += 1
-    assert terminal.last_error() == (-10002, "IPC recv failed")
-    assert terminal.positions_get() is None
-    assert not terminal.initialize()
-    assert terminal.last_error() == (-10003, "IPC initialize failed")
-    assert terminal.now_ns() == START_NS
+    ledger = terminal.broker._ledger
+    ledger._db.execute("PRAGMA max_page_count = 12")
+    for _ in range(60):
+        assert terminal.order_send(deal(0, 0.01)) is not None
+    assert ledger._unwritten
+    held = terminal.positions_get()
+    assert len(held) == 60
+    for position in held[:30]:
+        assert terminal.order_send({**deal(1, 0.01), "position": position.ticket}) is not None
+    assert len(ledger.positions()) < 60
+
+    ledger._db.execute("PRAGMA max_page_count = 1000000")
+    assert terminal.order_send(deal(0, 0.01)) is not None
+    assert ledger._unwritten == {}
+    balance = terminal.account_info().balance
+    tickets = [position.ticket for position in terminal.positions_get()]
     terminal.broker.close()
     again = make_terminal(ledger=path)
-    assert again.positions_total() == n_done == len(all_deals(again))
+    assert [position.ticket for position in again.positions_get()] == tickets
+    assert len(all_deals(again)) == 91
+    assert again.account_info().balance == balance
     again.close()
 
 
