@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.model.errors import ControlError, PmproError, StateError, UserError, error_of
+from engine.model.freshness import word_of
 from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line, print_warning
-from pmpro_tui.cli.status_view import account, facts, show_limits
+from pmpro_tui.cli.status_view import account, age_of, facts, show_limits
 from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -54,14 +55,29 @@ def register(app: typer.Typer) -> None:
 
 
 def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json = False) -> None:
-    """Show the engine's state, money, risk and positions."""
-    with connected_engine(config, mode, as_, lenient=True) as client:
-        snapshot = newest_snapshot(client)
+    """Show the engine's state, money, risk and positions; exit code 1 where it is silent."""
+    try:
+        with connected_engine(config, mode, as_, lenient=True) as client:
+            snapshot = newest_snapshot(client, warn=False)
+    except ControlError as error:
+        if json:
+            print_json({"word": word_of(None, lost=True), "age_s": None, "error": str(error)})
+        raise
+    age_s = age_of(snapshot, time.time_ns())
+    word = word_of(age_s, lost=False)
     if json:
-        print_json(snapshot)
-        return
+        from msgspec.structs import asdict
+
+        print_json({"word": word, "age_s": age_s, **asdict(snapshot)})
+    else:
+        _show_status(snapshot, age_s)
+    if word != "FRESH":
+        raise ControlError(f"the engine is {word}: it has said nothing for {age_s:.0f} s")
+
+
+def _show_status(snapshot: "Snapshot", age_s: float) -> None:
     title = f"{snapshot.mode} {snapshot.account} {snapshot.server}"
-    print_table(title, ("figure", "value"), facts(snapshot))
+    print_table(title, ("figure", "value"), facts(snapshot, age_s))
     if snapshot.positions:
         print_table(
             "Positions",
@@ -369,11 +385,15 @@ def typed_token() -> str:
     return token.strip()
 
 
-def newest_snapshot(client: "ControlClient") -> "Snapshot":
-    """Return the engine's newest snapshot."""
+def newest_snapshot(client: "ControlClient", *, warn: bool = True) -> "Snapshot":
+    """Return the engine's newest snapshot; `warn`: say on stderr where it is an old one."""
     snapshot = client.snapshot()
     if snapshot is None:
         raise ControlError("the engine has no snapshot yet: try again in a moment")
+    age_s = age_of(snapshot, time.time_ns())
+    if warn and (word := word_of(age_s, lost=False)) != "FRESH":
+        text = f"the engine is {word}: it has said nothing for {age_s:.0f} s; this is of then"
+        sys.stderr.write(f"pmpro: {text}\n")
     return snapshot
 
 

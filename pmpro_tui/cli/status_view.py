@@ -4,8 +4,10 @@ import math
 from typing import TYPE_CHECKING
 
 from engine.model.errors import UserError
+from engine.model.freshness import Word, word_of
 from engine.model.near import meant
 from engine.model.snapshot import measured_by_limit
+from engine.model.times import NS_PER_S
 from pmpro_tui.cli.output import print_json
 from pmpro_tui.cli.tables import print_table
 
@@ -98,16 +100,31 @@ def _alerts(snapshot: "Snapshot") -> str:
     return "; ".join(words)
 
 
-def facts(snapshot: "Snapshot") -> list[tuple[str, str]]:
-    """Return name and figure of every line of `pmpro status`."""
+def age_of(snapshot: "Snapshot", now_ns: int) -> float:
+    """Return how old a picture is, in seconds."""
+    return max(0.0, (now_ns - snapshot.taken_ns) / NS_PER_S)
+
+
+def _picture(word: Word, age_s: float) -> str:
+    if word == "FRESH":
+        return f"FRESH, {age_s:.1f} s old"
+    return f"{word}: the engine has said nothing for {age_s:.0f} s; all of this is of then"
+
+
+def facts(snapshot: "Snapshot", age_s: float = 0.0) -> list[tuple[str, str]]:
+    """Return name and figure of every line of `pmpro status`; `age_s`: how old the picture is."""
+    word = word_of(age_s, lost=False)
+    was = "" if word == "FRESH" else "was "
+    data_age_s = snapshot.data_age_s + (0.0 if word == "FRESH" else age_s)
     risk, currency = snapshot.risk, snapshot.currency
     limits = " / ".join(f"{limit:.0%}" for limit in risk.drawdown_limits_frac)
     states = [s.state for s in snapshot.strategies]
     return [
-        ("state", f"{snapshot.state} {snapshot.state_reason}".strip()),
-        ("connection", _connection(snapshot)),
+        ("picture", _picture(word, age_s)),
+        ("state", f"{was}{snapshot.state} {snapshot.state_reason}".strip()),
+        ("connection", f"{was}{_connection(snapshot)}"),
         ("terminal", _terminal(snapshot.terminal)),
-        ("data age", f"{snapshot.data_age_s:.1f} s"),
+        ("data age", f"{data_age_s:.1f} s"),
         ("equity", f"{risk.equity_ccy:z,.2f} {currency}"),
         ("balance", f"{risk.balance_ccy:z,.2f} {currency}"),
         ("P&L today", f"{risk.pnl_today_ccy:+z,.2f} {currency}"),

@@ -148,6 +148,7 @@ def run_console(arguments: argparse.Namespace) -> int:
             mode="demo" if arguments.demo else "",
             readonly=arguments.readonly,
             sixteen=None,
+            inline=arguments.inline,
         )
         gc.freeze()  # what is imported by now lives as long: no look through it delays a key
         last = app.run()

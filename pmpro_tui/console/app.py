@@ -45,6 +45,7 @@ class ConsoleApp(App[str | Exception]):
         now_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         sixteen: bool | None = False,
+        inline: bool = False,
     ) -> None:
         super().__init__()
         if sixteen is None:
@@ -55,7 +56,13 @@ class ConsoleApp(App[str | Exception]):
         self._guard = KeyGuard()
         self._monotonic_ns = monotonic_ns
         self.hang_up = HangUp(self._told_to_end)
-        self.hub = Hub(mode=mode, readonly=readonly, now_ns=now_ns, monotonic_ns=monotonic_ns)
+        self.hub = Hub(
+            mode=mode,
+            readonly=readonly,
+            now_ns=now_ns,
+            monotonic_ns=monotonic_ns,
+            inline=inline,
+        )
         self.main = MainScreen(self.hub, opener, poll_s=poll_s)
 
     def get_default_screen(self) -> Screen[None]:
@@ -109,10 +116,10 @@ class ConsoleApp(App[str | Exception]):
         self.call_later(self.refresh)
 
     def _told_to_end(self, name: str, code: int) -> None:
-        self.exit(f"ended by {name}; the engine keeps running", return_code=code)
+        self.exit(f"ended by {name}; {self.hub.farewell}", return_code=code)
 
     async def action_detach(self) -> None:
-        """Leave; the engine keeps running."""
+        """Leave; an engine that is not in this process keeps running."""
         await self.main.commands.do("detach")
 
     def action_help_quit(self) -> None:

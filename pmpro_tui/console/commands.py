@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pmpro_tui.console.form import Values
     from pmpro_tui.console.screen import MainScreen
 
-_DETACHED = "detached: the engine keeps running (`pmpro-tui` attaches again, `pmpro stop` stops it)"
 _FAR = 1_000_000_000
 
 
@@ -114,7 +113,9 @@ class Commands:
         now = self._screen.hub.shown
         body = f"{_account(now)}\n{_held(now)}\n\n"
         if now is not None and known(now) and not now.positions:
-            body += "The engine will stop. `q` would leave it running."
+            body += "The engine will stop."
+            if not self._screen.hub.inline:
+                body += " `q` would leave it running."
             self._screen.app.push_screen(
                 Confirm("Stop the engine?", body, "Stop"), self._if("stop")
             )
@@ -191,7 +192,7 @@ class Commands:
         self._screen.moved(lambda table: table.move(_FAR))
 
     def _detach(self) -> None:
-        self._screen.app.exit(_DETACHED)
+        self._screen.app.exit(f"detached: {self._screen.hub.farewell}")
 
 
 def _account(now: Snapshot | None) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from engine.model.freshness import Word
 from engine.model.snapshot import Snapshot
-from pmpro_tui.console.link import Word
 
 Blocked = Callable[["Context"], str | None]
 

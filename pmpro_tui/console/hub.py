@@ -19,6 +19,7 @@ from engine.model.errors import PmproError
 from engine.model.snapshot import Command, CommandName, Reply, Snapshot
 from engine.model.times import NS_PER_S
 from pmpro_tui.console import eventlog, worker
+from pmpro_tui.console.farewell import farewell
 from pmpro_tui.console.inquiries import Inquiries, Known
 from pmpro_tui.console.link import Link
 from pmpro_tui.console.statusline import data_age_s
@@ -45,6 +46,7 @@ class Hub:
     Args:
         mode: shown until the engine tells its own.
         readonly: refuse every command.
+        inline: the engine runs in this process and ends with it.
         now_ns: the box's wall clock.
         monotonic_ns: a clock nobody sets.
     """
@@ -56,8 +58,10 @@ class Hub:
         readonly: bool,
         now_ns: Callable[[], int],
         monotonic_ns: Callable[[], int],
+        inline: bool = False,
     ) -> None:
         self.mode = mode
+        self.inline = inline
         self.readonly = readonly
         self.now_ns = now_ns
         self.monotonic_ns = monotonic_ns
@@ -141,6 +145,12 @@ class Hub:
             return False
         worker.ask(self.feed, question, self.post)
         return True
+
+    @property
+    def farewell(self) -> str:
+        """What becomes of the engine when this console is left now."""
+        link = self.link
+        return farewell(link.word, link.age_s(), inline=self.inline, stopping=self.stopping)
 
     # -- the operator ---------------------------------------------------------------------
 

@@ -1,19 +1,16 @@
 """Is what the screen shows still true? A word and an age, from two clocks.
 
-FRESH: the engine published within the last moments. STALE: connected, but the engine is quiet.
-LOST: the socket fails; retried with growing pauses. A clock that is set back cannot make old
-numbers look new: the time since they arrived counts too, on the monotonic clock.
+The words are those of `engine.model.freshness`; LOST is retried with growing pauses. A clock that
+is set back cannot make old numbers look new: the time since they arrived counts too, on the
+monotonic clock.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
+from engine.model.freshness import Word, word_of
 from engine.model.times import NS_PER_S
 from pmpro_tui.console.text import age
 
-Word = Literal["CONNECTING", "FRESH", "STALE", "LOST"]
-
-STALE_AFTER_S = 2.0
 _RETRY_FIRST_S = 0.25
 _RETRY_MOST_S = 4.0
 
@@ -68,8 +65,5 @@ class Link:
     @property
     def word(self) -> Word:
         """The state now."""
-        if self._failed_ns is not None:
-            return "LOST"
-        if self._taken_ns is None:
-            return "CONNECTING"
-        return "STALE" if self.age_s() > STALE_AFTER_S else "FRESH"
+        age_s = None if self._taken_ns is None else self.age_s()
+        return word_of(age_s, lost=self._failed_ns is not None)

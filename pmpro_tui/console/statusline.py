@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from engine.model.freshness import Word
 from engine.model.snapshot import Snapshot
-from pmpro_tui.console.link import Link, Word
+from pmpro_tui.console.link import Link
 from pmpro_tui.console.text import Line, Span, age, line, line_width, spread
 from pmpro_tui.console.zone import Zone
 

@@ -23,8 +23,10 @@ from engine.model.snapshot import (
     PositionFate,
     PositionView,
     Reply,
+    Snapshot,
     StrategyView,
 )
+from engine.model.times import NS_PER_S
 from engine.runtime.settings import load_settings
 from engine.store.embedded import EmbeddedServer
 from engine.terminal.lock_file import hold_lock
@@ -53,9 +55,20 @@ class AnsweringEngine(ScriptedEngine):
     """Answers every command with `reply`."""
 
     def __init__(self, path: Path) -> None:
+        self.age_s = 0.0
         super().__init__(path)
         self.reply = Reply(ok=True, text="done")
         self.asked = threading.Event()
+
+    @property  # type: ignore[override]
+    def current(self) -> Snapshot:
+        """The picture, `age_s` old at any time."""
+        taken_ns = time.time_ns() - int(self.age_s * NS_PER_S)
+        return msgspec.structs.replace(self._current, taken_ns=taken_ns)
+
+    @current.setter
+    def current(self, snapshot: Snapshot) -> None:
+        self._current = snapshot
 
     def _execute(self, command: Command, actor: Actor) -> Reply:
         self.executed.append((command, actor))
@@ -120,6 +133,47 @@ def test_status_is_one_json_document_or_a_table(engine: ScriptedEngine, pmpro: P
         "-12.50",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(("age_s", "word"), [(0.0, "FRESH"), (75.0, "STALE")])
+def test_status_says_how_old_its_picture_is(
+    age_s: float, word: str, engine: AnsweringEngine, pmpro: Pmpro
+) -> None:
+    """A silent engine is STALE as in the console, and nothing it once was is called so now."""
+    engine.age_s = age_s
+    done = pmpro("status", "--json")
+    document = json.loads(done.stdout)
+    assert document["word"] == word
+    assert age_s <= document["age_s"] < age_s + 30.0
+    shown = pmpro("status")
+    silent = word != "FRESH"
+    assert done.returncode == shown.returncode == int(silent)
+    assert ("was ACTIVE" in shown.stdout) == silent
+    assert ("was connected" in shown.stdout) == silent
+    assert (f"{word}: the engine has said nothing for 7" in shown.stdout) == silent
+    assert ("the engine is STALE: it has said nothing for 7" in shown.stderr) == silent
+    assert len(shown.stderr.splitlines()) == int(silent)
+
+
+@pytest.mark.parametrize("words", [["limit"], ["strategy", "list"], ["alert", "list"]])
+def test_what_is_shown_of_a_silent_engine_is_said_to_be_old(
+    words: list[str], engine: AnsweringEngine, pmpro: Pmpro
+) -> None:
+    """Every command that shows a picture says on stderr where it is an old one."""
+    assert pmpro(*words).stderr == ""
+    engine.age_s = 75.0
+    done = pmpro(*words)
+    assert done.returncode == 0
+    assert "the engine is STALE: it has said nothing for 7" in done.stderr
+
+
+def test_status_of_no_engine_is_lost(home: Path, pmpro: Pmpro) -> None:
+    """Machines get the word as well; the code is 1."""
+    done = pmpro("status", "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert (document["word"], document["age_s"]) == ("LOST", None)
+    assert "no engine is running" in document["error"]
 
 
 def test_a_list_on_a_pipe_is_found_by_its_names(engine: ScriptedEngine, pmpro: Pmpro) -> None:

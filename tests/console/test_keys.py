@@ -385,16 +385,41 @@ def test_no_safety_key_ends_an_escape_sequence() -> None:
             assert not letters & set(action.keys), action.name
 
 
-def test_detaching_leaves_the_engine_alone(feed: ScriptedFeed) -> None:
-    """q ends the console, sends nothing, and says that the engine keeps running."""
+@pytest.mark.parametrize(
+    ("silence", "inline", "said"),
+    [
+        ("", False, "the engine keeps running"),
+        ("STALE", False, "the engine has said nothing for 90s"),
+        ("LOST", False, "no engine has answered for 90s"),
+        ("", True, "the engine ended with this console"),
+        ("LOST", True, "the engine ended with this console"),
+    ],
+)
+@pytest.mark.parametrize("way", ["q", "signal"])
+def test_leaving_says_of_the_engine_what_is_known(
+    feed: ScriptedFeed, silence: str, inline: bool, said: str, way: str
+) -> None:
+    """q and a signal end the console and send nothing; that the engine keeps running is said of one
+    that was just heard, and of no other."""
     app = console(feed)
+    app.hub.inline = inline
 
     async def script(pilot: Any) -> None:
-        await pilot.press("q")
+        if silence:
+            feed.failure = LOST if silence == "LOST" else None
+            feed.clock.advance(90)
+            app.main.tick()
+            await until(pilot, lambda: not app.hub.fetching and app.hub.link.word == silence)
+        if way == "q":
+            await pilot.press("q")
+        else:
+            app._told_to_end("SIGTERM", 143)
 
     drive(app, script)
     assert not feed.sent
-    assert "keeps running" in str(app.return_value)
+    last = str(app.return_value)
+    assert said in last
+    assert ("keeps running" in last) == (said == "the engine keeps running")
 
 
 @pytest.mark.parametrize(("key", "owner"), [("j", "metals"), ("k", "gbp-mixed")])

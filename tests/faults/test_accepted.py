@@ -1,7 +1,10 @@
 """Kill, halt, flatten and close are on disk before they are answered, whatever the engine does."""
 
+import json
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -192,8 +195,8 @@ def test_the_answer_says_how_long_the_engines_thread_is_silent(make_bench: Make)
 
 @pytest.mark.timeout(240)
 def test_a_real_engine_that_is_killed_after_its_answer_flattens_in_its_next_life() -> None:
-    """Its thread hangs in a terminal that does not answer; `flatten` and `kill` are answered all
-    the same; after `kill -9` the next start has both and closes everything."""
+    """Its thread hangs in a terminal that does not answer, `pmpro status` calls it STALE; `flatten`
+    and `kill` are answered all the same; after `kill -9` the next start has both and closes all."""
     with demo_home(busy_portfolio()) as home:
         with engine(home) as process:
             until(lambda s: len(s.positions) > 2, home)
@@ -204,6 +207,17 @@ def test_a_real_engine_that_is_killed_after_its_answer_flattens_in_its_next_life
             )
             host.send_signal(signal.SIGSTOP)
             assert command("kill", "EURUSD-2").ok
+            status = [
+                sys.executable,
+                "-m",
+                "pmpro_tui.cli.main",
+                "status",
+                "--mode",
+                "demo",
+                "--json",
+            ]
+            shown = subprocess.run(status, check=False, capture_output=True, timeout=30)
+            assert (shown.returncode, json.loads(shown.stdout)["word"]) == (1, "STALE")
             reply = command("flatten")
             assert reply.ok
             assert "not durable" not in reply.text
