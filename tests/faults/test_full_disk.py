@@ -33,7 +33,9 @@ def disk() -> Iterator[Path]:
 
 def fill(disk: Path) -> Path:
     """Take all the room there is."""
-    filler = disk / "filler"
+    # In a directory of its own: Landlock keeps files that strategy hosts may read by name.
+    (disk / "others").mkdir()
+    filler = disk / "others" / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
