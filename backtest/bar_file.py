@@ -18,7 +18,8 @@ from backtest.bar_fill import VOLUME_MOST, fill_bars
 from backtest.market_files import MarketFile
 from engine.model.bars import Bars
 from engine.model.errors import ConfigError, DataError
-from engine.model.text_files import decode_text, printable
+from engine.model.printable import printable
+from engine.model.text_files import decode_text
 from engine.model.times import FAR_NS, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, iso_utc
 
 PRICES = ("open", "high", "low", "close")

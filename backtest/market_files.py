@@ -7,7 +7,7 @@ import msgspec
 
 from engine.model.errors import DataError
 from engine.model.near import meant
-from engine.model.text_files import printable
+from engine.model.printable import printable
 from engine.model.times import Timeframe
 
 PATTERN = "<SYMBOL>_<TIMEFRAME>_<PERIOD>_<SOURCE>.parquet|csv"

@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from backtest.attribution import strategies as strategy_figures
 from backtest.data import UsedFile, coverage_notes, load_bars, skipped_note
 from backtest.memory import return_large_blocks
@@ -21,6 +23,7 @@ from engine.model.portfolio import Portfolio
 from engine.model.times import iso_utc
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
+from strategies.loader import NO_FILES, OwnCode, OwnFiles, load_needed, own_code
 
 _DISTRIBUTION = "portfolio-manager-pro"
 NO_VARIANT = Variant()
@@ -29,7 +32,8 @@ NO_VARIANT = Variant()
 class Prepared(NamedTuple):
     """What a run is made of: the compiled portfolio and its bars, warm-up included.
 
-    `notes` are what loading said, `files` the data files that the bars are from.
+    `notes` are what loading said, `files` the data files that the bars are from, `own_code` where
+    the strategies come from that are not built in.
     """
 
     compiled: CompiledPortfolio
@@ -40,6 +44,7 @@ class Prepared(NamedTuple):
     source: str | None = None
     notes: tuple[str, ...] = ()
     files: tuple[UsedFile, ...] = ()
+    own_code: tuple[OwnCode, ...] = ()
 
 
 class Report(NamedTuple):
@@ -58,31 +63,42 @@ def prepare(
     *,
     source: str | None = None,
     variant: Variant = NO_VARIANT,
+    files: OwnFiles = NO_FILES,
 ) -> Prepared:
     """Read a portfolio file, with what `variant` changes, and the bars it needs for [from, to).
 
+    `files` are the operator's strategies, which are run in this process.
+
     Raises:
-        UserError: the file, the data or the period is wrong.
+        UserError: the file, a strategy, the data or the period is wrong.
     """
     return_large_blocks()
     _check_period(from_ns, to_ns)
     try:
         changed = varied(read_portfolio(portfolio), variant)
-        return load(changed, data_dir, from_ns, to_ns, source=source)
+        return load(changed, data_dir, from_ns, to_ns, source=source, files=files)
     except StrategyError as e:
         raise StrategyError(f"{portfolio}: {e}") from None
 
 
 def load(
-    portfolio: Portfolio, data_dir: Path, from_ns: int, to_ns: int, *, source: str | None = None
+    portfolio: Portfolio,
+    data_dir: Path,
+    from_ns: int,
+    to_ns: int,
+    *,
+    source: str | None = None,
+    files: OwnFiles = NO_FILES,
 ) -> Prepared:
     """Compile a portfolio and read the bars it needs for [from, to); errors as `prepare`."""
     compiled = compile_portfolio(portfolio)
+    left_out = load_needed(files, compiled.strategies)
     strategies = make_strategies(compiled)
     warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
-    bars, notes, files = load_bars(data_dir, compiled.symbols, from_ns, to_ns, warmup, source)
-    said = (*skipped_note(data_dir), *_contract_notes(compiled), *notes)
-    return Prepared(compiled, bars, data_dir, from_ns, to_ns, source, said, tuple(files))
+    bars, notes, used = load_bars(data_dir, compiled.symbols, from_ns, to_ns, warmup, source)
+    said = (*left_out, *skipped_note(data_dir), *_contract_notes(compiled), *notes)
+    own = own_code(spec.kind for spec in compiled.strategies)
+    return Prepared(compiled, bars, data_dir, from_ns, to_ns, source, said, tuple(used), tuple(own))
 
 
 def _contract_notes(compiled: CompiledPortfolio) -> list[str]:
@@ -108,6 +124,7 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
         "config_hash": config_hash(prepared.compiled),
         "data_hash": data_hash(prepared.bars),
         "code_version": code_version(),
+        "own_strategies": list(map(msgspec.structs.asdict, prepared.own_code)),
         "notes": [
             *remarks(result),
             *prepared.notes,
@@ -124,11 +141,14 @@ def run_backtest(
     *,
     source: str | None = None,
     variant: Variant = NO_VARIANT,
+    files: OwnFiles = NO_FILES,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Report:
     """Run a portfolio file over the bars that open in [from, to); errors as `prepare`."""
     started_s = time.perf_counter()
-    prepared = prepare(portfolio, data_dir, from_ns, to_ns, source=source, variant=variant)
+    prepared = prepare(
+        portfolio, data_dir, from_ns, to_ns, source=source, variant=variant, files=files
+    )
     return _report(prepared, started_s, progress)
 
 
@@ -139,13 +159,14 @@ def run_portfolio(
     to_ns: int,
     *,
     source: str | None = None,
+    files: OwnFiles = NO_FILES,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Report:
     """Run a portfolio as `run_backtest` does a file's."""
     started_s = time.perf_counter()
     return_large_blocks()
     _check_period(from_ns, to_ns)
-    prepared = load(portfolio, data_dir, from_ns, to_ns, source=source)
+    prepared = load(portfolio, data_dir, from_ns, to_ns, source=source, files=files)
     return _report(prepared, started_s, progress)
 
 

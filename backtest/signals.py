@@ -14,6 +14,8 @@ from engine.model.errors import StrategyError
 from engine.model.signals import FLAT
 from strategies.base import NONE, Directions, Floats, Signals, Strategy
 from strategies.contract import check_signals, faulty, faulty_distance, is_well_formed
+from strategies.loader import raised_by
+from strategies.registry import is_built_in
 from strategies.windows import evaluate_window
 
 Integers = npt.NDArray[np.int64]
@@ -179,9 +181,16 @@ class SeriesStream:
         window = self._series.part(first, stop)
         for j, (_, strategy, others, _) in enumerate(self.members):
             before = self._warmups[j]
-            signals = evaluate_window(
-                strategy, before, window, start - first, stop - first, *others
-            )
+            # Should one's own code write into its bars, all others are unharmed, as live.
+            bars = window if is_built_in(strategy) else self._series.part(first, stop)
+            try:
+                signals = evaluate_window(
+                    strategy, before, bars, start - first, stop - first, *others
+                )
+            except StrategyError:
+                raise
+            except (Exception, SystemExit) as error:  # border: code of others
+                raise StrategyError(f"strategy {strategy.name!r}: {raised_by(error)}") from error
             self._put(j, signals, period, before, closing, room, True)
             if period.stop < stop:
                 self._kept.append((signals, before))

@@ -27,11 +27,14 @@ from engine.decision.account import take_past
 from engine.decision.plausible import HISTORY_BARS
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
+from engine.model.errors import StrategyError
+from engine.model.portfolio import Strategy as StrategySpec
 from engine.model.symbols import fill_unknown
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
 from strategies.base import Strategy
+from strategies.loader import raised_by
 from strategies.registry import create
 
 Integers = npt.NDArray[np.int64]
@@ -69,13 +72,21 @@ def make_strategies(compiled: CompiledPortfolio) -> list[Strategy]:
     """Return the portfolio's strategies in the core's order.
 
     Raises:
-        StrategyError: a kind or parameter is wrong.
+        StrategyError: a kind or parameter is wrong, or the code of one's own raised something.
     """
-    specs = {spec.name: spec for spec in compiled.symbols}
-    return [
-        create(s.kind, s.params, s.symbol, s.timeframe, specs[s.symbol].point, s.name, s.others)
-        for s in compiled.strategies
-    ]
+    points = {spec.name: spec.point for spec in compiled.symbols}
+    return [_make(spec, points[spec.symbol]) for spec in compiled.strategies]
+
+
+def _make(spec: StrategySpec, point: float) -> Strategy:
+    try:
+        return create(
+            spec.kind, spec.params, spec.symbol, spec.timeframe, point, spec.name, spec.others
+        )
+    except StrategyError:
+        raise
+    except (Exception, SystemExit) as error:  # border: code of others
+        raise StrategyError(f"strategy {spec.name!r}: {raised_by(error)}") from error
 
 
 def simulate(

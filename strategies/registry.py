@@ -5,7 +5,7 @@ Every mistake is a StrategyError of one line that says what is allowed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import inspect
@@ -100,7 +100,8 @@ def parameters(params_type: type[Params]) -> tuple[Parameter, ...]:
 
 def _parameter(field: inspect.Field) -> Parameter:
     meta = field.type
-    assert isinstance(meta, inspect.Metadata), f"{field.name} has no description"
+    if not isinstance(meta, inspect.Metadata):
+        raise StrategyError(f"parameter {field.name} has no range and no description")
     words = {
         "name": field.name,
         "default": field.default,
@@ -114,6 +115,14 @@ def _parameter(field: inspect.Field) -> Parameter:
     return Parameter(type=sort, low=meta.type.ge, high=meta.type.le, **words)
 
 
+_BUILT_IN: Final = frozenset(KINDS.values())
+
+
+def is_built_in(strategy: Strategy) -> bool:
+    """Tell whether a strategy's code is pmpro's own."""
+    return type(strategy) in _BUILT_IN
+
+
 def register(cls: type[Strategy]) -> None:
     """Add a kind, or put a new version in its place."""
     KINDS[cls.kind] = cls
@@ -122,8 +131,13 @@ def register(cls: type[Strategy]) -> None:
 def kind_of(kind: str) -> type[Strategy]:
     """Return the class of a kind."""
     if kind not in KINDS:
-        raise StrategyError(f"strategy kind {kind!r} is unknown{_choose_from(kind, KINDS)}")
+        raise StrategyError(f"strategy {unknown_kind(kind)}")
     return KINDS[kind]
+
+
+def unknown_kind(kind: str) -> str:
+    """Return what is said of a kind that is not there."""
+    return f"kind {kind!r} is unknown{_choose_from(kind, KINDS)}"
 
 
 def create(
@@ -141,9 +155,7 @@ def create(
     """
     where = f"strategy {name!r} ({kind})" if name else kind
     if name and kind not in KINDS:
-        raise StrategyError(
-            f"strategy {name!r}: kind {kind!r} is unknown{_choose_from(kind, KINDS)}"
-        )
+        raise StrategyError(f"strategy {name!r}: {unknown_kind(kind)}")
     cls = kind_of(kind)
     _check(where, parameters(cls.params_type), params)
     try:

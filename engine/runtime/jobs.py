@@ -18,6 +18,7 @@ from engine.child.parent import Child, ChildError, ChildFailed
 from engine.model.errors import PmproError, Refused, UserError
 from engine.model.jobs import BacktestSpec, JobView
 from engine.model.portfolio import Portfolio
+from engine.runtime.strategy_files import read_files, strategy_files
 
 log = structlog.get_logger(__name__)
 
@@ -29,12 +30,17 @@ JOB_MAX_S = 6 * 3600.0
 
 
 class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child is told. `database`: a URL to store the result at, "" for nowhere."""
+    """What the child is told. `database`: a URL to store the result at, "" for nowhere.
+
+    `files` are the operator's strategies in the directory `strategies`, content by path.
+    """
 
     spec: BacktestSpec
     portfolio: Portfolio
     data: str
-    database: str
+    strategies: str
+    database: str = ""
+    files: dict[str, bytes] = {}
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,14 +95,18 @@ class Jobs:
         self._closed = False
         self._last_id = 0
 
-    def launch(self, spec: BacktestSpec, portfolio: Portfolio, data: str, by: str) -> JobView:
-        """Queue a backtest.
+    def launch(
+        self, spec: BacktestSpec, portfolio: Portfolio, data: Path, strategies: Path, by: str
+    ) -> JobView:
+        """Queue a backtest on the bars in `data`; `strategies` may hold kinds of one's own.
 
         Raises:
             Refused: too many wait already.
         """
         title = _title(spec)
-        request = BacktestRequest(spec=spec, portfolio=portfolio, data=data, database="")
+        request = BacktestRequest(
+            spec=spec, portfolio=portfolio, data=str(data), strategies=str(strategies)
+        )
         with self._lock:
             n_waiting = sum(job.view.state == "WAITING" for job in self._jobs)
             if n_waiting >= WAITING_MAX or self._closed:
@@ -190,7 +200,11 @@ class Jobs:
                 job.child = child
                 if job.view.state != "RUNNING":  # cancelled before there was a child to kill
                     return
-            request = msgspec.structs.replace(job.request, database=self._database())
+            request = msgspec.structs.replace(
+                job.request,
+                database=self._database(),
+                files=read_files(strategy_files(Path(job.request.strategies))),
+            )
             child.call(msgspec.json.encode(request), timeout_s=JOB_MAX_S, on_frame=on_frame)
             with self._lock:
                 job.become(result_id=last.result_id)

@@ -24,6 +24,7 @@ class Launches:
     def __init__(self, jobs: Jobs, settings: Settings) -> None:
         self._jobs = jobs
         self._directory = settings.portfolio_path.parent
+        self._strategies = settings.strategies_path
         self.data = settings.backtest.data or settings.demo.data
 
     def carry_out(self, command: Command, running: Portfolio, by: str) -> str:
@@ -41,7 +42,7 @@ class Launches:
             raise UserError("no bars to test on: set backtest.data in the configuration")
         spec = _spec(command.text)
         portfolio = self._portfolio(spec.portfolio) if spec.portfolio else running
-        view = self._jobs.launch(spec, portfolio, str(self.data), by)
+        view = self._jobs.launch(spec, portfolio, self.data, self._strategies, by)
         return f"backtest {view.id} queued: {view.title}"
 
     def portfolios(self) -> tuple[str, ...]:

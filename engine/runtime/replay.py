@@ -59,6 +59,7 @@ def replay(
     from_ns: int | None = None,
     n_hosts: int = 1,
     deadline_s: float = 30.0,
+    files: Sequence[Path] = (),
     progress: Callable[[float], None] = lambda done_frac: None,
 ) -> ReplayResult:
     """Run the portfolio over `batches_ns`; bars before the first one are history.
@@ -66,10 +67,13 @@ def replay(
     The period begins at `from_ns`, by default at the first batch: higher bars that ended by then
     are history too.
 
+    `files` are the operator's strategies: only the strategy hosts run them.
     Positions still open after the last batch are closed at the last closes, as in a backtest.
     """
     with tempfile.TemporaryDirectory(prefix="pmpro-replay-") as name:
-        run = _Replay(compiled, bars, Path(name), n_hosts=n_hosts, deadline_s=deadline_s)
+        run = _Replay(
+            compiled, bars, Path(name), n_hosts=n_hosts, deadline_s=deadline_s, files=files
+        )
         try:
             return run.run(batches_ns, batches_ns[0] if from_ns is None else from_ns, progress)
         finally:
@@ -85,6 +89,7 @@ class _Replay:
         *,
         n_hosts: int,
         deadline_s: float,
+        files: Sequence[Path],
     ) -> None:
         self._compiled = compiled
         self._bars = bars
@@ -104,6 +109,7 @@ class _Replay:
             deadline_s=deadline_s,
             recovery_s=deadline_s,
             log_dir=work,
+            files=files,
         )
         self._gateway: Gateway | None = None
 

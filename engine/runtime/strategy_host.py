@@ -41,13 +41,12 @@ from engine.runtime.host_protocol import (
 from strategies.base import Columns, Strategy, as_columns
 from strategies.growing import Series
 from strategies.loader import load_file
-from strategies.registry import KINDS, create, parameters
+from strategies.registry import KINDS, create, is_built_in, parameters
 from strategies.windows import Window
 
 _Input = tuple[str, Timeframe]
 _Closed = dict[_Input, Columns]
 _NO_BARS = as_columns(np.empty(0, BAR_DTYPE), np.empty(0, np.int64))
-_BUILT_IN = frozenset(KINDS.values())
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -116,7 +115,7 @@ class Evaluator:
         strategy = create(
             spec.kind, spec.params, spec.symbol, spec.timeframe, point, spec.name, spec.others
         )
-        owner = "" if type(strategy) in _BUILT_IN else spec.kind
+        owner = "" if is_built_in(strategy) else spec.kind
         shared = self._fresh_series
         keys = [(owner, (need.symbol, need.timeframe)) for need in strategy.inputs]
         return Window(strategy, [shared.setdefault(key, Series()) for key in keys])

@@ -41,6 +41,7 @@ class Attachment:
         *,
         demo: bool,
         data: Path | None,
+        strategies: Path | None = None,
         role: Role | None = None,
         inline: bool = False,
         only_attach: bool = False,
@@ -48,6 +49,7 @@ class Attachment:
         self._config = config
         self._demo = demo
         self._data = data
+        self._strategies = strategies
         self._role = role
         self._inline = inline
         self._only_attach = only_attach
@@ -59,12 +61,10 @@ class Attachment:
         Raises:
             ControlError: none runs, and none is to be started, or it ended at its start.
         """
-        from engine.runtime.settings import load_settings
+        from pmpro_tui.cli.daemon import settings_for
 
-        settings = load_settings(
-            self._config,
-            mode="demo" if self._demo else None,
-            overrides={"demo.data": self._data},
+        settings = settings_for(
+            self._config, demo=self._demo, data=self._data, strategies=self._strategies
         )
         if self._inline:
             from pmpro_tui.cli.inline import InlineEngine
@@ -99,6 +99,8 @@ class Attachment:
             words.append("--demo")
         if self._data is not None:
             words += ["--data", str(absolute(self._data))]
+        if self._strategies is not None:
+            words += ["--strategies", str(absolute(self._strategies))]
         return words
 
 

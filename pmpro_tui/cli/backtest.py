@@ -25,10 +25,12 @@ from pmpro_tui.cli.backtest_options import (
     parse_period,
 )
 from pmpro_tui.cli.output import Config, Json, Mode, print_json
+from pmpro_tui.cli.own_strategies import Strategies, own_files, settings_with
 
 if TYPE_CHECKING:
     from backtest.run import Report
     from backtest.simulate import Result
+    from engine.runtime.settings import Settings
 
 app = App()
 
@@ -60,6 +62,7 @@ def run(
     book: OfBook = None,
     json: Json = False,
     no_store: Annotated[bool, typer.Option("--no-store", help="Keep no result.")] = False,
+    strategies: Strategies = None,
     config: Config = None,
     mode: Mode = None,
 ) -> None:
@@ -78,13 +81,20 @@ def run(
         commission_per_lot_ccy=commission,
         spread_points=spread_points,
     )
+    settings = settings_with(config, mode, strategies)
     with progress_bar("Backtest", quiet=json) as advance:
         report = run_backtest(
-            portfolio, data, *period, source=source, variant=variant, progress=advance
+            portfolio,
+            data,
+            *period,
+            source=source,
+            variant=variant,
+            files=own_files(settings.strategies_path),
+            progress=advance,
         )
     asked = explained(report.prepared, report.result, explain, at, book)
     write_files(report.result, trades=trades, equity=equity, attribution=attribution)
-    stored_id = None if no_store else _store(report, portfolio.stem, config, mode)
+    stored_id = None if no_store else _store(report, portfolio.stem, settings)
     if json:
         print_json({**report.document, **asked, "stored_id": stored_id})
     else:
@@ -108,12 +118,10 @@ def write_files(
         write_attribution(attribution, attribution_table(result))
 
 
-def _store(report: "Report", name: str, config: Path | None, mode: str | None) -> int | None:
+def _store(report: "Report", name: str, settings: "Settings") -> int | None:
     """Store the report; say so in a line where there is no database to store it in."""
-    from engine.runtime.settings import load_settings
     from pmpro_tui.cli.database import open_database
 
-    settings = load_settings(config, mode=mode)
     try:
         with open_database(settings) as engine:
             from backtest.results import store

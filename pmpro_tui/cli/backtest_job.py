@@ -74,6 +74,7 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
     from backtest.run import run_portfolio
     from backtest.variant import varied
     from pmpro_tui.cli.backtest_options import parse_time
+    from strategies.loader import OwnFiles
 
     spec = request.spec
     report = run_portfolio(
@@ -82,6 +83,7 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
         parse_time("from", spec.from_day),
         parse_time("to", spec.to_day),
         source=spec.source or None,
+        files=OwnFiles(request.files, request.strategies),
         progress=lambda frac: told.put(Told(progress_frac=min(frac, 1.0))),
     )
     result_id, remark = _store(report, request.database, Path(spec.portfolio).stem)

@@ -67,6 +67,8 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
     _show_halts(s)
     _show_books(document["books"])
     _show_strategies(document.get("strategies", ()))
+    for own in document.get("own_strategies", ()):
+        print_line(f"own strategy {own['kind']}: {own['file']}, sha256 {own['sha256']}")
     for note in document["notes"]:
         sys.stderr.write(f"pmpro: {note}\n")
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.model.errors import UserError
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, from_datetime
 from engine.runtime.settings import Settings, load_settings
 from pmpro_tui.cli.surroundings import require_files
@@ -16,18 +17,32 @@ WARM_UP_NS = 14 * NS_PER_DAY
 REPLAYED_NS = 60 * NS_PER_DAY
 
 
-def run_engine(config: Path | None, *, demo: bool, data: Path | None) -> int:
+def run_engine(
+    config: Path | None, *, demo: bool, data: Path | None, strategies: Path | None = None
+) -> int:
     """Run the engine on this thread until SIGTERM; JSON lines on stdout; return the exit code."""
     require_files()
-    settings = settings_for(config, demo=demo, data=data)
+    settings = settings_for(config, demo=demo, data=data, strategies=strategies)
     from engine.runtime import daemon
 
     return daemon.run(settings, recorded=recorded_prices(settings))
 
 
-def settings_for(config: Path | None, *, demo: bool, data: Path | None) -> Settings:
-    """Return the settings that `pmpro-tui`'s options mean."""
-    return load_settings(config, mode="demo" if demo else None, overrides={"demo.data": data})
+def settings_for(
+    config: Path | None, *, demo: bool, data: Path | None, strategies: Path | None = None
+) -> Settings:
+    """Return the settings that `pmpro-tui`'s options mean.
+
+    Raises:
+        UserError: there is no directory `strategies`, or the configuration is wrong.
+    """
+    if strategies is not None and not strategies.is_dir():
+        raise UserError(f"--strategies {strategies}: there is no such directory")
+    return load_settings(
+        config,
+        mode="demo" if demo else None,
+        overrides={"demo.data": data, "strategies_dir": strategies},
+    )
 
 
 def recorded_prices(settings: Settings) -> "Recorded | None":

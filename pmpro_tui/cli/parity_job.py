@@ -55,10 +55,9 @@ def judged(request: ParityRequest) -> list[ParityScore]:
     from engine.model.bars import BAR_DTYPE
     from engine.store.connection import connect, first_line
     from engine.store.parity import save_scores
-    from strategies.loader import load_file
+    from strategies.loader import OwnFiles, load_needed
 
-    for path, content in request.start.files.items():
-        load_file(Path(path), content)
+    load_needed(OwnFiles(request.start.files), request.start.portfolio.strategy)
     bars = {name: np.fromfile(path, BAR_DTYPE) for name, path in request.bars.items()}
     result = go_on(request.start, bars, request.to_ns)
     engine = connect(request.database)

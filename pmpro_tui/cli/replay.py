@@ -1,5 +1,6 @@
 """`pmpro replay`: a backtest's question, answered by the whole live path."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ from pmpro_tui.cli.backtest_options import (
     Trades,
     parse_period,
 )
-from pmpro_tui.cli.output import Json, print_json
+from pmpro_tui.cli.output import Config, Json, Mode, print_json
+from pmpro_tui.cli.own_strategies import Strategies, own_files, settings_with
 
 if TYPE_CHECKING:
     from backtest.run import Prepared
@@ -33,6 +35,9 @@ def replay(
     trades: Trades = None,
     equity: Equity = None,
     json: Json = False,
+    strategies: Strategies = None,
+    config: Config = None,
+    mode: Mode = None,
 ) -> None:
     """Play the bars that open in [from, to) through hosts, gateway, engine, simulated account."""
     from backtest.output import check_path
@@ -42,13 +47,15 @@ def replay(
 
     for path in (trades, equity):
         check_path(path)
-    prepared = prepare(portfolio, data, *parse_period(from_, to), source=source)
+    files = own_files(settings_with(config, mode, strategies).strategies_path)
+    prepared = prepare(portfolio, data, *parse_period(from_, to), source=source, files=files)
     with progress_bar("Replay", quiet=json) as advance:
         done = play(
             prepared.compiled,
             prepared.bars,
             batches_ns(prepared),
             from_ns=prepared.from_ns,
+            files=[Path(name) for name in files.contents],
             progress=advance,
         )
     result = as_result(prepared, done)

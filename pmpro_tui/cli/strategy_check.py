@@ -17,6 +17,7 @@ from engine.model.near import meant
 from engine.model.places import absolute
 from pmpro_tui.cli.backtest_options import Source, parse_time
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+from pmpro_tui.cli.own_strategies import Strategies, settings_with
 from pmpro_tui.cli.strategy_options import Others, Param, parse_param
 from pmpro_tui.cli.tables import print_table
 
@@ -68,17 +69,17 @@ def check(
     to: To = "",
     seed: Seed = 1,
     deadline: Deadline = 120.0,
+    strategies: Strategies = None,
     config: Config = None,
     mode: Mode = None,
     json: Json = False,
 ) -> None:
     """Look for lookahead, too short a warm-up, chance and broken contracts in a strategy."""
     from engine.runtime.private_places import private_places
-    from engine.runtime.settings import load_settings
     from pmpro_tui.checking.client import checkers
     from pmpro_tui.checking.records import BarsWanted
 
-    settings = load_settings(config, mode=mode)
+    settings = settings_with(config, mode, strategies)
     wanted = BarsWanted(
         data="" if data is None else str(absolute(data)),
         source=source,

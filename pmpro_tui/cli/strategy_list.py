@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.model.errors import UserError
 from pmpro_tui.cli.operate import connected_engine, newest_snapshot
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
+from pmpro_tui.cli.own_strategies import Strategies, settings_with
 from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -26,12 +28,19 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(
-    kinds: KindsOnly = False, config: Config = None, mode: Mode = None, json: Json = False
+    kinds: KindsOnly = False,
+    strategies: Strategies = None,
+    config: Config = None,
+    mode: Mode = None,
+    json: Json = False,
 ) -> None:
     """List the running engine's strategies, or all kinds."""
     if kinds:
-        _show_kinds(known_kinds(config, mode), json=json)
+        settings_with(config, mode, strategies)
+        _show_kinds(known_kinds(config, mode, directory=strategies), json=json)
         return
+    if strategies is not None:
+        raise UserError("--strategies is for --kinds: a running engine has its own")
     with connected_engine(config, mode) as client:
         snapshot = newest_snapshot(client)
     if json:

@@ -52,6 +52,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--data", metavar="DIR", type=Path, help="with --demo: replay the bars in this directory"
     )
+    parser.add_argument(
+        "--strategies",
+        metavar="DIR",
+        type=Path,
+        help="strategies of one's own, over strategies_dir, where an engine is started",
+    )
     parser.add_argument("--readonly", action="store_true", help="look only: refuse every command")
     parser.add_argument(
         "--as",
@@ -116,7 +122,12 @@ def run(arguments: argparse.Namespace) -> int:
         take_streams()
         from pmpro_tui.cli.daemon import run_engine
 
-        return run_engine(arguments.config, demo=arguments.demo, data=arguments.data)
+        return run_engine(
+            arguments.config,
+            demo=arguments.demo,
+            data=arguments.data,
+            strategies=arguments.strategies,
+        )
     return run_console(arguments)
 
 
@@ -138,6 +149,7 @@ def run_console(arguments: argparse.Namespace) -> int:
         arguments.config,
         demo=arguments.demo,
         data=arguments.data,
+        strategies=arguments.strategies,
         role=arguments.role,
         inline=arguments.inline,
         only_attach=arguments.attach,
