@@ -47,7 +47,7 @@ def test_user_code_that_takes_its_process_along_is_one_line(
         ("import os\nos._exit(5)\n", 1, "ended its process (exit code 5) while it was loaded"),
         ("def f(:\n", 2, "line 1: SyntaxError"),
         ("raise KeyError('x')\n", 2, "line 1: KeyError: 'x'"),
-        ("x = 1\n", 2, "defines no Strategy"),
+        ("x = 1\n", 2, "defines no class derived from"),
         ("import sys\nsys.exit(0)\n", 2, "line 2: SystemExit"),
     ],
 )

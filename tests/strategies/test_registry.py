@@ -133,7 +133,7 @@ def test_a_file_brings_its_kinds(tmp_path):
     ("source", "words"),
     [
         ("def broken(:\n", "SyntaxError"),
-        ("x = 1\n", "defines no Strategy"),
+        ("x = 1\n", "defines no class derived from"),
         (
             "from strategies.library.macd import Macd\nclass M(Macd):\n    kind = 'ma_cross'\n",
             "'ma_cross' exists already",
