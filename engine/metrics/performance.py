@@ -63,14 +63,14 @@ def daily_returns(first_ccy: float, day_end_ccy: Floats) -> Floats:
 def sharpe_ratio(returns: Floats, days_per_year: float) -> float:
     """Return mean / sample standard deviation of daily returns × √`days_per_year`.
 
-    NaN with fewer than 2 days or no deviation.
+    NaN with fewer than 2 days or no deviation beyond rounding.
 
     Source: Sharpe (1994), "The Sharpe ratio", Journal of Portfolio Management 21.
     """
     if len(returns) < 2:
         return math.nan
     deviation = float(np.std(returns, ddof=1))
-    if not deviation > 0.0:
+    if not deviation > _rounding(returns):
         return math.nan
     return float(np.mean(returns)) / deviation * math.sqrt(days_per_year)
 
@@ -79,7 +79,7 @@ def sortino_ratio(returns: Floats, days_per_year: float) -> float:
     """Return mean / downside deviation of daily returns × √`days_per_year`.
 
     The downside deviation is √(Σ min(r, 0)² / n) over all days, target 0. NaN with fewer than 2
-    days or no losing one.
+    days or no loss beyond rounding.
 
     Source: Sortino and Price (1994), "Performance measurement in a downside risk framework",
     Journal of Investing 3.
@@ -87,9 +87,14 @@ def sortino_ratio(returns: Floats, days_per_year: float) -> float:
     if len(returns) < 2:
         return math.nan
     downside = math.sqrt(float(np.mean(np.square(np.minimum(returns, 0.0)))))
-    if not downside > 0.0:
+    if not downside > _rounding(returns):
         return math.nan
     return float(np.mean(returns)) / downside * math.sqrt(days_per_year)
+
+
+def _rounding(returns: Floats) -> float:
+    """Return the size of risk that is nothing but rounding of these returns."""
+    return 1e-12 * float(np.max(np.abs(returns)))
 
 
 def drawdowns_frac(first_ccy: float, equity_ccy: Floats) -> Floats:

@@ -64,12 +64,17 @@ def test_ratios_do_not_depend_on_leverage(returns, leverage):
             assert one == pytest.approx(other, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("returns", [[], [0.01], [0.01, 0.01]])
+@pytest.mark.parametrize("returns", [[], [0.01], [0.01, 0.01], [0.1] * 3])
 def test_undefined_ratios_are_unknown(returns):
-    """No deviation or no losing day is no infinite ratio."""
+    """No deviation or no losing day is no infinite ratio, nor is what rounding made of none."""
     assert math.isnan(p.sharpe_ratio(np.array(returns), 252.0))
     assert math.isnan(p.sortino_ratio(np.array(returns), 252.0))
     assert math.isnan(p.calmar_ratio(0.1, 0.0))
+
+
+def test_a_loss_that_rounding_made_is_none():
+    """Its ratio would be 1e158."""
+    assert math.isnan(p.sortino_ratio(np.array([0.0625, -1.7e-159]), 252.0))
 
 
 @given(st.lists(st.floats(1.0, 1e6), min_size=1, max_size=50))

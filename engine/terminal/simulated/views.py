@@ -1,5 +1,7 @@
 """The broker's records as the module's structs."""
 
+import math
+
 from engine.decision.money import CURRENCY_DIGITS, round_ccy, round_price
 from engine.terminal.simulated import constants as c
 from engine.terminal.simulated import structs
@@ -90,6 +92,11 @@ def account_info(config: SimulatedConfig, broker: Broker, switches: Switches) ->
     )
 
 
+def _whole(points: float) -> int:
+    """Return whole points; 0 where a price is none, as a bad bar makes it."""
+    return round(points) if math.isfinite(points) else 0
+
+
 def symbol_info(
     symbol: str, broker: Broker, switches: Switches, days: Rates, *, selected: bool
 ) -> StructSequence:
@@ -106,7 +113,7 @@ def symbol_info(
         visible=selected,
         time=broker.server_msc(quote.time_ns) // 1000 if quote else 0,
         digits=spec.digits,
-        spread=round((quote.ask - quote.bid) / spec.point) if quote else 0,
+        spread=_whole((quote.ask - quote.bid) / spec.point) if quote else 0,
         spread_float=True,
         ticks_bookdepth=0 if broker.config.liquidity_lots is None else 1,
         trade_calc_mode=c.SYMBOL_CALC_MODE_FOREX if forex else c.SYMBOL_CALC_MODE_CFDLEVERAGE,

@@ -57,6 +57,15 @@ def test_ranges_include_both_ends_and_never_the_future():
     assert until["time"].tolist() == [server_s(minute(9)), server_s(minute(10))]
 
 
+def test_a_symbol_whose_bar_is_no_number_can_still_be_asked_for():
+    """What has no price has no spread; every other fact of the symbol is told."""
+    nan = float("nan")
+    terminal = make_terminal({EUR: make_bars([ROWS[0], (nan, nan, nan, nan), ROWS[2]])})
+    for n, spread in ((0, 10), (1, 0), (2, 10)):
+        terminal.advance(minute(n))
+        assert terminal.symbol_info(EUR).spread == spread
+
+
 @pytest.mark.parametrize("timeframe", [t for t in MINUTES if t != c.TIMEFRAME_M1])
 def test_higher_timeframes_are_m1_on_the_servers_grid(timeframe):
     """Each higher bar is its M1 bars, and opens where the server's calendar says."""
