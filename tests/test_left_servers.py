@@ -1,14 +1,15 @@
 """The suite itself: a session that leaves a PostgreSQL running fails, and names the test."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.conftest import REPO
 from tests.left_servers import mark_session, marked_servers
+from tests.processes import all_ended, lives
 
 SUITE = """
 import sys
@@ -49,7 +50,18 @@ def test_a_session_that_leaves_a_server_fails_and_ends_it(
     assert "PostgreSQL left running: pid " in done.stdout
     assert "started during test_suite.py::test_two" in done.stdout
     pid = int(done.stdout.partition("left running: pid ")[2].partition(",")[0])
-    assert not psutil.pid_exists(pid)
+    assert all_ended([pid])
+
+
+def test_a_process_that_nobody_has_waited_for_has_ended() -> None:
+    """In a container the process that inherits orphans may never wait for them."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert Path(f"/proc/{child.pid}").exists()
+    assert not lives(child.pid)
+    child.wait()
+    assert not lives(child.pid)
+    assert lives(os.getpid())
 
 
 def test_only_servers_of_this_session_count() -> None:

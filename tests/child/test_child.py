@@ -13,6 +13,7 @@ from statistics import median
 import pytest
 
 from engine.child.parent import Child, ChildFailed, ChildGone, ChildTimeout
+from tests.processes import lives
 
 START_S = 20.0
 MakeChild = Callable[..., Child]
@@ -34,15 +35,6 @@ def make_child(tmp_path: Path) -> Iterator[MakeChild]:
     for child in children:
         child.kill()
         child.close()
-
-
-def running(pid: int) -> bool:
-    """A zombie has ended: only its parent has not asked yet."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float) -> bool:
@@ -101,7 +93,7 @@ def test_a_missed_deadline_kills_before_it_is_reported(make_child: MakeChild, ho
     with pytest.raises(ChildTimeout):
         child.call(how, timeout_s=0.2)
     assert time.monotonic() - started_s < 1.5
-    assert not running(child.pid)
+    assert not lives(child.pid)
     assert child.exit_code == -signal.SIGKILL
     with pytest.raises(ChildGone) as caught:
         child.call(b"again", timeout_s=1)
@@ -124,7 +116,7 @@ def test_the_whole_group_is_killed(make_child: MakeChild) -> None:
     child = make_child()
     grandchild = int(child.call(b"grandchild", timeout_s=10))
     child.kill()
-    assert wait_until(lambda: not running(grandchild), 2)
+    assert wait_until(lambda: not lives(grandchild), 2)
 
 
 def test_an_exit_is_told_with_its_code(make_child: MakeChild) -> None:
@@ -142,7 +134,7 @@ def test_a_child_that_drops_its_pipe_is_ended(make_child: MakeChild) -> None:
     child = make_child()
     with pytest.raises(ChildGone):
         child.call(b"closes", timeout_s=10)
-    assert not running(child.pid)
+    assert not lives(child.pid)
 
 
 def test_parts_arrive_in_order_before_the_reply(make_child: MakeChild) -> None:
@@ -207,10 +199,10 @@ def test_a_killed_parent_takes_its_child_along(busy: str) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child_pid = int(parent.stdout.readline())
-        assert running(child_pid)
+        assert lives(child_pid)
         parent.kill()
         parent.wait()
-        assert wait_until(lambda: not running(child_pid), 2)
+        assert wait_until(lambda: not lives(child_pid), 2)
 
 
 def test_a_small_round_trip_is_fast(make_child: MakeChild) -> None:

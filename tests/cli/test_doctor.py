@@ -48,6 +48,14 @@ def mount() -> Iterator[Mount]:
         place.rmdir()
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory of one's own that leaves room for a socket's name, wherever the tests' lies."""
+    place = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
+    yield place
+    shutil.rmtree(place)
+
+
 def checks_of(done: "subprocess.CompletedProcess[bytes]") -> dict[str, dict[str, str]]:
     return {check["check"]: check for check in json.loads(done.stdout)["checks"]}
 
@@ -147,15 +155,14 @@ def test_programs_that_may_not_be_run(mount: Mount, monkeypatch: pytest.MonkeyPa
 
 @needs_root
 def test_directories_that_the_servers_account_cannot_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As root the server runs as another user, who must reach its data."""
-    tmp_path.chmod(0o700)
-    base = tmp_path / "base"
+    base = short / "base"
     monkeypatch.setattr("engine.store.embedded.BASE_DIR", base)
     found = database(load_settings(mode="demo"))
     assert "not pass, who runs PostgreSQL: chmod o+x " in found.finding
-    server = EmbeddedServer(tmp_path / "db", tmp_path / "run", base_dir=base)
+    server = EmbeddedServer(short / "db", short / "run", base_dir=base)
     with pytest.raises(StoreError, match="not pass, who runs PostgreSQL: chmod o"):
         server.start()
     assert not base.exists()

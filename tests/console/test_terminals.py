@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.console.terminal import REPO, Terminal
 from tests.console.test_attach import CONSOLE, engine, engine_pid, state, terminal
+from tests.processes import all_ended
 
 __all__ = ["state"]
 
@@ -225,8 +225,7 @@ def test_a_console_in_tmux_is_detached_resized_and_closed(state: Path) -> None:
         os.kill(console, 0)
     finally:
         tmux.do("kill-server")
-    psutil.wait_procs([psutil.Process(console)] if psutil.pid_exists(console) else [], timeout=20)
-    assert not psutil.pid_exists(console)
+    assert all_ended([console])
     check_engine(state, pid)
 
 

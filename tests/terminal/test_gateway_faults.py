@@ -15,7 +15,8 @@ from engine.model.errors import BrokerError, NotSent, OutcomeUnknown, StateError
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import CallFailed, HostConfig
 from engine.terminal.retcodes import Action, classify
-from tests.child.test_child import running, wait_until
+from tests.child.test_child import wait_until
+from tests.processes import lives
 
 DEADLINES = Deadlines(read_s=20, order_s=20, connect_s=20)
 MakeGateway = Callable[..., Gateway]
@@ -89,7 +90,7 @@ def test_a_hung_order_is_unknown_and_found_afterwards(
     with pytest.raises(OutcomeUnknown):
         gateway.send(order(comment))
     assert time.monotonic() - started_s < 2.5
-    assert not running(first_pid)
+    assert not lives(first_pid)
     assert len(gateway.positions()) == executed
     assert gateway.host_pid not in (0, first_pid)
     assert gateway.account().login == 7

@@ -25,6 +25,7 @@ import aiohttp
 from engine.runtime.settings import load_settings
 from tests.console.terminal import REPO, without_escapes
 from tests.console.test_attach import commands, state
+from tests.processes import all_ended, lives
 from tests.web.test_gate import on_a_loop
 
 __all__ = ["state"]
@@ -171,9 +172,8 @@ async def test_nothing_outlives_it(fake_engine: Path) -> None:
                 assert len(consoles) == 1
                 web.process.send_signal(number)
                 web.process.wait(20)
-                _, alive = psutil.wait_procs(consoles, timeout=20)
-                assert alive == []
-    assert psutil.pid_exists(int((fake_engine / "demo" / "pid").read_text()))
+                assert all_ended(console.pid for console in consoles)
+    assert lives(int((fake_engine / "demo" / "pid").read_text()))
 
 
 @on_a_loop

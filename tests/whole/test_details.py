@@ -28,6 +28,7 @@ from engine.model.jobs import BacktestSpec, JobView, Variant
 from engine.model.snapshot import Snapshot
 from engine.runtime.jobs import WAITING_MAX
 from pmpro_tui.cli.backtest_job import NICENESS
+from tests.processes import all_ended
 from tests.whole.operated import FIRST_DAY, LAST_DAY, Operated, operated
 
 pytestmark = pytest.mark.timeout(300)
@@ -272,14 +273,4 @@ def test_a_backtest_ends_with_the_engine(engine: Operated) -> None:
     pids = engine.until("running", lambda s: backtest_children(engine))
     engine.process.kill()
     engine.process.wait(10)
-    end_s = time.monotonic() + 10.0
-    while any(_alive(pid) for pid in pids):
-        assert time.monotonic() < end_s, "it computes on"
-        time.sleep(0.02)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    assert all_ended(pids, within_s=10.0), "it computes on"
