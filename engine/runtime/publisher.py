@@ -131,13 +131,15 @@ class Publisher:
     def _make(self, trader: Trader | None, view: View | None) -> Snapshot:
         self._version += 1
         account, alerts = self._account, self._alerts()
+        # Without a trader nothing is known of positions: HALTED would say that there are none.
+        state = self.state if trader is not None or self.state == "STOPPING" else "STARTING"
         return Snapshot(
             version=self._version,
             mode=self._mode,
             account=0 if account is None else account.login,
             server="" if account is None else account.server,
             currency="" if account is None else account.currency,
-            state=self.state,
+            state=state,
             state_reason=self.reason,
             connected=view is not None and view.connected,
             taken_ns=time.time_ns(),

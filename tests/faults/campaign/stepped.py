@@ -165,11 +165,14 @@ class QuietHosts(InProcessHosts):
 def outlive() -> None:
     """Let terminal hosts end as on Windows: not with their engine, but once their pipe has closed.
 
-    An order that is being sent when the engine is killed is then executed all the same.
+    An order that is being sent when the engine is killed is then executed all the same. A host
+    tries to reconnect after moments: its pauses are seconds of this box, of which a run has few.
     """
     start = parent._start
     code = (
-        "import runpy, engine.child.serve as serve; serve._PR_SET_PDEATHSIG = 3; "
+        "import runpy, engine.child.serve as serve, engine.terminal.watcher as watcher; "
+        "serve._PR_SET_PDEATHSIG = 3; "
+        "watcher._RECONNECT_FIRST_S, watcher._RECONNECT_MOST_S = 0.01, 0.1; "
         "runpy.run_module('engine.terminal.host', run_name='__main__')"
     )
 
