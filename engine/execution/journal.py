@@ -33,6 +33,7 @@ from engine.execution.journal_file import (
 )
 from engine.model.errors import JournalError, StateError
 from engine.model.orders import BECOMES, Intent, IntentState, Outcome
+from engine.model.printable import storable_record
 from engine.model.records import BarsRow, JournalEntry, PositionsRow, Record
 
 # A week without PostgreSQL of 5 symbols, 100 strategies and a metrics row a minute.
@@ -188,7 +189,7 @@ class Journal:
         """
         with self._transaction():
             for intent in intents:
-                row = (intent.id, int(IntentState.CREATED), intent.created_ns, _encode(intent))
+                row = (intent.id, int(IntentState.CREATED), intent.created_ns, _encoded(intent))
                 self._db.execute(
                     "INSERT INTO intents (id, state, created_ns, intent, crc)"
                     " VALUES (?, ?, ?, ?, ?)",
@@ -232,7 +233,7 @@ class Journal:
         try:
             if command in self._accepted:
                 return False
-            row = _encode(command)
+            row = _encoded(command)
             with self._transaction():
                 done = self._db.execute(
                     "INSERT INTO accepted (command, crc) VALUES (?, ?)", (row, checksum(row))
@@ -343,7 +344,7 @@ class Journal:
         if outcome.state not in BECOMES[before]:
             text = f"{before.name} cannot become {outcome.state.name}"
             raise JournalError(f"intent {outcome.intent_id}: {text}")
-        state, told = int(outcome.state), _encode(outcome)
+        state, told = int(outcome.state), _encoded(outcome)
         crc = checksum(outcome.intent_id, state, *found[1:3], told)
         self._db.execute(
             "UPDATE intents SET state = ?, outcome = ?, crc = ? WHERE id = ?",
@@ -358,7 +359,7 @@ class Journal:
                 continue
             if positions:  # only the newest matters, so the outbox holds one
                 self._db.execute("DELETE FROM outbox WHERE positions")
-            row = (int(positions), _encode(record))
+            row = (int(positions), _encoded(record))
             self._db.execute(
                 "INSERT INTO outbox (positions, record, crc) VALUES (?, ?, ?)",
                 (*row, checksum(*row)),
@@ -407,6 +408,14 @@ class Journal:
             except (sqlite3.Error, UnicodeDecodeError) as e:
                 self._note(e)
                 raise JournalError(f"{self.path}: {reason_of(e)}") from e
+
+
+def _encoded(record: Any) -> bytes:
+    """Return a record's bytes; a text of others with half a character keeps nothing from disk."""
+    try:
+        return _encode(record)
+    except UnicodeEncodeError:
+        return _encode(storable_record(record))
 
 
 def _digest(core: CoreState) -> bytes:

@@ -28,6 +28,9 @@ _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
+# PostgreSQL's texts hold every character but these, its documents neither.
+_NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
+
 _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
@@ -88,6 +91,24 @@ def printable_record(record: _Record, most_chars: int = NAME_MAX_CHARS) -> _Reco
         if made is not value:
             changed[name] = made
     return msgspec.structs.replace(record, **changed) if changed else record
+
+
+def storable_record(record: _Record) -> _Record:
+    """Return a record whose texts a database takes: NUL and half characters are written out."""
+    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    made = {name: _storable(value) for name, value in values.items()}
+    changed = {name: value for name, value in made.items() if value is not values[name]}
+    return msgspec.structs.replace(record, **changed) if changed else record
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _NOT_STORABLE.sub(lambda found: _shown(found.group()), value)
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_storable(item) for item in value)
+    return storable_record(value) if isinstance(value, msgspec.Struct) else value
 
 
 def described(error: BaseException, *, bare: tuple[type[BaseException], ...] = ()) -> str:

@@ -30,7 +30,8 @@ class DatabaseKeeper:
     """Keeps the writer running: on the embedded server, or on a URL.
 
     `on_damage` hears, on the writer's thread, why the journal cannot be read. `heads` looks at the
-    audit trail now and then. `on_mismatch` hears why the schema will not do, "" once it does.
+    audit trail now and then. `on_mismatch` hears why the schema will not do, "" once it does, and
+    `on_reject` what the database refused.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class DatabaseKeeper:
         on_damage: Callable[[str], object],
         heads: AuditHeads | None = None,
         on_mismatch: Callable[[str], object] = lambda reason: None,
+        on_reject: Callable[[str, str], object] = lambda level, text: None,
     ) -> None:
+        self._on_reject = on_reject
         self._on_mismatch = on_mismatch
         self._heads = heads
         self._outbox = partial(Outbox, journal_path, on_damage=on_damage)
@@ -129,7 +132,7 @@ class DatabaseKeeper:
             upgrade(self._url)
             connect(self._url).dispose()  # whoever it is, he must be able to act as the operator
             url = self._url
-        writer = Writer(self._outbox(), url)
+        writer = Writer(self._outbox(), url, on_reject=self._on_reject)
         writer.start()
         self._ready_url = url.render_as_string(hide_password=False) if isinstance(url, URL) else url
         return writer

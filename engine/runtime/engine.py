@@ -328,6 +328,7 @@ class Engine:
             on_damage=self._journal.found_damage,
             heads=self._heads,
             on_mismatch=partial(self._mismatch, "schema"),
+            on_reject=lambda level, text: self.events.add(level, "database", text),
         )
         self._database.start()
 

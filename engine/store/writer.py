@@ -2,14 +2,17 @@
 
 How far it has come is written in the transaction that moves, so a crash at any point repeats
 nothing. With the database away it keeps trying and the rows wait in the journal; the engine never
-notices. A row that PostgreSQL refuses for its values goes to `writer_rejects`, the others go on.
+notices. A row that PostgreSQL refuses is tried once more with the characters written out that no
+database holds. One that is refused for its values goes to `writer_rejects`, the others go on, and
+it is said: one of the audit trail is missing there.
 """
 
 import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -19,13 +22,15 @@ from sqlalchemy import URL, Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
-from engine.model.records import JournalEntry
+from engine.model.printable import storable_record
+from engine.model.records import AuditRow, JournalEntry
 from engine.store.connection import first_line, lazy_engine
 from engine.store.rows import RowStore, Seen
 from engine.store.tables import WriterReject, WriterState
 
 POLL_S = 0.1
 BATCH_ROWS = 500
+TELL_S = 60.0
 BACKOFF_MIN_S = 0.25
 BACKOFF_MAX_S = 15.0
 STATEMENT_S = 60
@@ -65,7 +70,11 @@ class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Writer:
-    """Moves one journal's outbox to one database until stopped; never raises into the engine."""
+    """Moves one journal's outbox to one database until stopped; never raises into the engine.
+
+    `on_reject` hears on the writer's thread, at most once in TELL_S, what was refused: the level
+    of an event and its text.
+    """
 
     def __init__(
         self,
@@ -75,7 +84,12 @@ class Writer:
         poll_s: float = POLL_S,
         batch_rows: int = BATCH_ROWS,
         backoff_max_s: float = BACKOFF_MAX_S,
+        on_reject: Callable[[str, str], object] = lambda level, text: None,
     ) -> None:
+        self._on_reject = on_reject
+        self._refused: Counter[str] = Counter()
+        self._why_refused = ""
+        self._tell_at_s = 0.0
         self._outbox = outbox
         self._engine = lazy_engine(url)
         self._poll_s = poll_s
@@ -138,6 +152,7 @@ class Writer:
                 backoff_s = min(2 * backoff_s, self._backoff_max_s)
             else:
                 self._note("ok")
+                self._tell_refused()
                 backoff_s = BACKOFF_MIN_S
                 if not moved:
                     if stopping:
@@ -146,6 +161,8 @@ class Writer:
                     self._wake.clear()
             if self._stop_at is not None and time.monotonic() > self._stop_at:
                 break
+        self._tell_at_s = 0.0
+        self._tell_refused()
         self._engine.dispose()
         self._note("stopped")
 
@@ -166,13 +183,13 @@ class Writer:
         return True
 
     def _store(self, entries: Sequence[JournalEntry], *, one_by_one: bool) -> None:
-        n_rejected = 0
+        rejected: Counter[str] = Counter()
         with self._engine.begin() as connection:
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{STATEMENT_S}s'")
             last_seq = self._last_seq(connection)
             fresh = [entry for entry in entries if entry.seq > last_seq]
             if one_by_one:
-                n_rejected = self._store_each(connection, fresh)
+                rejected = self._store_each(connection, fresh)
             else:
                 RowStore(connection, self._seen).store([entry.record for entry in fresh])
             if fresh:
@@ -181,31 +198,53 @@ class Writer:
                     .where(WriterState.journal_id == self._journal_id)
                     .values(last_seq=fresh[-1].seq, updated_at=func.now())
                 )
-        self._n_moved += len(fresh) - n_rejected
-        self._n_rejected += n_rejected
+        self._n_moved += len(fresh) - sum(rejected.values())
+        self._n_rejected += sum(rejected.values())
+        self._refused += rejected
 
-    def _store_each(self, connection: Connection, entries: Sequence[JournalEntry]) -> int:
-        n_rejected = 0
+    def _store_each(self, connection: Connection, entries: Sequence[JournalEntry]) -> Counter[str]:
+        rejected: Counter[str] = Counter()
         for entry in entries:
             try:
                 with connection.begin_nested():
-                    RowStore(connection, self._seen).store([entry.record])
+                    RowStore(connection, self._seen).store([storable_record(entry.record)])
             except Exception as e:
                 self._seen.clear()
                 if not _is_row_fault(e):
                     raise
-                n_rejected += 1
+                rejected[type(entry.record).__name__] += 1
                 self._reject(connection, entry, _reason(e))
-        return n_rejected
+        return rejected
+
+    def _tell_refused(self) -> None:
+        """Say what was refused since it was said last."""
+        if not self._refused or time.monotonic() < self._tell_at_s:
+            return
+        self._tell_at_s = time.monotonic() + TELL_S
+        audit = self._refused[AuditRow.__name__]
+        n, why = self._refused.total(), self._why_refused
+        if audit:
+            what = f"{audit} audit entr{'y was' if audit == 1 else 'ies were'}"
+            missing = "what they say is missing in the audit trail"
+        else:
+            what = f"{n} row{' was' if n == 1 else 's were'}"
+            missing = ", ".join(sorted(self._refused))
+        level = "critical" if audit else "error"
+        self._refused.clear()
+        self._on_reject(
+            level, f"{what} refused by the database ({why}): {missing}; kept in writer_rejects"
+        )
 
     def _reject(self, connection: Connection, entry: JournalEntry, reason: str) -> None:
         kind = type(entry.record).__name__
+        if kind == AuditRow.__name__ or not self._refused[AuditRow.__name__]:
+            self._why_refused = reason
         _log.error("row_rejected", kind=kind, seq=entry.seq, reason=reason)
         row = {
             "journal_id": self._journal_id,
             "seq": entry.seq,
             "kind": kind,
-            "record": msgspec.json.encode(entry.record).decode(),
+            "record": msgspec.json.encode(storable_record(entry.record)).decode(),
             "error": reason.replace("\0", ""),
         }
         connection.execute(insert(WriterReject).values(row).on_conflict_do_nothing())
