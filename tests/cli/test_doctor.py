@@ -128,7 +128,9 @@ def test_a_full_disk_at_the_start(mount: Mount) -> None:
     done = bare_pmpro("doctor", "--json", HOME="/", PMPRO_STATE_DIR=str(place))
     assert checks_of(done)["disk"]["finding"] == "0.0 GB free for state and database"
     base = mount("size=20m")
-    server = EmbeddedServer(Path(tempfile.mkdtemp(prefix="pm")) / "db", place, base_dir=base)
+    server = EmbeddedServer(
+        Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp")) / "db", place, base_dir=base
+    )
     with pytest.raises((StoreError, OSError), match="No space left on device"):
         server.start()
     shutil.rmtree(server._dir.parent)
@@ -146,7 +148,7 @@ def test_programs_that_may_not_be_run(mount: Mount, monkeypatch: pytest.MonkeyPa
     found = database(load_settings(mode="demo"))
     assert found.status == "warn"
     assert f"{base} is on a file system that is mounted noexec" in found.finding
-    state = Path(tempfile.mkdtemp(prefix="pm"))
+    state = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     server = EmbeddedServer(state / "db", state / "run", base_dir=base / "base")
     with pytest.raises(StoreError, match="may not be run: its file system is mounted noexec"):
         server.start()
@@ -172,7 +174,7 @@ def test_a_server_that_a_dead_engine_has_left(
     home: Path, pmpro: Pmpro, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Named with its process and what ends it; a running engine's is no finding."""
-    run_dir = Path(tempfile.mkdtemp(prefix="pm"))
+    run_dir = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     monkeypatch.setenv("PMPRO_RUN_DIR", str(run_dir))
     settings = load_settings()
     server = EmbeddedServer(settings.state_path / "postgresql", settings.run_path)

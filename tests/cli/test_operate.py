@@ -79,7 +79,7 @@ class AnsweringEngine(ScriptedEngine):
 @pytest.fixture
 def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringEngine]:
     """A scripted engine with one position where this home's commands look for one."""
-    run_dir = Path(tempfile.mkdtemp(prefix="pm"))
+    run_dir = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     monkeypatch.setenv("PMPRO_RUN_DIR", str(run_dir))
     engine = AnsweringEngine(load_settings().socket_path)
     engine.now_ns = time.time_ns()
@@ -421,7 +421,7 @@ def test_a_stop_ends_the_database_of_a_dead_engine(
     home: Path, pmpro: Pmpro, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After kill -9 of the engine its PostgreSQL runs; `stop` finds no engine and ends it."""
-    run_dir = Path(tempfile.mkdtemp(prefix="pm"))
+    run_dir = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     monkeypatch.setenv("PMPRO_RUN_DIR", str(run_dir))
     settings = load_settings()
     server = EmbeddedServer(settings.state_path / "postgresql", settings.run_path)

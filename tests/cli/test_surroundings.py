@@ -40,7 +40,7 @@ def pmpro(
 
 @pytest.fixture
 def run_dir() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="pm"))
+    path = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     yield path
     shutil.rmtree(path)
 

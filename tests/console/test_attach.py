@@ -24,7 +24,7 @@ CONSOLE = ["-m", "tests.console.fake_console"]
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory of a short name; an engine left running there is stopped."""
-    path = Path(tempfile.mkdtemp(prefix="pm"))
+    path = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     monkeypatch.setenv("PMPRO_STATE_DIR", str(path))
     yield path
     with engine() as client, contextlib.suppress(ControlError):

@@ -13,7 +13,7 @@ from tests.control.control_engine import ScriptedEngine
 @pytest.fixture
 def run_dir() -> Iterator[Path]:
     """A short directory: a socket's path has 107 bytes."""
-    path = Path(tempfile.mkdtemp(prefix="pm"))
+    path = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 

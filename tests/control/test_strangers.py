@@ -43,7 +43,7 @@ print(len(sock.recv(1000)), flush=True)
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A short directory that everybody may pass."""
-    path = Path(tempfile.mkdtemp(prefix="pm"))
+    path = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)

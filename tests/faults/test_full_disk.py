@@ -21,7 +21,7 @@ from tests.notify.servers import http_server
 @pytest.fixture
 def disk() -> Iterator[Path]:
     """A small disk of its own."""
-    path = Path(tempfile.mkdtemp(prefix="pmd"))
+    path = Path(tempfile.mkdtemp(prefix="pmd", dir="/var/tmp"))
     mount = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(path)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         path.rmdir()

@@ -111,7 +111,7 @@ def write_days(directory: Path) -> None:
 @contextlib.contextmanager
 def operated(**settings: str) -> Iterator[Operated]:
     """Run an engine of its own, with more settings; what runs there is ended afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="pm"))
+    home = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     (home / "portfolio.toml").write_text(PORTFOLIO, encoding="utf-8")
     write_days(home / "bars")
     with pytest.MonkeyPatch.context() as patch:

@@ -46,7 +46,7 @@ sizing = { risk_frac = 0.001 }
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory of a short name with a portfolio; what runs there is ended afterwards."""
-    path = Path(tempfile.mkdtemp(prefix="pm"))
+    path = Path(tempfile.mkdtemp(prefix="pm", dir="/var/tmp"))
     (path / "portfolio.toml").write_text(TRADED, encoding="utf-8")
     monkeypatch.setenv("PMPRO_STATE_DIR", str(path))
     monkeypatch.setenv("PMPRO_PORTFOLIO", str(path / "portfolio.toml"))
