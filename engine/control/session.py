@@ -41,6 +41,7 @@ from engine.control.tally import Kind, Tally
 from engine.control.toll import PROCESS_COMMANDS, Toll
 from engine.model.details import Detail, Question
 from engine.model.errors import ControlError, Failure, PmproError, failure_of
+from engine.model.printable import described, printable_record
 from engine.model.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
 from engine.model.times import NS_PER_S
 
@@ -165,7 +166,7 @@ class Session:
         if frame is None:
             return None
         try:
-            return _decode(frame)
+            return _cleaned(_decode(frame))
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._deny(f"not a request: {error}")
             raise ControlError(f"not a request: {error}") from None
@@ -237,9 +238,7 @@ class Session:
             return Told(text=str(error), failure=failure_of(error))
         except Exception as error:  # border: one question must not end the conversation
             log.exception("question_failed", question=type(question).__name__)
-            return Told(
-                text=f"failed in the engine ({type(error).__name__}: {error})", failure="failed"
-            )
+            return Told(text=f"failed in the engine ({described(error)})", failure="failed")
 
     def _execute(self, request: Execute, actor: Actor) -> Reply:
         command = request.command
@@ -268,8 +267,7 @@ class Session:
             return Reply(ok=False, text=str(error), failure=failure_of(error))
         except Exception as error:  # border: the client must hear that it may have run
             log.exception("command_failed", command=command.name, target=command.target)
-            text = f"{type(error).__name__}: {error}"
-            text = f"{command.name} failed in the engine ({text})"
+            text = f"{command.name} failed in the engine ({described(error)})"
             return Reply(ok=False, text=text, failure="failed")
 
     def _why_not(self, command: Command, actor: Actor) -> tuple[Kind, str] | None:
@@ -300,6 +298,19 @@ class Session:
         # What came late, twice or out of order is nobody's no: it may be sent anew.
         failure: Failure = "refused" if kind in ("role", "token") else "failed"
         return Reply(ok=False, text=text, failure=failure)
+
+
+def _cleaned(request: Request) -> Request:
+    """Return a request whose claims and names are printable; a text that is parsed stays."""
+    if isinstance(request, Hello):
+        return printable_record(request)
+    if isinstance(request, Execute):
+        command = request.command
+        kept = printable_record(command)
+        if kept.text != command.text:
+            kept = msgspec.structs.replace(kept, text=command.text)
+        return msgspec.structs.replace(request, command=kept)
+    return request
 
 
 def role_refusal(command: Command, actor: Actor) -> str | None:

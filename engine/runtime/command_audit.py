@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from engine.control.messages import Actor
+from engine.model.printable import printable
 from engine.model.snapshot import Command
 from engine.model.times import NS_PER_S, iso_utc
 
@@ -18,6 +19,7 @@ FOLD_S = 10
 KINDS_OF_ONE_MAX = 64
 KINDS_MAX = 4096
 OBEYED_ROWS = 5
+TEXT_KEPT_CHARS = 1000
 _Key = tuple[int, str, str, str, str, bool]
 """(uid, person, command, target, result, whether it was obeyed)."""
 
@@ -124,8 +126,8 @@ def command_details(command: Command, actor: Actor, result: str) -> dict[str, An
         "command": command.name,
         "target": command.target,
         "value": command.value,
-        "text": command.text[:1000],
-        "result": result,
+        "text": printable(command.text, TEXT_KEPT_CHARS),
+        "result": printable(result),
         "uid": actor.uid,
         "pid": actor.pid,
         "user": actor.user,

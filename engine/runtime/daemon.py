@@ -13,6 +13,7 @@ from engine.child.ending import Ending
 from engine.child.log import json_lines
 from engine.child.output import state_of, take_streams
 from engine.model.errors import PmproError
+from engine.model.printable import printable
 from engine.runtime.assembly import Recorded
 from engine.runtime.engine import Engine, StoppedEarly
 from engine.runtime.settings import Settings
@@ -65,7 +66,7 @@ def run(
 
 def _say_beside_the_log(text: str) -> None:
     if state_of(sys.stderr).name != state_of(sys.stdout).name:
-        sys.stderr.write(f"pmpro-tui: {text}\n")
+        sys.stderr.write(f"pmpro-tui: {printable(text)}\n")
 
 
 def _thread_died(engine: Engine, died: threading.ExceptHookArgs) -> None:

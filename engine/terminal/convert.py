@@ -1,6 +1,7 @@
 """The MetaTrader module's structs to plain records: attributes in, UTC and account money out.
 
 Depends on the structs' field names alone, so it serves the official and the simulated module.
+Texts are the broker's own: they leave here printable and bounded.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from engine.model.broker import (
     OrderResult,
     Quote,
 )
+from engine.model.printable import printable, printable_name
 from engine.model.symbols import SymbolSpec
 from engine.terminal.server_time import ServerTime
 from engine.terminal.symbol_rules import SymbolFacts
@@ -35,8 +37,8 @@ def account_state(info: Any) -> AccountState:
     """Convert an AccountInfo; trading needs the account and expert trading allowed."""
     return AccountState(
         login=int(info.login),
-        server=info.server,
-        currency=info.currency,
+        server=_text(info.server),
+        currency=_text(info.currency),
         currency_digits=int(info.currency_digits),
         leverage=int(info.leverage),
         hedging=info.margin_mode == _MARGIN_MODE_HEDGING,
@@ -59,6 +61,10 @@ def quote(symbol: str, tick: Any, time: ServerTime, now_ns: int) -> Quote:
     return Quote(symbol, time_ns, float(tick.bid), float(tick.ask))
 
 
+def _text(value: Any) -> str:
+    return printable_name(str(value))
+
+
 def _amount(value: float) -> float:
     """Return an amount; terminals send −0.0 too, which has other bits than 0.0."""
     return float(value) + 0.0
@@ -69,7 +75,7 @@ def position(item: Any, time: ServerTime) -> BrokerPosition:
     return BrokerPosition(
         ticket=int(item.ticket),
         identifier=int(item.identifier),
-        symbol=item.symbol,
+        symbol=_text(item.symbol),
         magic=int(item.magic),
         direction=1 if item.type == 0 else -1,
         lots=float(item.volume),
@@ -80,7 +86,7 @@ def position(item: Any, time: ServerTime) -> BrokerPosition:
         profit_ccy=_amount(item.profit),
         swap_ccy=_amount(item.swap),
         opened_ns=time.from_ms(item.time_msc),
-        comment=item.comment,
+        comment=_text(item.comment),
     )
 
 
@@ -88,7 +94,7 @@ def order(item: Any, time: ServerTime) -> BrokerOrder:
     """Convert a TradeOrder."""
     return BrokerOrder(
         ticket=int(item.ticket),
-        symbol=item.symbol,
+        symbol=_text(item.symbol),
         magic=int(item.magic),
         type=int(item.type),
         state=int(item.state),
@@ -97,7 +103,7 @@ def order(item: Any, time: ServerTime) -> BrokerOrder:
         position_id=int(item.position_id),
         setup_ns=time.from_ms(item.time_setup_msc),
         done_ns=time.from_ms(item.time_done_msc),
-        comment=item.comment,
+        comment=_text(item.comment),
     )
 
 
@@ -107,7 +113,7 @@ def deal(item: Any, time: ServerTime) -> BrokerDeal:
         ticket=int(item.ticket),
         order=int(item.order),
         position_id=int(item.position_id),
-        symbol=item.symbol,
+        symbol=_text(item.symbol),
         magic=int(item.magic),
         direction=_DIRECTION_OF_DEAL.get(item.type, 0),
         entry=int(item.entry),
@@ -118,7 +124,7 @@ def deal(item: Any, time: ServerTime) -> BrokerDeal:
         commission_ccy=_amount(item.commission + item.fee),
         swap_ccy=_amount(item.swap),
         time_ns=time.from_ms(item.time_msc),
-        comment=item.comment,
+        comment=_text(item.comment),
         type=int(item.type),
     )
 
@@ -126,29 +132,31 @@ def deal(item: Any, time: ServerTime) -> BrokerDeal:
 def order_result(result: Any, last_error: tuple[int, str]) -> OrderResult:
     """Convert an OrderSendResult or OrderCheckResult; None carries `last_error`."""
     if result is None:
-        return OrderResult(retcode=0, error=int(last_error[0]), error_text=str(last_error[1]))
+        return OrderResult(
+            retcode=0, error=int(last_error[0]), error_text=printable(str(last_error[1]))
+        )
     return OrderResult(
         retcode=int(result.retcode),
         order=int(getattr(result, "order", 0)),
         deal=int(getattr(result, "deal", 0)),
         lots=float(getattr(result, "volume", 0.0)),
         price=float(getattr(result, "price", 0.0)),
-        comment=result.comment,
+        comment=_text(result.comment),
     )
 
 
 def symbol_facts(info: Any) -> SymbolFacts:
     """Convert a SymbolInfo."""
     return SymbolFacts(
-        name=info.name,
+        name=_text(info.name),
         broker_name=info.name,
         digits=int(info.digits),
         point=float(info.point),
         tick_size=float(info.trade_tick_size),
         contract_size=float(info.trade_contract_size),
-        base=info.currency_base,
-        profit_currency=info.currency_profit,
-        margin_currency=info.currency_margin,
+        base=_text(info.currency_base),
+        profit_currency=_text(info.currency_profit),
+        margin_currency=_text(info.currency_margin),
         volume_min_lots=float(info.volume_min),
         volume_max_lots=float(info.volume_max),
         volume_step_lots=float(info.volume_step),
@@ -217,4 +225,6 @@ def plain(value: Any) -> Any:
     """Return a struct of the module as dicts of plain values, nested ones too."""
     if hasattr(value, "_asdict"):
         return {key: plain(item) for key, item in value._asdict().items()}
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
+    if isinstance(value, bool | int | float | None):
+        return value
+    return printable(str(value))

@@ -17,6 +17,7 @@ from engine.child.output import take_streams
 from engine.child.serve import serve
 from engine.model.broker import MarketUpdate, OrderResult
 from engine.model.errors import BrokerError, NotSent, PmproError, StateError
+from engine.model.printable import printable
 from engine.terminal import protocol as p
 from engine.terminal import trading
 from engine.terminal.loading import load
@@ -148,16 +149,17 @@ def _success(result: Any) -> bytes:
 
 
 def _failure(error: PmproError) -> bytes:
-    _log.info("operation_failed", error=str(error))
+    text = printable(str(error))
+    _log.info("operation_failed", error=text)
     if isinstance(error, p.CallFailed):
         failure = p.Failure(
-            kind="call", code=error.code, text=error.reason, function=error.function
+            kind="call", code=error.code, text=printable(error.reason), function=error.function
         )
     elif isinstance(error, NotSent):
-        failure = p.Failure(kind="refused", text=str(error))
+        failure = p.Failure(kind="refused", text=text)
     else:
         kind: p.FailureKind = "locked" if isinstance(error, StateError) else "config"
-        failure = p.Failure(kind=kind, text=str(error))
+        failure = p.Failure(kind=kind, text=text)
     return _encode(p.Reply(failure=failure))
 
 

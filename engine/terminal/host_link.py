@@ -16,6 +16,7 @@ import structlog
 
 from engine.child.parent import Child, ChildError, ChildFailed, ChildGone, ChildTimeout
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown, PmproError, StateError
+from engine.model.printable import printable, printable_value
 from engine.terminal import protocol as p
 from engine.terminal.turnstile import Turnstile
 
@@ -195,7 +196,9 @@ class HostLink:
             body = child.call(_encode(op), timeout_s=timeout_s, on_frame=parts.append)
             reply = _decode_reply(parts[-1] if is_order else body)
             if reply.failure is None:
-                return msgspec.msgpack.decode(reply.result, type=result_type)
+                result = msgspec.msgpack.decode(reply.result, type=result_type)
+                # Another box may run another version, or lie.
+                return printable_value(result) if self._remote else result
         except (ChildError, msgspec.MsgspecError) as error:
             if is_order and not _certainly_unsent(error, parts, remote=self._remote):
                 raise OutcomeUnknown(str(error)) from None
@@ -220,11 +223,12 @@ def _certainly_unsent(error: Exception, parts: list[bytes], *, remote: bool) -> 
 
 def _meaning(failure: p.Failure, *, is_order: bool) -> BrokerError | StateError:
     """A failure record is made before anything is sent: for an order it means "not sent"."""
+    text = printable(failure.text)
     if failure.kind == "locked":
-        return StateError(failure.text)
+        return StateError(text)
     if failure.kind == "call":
-        error = p.CallFailed(failure.function, failure.code, failure.text)
+        error = p.CallFailed(failure.function, failure.code, text)
         return NotSent(str(error)) if is_order else error
     if is_order or failure.kind == "refused":
-        return NotSent(failure.text)
-    return BrokerError(failure.text)
+        return NotSent(text)
+    return BrokerError(text)

@@ -13,6 +13,7 @@ import msgspec
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, BrokerDeal, BrokerOrder, BrokerPosition, Quote
 from engine.model.errors import BrokerError, NotSent
+from engine.model.printable import printable
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.terminal import convert
 from engine.terminal.clock_meter import ClockMeter, ClockState
@@ -71,7 +72,7 @@ class Session:
         code, text = self.api.last_error()
         if code <= _IPC_ERRORS:
             self.connected = False
-        return int(code), str(text)
+        return int(code), printable(str(text))
 
     def connect(self) -> AccountState:
         """Initialise, log in when an account is configured, check account and server."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.model.errors import BrokerError
+from engine.model.printable import printable_name
 
 _TRADE_MODE_DISABLED: Final = 0
 # Longer additions make another symbol, not another account type's.
@@ -30,7 +31,7 @@ class SymbolNames:
         self._ours: dict[str, str] = {}
 
     def ours(self, theirs: str) -> str:
-        """Return our name of a symbol that was looked up, else the broker's."""
+        """Return our name of a symbol that was looked up, else the broker's; both printable."""
         return self._ours.get(theirs, theirs)
 
     def look_up(self, name: str, find: Find, listing: Callable[[str], list[Any]]) -> str:
@@ -42,8 +43,10 @@ class SymbolNames:
         found = self._theirs.get(name)
         if found is None:
             found = self._configured(name, find) or _automatic(name, find, listing)
-            if self._ours.setdefault(found, name) != name:
-                raise BrokerError(f"{name} and {self._ours[found]} would both be {found}")
+            if self._ours.setdefault(printable_name(found), name) != name:
+                raise BrokerError(
+                    f"{name} and {self._ours[printable_name(found)]} would both be {found}"
+                )
             self._theirs[name] = found
         return found
 

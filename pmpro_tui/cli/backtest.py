@@ -1,6 +1,5 @@
 """`pmpro backtest run|list|show|compare`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +23,7 @@ from pmpro_tui.cli.backtest_options import (
     check_explain,
     parse_period,
 )
-from pmpro_tui.cli.output import Config, Json, Mode, print_json
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_note
 from pmpro_tui.cli.own_strategies import Strategies, own_files, settings_with
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def _store(report: "Report", name: str, settings: "Settings") -> int | None:
     except PmproError as error:
         if not isinstance(error, StoreError):
             raise
-        sys.stderr.write(f"pmpro: the result is not stored: {error}\n")
+        print_note(f"the result is not stored: {error}")
         return None
 
 

@@ -1,6 +1,5 @@
 """What `pmpro backtest` and `pmpro replay` share: options and times."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from engine.model.errors import UserError
 from engine.model.times import NS_PER_DAY, to_datetime, utc_minute
+from pmpro_tui.cli.output import print_note
 
 PortfolioFile = Annotated[Path, typer.Option("--portfolio", metavar="FILE", help="What trades.")]
 DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Directory of bar files.")]
@@ -54,7 +54,7 @@ def parse_period(from_: str, to: str) -> tuple[int, int]:
     next_day = to_datetime(period[1] + NS_PER_DAY)
     if len(to) == len("2018-12-31") and next_day.day == 1:
         say = f"--to {to} is not included: --to {next_day:%Y-%m-%d} ends with that day"
-        sys.stderr.write(f"pmpro: {say}\n")
+        print_note(say)
     return period
 
 

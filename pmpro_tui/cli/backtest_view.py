@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pmpro_tui.cli.output import print_line
+from pmpro_tui.cli.output import print_line, print_note
 from pmpro_tui.cli.tables import print_table
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -70,7 +70,7 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
     for own in document.get("own_strategies", ()):
         print_line(f"own strategy {own['kind']}: {own['file']}, sha256 {own['sha256']}")
     for note in document["notes"]:
-        sys.stderr.write(f"pmpro: {note}\n")
+        print_note(note)
 
 
 def _figures(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

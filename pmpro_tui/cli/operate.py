@@ -13,7 +13,17 @@ import typer
 
 from engine.model.errors import ControlError, PmproError, StateError, UserError, error_of
 from engine.model.freshness import word_of
-from pmpro_tui.cli.output import As, Config, Json, Mode, Yes, print_json, print_line, print_warning
+from pmpro_tui.cli.output import (
+    As,
+    Config,
+    Json,
+    Mode,
+    Yes,
+    print_json,
+    print_line,
+    print_note,
+    print_warning,
+)
 from pmpro_tui.cli.status_view import account, age_of, facts, show_limits
 from pmpro_tui.cli.tables import print_table
 
@@ -393,7 +403,7 @@ def newest_snapshot(client: "ControlClient", *, warn: bool = True) -> "Snapshot"
     age_s = age_of(snapshot, time.time_ns())
     if warn and (word := word_of(age_s, lost=False)) != "FRESH":
         text = f"the engine is {word}: it has said nothing for {age_s:.0f} s; this is of then"
-        sys.stderr.write(f"pmpro: {text}\n")
+        print_note(text)
     return snapshot
 
 

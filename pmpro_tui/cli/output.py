@@ -51,6 +51,11 @@ def print_line(text: str) -> None:
     sys.stdout.write(printable(text, LINE_MAX_CHARS) + "\n")
 
 
-def print_warning(text: str) -> None:
+def print_note(text: str) -> None:
     """Write one line beside the answer, which goes on."""
-    sys.stderr.write(f"pmpro: warning: {printable(text, LINE_MAX_CHARS)}\n")
+    sys.stderr.write(f"pmpro: {printable(text, LINE_MAX_CHARS)}\n")
+
+
+def print_warning(text: str) -> None:
+    """Write one line of what may be wrong beside the answer, which goes on."""
+    print_note(f"warning: {text}")

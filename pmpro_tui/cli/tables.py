@@ -8,6 +8,9 @@ import re
 import sys
 from collections.abc import Sequence
 
+from engine.model.printable import printable
+from pmpro_tui.cli.output import LINE_MAX_CHARS
+
 _GAP = "  "
 # Of a text that wraps, what it is given before another column goes; less than this is no column.
 _TEXT_CELLS = 32
@@ -28,7 +31,10 @@ def print_table(
     `least`: the columns that a narrow terminal does without, the first of them first.
     `texts`: the columns that wrap on a terminal; the last one where none is named.
     """
-    cells = [[" ".join(str(cell).split()) for cell in row] for row in rows]
+    cells = [
+        [printable(" ".join(str(cell).split()), LINE_MAX_CHARS) for cell in row] for row in rows
+    ]
+    title = printable(title)
     if sys.stdout.isatty():
         _fitted(title, columns, cells, least, texts or columns[-1:])
     else:

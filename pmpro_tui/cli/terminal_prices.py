@@ -4,7 +4,6 @@ Tick files are `<SYMBOL>_ticks_<PERIOD>_<SOURCE>.parquet` with `time` (UTC), `bi
 """
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from engine.model.symbols import DEFAULT_SYMBOLS, SymbolSpec
 from engine.model.times import NS_PER_DAY, NS_PER_MS, Timeframe, iso_utc
 from engine.terminal.simulated.prices import ReplaySource
 from engine.terminal.simulated.recorded_ticks import TICK_DTYPE, RecordedTicks
+from pmpro_tui.cli.output import print_note
 
 # Prices before the start, and prices to trade on.
 HISTORY_NS = 30 * NS_PER_DAY
@@ -56,7 +56,7 @@ def recorded_prices(
     period = start_ns - HISTORY_NS, start_ns + TRADED_NS
     bars, notes, _ = load_bars(data, with_bars, *period, source=source)
     for note in notes:
-        sys.stderr.write(f"pmpro: {note}\n")
+        print_note(note)
     return specs, ReplaySource(bars, specs, ticks)
 
 

@@ -144,6 +144,7 @@ def run_console(arguments: argparse.Namespace) -> int:
         threading.Thread(target=_end_unread, daemon=True).start()
     from pmpro_tui.cli.attach import Attachment
     from pmpro_tui.console.app import ConsoleApp
+    from pmpro_tui.console.text import shown_lines
 
     attachment = Attachment(
         arguments.config,
@@ -170,7 +171,7 @@ def run_console(arguments: argparse.Namespace) -> int:
     if isinstance(last, Exception):
         raise last
     if last and not in_browser:
-        sys.stdout.write(f"{last}\n")
+        sys.stdout.write(f"{shown_lines(str(last))}\n")
     return app.return_code or 0
 
 

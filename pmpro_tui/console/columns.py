@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from rich.cells import cell_len
 
-from pmpro_tui.console.text import Align, Line, Span, fit
+from pmpro_tui.console.text import Align, Line, Span, fit, shown
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Column(Generic[T]):
         """Return the widest that `rows` make this column; without a bound unless it is measured."""
         if not self.measured:
             return UNBOUND
-        return max((cell_len(self.cell(row).text) for row in rows), default=0)
+        return max((cell_len(shown(self.cell(row).text)) for row in rows), default=0)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
+from pmpro_tui.console.text import shown, shown_lines
+
 
 class Confirm(ModalScreen[bool]):
     """One question; starts on Cancel, `y` confirms at once."""
@@ -30,8 +32,8 @@ class Confirm(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Lay out the question."""
         with Vertical(classes="dialog"):
-            yield Label(self._heading, classes="heading", markup=False)
-            yield Label(self._body, classes="body", markup=False)
+            yield Label(shown(self._heading), classes="heading", markup=False)
+            yield Label(shown_lines(self._body), classes="body", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Cancel", id="cancel")
                 yield Button(self._verb, id="confirm")
@@ -74,8 +76,8 @@ class TypedWord(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Lay out the question."""
         with Vertical(classes="dialog"):
-            yield Label(self._heading, classes="heading", markup=False)
-            yield Label(self._body, classes="body", markup=False)
+            yield Label(shown(self._heading), classes="heading", markup=False)
+            yield Label(shown_lines(self._body), classes="body", markup=False)
             hint = f"type {self._word} to confirm"
             field = Input(placeholder=hint, id="word", select_on_focus=False)
             field.cursor_blink = False

@@ -10,6 +10,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
+from pmpro_tui.console.text import shown, shown_lines
+
 Values = dict[str, str]
 Check = Callable[[Values], str | None]
 
@@ -55,9 +57,9 @@ class Form(ModalScreen[Values | None]):
     def compose(self) -> ComposeResult:
         """Lay out the fields."""
         with Vertical(classes="dialog -form"):
-            yield Label(self._heading, classes="heading", markup=False)
+            yield Label(shown(self._heading), classes="heading", markup=False)
             if self._body:
-                yield Label(self._body, classes="body", markup=False)
+                yield Label(shown_lines(self._body), classes="body", markup=False)
             for field in self._fields:
                 with Horizontal(classes="field"):
                     yield Label(field.label, classes="label", markup=False)
@@ -114,4 +116,4 @@ class Form(ModalScreen[Values | None]):
         if fault is None:
             self.dismiss(values)
         else:
-            self.query_one("#fault", Label).update(fault)
+            self.query_one("#fault", Label).update(shown_lines(fault))

@@ -14,7 +14,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from pmpro_tui.console.palettes import tones
-from pmpro_tui.console.text import Line, changed, line_text
+from pmpro_tui.console.text import Line, changed, line_text, shown
 
 # Several screens full; the collector goes through all that is kept.
 _CACHE_MAX = 512
@@ -71,7 +71,7 @@ class Lines(Widget, can_focus=False):
 
     def _draw(self, one: Line) -> Strip:
         base = self.rich_style + self._style(one.tone)
-        segments = [Segment(span.text, base + self._style(span.tone)) for span in one.spans]
+        segments = [Segment(shown(span.text), base + self._style(span.tone)) for span in one.spans]
         return Strip(segments).adjust_cell_length(self.size.width, base).simplify()
 
     def _style(self, tone: str) -> Style:

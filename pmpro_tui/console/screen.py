@@ -29,7 +29,7 @@ from pmpro_tui.console.screens.page import Page, Target
 from pmpro_tui.console.statusline import status_line
 from pmpro_tui.console.suspend import has_shell
 from pmpro_tui.console.table import Table
-from pmpro_tui.console.text import Line
+from pmpro_tui.console.text import Line, shown, shown_lines
 
 NARROW = (104, 30)
 WIDE = (160, 45)
@@ -236,8 +236,8 @@ class MainScreen(Screen[None]):
             self._told_until_ns.append(now_ns + int(notice.timeout_s * NS_PER_S))
             severity = cast(Literal["information", "warning", "error"], notice.severity)
             self.notify(
-                notice.text,
-                title=notice.title,
+                shown_lines(notice.text),
+                title=shown(notice.title),
                 severity=severity,
                 timeout=notice.timeout_s,
                 markup=False,

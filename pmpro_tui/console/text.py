@@ -8,9 +8,13 @@ from typing import Final, Literal, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
+from engine.model.printable import is_printable, printable
+
 Align = Literal["left", "right"]
 
 NONE: Final = "–"
+TEXT_MAX_CHARS: Final = 100_000
+"""What a line may hold: it is for who asked to read it whole."""
 PRICE_PLACES: Final = 5
 """The most digits after the point that a price has."""
 
@@ -31,8 +35,18 @@ class Line(NamedTuple):
 
 def line(*parts: str | Span, tone: str = "") -> Line:
     """Return a line of plain texts and spans."""
-    spans = tuple(Span(part) if isinstance(part, str) else part for part in parts)
-    return Line(spans, tone)
+    spans = (Span(part) if isinstance(part, str) else part for part in parts)
+    return Line(tuple(Span(shown(span.text), span.tone) for span in spans), tone)
+
+
+def shown(text: str) -> str:
+    """Return a text whose every character takes the cells it is counted for, and does nothing."""
+    return text if is_printable(text) else printable(text, TEXT_MAX_CHARS)
+
+
+def shown_lines(text: str) -> str:
+    """Return a text of several lines, each as `shown`."""
+    return "\n".join(map(shown, text.split("\n")))
 
 
 def line_text(of: Line) -> str:
@@ -64,6 +78,7 @@ def _cells(of: Line, width: int) -> list[tuple[str, str]] | None:
 
 def fit(text: str, width: int, align: Align = "left") -> str:
     """Return `text` in exactly `width` cells; what does not fit ends in an ellipsis."""
+    text = shown(text)
     length = cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + "…" if width > 0 else ""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from engine.model.printable import printable
 from pmpro_tui.cli.tables import print_table
 from tests.cli.conftest import REPO
 
@@ -44,6 +45,26 @@ def words_of_last_column(text: str) -> str:
     """Return what stands in the last column, its wrapped lines joined."""
     rows = [line.split("│")[-2] for line in text.splitlines() if line.startswith("│")]
     return " ".join(" ".join(rows).split())
+
+
+@pytest.mark.parametrize("on_pipe", [True, False])
+def test_a_cell_does_nothing_to_a_terminal(on_pipe, capsys, monkeypatch):
+    """Control characters of others are written out, in titles too, and columns stand."""
+    bad = "x\x1b]0;OWNED\x07\x9b31m\x00\u202e\u200b"
+    rows = [(bad, "k", bad), ("b", "k", "r")]
+    if on_pipe:
+        print_table(f"T {bad}", ("a", "b", "c"), rows)
+        out = capsys.readouterr().out
+        assert len({line.index(" k ") for line in out.splitlines()[2:]}) == 1
+    else:
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("TERM", "dumb")
+        print_table(f"T {bad}", ("a", "b", "c"), rows)
+        out = stream.getvalue()
+    assert "OWNED" in out
+    assert not set(out) & set("\x1b\x07\x9b\x00\u202e\u200b")
 
 
 def test_on_a_pipe_a_record_is_a_line(capsys, monkeypatch):
@@ -100,7 +121,7 @@ def test_any_text_is_one_line_of_its_own(rows):
     _, *lines = stream.getvalue().split("\n")[:-1]
     assert len(lines) == len(rows)
     for line, row in zip(lines, rows, strict=True):
-        assert line.split() == [word for cell in row for word in str(cell).split()]
+        assert line.split() == [printable(word) for cell in row for word in str(cell).split()]
 
 
 def test_every_table_of_a_command_is_one_of_these():
