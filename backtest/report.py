@@ -12,6 +12,7 @@ import numpy.typing as npt
 from backtest.attribution import amounts_ccy, figures, money, rows_by
 from backtest.output import Column
 from backtest.simulate import Result
+from backtest.stopped import summary_of
 from backtest.stretches import server_times
 from engine.decision.money import CURRENCY_DIGITS, round_ccy, rounded_ccy
 from engine.metrics import performance as metrics
@@ -123,6 +124,7 @@ def summary(result: Result) -> dict[str, Any]:
     profits = net_profits_ccy(result)
     t = result.trades
     figures = {
+        **summary_of(result),
         "from": iso_utc(result.from_ns),
         "to": iso_utc(result.to_ns),
         "currency": portfolio.account.currency,
@@ -150,6 +152,7 @@ def summary(result: Result) -> dict[str, Any]:
             r.name.lower(): int(n) for r, n in zip(Refusal, result.refused, strict=True) if r and n
         },
         "changes_count": len(result.changes),
+        "drawdown_releases_count": len(result.releases),
         **_halts(result),
     }
     return {

@@ -14,6 +14,7 @@ from backtest.memory import return_large_blocks
 from backtest.remarks import remarks
 from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
+from backtest.stopped import releases
 from backtest.variant import varied
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError, UserError
@@ -120,6 +121,7 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
         "symbols": symbols(result),
         "strategies": strategy_figures(result),
         "changes": changes(result),
+        "drawdown_releases": releases(result),
         "digest": digest(result),
         "config_hash": config_hash(prepared.compiled),
         "data_hash": data_hash(prepared.bars),

@@ -25,6 +25,7 @@ from backtest.loop import (
 from backtest.stretches import AHEAD, Market, Stretch, Stretches
 from engine.decision.account import take_past
 from engine.decision.plausible import HISTORY_BARS
+from engine.decision.release import Release, released
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError
@@ -50,8 +51,9 @@ class Result(NamedTuple):
     `trades` (n,) TRADE in order of exit; `shares` (n, most members of a slot) entry shares of
     each trade's members; `equity` (n_batches,) EQUITY, marked after each batch's quotes;
     `refused` counts by Refusal; `core` is the final state, all flat; `changes` is what allocation
-    and switching did, in order. `checks` (n_checked, N_REFUSALS, 2) are the rules' values and
-    limits of the first entries, whose batch and slot `checked` (n_checked, 2) names.
+    and switching did, in order; `releases` are the drawdowns that `drawdown_release` ended.
+    `checks` (n_checked, N_REFUSALS, 2) are the rules' values and limits of the first entries, whose
+    batch and slot `checked` (n_checked, 2) names.
     """
 
     compiled: CompiledPortfolio
@@ -64,6 +66,7 @@ class Result(NamedTuple):
     core: Core
     n_bars: int
     changes: tuple[Change, ...] = ()
+    releases: tuple[Release, ...] = ()
     checks: npt.NDArray[np.float64] = np.empty((0, N_REFUSALS, 2))
     checked: Integers = np.empty((0, 2), np.int64)
 
@@ -189,6 +192,7 @@ class _Run:
         self._equity = np.empty(n_most, EQUITY)
         self._n_batches = 0
         self._changes: list[Change] = []
+        self._releases: list[Release] = []
         self._n_bars = 0
         for s, spec in enumerate(compiled.symbols if live is None else ()):
             before = int(np.searchsorted(bars[spec.name]["time_ns"], from_ns))
@@ -236,8 +240,12 @@ class _Run:
         return self.core
 
     def _roll(self, market: Market, batch: int) -> None:
-        if roll(self.core, market, batch):
-            self._changes += self._allocator.decide(self.core)
+        before_ccy = float(self.core.account[0]["high_water_ccy"])
+        if not roll(self.core, market, batch):
+            return
+        if release := released(self.core, int(market.batch_ns[batch]), before_ccy):
+            self._releases.append(release)
+        self._changes += self._allocator.decide(self.core)
 
     def _keep(self, n: int) -> None:
         if n:
@@ -265,6 +273,7 @@ class _Run:
             core=self.core,
             n_bars=self._n_bars,
             changes=tuple(self._changes),
+            releases=tuple(self._releases),
             checks=self._out.checks[: self._n_checked],
             checked=self._out.checked[: self._n_checked],
         )

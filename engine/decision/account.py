@@ -5,6 +5,7 @@ from typing import Final
 
 from engine.decision.money import profit_ccy, round_price, swap_night_ccy, swap_nights
 from engine.decision.plausible import HISTORY_BARS, take_close, take_price
+from engine.decision.release import begin_stopped_day, leave_stopped_days
 from engine.decision.shadow import roll_shadows
 from engine.decision.state import Core, Records
 from engine.model.compiled import core_kernel
@@ -13,7 +14,7 @@ from engine.model.times import NS_PER_DAY
 
 TIER_RELEASE_FRAC: Final = 0.75
 # 1 − 92 000 / 100 000 is 0.07999…96 in binary: a threshold that is just reached must count.
-_DRAWDOWN_EPS: Final = 1e-12
+DRAWDOWN_EPS: Final = 1e-12
 _DRAWDOWN: Final = int(ExitReason.DRAWDOWN)
 _HALTED: Final = int(TradingState.HALTED)
 
@@ -97,8 +98,8 @@ def roll_day(core: Core, server_ns: int, opens: bool) -> int:
 
     Swaps are charged when the calendar day changes, at the last closes, and stay unrounded until
     their deal. The market's day changes at the first batch of a calendar day at which a bar
-    `opens`: then the day of shadow records, limits and counts ends. Called before T's quotes are
-    set.
+    `opens`: then the day of shadow records, limits and counts ends, and a drawdown may be released.
+    Called before T's quotes are set.
     """
     account = core.account[0]
     account["server_ns"] = server_ns
@@ -125,6 +126,7 @@ def roll_day(core: Core, server_ns: int, opens: bool) -> int:
         for i in range(len(core.slots)):
             core.positions[i]["orders_today"] = 0
         roll_shadows(core)
+        begin_stopped_day(core)
     for s in range(len(core.symbols)):
         core.quotes[s]["traded"] = 0
     return 0 if first else 1
@@ -267,7 +269,7 @@ def update_tier(core: Core, now_ns: int) -> None:
     account["account_drawdown_frac"] = 1.0 - whole / account["account_high_ccy"]
     drawdown = 1.0 - equity / account["high_water_ccy"]
     account["drawdown_frac"] = drawdown
-    reached = drawdown + _DRAWDOWN_EPS
+    reached = drawdown + DRAWDOWN_EPS
     held = account["tier"]
     tier = 0
     if held >= 3 or reached >= limits["drawdown_flatten_frac"]:
@@ -281,6 +283,7 @@ def update_tier(core: Core, now_ns: int) -> None:
     ):
         tier = 1
     account["tier"] = tier
+    leave_stopped_days(core)
     if tier == 3:
         flatten_tier(core, held, now_ns)
 
@@ -313,7 +316,7 @@ def guard(core: Core, now_ns: int) -> None:
         return
     drawdown = 1.0 - account["equity_ccy"] / account["high_water_ccy"]
     account["drawdown_frac"] = max(drawdown, 0.0)
-    reached = drawdown + _DRAWDOWN_EPS
+    reached = drawdown + DRAWDOWN_EPS
     held = account["tier"]
     if reached >= limits["drawdown_flatten_frac"]:
         flatten_tier(core, held, now_ns)

@@ -39,7 +39,7 @@ N_DAYS: Final = 64
 N_RETURNS: Final = 250
 
 LIMITS = np.dtype(
-    [(name, "f8") for name in (*RISK_LIMITS, "leverage", "stop_out_frac")]
+    [(name, "f8") for name in (*RISK_LIMITS, "leverage", "stop_out_frac", "drawdown_release_days")]
     + [("currency_digits", "i8")]
 )
 
@@ -272,6 +272,8 @@ ACCOUNT_STATE = np.dtype(
         # TradingState: an operator's halt, or the engine's own doubt.
         ("trading", "i8"),
         ("halted_ns", "i8"),
+        # Server days in a row that began flat in tier 2.
+        ("stopped_days", "i8"),
         ("tokens", "f8"),
         ("tokens_ns", "i8"),
         # Number of the last sample of returns, and where the next one is written.

@@ -183,7 +183,7 @@ def flatten(core: Core, reason: ExitReason = ExitReason.FLATTEN) -> None:
 
 
 def resume(core: Core, *, rebase: bool = False) -> None:
-    """Lift halts; after tier 3 `rebase` sets the high-water mark to today's equity."""
+    """Lift halts; `rebase` sets the high-water marks to today's equity, which ends every tier."""
     account = core.account[0]
     account["trading"] = int(TradingState.ACTIVE)
     if account["tier"] >= 3:
@@ -193,3 +193,4 @@ def resume(core: Core, *, rebase: bool = False) -> None:
         account["high_water_ccy"] = account["equity_ccy"]
         account["account_high_ccy"] = account["equity_ccy"] + account["external_ccy"]
         account["drawdown_frac"] = account["account_drawdown_frac"] = 0.0
+        account["tier"] = account["stopped_days"] = 0

@@ -52,6 +52,7 @@ class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Limits before an order; docs/SEMANTICS.md §7 has the rules that read them.
 
     Exposures are notional over equity, margin is what the broker blocks over equity.
+    `drawdown_release`: server days after which a flat account leaves tier 2, or whoever resumes it.
     """
 
     drawdown_reduce_frac: float = 0.04
@@ -85,6 +86,7 @@ class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     restricted: list[str] = []
     close_only: list[str] = []
     closed_days: list[str] = []
+    drawdown_release: int | Literal["operator"] = "operator"
 
 
 RISK_LIMITS = tuple(

@@ -128,6 +128,8 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
         limits["leverage"] = self.portfolio.account.leverage
         limits["stop_out_frac"] = stop_out_frac(self.portfolio.account)
         limits["currency_digits"] = CURRENCY_DIGITS
+        release = self.portfolio.risk.drawdown_release
+        limits["drawdown_release_days"] = 0 if isinstance(release, str) else release
         return limits
 
     def _symbols(self) -> Records:

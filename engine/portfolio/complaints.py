@@ -54,6 +54,7 @@ _MOST_CCY: Final = 1e13
 _MOST_LOTS: Final = 1e15
 _MOST_LEVERAGE: Final = 100_000
 _MOST_STOP_OUT_PERCENT: Final = 1000.0
+_MOST_RELEASE_DAYS: Final = 10_000
 # The most that any limit may be, and the least of these that are parts of a whole. What is beyond
 # is a slip of the pen: 5 for 5 %, a percentage for a fraction, a zero too many.
 _MOST: Final = 1e9
@@ -112,6 +113,12 @@ def _risk_complaints(p: Portfolio) -> list[str]:
         out.append(
             "risk: drawdown_reduce_frac < drawdown_stop_entries_frac < drawdown_flatten_frac < 1 "
             f"does not hold: {tiers[0]}, {tiers[1]}, {tiers[2]}"
+        )
+    release = risk.drawdown_release
+    if not isinstance(release, str) and not 1 <= release <= _MOST_RELEASE_DAYS:
+        out.append(
+            f'risk.drawdown_release is {_short(release)}; write "operator", or a whole number of '
+            f"server days, 1 to {_MOST_RELEASE_DAYS:,}"
         )
     if not 1 <= risk.sample_minutes <= 1440 or 1440 % risk.sample_minutes:
         out.append(f"risk.sample_minutes is {risk.sample_minutes:g}; it must divide a day of 1440")

@@ -4,6 +4,7 @@ Kill, halt, flatten and close share one job of the engine thread a turn, however
 so none of them waits for a place. An admin's other commands have a lane of their own.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
@@ -22,6 +23,7 @@ from engine.runtime.changes import Successor, close_for_removal
 from engine.runtime.command_audit import CommandAudit, command_details
 from engine.runtime.host_contract import Prepared
 from engine.runtime.inbox import Inbox
+from engine.runtime.standing import kept_out
 
 if TYPE_CHECKING:
     from engine.runtime.changes import Changes
@@ -332,7 +334,7 @@ class Commands:
         if command.name == "resume":
             with trader.exchange:
                 self._refuse_overtaken(trader, command, after)
-                return self._resume(trader, rebase=command.target == "rebase")
+                return self._resume(trader, actor, rebase=_rebases(command))
         if command.name == "speed":
             self._set_speed(command.value)
             return f"speed {command.value:g}×"
@@ -379,8 +381,15 @@ class Commands:
         trader.events.add("warning", "limit", f"{text}, by {actor.name}")
         return text
 
-    def _resume(self, trader: "Trader", *, rebase: bool) -> str:
-        account, limits = trader.core.account[0], trader.core.limits[0]
+    def _resume(self, trader: "Trader", actor: Actor, *, rebase: bool) -> str:
+        """Lift what an operator may lift; say what keeps entries out all the same.
+
+        Raises:
+            Refused: there is nothing to lift, or it would come back at once.
+        """
+        core = trader.core
+        account, limits = core.account[0], core.limits[0]
+        currency = trader.compiled.portfolio.account.currency
         if trader.flattening is not None:
             raise Refused("still flattening: resume when everything is closed")
         if trader.pauses.mismatches:
@@ -388,10 +397,39 @@ class Commands:
         drawdown = float(account["drawdown_frac"])
         if not rebase and drawdown >= limits["drawdown_flatten_frac"]:
             raise Refused(f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase")
-        switches.resume(trader.core, rebase=rebase)
+        if rebase and not 0.0 < account["equity_ccy"] < math.inf:
+            raise Refused(f"no mark can be set: {kept_out(core, currency)}")
+        lifts = rebase or not trader.active or account["tier"] == 3 or trader.pauses.paused
+        if not lifts and (kept := trader.withheld or kept_out(core, currency)):
+            raise Refused(f"nothing is halted, and yet no entry: {kept}")
+        said = self._rebase(trader, actor) if rebase else ""
+        switches.resume(core)
         trader.pauses.end()
         trader.reason = ""
-        return "entries resumed"
+        if kept := trader.withheld or kept_out(core, currency):
+            return f"{said}nothing is halted any more, and yet no entry: {kept}"
+        return f"{said}entries resumed"
+
+    @staticmethod
+    def _rebase(trader: "Trader", actor: Actor) -> str:
+        """Set the high-water marks to today's equity; return the words for it."""
+        account = trader.core.account[0]
+        before = {
+            "high_water_before_ccy": float(account["high_water_ccy"]),
+            "tier_before": int(account["tier"]),
+            "drawdown_before_frac": float(account["drawdown_frac"]),
+        }
+        switches.resume(trader.core, rebase=True)
+        after_ccy = float(account["high_water_ccy"])
+        text = (
+            f"the high-water mark is {after_ccy:,.2f} "
+            f"{trader.compiled.portfolio.account.currency}, it was "
+            f"{before['high_water_before_ccy']:,.2f}"
+        )
+        trader.events.add("warning", "risk", f"{text}; drawdown tier 0, by {actor.name}")
+        details = {"rebased": True, **before, "high_water_ccy": after_ccy, "tier": 0}
+        trader.recorder.audit("RISK_CHECK", details, actor=actor.name)
+        return f"{text}; "
 
     def _bring_back(self, trader: "Trader", change: Prepared) -> None:
         hosts = self._hosts()
@@ -500,6 +538,17 @@ def _with_fates(
         now = fates.with_goals(now, lambda slot: _goal(trader, slot))
     text = reply.text.replace(fates.told(before), fates.told(now))
     return Reply(ok=True, text=text, positions=now)
+
+
+def _rebases(command: Command) -> bool:
+    """Return whether a resume sets the high-water marks to today's equity.
+
+    Raises:
+        UserError: it says something else.
+    """
+    if command.target not in ("", "rebase"):
+        raise UserError(f"resume {command.target!r}: allowed: rebase, or nothing")
+    return command.target == "rebase"
 
 
 def _goal(trader: "Trader", slot: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.decision.release import Release
 from engine.decision.state import Core
 from engine.execution.journal import Journal
 from engine.execution.ledger import ClosedTrade
@@ -41,7 +42,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
     """What the live path did.
 
     Trades in order of exit, one equity point a batch, refusals by rule, the core as it was left,
-    what allocation and switching changed in order.
+    what allocation and switching changed in order, the drawdowns that `drawdown_release` ended.
     """
 
     trades: list[ClosedTrade]
@@ -49,6 +50,7 @@ class ReplayResult(msgspec.Struct, frozen=True):
     refused: list[int]
     core: Core
     changes: list[Change]
+    releases: list[Release]
 
 
 def replay(
@@ -99,6 +101,7 @@ class _Replay:
         self._trades: list[ClosedTrade] = []
         self._equity: list[EquityPoint] = []
         self._changes: list[Change] = []
+        self._releases: list[Release] = []
         self._journal = Journal(work / "journal.sqlite", durable=False)
         self._hosts = StrategyHosts(
             compiled.strategies,
@@ -134,7 +137,12 @@ class _Replay:
             gateway.control({"op": "set_switches", "sessions": False})
             self._finish(trader, update)
         return ReplayResult(
-            self._trades, self._equity, trader.refused.tolist(), trader.core, self._changes
+            self._trades,
+            self._equity,
+            trader.refused.tolist(),
+            trader.core,
+            self._changes,
+            self._releases,
         )
 
     def close(self) -> None:
@@ -179,6 +187,7 @@ class _Replay:
         )
         trader.positions.on_closed = self._trades.append
         trader.on_change = self._changes.append
+        trader.on_release = self._releases.append
         trader.on_mark = lambda batch_ns: self._equity.append(_point(trader, batch_ns))
         return trader
 

@@ -35,6 +35,7 @@ from engine.decision.entries import cancel_entry, count_message
 from engine.decision.exits import wants_exit
 from engine.decision.moving_stops import choose_stops
 from engine.decision.plausible import is_price
+from engine.decision.release import Release, released
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.shadow import pursue_shadows
 from engine.decision.signals import take_events
@@ -156,6 +157,7 @@ class Trader:
         self.doubts = Doubts(terminal, events, self.recorder, now_ns)
         self.on_mark: Callable[[int], None] = lambda batch_ns: None
         self.on_change: Callable[[Change], None] = lambda change: None
+        self.on_release: Callable[[Release], None] = lambda release: None
         self.flattening: ExitReason | None = None
         self._saved_flattening: bool | None = None
         self.quarantined: dict[str, str] = {}
@@ -346,8 +348,11 @@ class Trader:
 
     def _roll_day(self, batch_ns: int, *, opens: bool) -> None:
         """Charge swaps at the closes, and decide allocation where a day of the market has ended."""
+        before_ccy = float(self.core.account[0]["high_water_ccy"])
         if not roll_day(self.core, self._clock.to_server_ns(batch_ns), opens):
             return
+        if release := released(self.core, batch_ns, before_ccy):
+            self._report_release(release)
         self.positions.ledger.new_day()
         self.recorder.prune(batch_ns)
         for change in self._allocator.decide(self.core):
@@ -355,6 +360,25 @@ class Trader:
             self.recorder.audit("ALLOCATION", msgspec.to_builtins(change))
             text = f"{change.what} {change.before:.4g} → {change.after:.4g}"
             self.events.add("info", change.unit, text)
+
+    def _report_release(self, release: Release) -> None:
+        """Say that `drawdown_release` has lowered the high-water mark: entries come back."""
+        days = self.compiled.portfolio.risk.drawdown_release
+        currency = self.compiled.portfolio.account.currency
+        text = (
+            f"drawdown released after {days} server day(s) flat in tier 2: the high-water mark is "
+            f"{release.after_ccy:,.2f} {currency}, it was {release.before_ccy:,.2f}; entries again"
+        )
+        self.events.add("critical", "risk", text)
+        self.recorder.audit(
+            "RISK_CHECK",
+            {
+                "drawdown_release": days,
+                "high_water_before_ccy": release.before_ccy,
+                "high_water_ccy": release.after_ccy,
+            },
+        )
+        self.on_release(release)
 
     def take_quotes(self, update: MarketUpdate, *, fresh_from_ns: int) -> None:
         """Take quotes; those older than `fresh_from_ns` are good for marking only.

@@ -88,9 +88,11 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
     )
     result_id, remark = _store(report, request.database, Path(spec.portfolio).stem)
     figures = report.document["summary"]
+    stop = f"{figures['no_entry']}; " if figures["no_entry"] else ""
     return Told(
         progress_frac=1.0,
-        text=f"{figures['total_return_frac']:+z.2%}, drawdown {figures['max_drawdown_frac']:.2%}, "
+        text=f"{stop}{figures['total_return_frac']:+z.2%}, "
+        f"drawdown {figures['max_drawdown_frac']:.2%}, "
         f"{report.document['trades_count']} trades{remark}",
         result_id=result_id,
     )

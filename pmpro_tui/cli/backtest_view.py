@@ -54,6 +54,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
 def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
     """Write the tables of a result."""
     s = document["summary"]
+    _show_stop(s)
     cells: list[tuple[str, ...]] = list(_figures(s))
     half = (len(cells) + 1) // 2
     if sys.stdout.isatty():
@@ -71,6 +72,25 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
         print_line(f"own strategy {own['kind']}: {own['file']}, sha256 {own['sha256']}")
     for note in document["notes"]:
         print_note(note)
+
+
+def _show_stop(s: Mapping[str, Any]) -> None:
+    """Begin with what kept entries out until the end, and the figures up to there."""
+    if not s.get("no_entry"):
+        return
+    print_line(s["no_entry"])
+    rows = [
+        ("return", "total_return_frac", _percent),
+        ("annual return", "annual_return_frac", _percent),
+        ("max drawdown", "max_drawdown_frac", _percent),
+        ("Sharpe", "sharpe_ratio", _plain),
+        ("exposure", "exposure_frac", _percent),
+    ]
+    print_table(
+        "Up to there, beside the whole period",
+        ("figure", f"to {s['no_entry_after'][:10]}", f"to {s['to'][:10]}"),
+        [(name, text(s[f"at_stop_{key}"]), text(s[key])) for name, key, text in rows],
+    )
 
 
 def _figures(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

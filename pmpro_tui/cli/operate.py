@@ -42,7 +42,7 @@ Killable = Annotated[str, typer.Argument(help="A strategy's, a book's or a symbo
 LimitName = Annotated[str, typer.Argument(help="A limit of [risk]; none lists them all.")]
 LimitValue = Annotated[float | None, typer.Argument(help="Its new value.")]
 Rebase = Annotated[
-    bool, typer.Option("--rebase", help="Measure drawdown from today's equity: after tier 3.")
+    bool, typer.Option("--rebase", help="Measure drawdown from today's equity: ends tiers 2 and 3.")
 ]
 
 
@@ -156,10 +156,19 @@ def resume(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Allow entries again after a halt."""
+    """Allow entries again after a halt, or say what else keeps them out."""
     with connected_engine(config, mode, as_) as client:
         snapshot = newest_snapshot(client)
-        ask(f"Resume entries on {account(snapshot)}?", "resume", yes)
+        if rebase:
+            risk, currency = snapshot.risk, snapshot.currency
+            question = (
+                f"Measure drawdown from today's equity, {risk.equity_ccy:,.2f} {currency}, no "
+                f"longer from {risk.high_water_ccy:,.2f}, "
+                f"and resume entries on {account(snapshot)}?"
+            )
+            ask(question, "rebase", yes)
+        else:
+            ask(f"Resume entries on {account(snapshot)}?", "resume", yes)
         target = "rebase" if rebase else ""
         send(client, "resume", target, seen_version=snapshot.version, json=json)
 

@@ -114,4 +114,5 @@ def as_result(prepared: "Prepared", done: "ReplayResult") -> "Result":
         core=done.core,
         n_bars=sum(int((b["time_ns"] >= prepared.from_ns).sum()) for b in prepared.bars.values()),
         changes=tuple(done.changes),
+        releases=tuple(done.releases),
     )

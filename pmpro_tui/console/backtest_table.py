@@ -158,7 +158,7 @@ def told_lines(told: Sequence[Backtest], day: Clock, width: int, height: int) ->
 
     Where they do not fit `height`, the curves are below it.
     """
-    lines = _figures(told)
+    lines = [*_stops(told, width), *_figures(told)]
     room = max(_PLOT_LEAST, (height - len(lines)) // len(told))
     values = [value for one in told for _, value in one.equity]
     if not values:
@@ -169,6 +169,13 @@ def told_lines(told: Sequence[Backtest], day: Clock, width: int, height: int) ->
     return lines
 
 
+def _stops(told: Sequence[Backtest], width: int) -> list[Line]:
+    """Return what kept entries out until a period's end: first of all, and in full."""
+    said = [(one.view.id, one.summary.get("no_entry")) for one in told]
+    texts = [f"{number}: {text}" if len(told) > 1 else str(text) for number, text in said if text]
+    return [line(Span(part, "bad")) for text in texts for part in wrap(f"⚠ {text}", max(20, width))]
+
+
 def _figures(told: Sequence[Backtest]) -> list[Line]:
     """Return every figure, of two with the difference."""
     two = len(told) > 1
@@ -176,7 +183,14 @@ def _figures(told: Sequence[Backtest]) -> list[Line]:
     lines = [line(Span(_row("", heads), "header"))]
     lines.append(line(_row("portfolio", [one.view.portfolio or NONE for one in told])))
     lines.append(line(_row("symbols", [" ".join(one.view.symbols) for one in told])))
-    given = [n for n, v in told[0].summary.items() if not isinstance(v, dict | list)]
+    stopped = any(one.summary.get("no_entry") for one in told)
+    given = [
+        name
+        for name, value in told[0].summary.items()
+        if not isinstance(value, dict | list)
+        and name != "no_entry"
+        and (stopped or not name.startswith(("no_entry", "at_stop")))
+    ]
     names = sorted(given, key=lambda n: (_FIGURES.index(n) if n in _FIGURES else len(_FIGURES), n))
     lines += [_figure(n, [one.summary.get(n) for one in told]) for n in names]
     books = dict.fromkeys(name for one in told for name in one.books)
@@ -196,16 +210,22 @@ _FIGURES: Final = (
     "initial_balance_ccy",
     "final_balance_ccy",
     "net_profit_ccy",
+    "no_entry_after",
     "total_return_frac",
+    "at_stop_total_return_frac",
     "annual_return_frac",
+    "at_stop_annual_return_frac",
     "max_drawdown_frac",
+    "at_stop_max_drawdown_frac",
     "sharpe_ratio",
+    "at_stop_sharpe_ratio",
     "sortino_ratio",
     "calmar_ratio",
     "trades_count",
     "win_rate_frac",
     "profit_factor",
     "exposure_frac",
+    "at_stop_exposure_frac",
     "commission_ccy",
     "swap_ccy",
     "entries_stopped_at",

@@ -76,6 +76,17 @@ COMMANDS: Final = (
         blocked=reasons.resume,
         asks="the word `resume`",
     ),
+    Action(
+        name="rebase",
+        keys=("ctrl+r",),
+        shown="^r",
+        label="Rebase",
+        help="Measure drawdown from today's equity and allow entries again: ends tiers 2 and 3",
+        kind="add",
+        rank=9,
+        blocked=reasons.rebase,
+        asks="the word `rebase`",
+    ),
 )
 
 STRATEGIES: Final = (

@@ -103,9 +103,31 @@ class Commands:
         now = self._screen.hub.shown
         state = f"{now.state}: {now.state_reason or 'no reason given'}" if now else ""
         body = f"{_account(now)}\n{state}\n\nEntries will be allowed again. This adds risk."
+        if now is not None and now.risk.tier >= 2:
+            body += f"\nDrawdown tier {now.risk.tier} keeps them out all the same: ctrl+r ends it."
         self._screen.app.push_screen(
             TypedWord("Resume trading?", body, "resume"), self._if("resume")
         )
+
+    def _rebase(self) -> None:
+        from pmpro_tui.console.dialogs import TypedWord
+
+        now = self._screen.hub.shown
+        if now is None:
+            return
+        risk = now.risk
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self._send("resume", "rebase")
+
+        body = (
+            f"{_account(now)}\n{now.state}: {now.state_reason or 'no reason given'}\n\n"
+            f"Drawdown is measured from today's equity, {risk.equity_ccy:,.2f} {now.currency}, no "
+            f"longer from {risk.high_water_ccy:,.2f}: as much may be lost again. Entries will be "
+            "allowed again. This adds risk."
+        )
+        self._screen.app.push_screen(TypedWord("Rebase the drawdown?", body, "rebase"), answer)
 
     def _stop(self) -> None:
         from pmpro_tui.console.dialogs import Confirm, TypedWord

@@ -106,6 +106,14 @@ def resume(context: Context) -> str | None:
     return fresh(context)
 
 
+def rebase(context: Context) -> str | None:
+    """Refuse to lower a high-water mark that keeps nothing out."""
+    now = context.snapshot
+    if now is not None and now.risk.tier < 2 and now.state == "ACTIVE":
+        return f"drawdown tier {now.risk.tier} keeps no entry out"
+    return fresh(context)
+
+
 def suspend(context: Context) -> str | None:
     """Refuse to stop where nothing could bring the console back."""
     return None if context.has_shell else "there is no shell to go back to: q leaves"

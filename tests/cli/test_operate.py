@@ -361,6 +361,24 @@ def test_yes_answers_the_question(name: str, engine: ScriptedEngine, pmpro: Pmpr
     assert engine.executed[0][0].seen_version == engine.current.version
 
 
+def test_a_rebase_states_both_marks_and_asks_for_its_own_word(
+    engine: ScriptedEngine, pmpro: Pmpro
+) -> None:
+    """What is lowered, to what, on which account; with --yes it goes out as an admin's resume."""
+    risk, currency = engine.current.risk, engine.current.currency
+    done = pmpro("resume", "--rebase")
+    assert done.returncode == 2
+    for part in (
+        f"{risk.equity_ccy:,.2f} {currency}",
+        f"longer from {risk.high_water_ccy:,.2f}",
+        "demo account 1001 at Sim",
+    ):
+        assert part in done.stderr
+    assert sent(engine) == []
+    assert pmpro("resume", "--rebase", "--yes").returncode == 0
+    assert sent(engine) == [("resume", "rebase")]
+
+
 @pytest.mark.parametrize(("typed", "code"), [("yes", 0), ("", 2), ("y", 2)])
 def test_flatten_states_count_volume_and_account_and_takes_only_a_yes(
     typed: str, code: int, engine: ScriptedEngine

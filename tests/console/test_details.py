@@ -23,6 +23,7 @@ from engine.model.jobs import BacktestSpec, Variant
 from engine.model.snapshot import Reply
 from engine.model.times import from_datetime
 from pmpro_tui.console.app import ConsoleApp
+from pmpro_tui.console.backtest_table import told_lines
 from pmpro_tui.console.dialogs import Confirm, TypedWord
 from pmpro_tui.console.form import Form
 from pmpro_tui.console.heatmap import heat_lines
@@ -595,3 +596,24 @@ def test_a_word_and_enter_typed_at_once_confirm(feed: ScriptedFeed) -> None:
 
     drive(app, script)
     assert [c.name for c in feed.sent] == ["resume"]
+
+
+def test_a_result_begins_with_what_kept_entries_out() -> None:
+    """First of all and whole, on a screen of any width, and then the figures up to there."""
+    told = DETAILS[BacktestOf](BacktestOf(id=1))
+    stop = "no entry after 2018-07-10: drawdown tier 2"
+    stopped = told.summary | {
+        "no_entry": stop,
+        "no_entry_after": "2018-07-10T09:31:00Z",
+        "at_stop_sharpe_ratio": -1.25,
+        "at_stop_annual_return_frac": -0.31,
+    }
+    for width in (40, 78, 198):
+        lines = told_lines([msgspec.structs.replace(told, summary=stopped)], str, width, 40)
+        texts = [line_text(one) for one in lines]
+        words = " ".join(text.strip() for text in texts[:2])
+        assert words.startswith(f"⚠ {stop}")
+        assert any(t.startswith("at stop sharpe ratio") and "−1.25" in t for t in texts)
+        assert any(t.startswith("at stop annual return ") and "−31.00%" in t for t in texts)
+    plain = [line_text(one) for one in told_lines([told], str, 78, 40)]
+    assert not any("stop" in text for text in plain)

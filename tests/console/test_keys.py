@@ -13,8 +13,9 @@ from textual.widgets import Button, Input
 from textual.widgets._toast import Toast
 
 from engine.model.snapshot import Reply
-from pmpro_tui.console.actions import ACTIONS
+from pmpro_tui.console.actions import ACTIONS, BY_NAME
 from pmpro_tui.console.app import ConsoleApp
+from pmpro_tui.console.context import why_not
 from pmpro_tui.console.dialogs import Confirm, TypedWord
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.screen import NOTICES_MAX
@@ -107,6 +108,53 @@ def test_resume_needs_the_word(feed: ScriptedFeed) -> None:
 
     drive(app, script)
     assert sent(feed) == [("resume", "", 0.0)]
+
+
+def test_rebase_needs_its_own_word_and_states_both_marks(feed: ScriptedFeed) -> None:
+    """In tier 2 ctrl+r offers what `resume --rebase` does; `resume` alone says that it will not do.
+
+    It starts on Cancel and is sent only after the typed word.
+    """
+    feed.changes = {
+        "state": "REDUCING",
+        "state_reason": "drawdown tier 2: no new entries",
+        "risk": risk(0.0871),
+    }
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("r")
+        said = str(app.screen.query_one(".body").render())
+        assert "tier 2 keeps them out all the same: ctrl+r ends it" in said
+        await pilot.press("escape", "ctrl+r")
+        assert isinstance(app.screen, TypedWord)
+        assert app.focused is not None
+        assert app.focused.id == "cancel"
+        said = str(app.screen.query_one(".body").render())
+        now = feed.now()
+        assert f"{now.risk.equity_ccy:,.2f} {now.currency}" in said
+        assert f"longer from {now.risk.high_water_ccy:,.2f}" in said
+        await pilot.press(*"rebas", "enter")
+        assert not feed.sent
+        await pilot.press("e", "enter")
+        await until(pilot, lambda: bool(feed.sent))
+
+    drive(app, script)
+    assert sent(feed) == [("resume", "rebase", 0.0)]
+
+
+def test_there_is_nothing_to_rebase_where_no_tier_keeps_entries_out(feed: ScriptedFeed) -> None:
+    """A slip of ctrl+r on an ACTIVE account lowers no mark, and says why."""
+    app = console(feed)
+
+    async def script(pilot: Any) -> None:
+        await pilot.press("ctrl+r")
+        assert app.screen is app.main
+        reason = why_not(BY_NAME["rebase"], app.main.context())
+        assert reason == "drawdown tier 0 keeps no entry out"
+
+    drive(app, script)
+    assert not feed.sent
 
 
 def test_a_confirmation_starts_on_cancel_and_states_what_it_hits(feed: ScriptedFeed) -> None:

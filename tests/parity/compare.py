@@ -98,6 +98,7 @@ def assert_same(both: Both) -> None:
     assert tested.shares.tolist() == traded.shares.tolist()
     assert refusals(tested) == refusals(traded)
     assert list(tested.changes) == list(traded.changes)
+    assert list(tested.releases) == list(traded.releases)
     assert_same_checks(both)
     assert digest(tested) == digest(traded)
     different = differences(tested.core, traded.core)

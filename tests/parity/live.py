@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from engine.decision.release import Release
 from engine.execution.journal import Journal
 from engine.execution.ledger import ClosedTrade
 from engine.model.bars import Bars
@@ -89,6 +90,7 @@ class Live:
         self.equity: list[EquityPoint] = []
         self.checked: list[tuple[int, int, bytes]] = []
         self.changes: list[Change] = []
+        self.releases: list[Release] = []
         self.refused = 0
         self._prices = write_prices(bars, work / "prices")
         self._open_gateway()
@@ -150,6 +152,7 @@ class Live:
         self._gateway.watch(names, before_ns)
         trader.positions.on_closed = self.trades.append
         trader.on_change = self.changes.append
+        trader.on_release = self.releases.append
         trader.on_mark = lambda batch_ns: self.equity.append(_point(trader, batch_ns))
         begin = trader._router._begin
 
@@ -196,7 +199,7 @@ class Live:
         high = max(float(account["high_water_ccy"]), balance)
         self.equity[-1] = EquityPoint(self._update.batch_ns, balance, balance, 1.0 - balance / high)
         refused = (self.refused + self.trader.refused).tolist()
-        return ReplayResult(self.trades, self.equity, refused, core, self.changes)
+        return ReplayResult(self.trades, self.equity, refused, core, self.changes, self.releases)
 
     def close(self) -> None:
         """End the parts."""

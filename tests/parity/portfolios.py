@@ -105,6 +105,7 @@ def risks(draw, symbol: str) -> str:
     lines = [f"{name} = {value}" for name, value in values.items()]
     closed = [[], [], [f'close_only = ["{symbol}"]'], ['closed_days = ["2018-11-01"]']]
     lines += draw(st.sampled_from(closed))
+    lines.append(draw(st.sampled_from(["", "drawdown_release = 1"])))
     return "\n".join(["[risk]", *lines])
 
 

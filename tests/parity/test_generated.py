@@ -212,3 +212,37 @@ def test_a_backtest_goes_on_from_live(world, after):
     assume(any(len(b) and b["time_ns"][-1] >= from_ns for b in bars.values()))
     assume(len(batches_ns(Prepared(compiled, bars, Path(), from_ns, to_ns))) > 1)
     assert_goes_on(compiled, bars, from_ns, to_ns, after)
+
+
+RELEASED = """
+[risk]
+drawdown_reduce_frac = 0.0005
+drawdown_stop_entries_frac = 0.001
+drawdown_flatten_frac = 0.5
+account_drawdown_max_frac = 0.9
+daily_loss_max_frac = 0.9
+drawdown_release = 1
+[[strategy]]
+name = "a"
+kind = "noise"
+symbol = "EURUSD"
+params = { seed = 4, stop_points = 120 }
+sizing = { method = "fixed_lots", lots = 0.5 }
+"""
+
+
+@pytest.mark.parametrize("restarts", [(), (700, 2900)])
+def test_a_drawdown_is_released_on_the_same_day_live_and_tested(restarts):
+    """Two weeks with a weekend between: stopped, released after a whole server day, stopped again;
+    the same trades and marks, and a restart while it is stopped forgets no day.
+    """
+    load_file(NOISE)
+    compiled = compiled_of(RELEASED)
+    rng = np.random.default_rng(11)
+    from_ns, to_ns = FIRST_DAY_NS, FIRST_DAY_NS + 14 * NS_PER_DAY
+    times = drawn_times(rng, from_ns - NS_PER_DAY, to_ns, 0.2)
+    bars = {"EURUSD": market(rng, "EURUSD", times)}
+    both = run_both(compiled, bars, from_ns, to_ns, restarts=restarts)
+    assert_same(both)
+    assert len(both.tested.releases) >= 2
+    assert both.tested.trades["entry_ns"].max() > both.tested.releases[-1].time_ns
