@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 import msgspec
 import structlog
 
-from engine.control.descent import descends
+from engine.control.descent import bounded, descends, gone
 from engine.control.frames import TooLong, receive_frame, send_frame
 from engine.control.messages import (
     ADMIN_COMMANDS,
@@ -186,10 +186,10 @@ class Session:
                 text=f"the engine speaks protocol {PROTOCOL_VERSION}, this program "
                 f"{hello.protocol}: use the version the engine was started from"
             )
-        if descends(self.peer.pid, self._service.children()):
+        if (why := self._why_nobody()) is not None:
             self._service.tally.add("child")
-            log.warning("control_child_refused", pid=self.peer.pid, uid=self.peer.uid)
-            text = f"process {self.peer.pid} was started by this engine: it has no role on it"
+            log.warning("control_child_refused", pid=self.peer.pid, uid=self.peer.uid, why=why)
+            text = f"process {self.peer.pid} {why}: it has no role on it"
             return Denied(text=text, refused=True)
         role = self.peer.role
         if role is None:
@@ -222,6 +222,16 @@ class Session:
             pid=os.getpid(),
             wants_token=self._service.person is not None,
         )
+
+    def _why_nobody(self) -> str | None:
+        """Return why a process has no role whoever runs it, None for one that has its user's."""
+        if descends(self.peer.pid, self._service.children()):
+            return "was started by this engine"
+        if bounded(self.peer.pid):
+            return "has the bounds that this engine gives to strategies' code"
+        if gone(self.peer.pid):
+            return "connected to this engine and ended, and another one has its connection"
+        return None
 
     def _poll(self, poll: Poll) -> Unchanged | Changed:
         now = self._service.snapshot()

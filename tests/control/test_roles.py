@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from engine.child.confinement import available
 from engine.control.client import new_command
 from engine.control.messages import ADMIN_COMMANDS, ASKS_WHO, ROLES, Role
 from engine.model.details import Correlations, Rules, RulesOf
@@ -163,6 +164,65 @@ def test_what_the_engine_started_has_no_role(run_dir: Path, how: str) -> None:
     else:
         assert "was started by this engine: it has no role on it" in said
         assert refused == {"child": 1}
+
+
+ESCAPED = """
+import os, socket, subprocess, sys
+from pathlib import Path
+from engine.child.confinement import confine
+how, path = sys.argv[1:3]
+if how == "bounded":
+    confine([Path("/tmp")], [], sockets=True)
+    if os.fork():
+        os._exit(0)  # its child has init for its parent
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[3], path])
+from engine.control.frames import receive_frame, send_frame
+from engine.control.messages import Answer, Hello
+from engine.model.snapshot import PROTOCOL_VERSION
+import msgspec
+sock = socket.socket(socket.AF_UNIX)
+sock.connect(path)
+before = os.getpid()
+if os.fork():
+    os._exit(0)
+os.setsid()
+while Path(f"/proc/{before}").exists() and " Z " not in Path(f"/proc/{before}/stat").read_text():
+    pass
+send_frame(sock, msgspec.msgpack.encode(Hello(protocol=PROTOCOL_VERSION, client="x")), timeout_s=9)
+frame = receive_frame(sock, limit_bytes=99999, idle_s=9, frame_s=9)
+print(msgspec.msgpack.decode(frame, type=Answer))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bounds are Linux's")
+@pytest.mark.parametrize(
+    ("how", "why"), [("bounded", "has the bounds that"), ("handed on", "connected to this engine")]
+)
+def test_what_has_left_the_engine_s_family_has_no_role_either(
+    run_dir: Path, how: str, why: str
+) -> None:
+    """Forked twice into a session of its own, it keeps its bounds; and who connects, forks and
+    ends has handed its place to nobody."""
+    if how == "bounded" and not available().seccomp:
+        pytest.skip("this kernel has no seccomp")
+    engine = ScriptedEngine(run_dir / "run" / "e.sock")
+    engine.server = engine.new_server(children=set)
+    engine.server.start()
+    done = subprocess.run(
+        [sys.executable, "-c", ESCAPED, how, str(engine.path), CHILD],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    refused = engine.server.view().refused
+    engine.server.close()
+    assert why in done.stdout, done
+    assert "it has no role on it" in done.stdout
+    assert refused == {"child": 1}
 
 
 OTHER_USER = """
