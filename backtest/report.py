@@ -94,8 +94,13 @@ def changes(result: Result) -> list[dict[str, Any]]:
 
 
 def config_hash(compiled: CompiledPortfolio) -> str:
-    """Return SHA-256 over what the portfolio file says, whatever its layout."""
+    """Return SHA-256 over what the portfolio file says, whatever its layout.
+
+    The order of a book's members counts: sums run in it.
+    """
     document = msgspec.to_builtins(compiled.portfolio)
+    for book in document.get("book", ()):
+        book["members"] = list(book["members"].items())
     return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
 
 

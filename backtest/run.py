@@ -20,6 +20,7 @@ from engine.model.bars import Bars
 from engine.model.errors import StrategyError, UserError
 from engine.model.jobs import Variant
 from engine.model.kernel_cache import source_hash
+from engine.model.places import absolute
 from engine.model.portfolio import Portfolio
 from engine.model.times import iso_utc
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
@@ -28,13 +29,15 @@ from strategies.loader import NO_FILES, OwnCode, OwnFiles, load_needed, own_code
 
 _DISTRIBUTION = "portfolio-manager-pro"
 NO_VARIANT = Variant()
+# What each symbol costs: fields of its contract. The bars' own spreads go before `spread_points`.
+COSTS = ("spread_points", "commission_per_lot_ccy", "swap_long_points", "swap_short_points")
 
 
 class Prepared(NamedTuple):
     """What a run is made of: the compiled portfolio and its bars, warm-up included.
 
     `notes` are what loading said, `files` the data files that the bars are from, `own_code` where
-    the strategies come from that are not built in.
+    the strategies come from that are not built in, `name` is the portfolio's.
     """
 
     compiled: CompiledPortfolio
@@ -46,6 +49,7 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...] = ()
     files: tuple[UsedFile, ...] = ()
     own_code: tuple[OwnCode, ...] = ()
+    name: str = ""
 
 
 class Report(NamedTuple):
@@ -77,7 +81,9 @@ def prepare(
     _check_period(from_ns, to_ns)
     try:
         changed = varied(read_portfolio(portfolio), variant)
-        return load(changed, data_dir, from_ns, to_ns, source=source, files=files)
+        return load(
+            changed, data_dir, from_ns, to_ns, source=source, files=files, name=portfolio.stem
+        )
     except StrategyError as e:
         raise StrategyError(f"{portfolio}: {e}") from None
 
@@ -90,6 +96,7 @@ def load(
     *,
     source: str | None = None,
     files: OwnFiles = NO_FILES,
+    name: str = "",
 ) -> Prepared:
     """Compile a portfolio and read the bars it needs for [from, to); errors as `prepare`."""
     compiled = compile_portfolio(portfolio)
@@ -99,7 +106,9 @@ def load(
     bars, notes, used = load_bars(data_dir, compiled.symbols, from_ns, to_ns, warmup, source)
     said = (*left_out, *skipped_note(data_dir), *_contract_notes(compiled), *notes)
     own = own_code(spec.kind for spec in compiled.strategies)
-    return Prepared(compiled, bars, data_dir, from_ns, to_ns, source, said, tuple(used), tuple(own))
+    return Prepared(
+        compiled, bars, data_dir, from_ns, to_ns, source, said, tuple(used), tuple(own), name
+    )
 
 
 def _contract_notes(compiled: CompiledPortfolio) -> list[str]:
@@ -126,11 +135,28 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
         "config_hash": config_hash(prepared.compiled),
         "data_hash": data_hash(prepared.bars),
         "code_version": code_version(),
+        "made_of": made_of(prepared),
         "own_strategies": list(map(msgspec.structs.asdict, prepared.own_code)),
         "notes": [
             *remarks(result),
             *prepared.notes,
             *coverage_notes(prepared.bars, prepared.from_ns, prepared.to_ns),
+        ],
+    }
+
+
+def made_of(prepared: Prepared) -> dict[str, Any]:
+    """Return what a result comes from: the portfolio's name, bars, files, costs of each symbol."""
+    return {
+        "portfolio": prepared.name,
+        "from": iso_utc(prepared.from_ns),
+        "to": iso_utc(prepared.to_ns),
+        "data": str(absolute(prepared.data_dir)),
+        "source": prepared.source,
+        "files": [file._asdict() for file in prepared.files],
+        "costs": [
+            {"symbol": spec.name} | {name: getattr(spec, name) for name in COSTS}
+            for spec in prepared.compiled.symbols
         ],
     }
 
@@ -162,13 +188,14 @@ def run_portfolio(
     *,
     source: str | None = None,
     files: OwnFiles = NO_FILES,
+    name: str = "",
     progress: Callable[[float], None] = lambda _: None,
 ) -> Report:
     """Run a portfolio as `run_backtest` does a file's."""
     started_s = time.perf_counter()
     return_large_blocks()
     _check_period(from_ns, to_ns)
-    prepared = load(portfolio, data_dir, from_ns, to_ns, source=source, files=files)
+    prepared = load(portfolio, data_dir, from_ns, to_ns, source=source, files=files, name=name)
     return _report(prepared, started_s, progress)
 
 

@@ -275,7 +275,7 @@ class RecordDetail(msgspec.Struct, frozen=True, kw_only=True, tag="record"):
 
 
 class BacktestView(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored backtest in short. Fractions; NaN for unknown."""
+    """A stored backtest in short. Fractions; NaN for unknown. `name` is what its user calls it."""
 
     id: int
     created_ns: int
@@ -288,6 +288,7 @@ class BacktestView(msgspec.Struct, frozen=True, kw_only=True):
     n_trades: int
     symbols: tuple[str, ...] = ()
     portfolio: str = ""
+    name: str = ""
 
 
 class Backtests(msgspec.Struct, frozen=True, kw_only=True, tag="backtests"):

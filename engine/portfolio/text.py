@@ -9,7 +9,7 @@ import msgspec
 
 from engine.model.portfolio import Portfolio
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+$")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 def portfolio_text(portfolio: Portfolio) -> str:
@@ -59,7 +59,7 @@ def _lines(table: Mapping[str, Any]) -> str:
 
 
 def _key(key: str) -> str:
-    return key if _BARE_KEY.match(key) else json.dumps(key)
+    return key if _BARE_KEY.match(key) else _quoted(key)
 
 
 def _value(value: Any) -> str:
@@ -67,6 +67,17 @@ def _value(value: Any) -> str:
         return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, bool | str):
-        return json.dumps(value)
-    return repr(value)
+    if isinstance(value, str):
+        return _quoted(value)
+    return json.dumps(value) if isinstance(value, bool) else repr(value)
+
+
+def _quoted(text: str) -> str:
+    """Return a string as TOML has it: every character that is not visible by its number."""
+    return '"' + "".join(map(_character, text)) + '"'
+
+
+def _character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08X}"

@@ -254,7 +254,11 @@ _SHORT = select(
     BacktestResult.win_rate,
     BacktestResult.trades_count,
     _RESULTS["symbols"].label("symbols"),
-    _RESULTS["made_of"]["name"].astext.label("portfolio"),
+    BacktestResult.name,
+    # Results of before revision 0006 have the portfolio's name in the name's place.
+    func.coalesce(
+        _RESULTS["made_of"]["name"].astext, _RESULTS["made_of"]["portfolio"].astext
+    ).label("portfolio"),
 )
 
 
@@ -271,6 +275,7 @@ def _view(row: Any) -> BacktestView:
         n_trades=row.trades_count,
         symbols=tuple(part["symbol"] for part in row.symbols or ()),
         portfolio=row.portfolio or "",
+        name=row.name,
     )
 
 

@@ -15,7 +15,8 @@ from engine.store.tables import BacktestResult
 class NewResult(msgspec.Struct, frozen=True, kw_only=True):
     """A backtest to save. `strategy` None: of a whole portfolio. Fractions, NaN for unknown.
 
-    The hashes name configuration and data, so that a result can be made again.
+    The hashes name configuration and data, so that a result can be made again. `portfolio` is
+    its file's text, `document` the JSON that `results` holds, in its own order.
     """
 
     start: datetime
@@ -30,6 +31,10 @@ class NewResult(msgspec.Struct, frozen=True, kw_only=True):
     data_hash: str
     code_version: str
     strategy: str | None = None
+    name: str = ""
+    note: str = ""
+    portfolio: str | None = None
+    document: str | None = None
 
 
 def save_backtest(session: Session, result: NewResult) -> int:
@@ -50,6 +55,10 @@ def save_backtest(session: Session, result: NewResult) -> int:
         "config_hash": result.config_hash,
         "data_hash": result.data_hash,
         "code_version": result.code_version,
+        "name": result.name,
+        "note": result.note,
+        "portfolio": result.portfolio,
+        "document": result.document,
     }
     return session.execute(
         insert(BacktestResult).values(row).returning(BacktestResult.id)

@@ -270,7 +270,11 @@ class RlModel(Base):
 
 
 class BacktestResult(Base):
-    """A backtest; no strategy: of a whole portfolio."""
+    """A backtest; no strategy: of a whole portfolio.
+
+    `portfolio` is the file that makes it again, `document` what was printed, both as text: JSONB
+    keeps no order of members. Rows of before revision 0006 have neither.
+    """
 
     __tablename__ = "backtest_results"
     __table_args__ = (Index(None, "strategy_id", "created_at"),)
@@ -289,6 +293,10 @@ class BacktestResult(Base):
     data_hash: Mapped[str]
     code_version: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    name: Mapped[str] = mapped_column(server_default="")
+    note: Mapped[str] = mapped_column(server_default="")
+    portfolio: Mapped[str | None]
+    document: Mapped[str | None]
 
 
 class ParityScoreRow(Base):

@@ -1,4 +1,4 @@
-"""`pmpro backtest run|list|show|compare`."""
+"""`pmpro backtest run|list|show|compare|repeat`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,7 @@ from pmpro_tui.cli.backtest_options import (
     check_explain,
     parse_period,
 )
-from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_note
+from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line, print_note
 from pmpro_tui.cli.own_strategies import Strategies, own_files, settings_with
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def run(
     book: OfBook = None,
     json: Json = False,
     no_store: Annotated[bool, typer.Option("--no-store", help="Keep no result.")] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the stored result.")] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="What to remember about it.")] = "",
     strategies: Strategies = None,
     config: Config = None,
     mode: Mode = None,
@@ -93,12 +95,24 @@ def run(
         )
     asked = explained(report.prepared, report.result, explain, at, book)
     write_files(report.result, trades=trades, equity=equity, attribution=attribution)
-    stored_id = None if no_store else _store(report, portfolio.stem, settings)
+    stored = None if no_store else _store(report, settings, name, note)
     if json:
-        print_json({**report.document, **asked, "stored_id": stored_id})
+        print_json(
+            {
+                "name": name,
+                "note": note,
+                **report.document,
+                **asked,
+                "stored_id": stored.number if stored else None,
+                "stored_in": stored.place if stored else None,
+            }
+        )
     else:
-        show(report.document, report.result.equity["equity_ccy"].tolist())
+        named = {"name": name, "note": note}
+        show(named | report.document, report.result.equity["equity_ccy"].tolist())
         show_explained(asked)
+        if stored:
+            print_line(f"stored as backtest {stored}: `pmpro backtest show {stored}`")
 
 
 def write_files(
@@ -117,15 +131,19 @@ def write_files(
         write_attribution(attribution, attribution_table(result))
 
 
-def _store(report: "Report", name: str, settings: "Settings") -> int | None:
+def _store(
+    report: "Report", settings: "Settings", name: str, note: str
+) -> "backtest_stored.StoredId | None":
     """Store the report; say so in a line where there is no database to store it in."""
-    from pmpro_tui.cli.database import open_database
+    from pmpro_tui.cli.database import open_database, state_paths
 
+    state_path = state_paths(settings)[0]
     try:
-        with open_database(settings) as engine:
+        with open_database(settings, state_path) as engine:
             from backtest.results import store
 
-            return store(engine, report, name=name)
+            number = store(engine, report, name=name, note=note)
+            return backtest_stored.stored_id(settings, state_path, number)
     except PmproError as error:
         if not isinstance(error, StoreError):
             raise
@@ -136,3 +154,4 @@ def _store(report: "Report", name: str, settings: "Settings") -> int | None:
 app.command("list")(backtest_stored.list_)
 app.command("show")(backtest_stored.show)
 app.command("compare")(backtest_stored.compare)
+app.command("repeat")(backtest_stored.repeat)

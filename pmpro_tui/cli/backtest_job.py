@@ -83,10 +83,11 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
         parse_time("from", spec.from_day),
         parse_time("to", spec.to_day),
         source=spec.source or None,
+        name=Path(spec.portfolio).stem or "running",
         files=OwnFiles(request.files, request.strategies),
         progress=lambda frac: told.put(Told(progress_frac=min(frac, 1.0))),
     )
-    result_id, remark = _store(report, request.database, Path(spec.portfolio).stem)
+    result_id, remark = _store(report, request.database)
     figures = report.document["summary"]
     stop = f"{figures['no_entry']}; " if figures["no_entry"] else ""
     return Told(
@@ -98,7 +99,7 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
     )
 
 
-def _store(report: "Report", url: str, name: str) -> tuple[int, str]:
+def _store(report: "Report", url: str) -> tuple[int, str]:
     """Store the result; return its id, or why it is not stored."""
     from backtest.results import store
     from engine.store.connection import connect
@@ -110,7 +111,7 @@ def _store(report: "Report", url: str, name: str) -> tuple[int, str]:
     except StoreError as error:
         return 0, f"; not stored: {error}"
     try:
-        return store(engine, report, name=name or "running"), ""
+        return store(engine, report), ""
     finally:
         engine.dispose()
 

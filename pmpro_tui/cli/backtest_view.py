@@ -55,6 +55,9 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
     """Write the tables of a result."""
     s = document["summary"]
     _show_stop(s)
+    for key in ("name", "note"):
+        if document.get(key):
+            print_line(f"{key}: {document[key]}")
     cells: list[tuple[str, ...]] = list(_figures(s))
     half = (len(cells) + 1) // 2
     if sys.stdout.isatty():
@@ -68,6 +71,7 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
     _show_halts(s)
     _show_books(document["books"])
     _show_strategies(document.get("strategies", ()))
+    _show_made_of(document.get("made_of", {}))
     for own in document.get("own_strategies", ()):
         print_line(f"own strategy {own['kind']}: {own['file']}, sha256 {own['sha256']}")
     for note in document["notes"]:
@@ -121,6 +125,27 @@ def _show_halts(s: Mapping[str, Any]) -> None:
     if s["refused"]:
         reasons = ", ".join(f"{name} {n:,}" for name, n in s["refused"].items())
         print_line(f"refused: {reasons}")
+
+
+def _show_made_of(made_of: Mapping[str, Any]) -> None:
+    """Write what a result comes from; one of an earlier version says less."""
+    if "costs" not in made_of:
+        return
+    source = f" of source {made_of['source']}" if made_of["source"] else ""
+    print_line(f"portfolio {made_of['portfolio']}, bars of {made_of['data']}{source}")
+    print_table(
+        "Costs",
+        ("symbol", "spread points", "commission per lot and side", "swap long", "swap short"),
+        [
+            [f"{value:g}" if isinstance(value, float) else value for value in cost.values()]
+            for cost in made_of["costs"]
+        ],
+    )
+    files = made_of["files"]
+    if sys.stdout.isatty() and len(files) > _ROWS_SHOWN:
+        print_line(f"{len(files)} bar files: --json lists them with their hashes")
+    else:
+        print_table("Bars", ("file", "sha256"), [(f["name"], f["sha256"]) for f in files])
 
 
 def _show_books(books: Sequence[Mapping[str, Any]]) -> None:

@@ -89,12 +89,12 @@ def result_columns(day: Clock, is_base: Callable[[BacktestView], bool]) -> tuple
         ),
         _Result(
             header="Portfolio",
-            cell=lambda b: Span(b.portfolio or NONE),
+            cell=lambda b: Span(b.name or b.portfolio or NONE),
             least=9,
             most=24,
             rank=5,
             measured=True,
-            order=lambda b: b.portfolio,
+            order=lambda b: b.name or b.portfolio,
         ),
         _Result(
             header="Period",
@@ -164,7 +164,7 @@ def told_lines(told: Sequence[Backtest], day: Clock, width: int, height: int) ->
     if not values:
         return lines
     for one in told:
-        lines.append(line(Span(f"{one.view.id} {one.view.portfolio}", "title")))
+        lines.append(line(Span(f"{one.view.id} {one.view.name or one.view.portfolio}", "title")))
         lines += _plot(one, day, width, room - 1, bounds=(min(values), max(values)))
     return lines
 
@@ -181,6 +181,8 @@ def _figures(told: Sequence[Backtest]) -> list[Line]:
     two = len(told) > 1
     heads = [str(one.view.id) for one in told] + ["difference"] * two
     lines = [line(Span(_row("", heads), "header"))]
+    if any(one.view.name for one in told):
+        lines.append(line(_row("name", [one.view.name or NONE for one in told])))
     lines.append(line(_row("portfolio", [one.view.portfolio or NONE for one in told])))
     lines.append(line(_row("symbols", [" ".join(one.view.symbols) for one in told])))
     stopped = any(one.summary.get("no_entry") for one in told)

@@ -1,6 +1,7 @@
 """Portfolio files of any content: each runs, or is refused in one line that names the key."""
 
 import math
+import tomllib
 
 import msgspec
 import pytest
@@ -10,11 +11,11 @@ from hypothesis import strategies as st
 from backtest.report import summary
 from backtest.simulate import simulate
 from engine.model.errors import ConfigError, UserError
-from engine.model.portfolio import Portfolio
+from engine.model.portfolio import Book, Portfolio, Strategy
 from engine.model.server_clock import ServerClock
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio, read_portfolio
-from engine.portfolio.text import toml_text
+from engine.portfolio.text import portfolio_text, toml_text
 from tests.backtest.scripted import MONDAY, flat_bars
 
 FILE = """
@@ -236,3 +237,27 @@ def test_bounds_leave_every_default_and_every_real_clock():
     assert Portfolio() == msgspec.convert({}, Portfolio)
     for rule in ("UTC-12", "UTC+14", "UTC+5:45", "new_york+7", "Pacific/Kiritimati", "UTC"):
         ServerClock(rule)
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
+
+
+@given(
+    params=st.dictionaries(
+        NAMES, st.booleans() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False) | NAMES
+    ),
+    members=st.dictionaries(NAMES, st.floats(allow_nan=False), max_size=6),
+)
+@example(params={"C:\\Users": "a\tb\x7f\x9b\u202e", "😀": 'x"\\U0001'}, members={"b\n": 1.0})
+def test_a_portfolio_s_text_says_the_same_in_the_same_order(params, members):
+    """TOML of any names and values is read back as it was, members in their order, and nothing in
+    it moves a terminal."""
+    one = Portfolio(
+        strategy=[Strategy(name="s", kind="k", symbol="EURUSD", params=params)],
+        book=[Book(name="b", members=members)],
+    )
+    text = portfolio_text(one)
+    assert text.replace("\n", "").isprintable()
+    again = msgspec.convert(tomllib.loads(text), Portfolio)
+    assert again == one
+    assert list(again.book[0].members) == list(members)

@@ -97,7 +97,8 @@ class BacktestsPage(Detailed):
         return "none is stored yet: n launches one" if not told.stored else "nothing matches"
 
     def _matches(self, view: BacktestView) -> bool:
-        text = f"{view.portfolio} {' '.join(view.symbols)} {_day(view.from_ns)} {_day(view.to_ns)}"
+        period = f"{_day(view.from_ns)} {_day(view.to_ns)}"
+        text = f"{view.name} {view.portfolio} {' '.join(view.symbols)} {period}"
         return all(word in text.casefold() for word in self.words.casefold().split())
 
     def _paint_curve(self, width: int, height: int) -> list[Line]:
