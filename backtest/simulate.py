@@ -50,10 +50,10 @@ class Result(NamedTuple):
 
     `trades` (n,) TRADE in order of exit; `shares` (n, most members of a slot) entry shares of
     each trade's members; `equity` (n_batches,) EQUITY, marked after each batch's quotes;
-    `refused` counts by Refusal; `core` is the final state, all flat; `changes` is what allocation
-    and switching did, in order; `releases` are the drawdowns that `drawdown_release` ended.
-    `checks` (n_checked, N_REFUSALS, 2) are the rules' values and limits of the first entries, whose
-    batch and slot `checked` (n_checked, 2) names.
+    `refused` counts refused wishes by Refusal; `core` is the final state, all flat; `changes` is
+    what allocation and switching did, in order; `releases` are the drawdowns that
+    `drawdown_release` ended. `checks` (n_checked, N_REFUSALS, 2) are the rules' values and limits
+    of the first entries, whose batch and slot `checked` (n_checked, 2) names.
     """
 
     compiled: CompiledPortfolio

@@ -65,8 +65,9 @@ def decide_entries(core: Core, entries: Integers, refused: Integers) -> int:
     """Write the slots that enter now into `entries`, in book order; return how many.
 
     Call after the exits are settled: equity is marked anew, and each accepted entry counts as
-    filled for the next one's checks. `refused` ((N_REFUSALS,) int64) counts refusals by rule; a
-    slot's last answer stands in its `refusal`, what the rules said in `checks`.
+    filled for the next one's checks. `refused` ((N_REFUSALS,) int64) counts the wishes that a rule
+    refused, each once a rule, however many batches it goes on; a slot's last answer stands in its
+    `refusal`, what the rules said in `checks`.
     """
     mark(core)
     return choose_entries(core, entries, refused)
@@ -91,7 +92,8 @@ def choose_entries(core: Core, entries: Integers, refused: Integers) -> int:
         if answer == 0:
             entries[n] = slot
             n += 1
-        else:
+        elif not position["refused_rules"] >> answer & 1:
+            position["refused_rules"] |= 1 << answer
             refused[answer] += 1
     return n
 

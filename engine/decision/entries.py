@@ -296,6 +296,7 @@ def apply_open(
     position["swap_ccy"] = 0.0
     position["close_reason"] = 0
     position["pending_direction"] = 0
+    position["refused_rules"] = 0
     narrow_levels(core, core.slots[slot]["symbol"], position["direction"], stop, target)
     account["balance_ccy"] = round_ccy(
         account["balance_ccy"] + deal_commission_ccy, core.limits[0]["currency_digits"]

@@ -45,7 +45,7 @@ _LAYOUT: Final = repr((*_DTYPES, N_DAYS, N_RETURNS))
 ADDED: Final = frozenset(
     {
         *("swap_day", "traded", "shadow_days"),
-        *("barred_ns", "stopped_days"),
+        *("barred_ns", "refused_rules", "stopped_days"),
         *("variance", "suspect_bid", "suspect_ask", "suspect_ns", "n_doubts", "doubt_ns"),
     }
 )

@@ -148,7 +148,10 @@ def combine(core: Core, slot: int) -> None:
         elif net < 0.0 and n_short >= least:
             wish = -1
     position["net"] = net
-    position["wish"] = 0 if everyone else wish
+    wished = 0 if everyone else wish
+    if wished != position["wish"]:
+        position["wish"] = wished
+        position["refused_rules"] = 0
     position["dirty"] = 0
     if config["n_members"] == 1:
         if core.outputs[first]["changed"]:

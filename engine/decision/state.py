@@ -189,6 +189,8 @@ SLOT_STATE = np.dtype(
         ("n_trades", "i4"),
         ("repeated_since_ns", "i8"),
         ("barred_ns", "i8"),
+        # The rules that have refused the present wish, a bit each.
+        ("refused_rules", "i8"),
         # Sums over its closed positions; realised is net of costs.
         ("realised_ccy", "f8"),
         ("paid_commission_ccy", "f8"),

@@ -222,6 +222,7 @@ class Trader:
             core.limits[:] = self.core.limits
             if lost := load_core(core, names, dump_core(self.core, _renamed(self.names, moved))):
                 raise Refused(f"{', '.join(lost)}: holds a position")
+            self._keep_decisions(core, names, moved)
             _take_manual_shares(compiled, core)
             before = self.compiled.members_by_slot
             for slot, members in enumerate(compiled.members_by_slot.items()):
@@ -233,6 +234,13 @@ class Trader:
         for known in (self.quarantined, self.confidences):
             for name in known.keys() - set(self.names.members):
                 del known[name]
+
+    def _keep_decisions(self, core: Core, names: Names, moved: Mapping[str, str]) -> None:
+        """Keep what the rules last said of the slots that go on, under their new names."""
+        before = _renamed(self.names, moved).slots
+        for slot, name in enumerate(names.slots):
+            if name in before:
+                core.checks[slot] = self.core.checks[before.index(name)]
 
     # ---- batches
 

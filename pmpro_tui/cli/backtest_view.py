@@ -113,7 +113,7 @@ def _figures(s: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "commission", f"{s['commission_ccy']:z,.2f}"
     yield "swap", f"{s['swap_ccy']:z,.2f}"
     refused = sum(s["refused"].values())
-    yield "entries refused", f"{refused:,}"
+    yield "refusals of wishes", f"{refused:,}"
     yield "allocation changes", f"{s.get('changes_count', 0):,}"
 
 
@@ -124,7 +124,7 @@ def _show_halts(s: Mapping[str, Any]) -> None:
         print_line(f"entries first stopped by drawdown at {s['entries_stopped_at']}")
     if s["refused"]:
         reasons = ", ".join(f"{name} {n:,}" for name, n in s["refused"].items())
-        print_line(f"refused: {reasons}")
+        print_line(f"wishes to enter that a rule refused, each once a rule: {reasons}")
 
 
 def _show_made_of(made_of: Mapping[str, Any]) -> None:

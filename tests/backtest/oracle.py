@@ -122,6 +122,7 @@ class Slot:
     due: bool = False
     net: Decimal = Decimal(0)
     wish: int = 0
+    refused: set[str] = field(default_factory=set)  # by which rules, this wish
     barred: bool = False
     orders_today: int = 0
     stops: dict = field(default_factory=dict)
@@ -464,6 +465,7 @@ def match_shadows(slot: Slot, bar: Bar) -> None:
 
 
 def combine(slot: Slot) -> None:
+    before = slot.wish
     voting = [m for m in slot.members if m.enabled]
     speaking = voting or slot.members  # with nobody to vote all speak for the exit alone
     if slot.vote:
@@ -482,6 +484,8 @@ def combine(slot: Slot) -> None:
     rearm_wish = slot.wish
     if not voting:
         slot.wish = 0
+    if slot.wish != before:
+        slot.refused = set()
     if slot.spent:
         if len(slot.members) == 1:
             rearmed = slot.members[0].changed
@@ -512,12 +516,15 @@ def enter_if_due(
     row: dict[str, tuple] = {}
     refusal = decide(account, symbols, slots, slot, now, row)
     if refusal:
-        account.refused[refusal] = account.refused.get(refusal, 0) + 1
+        if refusal not in slot.refused:
+            slot.refused.add(refusal)
+            account.refused[refusal] = account.refused.get(refusal, 0) + 1
         if refusal in ("DECLARED_LOTS", "DECLARED_ORDERS", "REPEATED"):
             for other in slots:
                 other.barred = other.barred or other.name == slot.name
         return
     account.checked.append((now, slot.name, row))
+    slot.refused = set()
 
 
 def first_refusal(row: dict[str, tuple], rules: dict[str, tuple]) -> str:

@@ -148,3 +148,31 @@ def test_a_cancelled_entry_frees_its_exposure(make_core):
     cancel_entry(core, 0)
     core.positions[0]["wish"] = 0
     assert run(core) == ([1], {})
+
+
+def test_a_wish_that_is_refused_counts_once_a_rule_however_long_it_lasts(make_core):
+    """Three batches of the same wish are one refusal; another rule, or another wish, is another."""
+    core = make_core(strategy("one", extra=FIXED))
+    core.account["tier"] = 2
+    core.account["high_water_ccy"] = 108_000.0
+    counted = [entries(core, raw=raw)[1] for raw in (LONG, LONG, LONG, SHORT, SHORT)]
+    assert counted == [{Refusal.DRAWDOWN_TIER: n} if n else {} for n in (1, 0, 0, 1, 0)]
+    core.account["trading"] = 2
+    assert [entries(core, raw=SHORT)[1] for _ in range(2)] == [{Refusal.HALTED: 1}, {}]
+    core.account["trading"] = 0
+    assert entries(core, raw=SHORT)[1] == {}  # the tier was counted for this wish
+    assert entries(core, raw=FLAT)[1] == {}
+    assert entries(core, raw=SHORT)[1] == {Refusal.DRAWDOWN_TIER: 1}
+
+
+def test_a_wish_that_was_fulfilled_is_counted_anew(make_core):
+    """The same direction after an entry and a close is another wish."""
+    core = make_core(strategy("one", extra=FIXED))
+    core.account["trading"] = 2
+    assert entries(core)[1] == {Refusal.HALTED: 1}
+    core.account["trading"] = 0
+    assert entries(core)[0] == [0]
+    apply_open(core, 0, 1.1701, 0.29, 0, 0.0)
+    apply_close(core, 0, int(ExitReason.SIGNAL), 0.0, 0.0, 0.0)
+    core.account["trading"] = 2
+    assert entries(core)[1] == {Refusal.HALTED: 1}

@@ -7,6 +7,7 @@ import pytest
 from engine.model.bars import Bars
 from engine.runtime.levels import or_zero
 from tests.faults.bench import BID, HISTORY, POINT, Bench, level_bars
+from tests.faults.commanding import order
 
 Make = Callable[..., Bench]
 TRAIL = "stops = { trail_points = 100, step_points = 10 }"
@@ -141,3 +142,32 @@ def test_levels_that_follow_the_fill_are_no_warning(make_bench: Make) -> None:
     assert there(bench) == wanted
     assert bench.said("at the terminal: set to", "info")
     assert not bench.said("at the terminal: set to", "warning")
+
+
+@pytest.mark.parametrize("had", [5.0, 0.0])
+def test_a_moved_stop_is_a_message_and_a_close_is_never_kept_back(
+    make_bench: Make, had: float
+) -> None:
+    """Each change that is sent takes a token, a refused one too, and each close; with none left
+    the stop still moves and the position still closes, and only entries wait.
+    """
+    bench = trailing(make_bench)
+    account, quote = bench.trader.core.account[0], bench.trader.core.quotes[0]
+    for limit in ("orders_per_minute_max", "symbol_orders_per_minute_max"):
+        bench.trader.core.limits[limit] = 5.0
+    account["tokens"] = quote["tokens"] = had
+    account["tokens_ns"] = quote["tokens_ns"] = 2**62  # nothing comes back meanwhile
+
+    def left() -> float:
+        assert account["tokens"] == quote["tokens"]
+        return float(account["tokens"])
+
+    before = there(bench)
+    bench.fault(call="order_send", kind="retcode", retcode=10016)
+    bench.step()
+    assert (there(bench), left()) == (before, max(had - 1.0, 0.0))
+    bench.step()
+    assert there(bench)[0] > before[0]
+    assert left() == max(had - 2.0, 0.0)
+    order(bench, "flatten")
+    assert (bench.held, left()) == ([], max(had - 3.0, 0.0))

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.control.messages import Actor
+from engine.decision.account import mark_exposure
 from engine.execution.journal import Outbox
 from engine.execution.ledger import ClosedTrade
 from engine.model.errors import ConfigError, PmproError, Refused, TryAgain, UserError
 from engine.model.portfolio import Portfolio
+from engine.model.reasons import Refusal
 from engine.model.records import AuditRow
 from engine.model.snapshot import Command
 from engine.model.times import NS_PER_MINUTE
@@ -27,6 +29,7 @@ from engine.portfolio.text import portfolio_text
 from engine.runtime.changes import Changes, Terms
 from engine.runtime.commands import Commands
 from engine.runtime.inbox import Inbox
+from engine.runtime.picture import Picture, take_picture
 from engine.runtime.running_portfolio import read_running, write_removed, write_running
 from engine.runtime.views import strategy_views
 from tests.faults.bench import (
@@ -351,6 +354,42 @@ def test_a_share_counts_at_the_next_decision_and_after_a_restart(
     changes = [r.details for r in audits if isinstance(r, AuditRow) and "after" in r.details]
     assert changes[-1]["before"]["books"] == {"x": {"a": 1.0, "b": 2.0, "c": 1.0}}
     assert changes[-1]["after"]["books"]["x"]["a"] == pytest.approx(0.7 * 4.0)
+
+
+def test_a_changed_portfolio_forgets_no_decision_of_what_goes_on(
+    make: Callable[..., Changing],
+) -> None:
+    """After `allocate`, an addition and a removal each slot's last decision is as it was: which
+    rule refused, every value and limit, and when.
+    """
+    bench = make({"a": "FLLLLLLL", "b": "LLLLLLLL", "c": "FFFFFFFF"})
+    bench.step()
+    bench.order("halt")
+    bench.step(2)
+
+    pictures: list[Picture | None] = [None]
+
+    def decisions() -> dict[str, tuple[int, bytes, int]]:
+        trader = bench.trader
+        mark_exposure(trader.core)
+        pictures.append(take_picture(trader, pictures[-1]))
+        return {
+            name: (int(bench.slot(name.partition("/")[0])["refusal"]), *known)
+            for name, known in pictures[-1].decided.items()
+        }
+
+    before = decisions()
+    assert {name: rule for name, (rule, *_) in before.items()} == {
+        "a/EURUSD": Refusal.HALTED,
+        "b/EURUSD": Refusal.ACCEPTED,
+    }
+    bench.order("allocate", "a", value=0.5)
+    assert decisions() == before
+    bench.add("d", "F" * 8)
+    assert decisions() == before
+    bench.remove("c")
+    assert decisions() == before
+    assert "c/EURUSD" not in bench.trader.names.slots
 
 
 def test_a_share_waits_for_an_order_s_outcome(make: Callable[..., Changing]) -> None:
