@@ -39,7 +39,7 @@ from engine.child.frames import (
 from engine.child.output import open_file
 from engine.child.spawner import spawn
 from engine.model.errors import PmproError
-from engine.model.printable import printable
+from engine.model.printable import described, printable
 
 KILL_WAIT_S = 2.0
 # A pipe holds at least a page: a frame this short never blocks its writer, because the child has
@@ -302,8 +302,9 @@ class Child:
             return
         try:
             self._on_event(frame[1])
-        except Exception:
+        except Exception as error:  # border: thread; what it carried is lost, so the child goes
             _log.exception("child_event_failed", child=self.name)
+            raise ValueError(f"an event was not taken: {described(error)}") from None
 
     def _reap(self) -> None:
         # The exit code of a process that is already ending is not changed by this signal; one

@@ -41,7 +41,7 @@ def explain(
     closing = [deal for deal in new if deal.entry in CLOSING]
     closed_lots = sum(deal.lots for deal in closing)
     left_lots = held_lots + sum(deal.lots for deal in added) - closed_lots
-    if there_lots < 0.0 or not new or abs(left_lots - there_lots) > LOTS_EPS:
+    if not (there_lots >= 0.0 and new and abs(left_lots - there_lots) <= LOTS_EPS):
         return None
     ours_lots = min(held_lots, there_lots)
     gone_lots = held_lots - ours_lots

@@ -60,7 +60,7 @@ class AlertService:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._n_lost = 0
-        self._unsaved = ""
+        self._unsaved = self._failed = ""
         self._seen = Seen()
         self._couriers: Mapping[str, Courier] = {
             channel.name: Courier(
@@ -149,6 +149,13 @@ class AlertService:
             self._turn(hurry=hurry)
         except Exception as error:  # border: thread; the next turn goes on with what there is
             log.error("alerts_failed", error=f"{type(error).__name__}: {error}")
+            self._n_lost += 1
+            # By name alone: its text may have an address in it. Once, as its event comes here too.
+            if self._failed != (name := type(error).__name__):
+                self._failed = name
+                self._tell("critical", f"alerts fail inside, {name}: some may not go out")
+        else:
+            self._failed = ""
 
     def _turn(self, *, hurry: bool) -> None:
         with self._lock:

@@ -79,7 +79,7 @@ class Balance:
             self.explained = now
             return
         moved_ccy = sum(d.profit_ccy + d.commission_ccy + d.swap_ccy for d in deals)
-        if abs(known.balance_ccy + moved_ccy - there_ccy) >= _CENT_CCY:
+        if not abs(known.balance_ccy + moved_ccy - there_ccy) < _CENT_CCY:
             self._doubt(now, there_ccy - known.balance_ccy, moved_ccy)
             return
         self.explained, self._since_s = now, math.nan

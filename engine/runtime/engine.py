@@ -22,6 +22,7 @@ from engine.execution.journal import Journal
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError, PmproError, StrategyError
+from engine.model.seldom import Seldom
 from engine.model.server_clock import ServerClock
 from engine.model.snapshot import LogView, Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
@@ -134,11 +135,14 @@ class Engine:
         self._connected = False
         self._doubt = ""
         self._looked_s = self._settled_s = 0.0
+        self._troubles = Seldom()
         self._failures = Failures(self.events, lambda: self._trader)
         self._log_state = log
         # Since when the engine's thread is in this turn; 0.0 while it is in none.
         self._turn_since_s = 0.0
-        self._vitals = Vitals(self.events, log=log, turn_s=lambda: self.turn_s, say=say)
+        self._vitals = Vitals(
+            self.events, log=log, turn_s=lambda: self.turn_s, feed_s=self._feed_s, say=say
+        )
 
     # ---- life
 
@@ -239,6 +243,14 @@ class Engine:
         """How long the engine's thread has been in its turn; any thread."""
         since_s = self._turn_since_s
         return time.monotonic() - since_s if since_s else 0.0
+
+    def _feed_s(self) -> float:
+        """Return how long a connected host has sent nothing; any thread.
+
+        What the engine's thread had no time to take is not the host's silence.
+        """
+        silent_s = time.monotonic() - self._market_seen_s - self.turn_s
+        return max(0.0, silent_s) if self._connected and self._trader is not None else 0.0
 
     @property
     def stopping(self) -> bool:
@@ -537,14 +549,14 @@ class Engine:
             if now_s - self._looked_s >= BROKER_LOOK_S:
                 self._looked_s = now_s
                 trader.positions.book_broker_closes()
+                trader.unseen = ""
             if now_s - self._settled_s >= UNKNOWN_LOOK_S:
                 self._settled_s = now_s
                 trader.settle_unknown()
         except BrokerError as e:
-            self._trouble(str(e))
-
-    def _trouble(self, text: str) -> None:
-        self.events.add("error", "engine", text)
+            trader.unseen = str(e)
+            if self._troubles.due(trader.unseen) is not None:  # else it would fill the events
+                self.events.add("error", "engine", trader.unseen)
 
     def simulate(self, message: dict[str, Any]) -> dict[str, Any]:
         """Pass a control message to the demo's simulated terminal; return its state.

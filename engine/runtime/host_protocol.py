@@ -91,7 +91,8 @@ class Evaluations(msgspec.Struct):
     a gap, `earlier` has those of the others, to be taken first and in order.
     `inputs` are of the strategies just loaded, `kinds` and `file_faults` of the files, by path;
     the built-in kinds, told before any file is loaded, have none.
-    `batch_ns` is that of the request.
+    `batch_ns` is that of the request. `left_out` are those for whom no host was there in time:
+    to the core that is HOLD; the next host has seen every bar.
     """
 
     signals: dict[str, StrategySignal] = {}
@@ -101,6 +102,7 @@ class Evaluations(msgspec.Struct):
     kinds: dict[str, list[str]] = {}
     file_faults: dict[str, str] = {}
     batch_ns: int = 0
+    left_out: list[str] = []
 
 
 def pack_bars(bars: Mapping[str, Bars]) -> BarBytes:

@@ -2,8 +2,12 @@
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Final
 
 from engine.runtime.host_builder import Builder, Built, Plan
+
+RETRY_S: Final = 0.1
+"""After a host that could not be made, until the next try."""
 
 
 class Spares:
@@ -29,6 +33,8 @@ class Spares:
                 if _is_ready(future):
                     self.fill(plan)
                     return future.result()
+            if any(f.exception() or f.result().worker is None for f in done):  # none can be made
+                time.sleep(min(RETRY_S, max(0.0, until_s - time.monotonic())))
         return None
 
     def drop(self) -> None:

@@ -253,6 +253,7 @@ class StrategyHosts:
                 return
         if shard.names:
             _log.warning("strategies_left_out", strategies=shard.names)
+            out.left_out += shard.names
 
     def _move_in(self, shard: _Shard, built: Built, out: Evaluations) -> bool:
         """Have a host that was made ready take a shard over; first it takes the bars since then."""

@@ -113,7 +113,7 @@ class Levels:
         position, config = self._core.positions[slot], self._core.slots[slot]
         near = 0.5 * float(self._core.symbols[config["symbol"]]["point"])
         stop, target = or_zero(position["stop"]), or_zero(position["target"])
-        if abs(there.target - target) > near:
+        if not abs(there.target - target) <= near:
             return False
         if abs(there.stop - stop) <= near:
             return True

@@ -246,7 +246,7 @@ class Positions:
 
     def _lots_differ(self, slot: int, found: dict[int, BrokerPosition]) -> bool:
         ours = float(self.core.positions[slot]["lots"]) + self._others_lots.get(slot, 0.0)
-        return abs(self._lots_left(slot, found) - ours) > LOTS_EPS
+        return not abs(self._lots_left(slot, found) - ours) <= LOTS_EPS
 
     def difference(self, slot: int, found: dict[int, BrokerPosition]) -> str:
         """Return in what a held slot and the terminal do not agree, "" where they do."""
@@ -258,7 +258,8 @@ class Positions:
             return f"{held['lots']:g} lots here, {left:g} at the terminal, no deal says why"
         there = found[int(held["ticket"])]
         near = 0.5 * float(self.core.symbols[self.core.slots[slot]["symbol"]]["point"])
-        if slot not in self._others_lots and abs(there.entry_price - held["entry_price"]) > near:
+        apart = 0.0 if slot in self._others_lots else abs(there.entry_price - held["entry_price"])
+        if not apart <= near:
             here, other = price_text(held["entry_price"]), price_text(there.entry_price)
             return f"entry {here} here, {other} at the terminal"
         return ""

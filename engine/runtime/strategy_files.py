@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from engine.model.printable import is_printable, printable
+from engine.model.printable import described, is_printable, printable
 from engine.model.trust import fault_of
 
 POLL_S = 1.0
@@ -88,6 +88,7 @@ class FileWatch:
         self._changed = changed
         self._skipped = skipped
         self._said: set[str] = set()
+        self._failed = ""
         self._stats: dict[str, _Stat] = {}
         self._read: dict[str, _Stat] = {}
         self._stop = threading.Event()
@@ -141,5 +142,14 @@ class FileWatch:
         while not self._stop.wait(POLL_S):
             try:
                 self.look()
-            except Exception:  # border: a directory that cannot be read must not end the watch
-                _log.exception("strategy_files_not_read")
+                self._failed = ""
+            except Exception as error:  # border: what cannot be read must not end the watch
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Say once that edited files may go unnoticed: what runs is what was read last."""
+        text = f"strategy files are not looked at, edits are not taken: {described(error)}"
+        if text != self._failed:
+            self._failed = text
+            _log.exception("strategy_files_not_read")
+            self._skipped(text)

@@ -152,6 +152,8 @@ class Trader:
         self.positions.balance.on_cash = self._move_cash
         # Why entries are halted or refused; an operator's resume clears it.
         self.reason = ""
+        # Why the terminal's positions and balance could not be read at the last look, "" for read.
+        self.unseen = ""
         self.limits = Limits()
         self.pauses = Pauses(events, now_ns)
         self.doubts = Doubts(terminal, events, self.recorder, now_ns)
@@ -161,6 +163,7 @@ class Trader:
         self.flattening: ExitReason | None = None
         self._saved_flattening: bool | None = None
         self.quarantined: dict[str, str] = {}
+        self._left_out: frozenset[str] = frozenset()
         # Names what runs, with every order (`engine.runtime.running_code`).
         self.code = ""
         # Held while flags are set by member, and while the portfolio is exchanged.
@@ -428,6 +431,7 @@ class Trader:
         """Take the strategies' outputs, in file order."""
         for name, fault in answer.faults.items():
             self.quarantine_member(name, fault)
+        self._say_left_out(answer.left_out)
         taken: list[tuple[int, StrategySignal]] = []
         for index, name in enumerate(self.names.members):
             taken += ((index, earlier) for earlier in answer.earlier.get(name, ()))
@@ -444,6 +448,15 @@ class Trader:
                 before[index] = signal.direction
                 strategy = self.compiled.strategies[index]
                 self.recorder.add(signal_row(strategy, signal, signal.direction, batch_ns))
+
+    def _say_left_out(self, names: Sequence[str]) -> None:
+        """Say which strategies no host evaluates, and when they are evaluated again."""
+        before, self._left_out = self._left_out, frozenset(names)
+        if more := sorted(self._left_out - before):
+            text = f"not evaluated, no strategy host in time: {', '.join(more)}"
+            self.events.add("critical", "engine", f"{text}; what they said last stands")
+        if again := sorted(before - self._left_out):
+            self.events.add("warning", "engine", f"evaluated again: {', '.join(again)}")
 
     def quarantine_member(self, name: str, fault: str) -> None:
         """Disable a member that failed and treat this bar as HOLD."""
@@ -487,8 +500,11 @@ class Trader:
     @property
     def withheld(self) -> str:
         """Why no entry is decided for now, "" where nothing keeps them; it passes by itself."""
-        fault = self.recorder.fault
-        return f"no entries while the journal cannot be written: {fault}" if fault else ""
+        if fault := self.recorder.fault:
+            return f"no entries while the journal cannot be written: {fault}"
+        if self.unseen:
+            return f"no entries while the account cannot be read: {self.unseen}"
+        return ""
 
     def _enter(self, batch_ns: int) -> None:
         if self.withheld:

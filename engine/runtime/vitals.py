@@ -1,4 +1,4 @@
-"""What the engine's thread cannot tell of itself: that it is silent, and that the log is not taken.
+"""What the engine's thread cannot tell of itself: that it, its log or its feed stands still.
 
 A thread of its own says so, in events: consoles, alerts and the log have them whatever is stuck.
 """
@@ -15,7 +15,7 @@ from engine.runtime.events import EventLog
 
 LOOK_S: Final = 1.0
 SILENT_S: Final = 30.0
-"""A turn of the engine that takes longer is said: nothing is decided or sent meanwhile."""
+"""A turn of the engine that takes longer is said, as is a feed: nothing is decided meanwhile."""
 WELL_S: Final = 5.0
 """A log that works for so long works again."""
 
@@ -29,6 +29,7 @@ class Vitals:
         events: what is told.
         log: how the log is.
         turn_s: how long the engine's thread has been in its turn.
+        feed_s: how long a terminal host that is connected has said nothing, heartbeats included.
         say: told in a line, beside the log, that the log is not taken.
     """
 
@@ -38,18 +39,20 @@ class Vitals:
         *,
         log: Callable[[], OutputState],
         turn_s: Callable[[], float],
+        feed_s: Callable[[], float] = lambda: 0.0,
         say: Callable[[str], None] = lambda text: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events = events
         self._log_state = log
         self._turn_s = turn_s
+        self._feed_s = feed_s
         self._say = say
         self._monotonic_s = monotonic_s
         self._dropped = 0
         self._log_trouble = False
         self._well_since_s = 0.0
-        self._silent = False
+        self._silent = self._feed_silent = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
 
@@ -65,6 +68,7 @@ class Vitals:
         """Look once."""
         self._look_at_log()
         self._look_at_engine()
+        self._look_at_feed()
 
     def _look_at_log(self) -> None:
         state, now_s = self._log_state(), self._monotonic_s()
@@ -89,6 +93,16 @@ class Vitals:
         elif turn_s < SILENT_S and self._silent:
             self._silent = False
             self._events.add("warning", "engine", "the engine's thread goes on")
+
+    def _look_at_feed(self) -> None:
+        feed_s = self._feed_s()
+        if feed_s >= SILENT_S and not self._feed_silent:
+            self._feed_silent = True
+            text = f"the terminal host has sent nothing for {feed_s:.0f} s: nothing is marked or"
+            self._events.add("critical", "terminal", f"{text} decided; see logs/terminal-host.log")
+        elif feed_s < SILENT_S and self._feed_silent:
+            self._feed_silent = False
+            self._events.add("warning", "terminal", "the terminal host sends again")
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_S):

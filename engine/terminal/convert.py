@@ -4,6 +4,7 @@ Depends on the structs' field names alone, so it serves the official and the sim
 Texts are the broker's own: they leave here printable and bounded.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from engine.model.broker import (
     OrderResult,
     Quote,
 )
+from engine.model.errors import BrokerError
 from engine.model.printable import printable, printable_name
 from engine.model.symbols import SymbolSpec
 from engine.terminal.server_time import ServerTime
@@ -33,6 +35,20 @@ _ORDERS_DAILY: Final = 1
 _DIRECTION_OF_DEAL: Final = {0: 1, 1: -1}
 
 
+def _number(struct: Any, name: str) -> float:
+    """Return a finite field of a struct; what is none would agree with every figure of ours.
+
+    Where a sign may show the caller adds 0.0: terminals send −0.0 too, which has other bits.
+
+    Raises:
+        BrokerError: it is NaN, infinite or no number at all.
+    """
+    value = getattr(struct, name)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise BrokerError(f"the terminal's {type(struct).__name__} has {name} = {value!r}")
+    return float(value)
+
+
 def account_state(info: Any) -> AccountState:
     """Convert an AccountInfo; trading needs the account and expert trading allowed."""
     return AccountState(
@@ -44,11 +60,11 @@ def account_state(info: Any) -> AccountState:
         hedging=info.margin_mode == _MARGIN_MODE_HEDGING,
         real_money=info.trade_mode not in _PLAY_MONEY,
         trade_allowed=bool(info.trade_allowed and info.trade_expert),
-        balance_ccy=float(info.balance),
-        equity_ccy=float(info.equity),
-        profit_ccy=float(info.profit),
-        margin_ccy=float(info.margin),
-        margin_free_ccy=float(info.margin_free),
+        balance_ccy=_number(info, "balance"),
+        equity_ccy=_number(info, "equity"),
+        profit_ccy=_number(info, "profit"),
+        margin_ccy=_number(info, "margin"),
+        margin_free_ccy=_number(info, "margin_free"),
         stop_out_frac=float(info.margin_so_so) / 100.0
         if info.margin_so_mode == _STOP_OUT_PERCENT
         else None,
@@ -65,11 +81,6 @@ def _text(value: Any) -> str:
     return printable_name(str(value))
 
 
-def _amount(value: float) -> float:
-    """Return an amount; terminals send −0.0 too, which has other bits than 0.0."""
-    return float(value) + 0.0
-
-
 def position(item: Any, time: ServerTime) -> BrokerPosition:
     """Convert a TradePosition."""
     return BrokerPosition(
@@ -78,13 +89,13 @@ def position(item: Any, time: ServerTime) -> BrokerPosition:
         symbol=_text(item.symbol),
         magic=int(item.magic),
         direction=1 if item.type == 0 else -1,
-        lots=float(item.volume),
-        entry_price=float(item.price_open),
-        price=float(item.price_current),
-        stop=float(item.sl),
-        target=float(item.tp),
-        profit_ccy=_amount(item.profit),
-        swap_ccy=_amount(item.swap),
+        lots=_number(item, "volume"),
+        entry_price=_number(item, "price_open"),
+        price=_number(item, "price_current"),
+        stop=_number(item, "sl"),
+        target=_number(item, "tp"),
+        profit_ccy=_number(item, "profit") + 0.0,
+        swap_ccy=_number(item, "swap") + 0.0,
         opened_ns=time.from_ms(item.time_msc),
         comment=_text(item.comment),
     )
@@ -98,8 +109,8 @@ def order(item: Any, time: ServerTime) -> BrokerOrder:
         magic=int(item.magic),
         type=int(item.type),
         state=int(item.state),
-        lots_initial=float(item.volume_initial),
-        lots_current=float(item.volume_current),
+        lots_initial=_number(item, "volume_initial"),
+        lots_current=_number(item, "volume_current"),
         position_id=int(item.position_id),
         setup_ns=time.from_ms(item.time_setup_msc),
         done_ns=time.from_ms(item.time_done_msc),
@@ -118,11 +129,11 @@ def deal(item: Any, time: ServerTime) -> BrokerDeal:
         direction=_DIRECTION_OF_DEAL.get(item.type, 0),
         entry=int(item.entry),
         reason=int(item.reason),
-        lots=float(item.volume),
-        price=float(item.price),
-        profit_ccy=_amount(item.profit),
-        commission_ccy=_amount(item.commission + item.fee),
-        swap_ccy=_amount(item.swap),
+        lots=_number(item, "volume"),
+        price=_number(item, "price"),
+        profit_ccy=_number(item, "profit") + 0.0,
+        commission_ccy=_number(item, "commission") + _number(item, "fee") + 0.0,
+        swap_ccy=_number(item, "swap") + 0.0,
         time_ns=time.from_ms(item.time_msc),
         comment=_text(item.comment),
         type=int(item.type),

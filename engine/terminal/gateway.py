@@ -294,8 +294,8 @@ class Gateway:
 
     def _event(self, body: bytes) -> None:
         update = _decode_update(body)
-        self._note(update)
         self._on_market(update)
+        self._note(update)  # only then: a host that comes next sends again what was not taken
 
     def _note(self, update: MarketUpdate) -> None:
         self._market_ns = update.market_ns

@@ -9,7 +9,8 @@ is none at all: its bars would be shifted.
 """
 
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import numpy as np
 import structlog
@@ -28,6 +29,7 @@ _BARS_MOST: Final = 100_000
 _RECONNECT_FIRST_S: Final = 1.0
 _RECONNECT_MOST_S: Final = 30.0
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class Watcher:
@@ -63,13 +65,8 @@ class Watcher:
             self._reconnect()
         if self._stepped:
             return []
-        try:
-            update = self._look() if self._session.connected else None
-            if self._session.connected:
-                self._session.renew_facts()
-        except CallFailed as error:
-            _log.warning("terminal_poll_failed", error=str(error))
-            update = None
+        update = self._tried(self._look)
+        self._tried(self._session.renew_facts)  # that fails alone: a batch was looked for before
         silent_s = time.monotonic() - self._told_s
         if update is None and silent_s < self._heartbeat_s:
             return []
@@ -77,6 +74,14 @@ class Watcher:
             update = self._update([], connected=self._session.online())
         self._told_s = time.monotonic()
         return [update]
+
+    def _tried(self, what: Callable[[], T]) -> T | None:
+        """Return what it returns; None where it fails, or there is no connection."""
+        try:
+            return what() if self._session.connected else None
+        except BrokerError as error:
+            _log.warning("terminal_poll_failed", error=str(error))
+            return None
 
     def batch(self, batch_ns: int) -> MarketUpdate:
         """Return batch T, whatever has ticked: the one way a batch is made."""

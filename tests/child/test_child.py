@@ -215,3 +215,21 @@ def test_a_small_round_trip_is_fast(make_child: MakeChild) -> None:
         took_s.append(time.perf_counter() - started_s)
     print(f"round trip: median {median(took_s) * 1e6:.0f} µs, best {min(took_s) * 1e6:.0f} µs")
     assert min(took_s) < 0.001
+
+
+def test_an_event_that_cannot_be_taken_ends_the_child(make_child: MakeChild) -> None:
+    """What it carried is lost: no reply is taken from a child whose word was not heard, and who
+    started it hears of its end and starts another one."""
+
+    def fail(_: bytes) -> None:
+        raise KeyError("on purpose")
+
+    child = make_child("events", on_event=fail)
+    with pytest.raises(ChildGone):
+        ask_for_ever(child)
+    assert not lives(child.pid)
+
+
+def ask_for_ever(child: Child) -> None:
+    while True:
+        child.call(b"again", timeout_s=10)

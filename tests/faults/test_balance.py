@@ -1,9 +1,11 @@
 """The account's balance is explained by its deals; cash paid in or out is nobody's result."""
 
+import math
 from collections.abc import Callable
 
 import pytest
 
+from engine.model.reasons import TradingState
 from tests.faults.bench import LOTS, Bench
 from tests.faults.test_controls import falling
 
@@ -81,3 +83,17 @@ def test_every_deal_of_anybody_explains_the_balance(make_bench: Make) -> None:
     assert known is not None
     assert known.balance_ccy == pytest.approx(bench.gateway.account().balance_ccy)
     assert known.deal == max(d.ticket for d in bench.gateway.deals(0))
+
+
+def test_a_balance_that_is_no_number_explains_nothing(make_bench: Make) -> None:
+    """NaN is at no distance from what the deals say: it is a doubt, said once it has stood."""
+    bench = make_bench({"a": "LLLL"})
+    balance = bench.trader.positions.balance
+    bench.look()
+    known = balance.explained
+    balance.look(bench.trader.core, math.nan)
+    assert balance.explained == known
+    bench.now_s += 6.0
+    balance.look(bench.trader.core, math.nan)
+    assert bench.said("the balance moved by", "critical")
+    assert bench.trader.core.account[0]["trading"] == TradingState.REDUCING

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engine.decision.saved import load_core
+from engine.model.errors import BrokerError
 from engine.model.orders import Intent, Outcome
 from engine.model.reasons import TradingState
 from engine.model.times import NS_PER_HOUR
@@ -180,6 +181,33 @@ def test_an_operator_resumes_and_it_trades_again(engine: SteppedEngine) -> None:
         next_step(engine)
 
 
+def test_an_account_that_cannot_be_read_lets_nothing_in(engine: SteppedEngine) -> None:
+    """With nothing held, too: what others hold there, and what has closed, is not known. It is
+    said once a while, not at every look, and passes with the first look that succeeds."""
+    engine.command("flatten")
+    assert n_held(engine) == 0
+    engine.command("resume")
+    look = engine.trader.positions.book_broker_closes
+
+    def unread(**_: Any) -> Any:
+        raise BrokerError("positions_get failed")
+
+    engine.trader.positions.book_broker_closes = unread  # type: ignore[method-assign]
+    engine.turn()
+    n_opened = opened(engine)
+    for _ in range(10):
+        next_step(engine)
+    assert opened(engine) == n_opened
+    withheld = "no entries while the account cannot be read: positions_get failed"
+    assert engine.trader.withheld == withheld
+    assert sum(e.text == "positions_get failed" for e in engine.events.newest()) == 1
+    assert state(engine) == TradingState.ACTIVE
+    engine.trader.positions.book_broker_closes = look  # type: ignore[method-assign]
+    while opened(engine) == n_opened:
+        next_step(engine)
+    assert engine.trader.withheld == ""
+
+
 def test_a_save_that_fails_is_known(engine: SteppedEngine) -> None:
     """Where the state after a failure is not saved, that is said as well."""
     engine.trader.save = breaks  # type: ignore[method-assign]
@@ -312,3 +340,13 @@ def test_a_doubt_and_a_halt_say_once_who_they_are_of(make_bench: Make) -> None:
     assert bench.trader.reason == "third"
     states = [d["state"] for d in audited(bench, "RISK_CHECK")]
     assert states == ["REDUCING", "REDUCING", "HALTED"]
+
+
+def test_strategies_without_a_host_are_said_once_each_time(make_bench: Make) -> None:
+    """Nobody takes silence for a signal: who is not evaluated is named, and when he is again."""
+    bench = make_bench({"a": "LLLL", "b": "LLLL"})
+    for names in ([], ["b"], ["b"], ["a", "b"], ["a"], []):
+        bench.trader._say_left_out(names)
+    none = "not evaluated, no strategy host in time"
+    told = [e.text.partition(";")[0] for e in bench.events.newest() if "evaluated" in e.text]
+    assert told == [f"{none}: b", f"{none}: a", "evaluated again: b", "evaluated again: a"]

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -238,3 +239,25 @@ def test_no_secret_of_telegram_is_written_anywhere(
     for text in (written, seen_of_process, shown.encode(), printed.encode()):
         assert secret.encode() not in text
         assert b"987654321" not in text
+
+
+def test_a_turn_that_fails_inside_is_said_once_and_counted(service: Make, clock: Clock) -> None:
+    """Whoever would have been alerted must hear from somewhere that he may not be."""
+    one = service()
+    told: list[tuple[str, str]] = []
+    one._tell = lambda level, text: told.append((level, text))
+    works = one._desk.turn
+
+    def fails(*, hurry: bool) -> Any:
+        raise KeyError("secret")
+
+    one._desk.turn = fails  # type: ignore[method-assign]
+    for _ in range(3):
+        one._guarded_turn(hurry=False)
+    assert told == [("critical", "alerts fail inside, KeyError: some may not go out")]
+    one._desk.turn = works  # type: ignore[method-assign]
+    one._guarded_turn(hurry=False)
+    assert one.seen.n_lost == 3
+    one._desk.turn = fails  # type: ignore[method-assign]
+    one._guarded_turn(hurry=False)
+    assert len(told) == 2

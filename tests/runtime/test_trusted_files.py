@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from engine.runtime.engine import Engine
 from engine.runtime.settings import load_settings
 from engine.runtime.strategy_files import FileWatch, skipped_files, strategy_files
 from strategies.loader import load_file
+from tests.child.test_child import wait_until
 from tests.conftest import REPO
 from tests.faults.engine_process import demo_home
 from tests.whole.operated import PORTFOLIO
@@ -201,3 +203,30 @@ def test_whom_the_operator_trusts_may_own_files(
     assert load_file(home / "own" / "mine.py") == ["mine"]
     monkeypatch.setenv("PMPRO_TRUST", f"{STRANGER + 1}")
     assert strategy_files(home / "own") == []
+
+
+def test_a_watch_that_fails_says_so_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits that nobody notices are said: what trades is no longer what lies there."""
+    said: list[str] = []
+    heard = threading.Event()
+
+    def hear(text: str) -> None:
+        said.append(text)
+        heard.set()
+
+    monkeypatch.setattr("engine.runtime.strategy_files.POLL_S", 0.01)
+    watch = FileWatch(home / "own", {}, lambda news: None, hear)
+    looks = []
+
+    def fail() -> None:
+        looks.append(1)
+        raise OSError("stale file handle")
+
+    monkeypatch.setattr(watch, "look", fail)
+    watch.start()
+    assert heard.wait(20)
+    assert wait_until(lambda: len(looks) > 5, 20.0)
+    watch.close()
+    watch._thread.join(20)
+    text = "strategy files are not looked at, edits are not taken: OSError: stale file handle"
+    assert said == [text]

@@ -572,3 +572,30 @@ def test_a_batch_is_cheap(hosts_of):
         hosts.evaluate(int(batch), closed)
         times.append(time.perf_counter() - began)
     assert np.median(times) < 0.02
+
+
+def test_who_is_left_without_a_host_is_named(hosts_of):
+    """Where no host can be had a batch goes on without its strategies, as if they said HOLD, and
+    says whose; nobody is quarantined for it, and the next host has seen every bar."""
+    bars = market()
+    batches = START + np.arange(1, 4) * NS_PER_MINUTE
+    why = ["none to be had"]
+    fault = lambda: why[0] if why else ""  # noqa: E731
+    hosts = hosts_of(GOOD, n_hosts=1, n_spares=0, deadline_s=PATIENT_S, fault=fault)
+    reason = why.pop()
+    assert begin(hosts, bars) == {}
+    (first,) = run(hosts, bars, batches[:1])
+    assert (first.left_out, sorted(first.signals)) == ([], ["after", "before"])
+    why.append(reason)
+    hosts._recovery_s = 0.2
+    hosts._shards[0].worker.child.kill()
+    (second,) = run(hosts, bars, batches[1:2])
+    assert sorted(second.left_out) == ["after", "before"]
+    assert (second.signals, second.faults, hosts.quarantined) == ({}, {}, {})
+    why.clear()
+    hosts._recovery_s = 60.0
+    (third,) = run(hosts, bars, batches[2:])
+    assert (third.left_out, third.faults) == ([], {})
+    undisturbed = InProcessHosts(GOOD, POINTS, CLOCK)
+    begin(undisturbed, bars)
+    assert signals_of(third) == signals_of(run(undisturbed, bars, batches)[-1])

@@ -246,3 +246,24 @@ def test_a_step_is_fast(make: MakeGateway) -> None:
         took_s.append(time.perf_counter() - started_s)
     print(f"advance: median {median(took_s) * 1e6:.0f} µs, best {min(took_s) * 1e6:.0f} µs")
     assert min(took_s) < 0.01
+
+
+def test_bars_that_nobody_could_take_come_again(tmp_path: Path, make: MakeGateway) -> None:
+    """An update that fails in the engine is not taken as told: its host goes, and the next one
+    sends the batch's bars anew. No strategy misses a bar."""
+    gateway = make(speed=600.0)
+    taken: list[MarketUpdate] = []
+    failed: list[MarketUpdate] = []
+
+    def take(update: MarketUpdate) -> None:
+        if update.batch_ns and not failed:
+            failed.append(update)
+            raise KeyError("on purpose")
+        taken.append(update)
+
+    gateway._on_market = take
+    pid = gateway.host_pid
+    assert wait_until(lambda: bool(failed), 60.0)
+    (lost,) = opens(failed[0], "EURUSD")[-1:]
+    assert wait_until(lambda: any(lost in opens(u, "EURUSD") for u in list(taken)), 60.0)
+    assert gateway.host_pid != pid

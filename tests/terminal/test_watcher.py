@@ -253,3 +253,16 @@ def test_what_the_broker_changes_about_a_symbol_is_noticed(
     market.poll(T0 + 3 * NS_PER_S)
     market.poll(T0 + 3 * NS_PER_S)
     assert [market.session.facts(name).stops_level_points for name in ("A", "B")] == [70, 70]
+
+
+def test_a_batch_is_told_although_what_is_asked_after_it_fails(market: Market) -> None:
+    """The bars of a batch are told once: a specification that cannot be renewed, right after they
+    were looked for, loses none of them."""
+    for name in market.session._facts_s:
+        market.session._facts_s[name] = 0.0  # long ago: due at every look
+    market.api.symbol_info = lambda name: None  # type: ignore[method-assign]
+    market.tick("A", T1)
+    market.tick("B", T1)
+    (batch,) = market.poll(T1)
+    assert batch.batch_ns == T1
+    assert opens(batch, "A") == opens(batch, "B") == [T0]
