@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.decision.account import (
     guard,
@@ -7,14 +9,16 @@ from engine.decision.account import (
     mark_exposure,
     roll_day,
     set_quote,
+    take_quote,
     update_conversions,
     update_tier,
 )
+from engine.decision.batch import begin_batch
 from engine.decision.rules import margin
 from engine.decision.switches import resume
 from engine.model.reasons import ExitReason, TradingState
-from engine.model.times import NS_PER_DAY
-from tests.decision.conftest import hold, strategy
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from tests.decision.conftest import NONE, build, hold, strategy
 
 WEDNESDAY = 17_688
 
@@ -202,3 +206,50 @@ def test_a_closed_day_lasts_from_midnight_to_midnight_of_the_server(make_core):
         roll_day(core, server_ns, True)
         seen.append(int(core.account[0]["closed_day"]))
     assert seen == [0, 1, 1, 0]
+
+
+LONE = st.one_of(
+    st.sampled_from([0.0, -1.17, NONE, float("inf"), 0.64 * 1.17, 1.36 * 1.17, 11.7, 0.117, 117.0]),
+    st.floats(allow_nan=True, allow_infinity=True),
+)
+
+
+@given(
+    side=st.sampled_from([1, -1]),
+    loss_frac=st.sampled_from([0.0, 0.05, 0.09, 0.13]),
+    wrong=st.lists(LONE, min_size=1, max_size=8),
+    in_batch=st.booleans(),
+)
+def test_lone_wrong_prices_move_no_tier_either_way(side, loss_frac, wrong, in_batch):
+    """At tier 0, 1, 2 and 3: whatever one tick says, the guard and a batch find the equity, the
+    tier and the goals of the last good price; good ticks in between let none be a second one.
+
+    Wrong is what is no price, or more than 30 % off; 5 %, 9 % and 13 % are past the thresholds of
+    4/8/12 %.
+    """
+    core = build(strategy("a"))
+    hold(core, 0, side, 1.0, 1.17 if side > 0 else 1.1701)
+    account = core.account[0]
+    account["balance_ccy"] = 100_000.0 * (1.0 - loss_frac)
+    account["high_water_ccy"] = 100_000.0
+    core.quotes[0]["bid"], core.quotes[0]["ask"] = NONE, NONE
+    at_ns = 1
+    assert take_quote(core, 0, 1.17, 1.1701, 1, at_ns)
+    begin_batch(core, NS_PER_MINUTE)
+    tier, equity_ccy = int(account["tier"]), float(account["equity_ccy"])
+    assert tier == [0.0, 0.05, 0.09, 0.13].index(loss_frac)
+    goals = core.positions["close_reason"].tolist()
+    for n, bid in enumerate(wrong, start=2):
+        if 0.7 * 1.17 <= bid <= 1.3 * 1.17:
+            continue
+        at_ns += 1
+        assert not take_quote(core, 0, bid, bid + 1e-4, 1, at_ns)
+        if in_batch:
+            begin_batch(core, n * NS_PER_MINUTE)
+        else:
+            guard(core, at_ns)
+        found = (int(account["tier"]), float(account["equity_ccy"]))
+        assert found == (tier, equity_ccy)
+        assert core.positions["close_reason"].tolist() == goals
+        at_ns += 1
+        assert take_quote(core, 0, 1.17, 1.1701, 1, at_ns)
