@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.conftest import REPO
 
-PAGE = REPO / "docs" / "decisions" / "0023-what-fails-lets-nothing-in.md"
+PAGE = REPO / "docs" / "BORDERS.md"
 ALL = {"Exception", "BaseException"}
 ROW = re.compile(r"^\| `(\S+\.py) (\S+)` \| (Doubt|Replace|Answer|Beside) \|", re.MULTILINE)
 
