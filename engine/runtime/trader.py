@@ -508,6 +508,8 @@ class Trader:
 
     def _enter(self, batch_ns: int) -> None:
         if self.withheld:
+            if self.unseen:  # as of a batch that could not book what the broker closed
+                self._note_missed(batch_ns, batch_ns)
             return
         self.pauses.expire()
         if self.compiled.portfolio.account.margin_mode == "netting":

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from engine.decision.saved import load_core
+from engine.execution.journal import Outbox
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent, Outcome
 from engine.model.reasons import TradingState
+from engine.model.records import AuditRow
 from engine.model.times import NS_PER_HOUR
 from engine.runtime.assembly import Recorded
 from engine.runtime.trader import Trader
@@ -181,6 +183,16 @@ def test_an_operator_resumes_and_it_trades_again(engine: SteppedEngine) -> None:
         next_step(engine)
 
 
+def orders_off(engine: SteppedEngine) -> Iterator[int]:
+    """Yield the batches whose orders were off, of the audit entries that wait for the database."""
+    assert engine._journal is not None
+    outbox = Outbox(engine._journal.path)
+    for entry in outbox.entries(0, 100_000):
+        if isinstance(entry.record, AuditRow) and "orders_off_from_ns" in entry.record.details:
+            yield entry.record.details["orders_off_from_ns"]
+    outbox.close()
+
+
 def test_an_account_that_cannot_be_read_lets_nothing_in(engine: SteppedEngine) -> None:
     """With nothing held, too: what others hold there, and what has closed, is not known. It is
     said once a while, not at every look, and passes with the first look that succeeds."""
@@ -198,6 +210,7 @@ def test_an_account_that_cannot_be_read_lets_nothing_in(engine: SteppedEngine) -
     for _ in range(10):
         next_step(engine)
     assert opened(engine) == n_opened
+    assert len(list(orders_off(engine))) == 10  # what the comparison with a backtest reads
     withheld = "no entries while the account cannot be read: positions_get failed"
     assert engine.trader.withheld == withheld
     assert sum(e.text == "positions_get failed" for e in engine.events.newest()) == 1
