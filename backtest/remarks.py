@@ -1,14 +1,16 @@
 """What a reader of a backtest has to know beside its figures, one line each."""
 
 from backtest.simulate import Result
-from backtest.stopped import barred_books
+from backtest.stopped import barred_books, stopped
 from engine.model.symbols import price_text
 from engine.model.times import NS_PER_MINUTE, iso_utc
 
 
 def remarks(result: Result) -> list[str]:
     """Return the lines, the gravest first."""
-    return [*barred_books(result), *_releases(result), *_doubted_prices(result)]
+    found = stopped(result)
+    first = [found.line] if found else []
+    return [*first, *barred_books(result), *_releases(result), *_doubted_prices(result)]
 
 
 def _releases(result: Result) -> list[str]:

@@ -75,7 +75,8 @@ def show(document: Mapping[str, Any], equity_ccy: Sequence[float]) -> None:
     for own in document.get("own_strategies", ()):
         print_line(f"own strategy {own['kind']}: {own['file']}, sha256 {own['sha256']}")
     for note in document["notes"]:
-        print_note(note)
+        if note != s.get("no_entry"):  # said first of all
+            print_note(note)
 
 
 def _show_stop(s: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from backtest.stopped import releases
 from engine.metrics.performance import exposure_frac, sharpe_ratio
 from engine.model.reasons import Refusal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from pmpro_tui.cli.backtest_view import show
 from tests.backtest.scripted import (
     FLAT,
     LONG,
@@ -120,8 +121,23 @@ def test_a_release_trades_again_and_is_told():
         assert len(quiet[quiet > days[-1]]) >= 5
         (row,) = released.equity[released.equity["time_ns"] == release.time_ns]
         assert (row["drawdown_frac"], row["balance_ccy"]) == (0.0, release.after_ccy)
-    assert remarks(released)[0].startswith("drawdown_release = 5 lowered the high-water mark")
+    notes = remarks(released)
+    assert any(n.startswith("drawdown_release = 5 lowered the high-water mark") for n in notes)
     assert not releases(stopped)
+    assert remarks(stopped)[0] == summary(stopped)["no_entry"]
+
+
+def test_the_text_for_people_begins_with_it_too(capsys):
+    """First the line, then the figures up to there beside the whole period's, and it once."""
+    result = losing('"operator"')
+    figures = summary(result)
+    show({"summary": figures, "books": [], "notes": remarks(result)}, [])
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == figures["no_entry"]
+    (sharpe, *_) = [text.split() for text in out.splitlines() if text.startswith("Sharpe")]
+    expected = (figures["at_stop_sharpe_ratio"], figures["sharpe_ratio"])
+    assert sharpe[1:] == [f"{value:,.2f}" for value in expected]
+    assert figures["no_entry"] not in err
 
 
 def test_a_release_never_reached_changes_nothing():

@@ -9,6 +9,8 @@ from engine.model.broker import OrderResult
 from engine.model.errors import NotSent
 from engine.model.reasons import Refusal
 from engine.model.snapshot import Command
+from engine.notify.records import Rule
+from engine.notify.rules import Rulebook
 from engine.runtime.inbox import Inbox
 from tests.faults.bench import Bench
 from tests.faults.commanding import commands_of, order
@@ -81,7 +83,7 @@ def barred(make_bench: Make) -> Bench:
     return bench
 
 
-def test_a_barred_book_is_an_event_and_an_audit_entry(make_bench: Make) -> None:
+def test_a_barred_book_is_an_event_an_alert_and_an_audit_entry(make_bench: Make) -> None:
     """Once, critical: who, which rule, how much where how much is the most, and what lifts it."""
     bench = barred(make_bench)
     assert bench.slot("a")["barred"] == Refusal.REPEATED
@@ -92,6 +94,10 @@ def test_a_barred_book_is_an_event_and_an_audit_entry(make_bench: Make) -> None:
             "no more entries: REPEATED in EURUSD, 3 where 2 is the most; `enable a` lifts it",
         )
     ]
+    for rules in ((), (Rule(name="others", level="error", source="terminal"),)):
+        assert Rulebook(rules).match(said[0]) is not None, (
+            "it raises an alert, whatever is asked for"
+        )
     (row,) = [d for d in audited(bench, "RISK_CHECK") if "barred" in d]
     assert (row["book"], row["barred"], row["value"], row["limit"]) == ("a", "REPEATED", 3.0, 2.0)
 
