@@ -10,18 +10,21 @@ import msgspec
 
 from backtest.attribution import strategies as strategy_figures
 from backtest.data import UsedFile, coverage_notes, load_bars, skipped_note
+from backtest.holes import hole_notes
 from backtest.memory import return_large_blocks
 from backtest.remarks import remarks
 from backtest.report import books, changes, config_hash, data_hash, digest, summary, symbols
 from backtest.simulate import Result, make_strategies, simulate
 from backtest.stopped import releases
 from backtest.variant import varied
+from backtest.warming import warming_notes
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError, UserError
 from engine.model.jobs import Variant
 from engine.model.kernel_cache import source_hash
 from engine.model.places import absolute
 from engine.model.portfolio import Portfolio
+from engine.model.server_clock import ServerClock
 from engine.model.times import iso_utc
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import read_portfolio
@@ -104,7 +107,14 @@ def load(
     strategies = make_strategies(compiled)
     warmup = [(s.timeframe, i.timeframe, i.warmup) for s in strategies for i in s.inputs]
     bars, notes, used = load_bars(data_dir, compiled.symbols, from_ns, to_ns, warmup, source)
-    said = (*left_out, *skipped_note(data_dir), *_contract_notes(compiled), *notes)
+    clock = ServerClock(portfolio.server_clock)
+    said = (
+        *warming_notes(strategies, bars, clock, from_ns, to_ns),
+        *left_out,
+        *skipped_note(data_dir),
+        *_contract_notes(compiled),
+        *notes,
+    )
     own = own_code(spec.kind for spec in compiled.strategies)
     return Prepared(
         compiled, bars, data_dir, from_ns, to_ns, source, said, tuple(used), tuple(own), name
@@ -141,6 +151,11 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
             *remarks(result),
             *prepared.notes,
             *coverage_notes(prepared.bars, prepared.from_ns, prepared.to_ns),
+            *hole_notes(
+                prepared.bars,
+                ServerClock(prepared.compiled.portfolio.server_clock),
+                prepared.from_ns,
+            ),
         ],
     }
 

@@ -54,14 +54,30 @@ def days_per_year(days: Integers) -> float:
     """
     if not len(days):
         return DAYS_PER_YEAR
-    span = np.arange(days[0], days[-1] + 1)
-    passed = np.bincount((span + _FIRST_WEEKDAY) % 7, minlength=7)
-    traded = np.bincount((days + _FIRST_WEEKDAY) % 7, minlength=7)
-    trades = np.where(passed > 0, 2 * traded >= passed, np.arange(7) < _WORKWEEK)
-    n_weekdays = int(np.count_nonzero(trades))
+    n_weekdays = int(np.count_nonzero(_weekdays(days)))
     if n_weekdays <= _WORKWEEK:
         return DAYS_PER_YEAR * n_weekdays / _WORKWEEK
     return CALENDAR_DAYS_PER_YEAR * n_weekdays / 7
+
+
+def _weekdays(days: Integers) -> npt.NDArray[np.bool_]:
+    """Tell of each weekday, Monday first, whether half of the weeks or more trade on it."""
+    span = np.arange(days[0], days[-1] + 1)
+    passed = np.bincount((span + _FIRST_WEEKDAY) % 7, minlength=7)
+    traded = np.bincount((days + _FIRST_WEEKDAY) % 7, minlength=7)
+    trades: npt.NDArray[np.bool_] = np.where(
+        passed > 0, 2 * traded >= passed, np.arange(7) < _WORKWEEK
+    )
+    return trades
+
+
+def weekdays_traded(days: Integers) -> npt.NDArray[np.bool_]:
+    """Tell of each weekday, Monday first, whether a market trades on it, (7,).
+
+    `days` (n,) are those on which it did, each once. Monday to Friday count whatever is missing.
+    """
+    workdays: npt.NDArray[np.bool_] = np.arange(7) < _WORKWEEK
+    return workdays | _weekdays(days) if len(days) else workdays
 
 
 class DayReturns(msgspec.Struct, kw_only=True):
