@@ -191,3 +191,29 @@ def test_order_is_kept(digits, values, data):
     again = bars.copy()
     assert bring_to_grid(again, spec) == []
     assert again.tobytes() == bars.tobytes()
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 6),
+    st.lists(st.integers(1, 120_000), min_size=4, max_size=40),
+    st.sampled_from(["float32", "scaled", "noise"]),
+)
+def test_any_points_come_back_as_the_doubles_of_their_decimals(digits, points, stored):
+    """Whole points in 32 bits, times the point, or beside it by less than a twentieth: every
+    column is Python's own decimal again, and the note counts what differed from it."""
+    exact = [float(f"{k}e-{digits}") for k in points]
+    kept = {
+        "float32": [float(np.float32(x)) for x in exact],
+        "scaled": [k * 10.0**-digits for k in points],
+        "noise": [x + 0.04 * 10.0**-digits * (-1) ** i for i, x in enumerate(exact)],
+    }[stored]
+    bars = flat(kept)
+    bars["spread"], bars["volume"] = 0.0, np.arange(len(kept)) + 0.75
+    notes = bring_to_grid(bars, replace(EURUSD, digits=digits, spread_points=1e5))
+    for name in ("open", "high", "low", "close"):
+        assert bars[name].tolist() == exact
+    assert bars["volume"].tolist() == [i + 1.0 for i in range(len(kept))]
+    n_off = 4 * sum(a != b for a, b in zip(kept, exact, strict=True))
+    said = f"{n_off:,} of {4 * len(kept):,} prices were moved to {digits} digits"
+    assert any(said in note for note in notes) == bool(n_off)
