@@ -19,13 +19,16 @@ Floats = npt.NDArray[np.float64]
 CURRENCY_DIGITS: Final = 2
 # An amount comes of at most eight roundings, each to 2^-53 of itself …
 _HALF_FRAC: Final = 2.0**-50
-# … or a sum of swaps of some thousand nights. In units of the last digit.
-_HALF_LEAST: Final = 1e-9
+# … or a sum of swaps of some thousand nights: 2,000 nights that add up to 10,000 are 2e-7 of a cent
+# off at most. In units of the last digit.
+_HALF_LEAST: Final = 1e-6
 _HALF_MOST: Final = 0.25
 # From here on doubles have no halves.
 _WHOLE: Final = 2.0**51
 # 0.29 / 0.01 is 28.999…96 in binary; without this the floor loses a step.
 _STEP_FRAC: Final = 1e-13
+# A volume step this near to a whole number of its last decimal is one.
+_WHOLE_FRAC: Final = 1e-9
 # No broker's volumes are finer.
 _LOTS_SCALE: Final = 1e8
 
@@ -105,7 +108,7 @@ def floor_lots(lots: float, step_lots: float) -> float:
     # Steps of a decimal are a decimal again where they are counted in its last place.
     places = _LOTS_SCALE if step_lots < 1.0 else 1.0
     units = np.rint(step_lots * places)
-    if abs(units - step_lots * places) > _HALF_LEAST * units:
+    if abs(units - step_lots * places) > _WHOLE_FRAC * units:
         return float(whole * step_lots)
     return float(whole * units / places)
 
