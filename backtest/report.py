@@ -206,6 +206,33 @@ def symbols(result: Result) -> list[dict[str, Any]]:
     ]
 
 
+def months(result: Result) -> list[dict[str, Any]]:
+    """Return what each month of the server's clock made: equity's return, and the trades it closed.
+
+    `return_frac` is of equity, open profit included; `net_profit_ccy` of the trades that were
+    closed in the month, net of costs.
+    """
+    clock = ServerClock(result.compiled.portfolio.server_clock)
+    marks = _months(server_times(clock, result.equity["time_ns"]))
+    exits = _months(server_times(clock, result.trades["exit_ns"]))
+    ends_ccy = metrics.day_ends(marks, result.equity["equity_ccy"])
+    returns = metrics.daily_returns(result.compiled.portfolio.account.balance_ccy, ends_ccy)
+    profits = net_profits_ccy(result)
+    return [
+        {
+            "month": str(np.datetime64(month, "M")),
+            "return_frac": return_frac,
+            "trades_count": int(np.count_nonzero(exits == month)),
+            "net_profit_ccy": money(profits[exits == month]),
+        }
+        for month, return_frac in zip(np.unique(marks).tolist(), returns.tolist(), strict=True)
+    ]
+
+
+def _months(times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return times_ns.astype("datetime64[ns]").astype("datetime64[M]").astype(np.int64)
+
+
 def _grouped(result: Result, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the figures of the trades of all slots of a name, which are given by slot."""
     amounts = amounts_ccy(result.trades)

@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from backtest.report import config_hash, data_hash, digest
+from backtest.report import config_hash, data_hash, digest, months, trades_table
 from backtest.run import Prepared, Report, code_version, load
 from backtest.simulate import Result, simulate
 from engine.decision.state import Records
@@ -25,6 +25,7 @@ from engine.store.rows import json_value
 from strategies.loader import NO_FILES, OwnCode, OwnFiles
 
 CURVE_POINTS = 400
+TRADES_KEPT = 1000
 NAME_MAX_CHARS = 80
 NOTE_MAX_CHARS = 2000
 WITHOUT_TEXT = (
@@ -66,9 +67,25 @@ def store(engine: Engine, report: Report, *, name: str = "", note: str = "") -> 
 
 
 def _kept(report: Report) -> dict[str, Any]:
-    """Return the document with its curve; changes are only counted."""
+    """Return the document with its curve, months and last trades; changes are only counted."""
     document = {name: part for name, part in report.document.items() if name != "changes"}
-    return document | {"equity": curve(report.result.equity)}
+    return document | {
+        "equity": curve(report.result.equity),
+        "months": months(report.result),
+        "trades": last_trades(report.result),
+    }
+
+
+def last_trades(result: Result) -> list[dict[str, Any]]:
+    """Return the last `TRADES_KEPT` trades by name, in order of exit; times are ns."""
+    table = trades_table(result)
+    columns = {
+        name: column[-TRADES_KEPT:]
+        if isinstance(column, list)
+        else np.asarray(column)[-TRADES_KEPT:].tolist()
+        for name, column in table.items()
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def curve(equity: Records) -> list[tuple[int, float]]:

@@ -304,10 +304,45 @@ class Backtests(msgspec.Struct, frozen=True, kw_only=True, tag="backtests"):
     database: str = "ok"
 
 
+class TestedStrategy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy made in a backtest: its parts of its book's trades, net of costs."""
+
+    strategy: str
+    book: str
+    trades_count: int
+    net_profit_ccy: float
+
+
+class TestedMonth(msgspec.Struct, frozen=True, kw_only=True):
+    """A month of a backtest: equity's return, and the trades closed in it, net of costs."""
+
+    month: str
+    return_frac: float
+    trades_count: int
+    net_profit_ccy: float
+
+
+class TestedTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A trade of a backtest, net of costs; `strategy` is who agreed on it, joined by +."""
+
+    book: str
+    strategy: str
+    symbol: str
+    direction: str
+    lots: float
+    entry_time: int
+    entry_price: float
+    exit_time: int
+    exit_price: float
+    exit_reason: str
+    profit_ccy: float
+
+
 class Backtest(msgspec.Struct, frozen=True, kw_only=True, tag="backtest"):
     """A stored backtest. `made_of`: hashes of code, portfolio, data and result.
 
-    `equity`: (time_ns, equity_ccy), at most a few hundred points; () for one stored without.
+    `equity`: (time_ns, equity_ccy), at most a few hundred points; `trades` are the last ones, at
+    most a thousand. What an earlier version stored without is ().
     """
 
     view: BacktestView
@@ -315,6 +350,9 @@ class Backtest(msgspec.Struct, frozen=True, kw_only=True, tag="backtest"):
     books: dict[str, float]
     made_of: dict[str, str]
     equity: tuple[tuple[int, float], ...] = ()
+    strategies: tuple[TestedStrategy, ...] = ()
+    months: tuple[TestedMonth, ...] = ()
+    trades: tuple[TestedTrade, ...] = ()
 
 
 Detail = (

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
@@ -23,6 +24,9 @@ from engine.model.details import (
     RecordOf,
     SignalView,
     StrategyOf,
+    TestedMonth,
+    TestedStrategy,
+    TestedTrade,
     TradeView,
 )
 from engine.model.errors import UserError
@@ -40,6 +44,11 @@ from engine.store.tables import (
 )
 
 PARITY_DAYS = 30
+_PARTS: dict[str, Any] = {
+    "strategies": tuple[TestedStrategy, ...],
+    "months": tuple[TestedMonth, ...],
+    "trades": tuple[TestedTrade, ...],
+}
 _MADE_OF = ("code_version", "config_hash", "data_hash", "digest")
 
 
@@ -225,19 +234,25 @@ def backtest(session: Session, asked: BacktestOf) -> Backtest:
     Raises:
         UserError: there is none with this id.
     """
-    parts = [_RESULTS[name] for name in ("summary", "books", "equity", *_MADE_OF)]
+    names = ("summary", "books", "equity", *_PARTS, *_MADE_OF)
+    parts = [_RESULTS[name] for name in names]
     row = session.execute(
         _SHORT.add_columns(*parts).where(BacktestResult.id == asked.id)
     ).one_or_none()
     if row is None:
         raise UserError(f"there is no backtest {asked.id}")
-    summary, books, equity, *made_of = row[-len(parts) :]
+    summary, books, equity, *others = row[-len(parts) :]
+    lists, made_of = others[: len(_PARTS)], others[len(_PARTS) :]
     return Backtest(
         view=_view(row),
         summary=summary,
         books={book["book"]: book["net_profit_ccy"] for book in books},
         made_of=dict(zip(_MADE_OF, map(str, made_of), strict=True)),
         equity=tuple((int(at), float(value)) for at, value in equity or ()),
+        **{
+            name: msgspec.convert(rows or (), kind)
+            for (name, kind), rows in zip(_PARTS.items(), lists, strict=True)
+        },
     )
 
 

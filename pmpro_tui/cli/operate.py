@@ -24,7 +24,7 @@ from pmpro_tui.cli.output import (
     print_note,
     print_warning,
 )
-from pmpro_tui.cli.status_view import account, age_of, facts, show_limits
+from pmpro_tui.cli.status_view import account, age_of, check_limit, facts, show_limits
 from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -220,6 +220,8 @@ def limit(
         if not name or value is None:
             show_limits(snapshot, name, json=json)
             return
+        if snapshot.risk.limits:  # nothing is asked about what cannot be
+            check_limit(snapshot.risk, name)
         before = snapshot.risk.limits.get(name)
         now = "" if before is None else f" It is {before:g}."
         ask(f"Set {name} to {value:g} on {account(snapshot)}?{now}", "limit", yes)

@@ -10,6 +10,7 @@ from engine.model.snapshot import measured_by_limit
 from engine.model.times import NS_PER_S
 from pmpro_tui.cli.output import print_json
 from pmpro_tui.cli.tables import print_table
+from pmpro_tui.console.limit_words import LIMIT_WORDS
 
 if TYPE_CHECKING:
     from engine.model.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView
@@ -20,12 +21,22 @@ def account(snapshot: "Snapshot") -> str:
     return f"{snapshot.mode} account {snapshot.account} at {snapshot.server}"
 
 
+def check_limit(risk: "RiskView", name: str) -> None:
+    """Refuse a name that no limit has.
+
+    Raises:
+        UserError: with the limit that was meant.
+    """
+    if name not in risk.limits:
+        hint = meant(name, risk.limits) or "; `pmpro limit` lists them"
+        raise UserError(f"no limit is named {name!r}{hint}")
+
+
 def show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
     """Write one limit, or all with "" for a name."""
     risk = snapshot.risk
-    if name and name not in risk.limits:
-        hint = meant(name, risk.limits) or "; `pmpro limit` lists them"
-        raise UserError(f"no limit is named {name!r}{hint}")
+    if name:
+        check_limit(risk, name)
     names = [name] if name else list(risk.limits)
     measured = measured_by_limit(snapshot.risk)
     rows = [
@@ -42,16 +53,19 @@ def show_limits(snapshot: "Snapshot", name: str, *, json: bool) -> None:
         return
     print_table(
         f"Limits of {account(snapshot)}",
-        ("limit", "value", "in the file", "now"),
+        ("limit", "value", "in the file", "now", "means"),
         [
             (
                 row["name"],
                 f"{row['limit']:g}",
                 "" if row["limit"] == row["of_file"] else f"{row['of_file']:g}",
                 "" if row["now"] is None else f"{row['now']:.4g}",
+                LIMIT_WORDS.get(str(row["name"]), ""),
             )
             for row in rows
         ],
+        least=("in the file",),
+        texts=("means",),
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.model.snapshot import AlertView, Snapshot
+from engine.model.snapshot import AlertView, ChannelView, Snapshot
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.eventlog import LEVELS
 from pmpro_tui.console.text import Line, Span, fit
@@ -34,7 +34,8 @@ def columns(zone: Zone) -> tuple[_View, ...]:
 
     def seen(alert: AlertView) -> Span:
         if alert.acked_ns:
-            return Span(f"{alert.acked_by} {zone.clock(alert.acked_ns)}", "muted")
+            # Not when: that is the box's clock, and the list has the market's. The record has both.
+            return Span(alert.acked_by, "muted")
         return Span("NOT SEEN" if alert.level == CRITICAL else "–", _tone(alert))
 
     return (
@@ -60,7 +61,7 @@ def columns(zone: Zone) -> tuple[_View, ...]:
             measured=True,
             order=lambda a: a.source,
         ),
-        _View(header="Alert", cell=lambda a: Span(a.text, _tone(a)), least=20, most=1000, rank=2),
+        _View(header="Alert", cell=lambda a: Span(a.text, _tone(a)), least=34, most=1000, rank=2),
         _View(
             header="N",
             cell=lambda a: Span(f"{a.n:,}", "" if a.n > 1 else "muted"),
@@ -90,6 +91,31 @@ _DELIVERY: Final = {
     "": "muted",
     "NONE": "muted",
 }
+
+
+_Channel = Column[ChannelView]
+
+_STATES: Final = {"OK": "good", "QUIET": "muted"}
+
+CHANNELS: Final[tuple[_Channel, ...]] = (
+    _Channel(header="Channel", cell=lambda c: Span(c.name), least=8, most=30, measured=True),
+    _Channel(
+        header="State",
+        cell=lambda c: Span(c.state, _STATES.get(c.state, "bad")),
+        least=8,
+        most=8,
+        rank=1,
+    ),
+    _Channel(
+        header="Waiting",
+        cell=lambda c: Span(f"{c.n_waiting:,}", "" if c.n_waiting else "muted"),
+        least=7,
+        most=7,
+        rank=3,
+        align="right",
+    ),
+    _Channel(header="Why", cell=lambda c: Span(c.detail), least=20, most=1000, rank=2),
+)
 
 
 def _done(alert: AlertView) -> bool:

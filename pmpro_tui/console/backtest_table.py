@@ -7,9 +7,22 @@ from typing import Any, Final
 
 from engine.model.details import Backtest, BacktestView
 from engine.model.jobs import JobView
+from engine.model.times import NS_PER_MINUTE, iso_utc
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.curve import braille
-from pmpro_tui.console.text import NONE, Line, Span, age, figure, fit, line, money, percent
+from pmpro_tui.console.text import (
+    NONE,
+    Line,
+    Span,
+    age,
+    figure,
+    fit,
+    full_price,
+    gain,
+    line,
+    money,
+    percent,
+)
 
 _Job = Column[JobView]
 _Result = Column[BacktestView]
@@ -161,11 +174,13 @@ def told_lines(told: Sequence[Backtest], day: Clock, width: int, height: int) ->
     lines = [*_stops(told, width), *_figures(told)]
     room = max(_PLOT_LEAST, (height - len(lines)) // len(told))
     values = [value for one in told for _, value in one.equity]
-    if not values:
-        return lines
-    for one in told:
+    for one in told if values else ():
         lines.append(line(Span(f"{one.view.id} {one.view.name or one.view.portfolio}", "title")))
         lines += _plot(one, day, width, room - 1, bounds=(min(values), max(values)))
+    for one in told:
+        lines += _refusals(one, len(told) > 1)
+    if len(told) == 1:
+        lines += [*_months(told[0]), *_strategies(told[0]), *_trades(told[0], width)]
     return lines
 
 
@@ -174,6 +189,78 @@ def _stops(told: Sequence[Backtest], width: int) -> list[Line]:
     said = [(one.view.id, one.summary.get("no_entry")) for one in told]
     texts = [f"{number}: {text}" if len(told) > 1 else str(text) for number, text in said if text]
     return [line(Span(part, "bad")) for text in texts for part in wrap(f"⚠ {text}", max(20, width))]
+
+
+def _section(title: str, rows: Sequence[Line], nothing: str) -> list[Line]:
+    return [Line(), line(Span(title, "title")), *(rows or [line(Span(f"  {nothing}", "muted"))])]
+
+
+def _refusals(told: Backtest, named: bool) -> list[Line]:
+    """Return how often each rule refused an entry, the most frequent first."""
+    refused = told.summary.get("refused") or {}
+    ranked = sorted(refused.items(), key=lambda item: -item[1])
+    rows = [line(f"  {name.replace('_', ' '):<24}{n:>12,}") for name, n in ranked]
+    of = f" of {told.view.id}" if named else ""
+    return _section(f"Entries refused{of}, by rule", rows, "none")
+
+
+def _months(told: Backtest) -> list[Line]:
+    head = f"  {'month':<10}{'return':>12}{'trades':>10}{'closed':>16}"
+    rows = [
+        line(
+            f"  {m.month:<10}",
+            Span(fit(signed(m.return_frac).text, 12, "right"), signed(m.return_frac).tone),
+            f"{m.trades_count:>10,}",
+            fit(gain(m.net_profit_ccy).text, 16, "right"),
+        )
+        for m in told.months
+    ]
+    return _section("Months", [line(Span(head, "header")), *rows] if rows else [], _NOT_STORED)
+
+
+def _strategies(told: Backtest) -> list[Line]:
+    wide = max([8, *(len(s.strategy) for s in told.strategies)])
+    head = f"  {'strategy':<{wide}}{'trades':>10}{'net':>16}  book"
+    ranked = sorted(told.strategies, key=lambda s: -s.net_profit_ccy)
+    rows = [
+        line(
+            f"  {s.strategy:<{wide}}{s.trades_count:>10,}",
+            Span(fit(gain(s.net_profit_ccy).text, 16, "right"), gain(s.net_profit_ccy).tone),
+            f"  {s.book}",
+        )
+        for s in ranked
+    ]
+    return _section("Strategies", [line(Span(head, "header")), *rows] if rows else [], _NOT_STORED)
+
+
+def _trades(told: Backtest, width: int) -> list[Line]:
+    """Return the trades, the last one first, in lines that are not cut."""
+    kept, n = len(told.trades), told.view.n_trades
+    title = f"Trades, the last {kept:,} of {n:,}" if kept < n else f"Trades {n:,}"
+    rows = [
+        part
+        for t in reversed(told.trades)
+        for part in (
+            line(
+                f"  {_time(t.exit_time)}  {t.direction:<4} {t.lots:>7.2f} {t.symbol:<8}",
+                Span(fit(gain(t.profit_ccy).text, 13, "right"), gain(t.profit_ccy).tone),
+                f"  {t.exit_reason}",
+            ),
+            *(
+                line(Span(f"    {more}", "muted"))
+                for more in wrap(
+                    f"in {_time(t.entry_time)} at {full_price(t.entry_price).strip()}, "
+                    f"out at {full_price(t.exit_price).strip()}, {t.strategy}",
+                    max(20, width - 4),
+                )
+            ),
+        )
+    ]
+    return _section(title, rows, _NOT_STORED if n else "none")
+
+
+def _time(time_ns: int) -> str:
+    return iso_utc(time_ns - time_ns % NS_PER_MINUTE)[:16].replace("T", " ")
 
 
 def _figures(told: Sequence[Backtest]) -> list[Line]:
@@ -235,6 +322,7 @@ _FIGURES: Final = (
     "drawdown_tier_at_end",
 )
 _PLOT_LEAST: Final = 7
+_NOT_STORED: Final = "not stored with it: launch it again"
 _CELL_WIDTH: Final = 18
 
 _MADE_OF: Final = {

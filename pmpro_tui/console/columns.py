@@ -21,8 +21,9 @@ class Column(Generic[T]):
     """A column: `least` cells, up to `most`; lower `rank` is kept longer when room is short.
 
     `measured`: no wider than its longest text; for texts that seldom change, so that columns
-    do not jump. `roomy`: up to so wide where a text without bound has plenty already.
-    `order`: what rows are sorted by; what is wanted first is least.
+    do not jump. `need`: such a column has up to so many cells before one of higher rank is shown
+    at all; for names and reasons. `roomy`: up to so wide where a text without bound has plenty
+    already. `order`: what rows are sorted by; what is wanted first is least.
     """
 
     header: str
@@ -32,6 +33,7 @@ class Column(Generic[T]):
     rank: int = 0
     align: Align = "left"
     measured: bool = False
+    need: int = 0
     roomy: int = 0
     order: Callable[[T], Any] | None = None
 
@@ -85,6 +87,8 @@ def fitted(columns: Sequence[Column[T]], width: int, rows: Sequence[T]) -> Fitte
     by_rank = sorted(range(len(columns)), key=lambda i: columns[i].rank)
     for i in by_rank:
         least = columns[i].least
+        if columns[i].need:
+            least = max(least, min(columns[i].need, longest[i], left - 1))
         if least == longest[i] == 0:  # it says nothing of these rows
             continue
         if least + 1 > left:

@@ -49,7 +49,7 @@ def columns(zone: Zone) -> tuple[_View, ...]:
             header="Source",
             cell=lambda e: Span(e.source, "muted"),
             least=8,
-            most=14,
+            most=18,
             roomy=30,
             rank=3,
             measured=True,

@@ -1,5 +1,9 @@
 """What the engine depends on, a line each: a word, and what there is to know. Pure."""
 
+from textwrap import wrap
+
+from rich.cells import cell_len
+
 from engine.model.snapshot import Snapshot
 from pmpro_tui.console.text import Line, Span, age, fit, line
 
@@ -12,14 +16,20 @@ def health_lines(now: Snapshot, data_age_s: float, width: int, *, silence: str =
     `silence`: that the engine says nothing, and for how long; "" while it speaks.
     """
     return [
-        line(
-            Span(f" {name:<9}", "muted"),
-            Span(f"{word:<{_WORD_WIDTH}}", tone),
-            fit(f" {rest}", room),
-        )
+        shown
         for name, word, tone, rest in facts(now, data_age_s, silence=silence)
-        for room in (max(0, width - 10 - max(_WORD_WIDTH, len(word))),)
+        for shown in _fact(name, Span(word, tone), rest, width)
     ]
+
+
+def _fact(name: str, word: Span, rest: str, width: int) -> list[Line]:
+    """Return a fact's line; why something is not well goes on below, never cut."""
+    room = max(1, width - 11 - max(_WORD_WIDTH, cell_len(word.text)))
+    trouble = word.tone in ("bad", "warn")
+    first, *more = (wrap(rest, max(8, room)) if trouble else [rest]) or [""]
+    head = (Span(f" {name:<9}", "muted"), Span(f"{word.text:<{_WORD_WIDTH}}", word.tone))
+    indent = " " * (width - room)
+    return [line(*head, fit(f" {first}", room + 1)), *(line(f"{indent}{part}") for part in more)]
 
 
 def worries(now: Snapshot, data_age_s: float, *, silence: str = "") -> list[str]:
@@ -61,7 +71,7 @@ def _feed(now: Snapshot, data_age_s: float) -> tuple[str, str, str, str]:
 
 def _terminal(now: Snapshot) -> tuple[str, str, str, str]:
     terminal = now.terminal
-    rest = f"calls {terminal.call_ms:.1f} ms, worst {terminal.call_worst_ms:.0f}"
+    rest = f"{terminal.call_ms:.1f} ms, worst {terminal.call_worst_ms:.0f}"
     if terminal.n_failed:
         rest += f", {terminal.n_failed:,} failed"
     if not now.connected:

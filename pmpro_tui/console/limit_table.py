@@ -1,12 +1,13 @@
-"""The tables of risk: account-wide limits, slots' last decisions, a slot's rules."""
+"""The tables of risk: account-wide limits, and slots' last decisions."""
 
 import math
 from typing import Final, NamedTuple
 
-from engine.model.details import RuleView, SlotView
+from engine.model.details import SlotView
 from engine.model.snapshot import RiskView, measured_by_limit
 from pmpro_tui.console.columns import Column
-from pmpro_tui.console.text import NONE, Span, aligned
+from pmpro_tui.console.limit_words import LIMIT_WORDS
+from pmpro_tui.console.text import NONE, Span
 
 # What is not a part of equity but a multiple of it, although its name ends alike.
 _MULTIPLES: Final = ("exposure", "order_max_value", "diversify_above")
@@ -77,12 +78,13 @@ _Limit = Column[LimitRow]
 LIMITS: Final[tuple[_Limit, ...]] = (
     _Limit(
         header="Limit",
-        cell=lambda r: Span(r.name),
+        cell=lambda r: Span(LIMIT_WORDS.get(r.name, r.name)),
         least=26,
-        most=30,
+        most=32,
+        need=32,
         rank=0,
         measured=True,
-        order=lambda r: r.name,
+        order=lambda r: LIMIT_WORDS.get(r.name, r.name),
     ),
     _Limit(
         header="Now",
@@ -122,8 +124,17 @@ LIMITS: Final[tuple[_Limit, ...]] = (
         cell=lambda r: Span("" if r.limit == r.of_file else limit_text(r.name, r.of_file), "muted"),
         least=6,
         most=9,
-        rank=5,
+        rank=6,
         align="right",
+    ),
+    _Limit(
+        header="Option",
+        cell=lambda r: Span(r.name, "muted"),
+        least=28,
+        most=32,
+        rank=5,
+        measured=True,
+        order=lambda r: r.name,
     ),
 )
 
@@ -142,11 +153,21 @@ SLOTS: Final[tuple[_Slot, ...]] = (
         cell=lambda s: Span(s.name),
         least=14,
         most=30,
+        need=22,
         rank=0,
         measured=True,
         order=lambda s: s.name,
     ),
-    _Slot(header="Last answer", cell=_answer, least=15, most=24, rank=1, order=lambda s: s.refusal),
+    _Slot(
+        header="Last answer",
+        cell=_answer,
+        least=15,
+        most=24,
+        need=24,
+        rank=1,
+        measured=True,
+        order=lambda s: s.refusal,
+    ),
     _Slot(
         header="Nearest",
         cell=lambda s: Span(s.nearest, "muted"),
@@ -162,43 +183,5 @@ SLOTS: Final[tuple[_Slot, ...]] = (
         rank=2,
         align="right",
         order=lambda s: -s.used_frac if not math.isnan(s.used_frac) else math.inf,
-    ),
-)
-
-_Rule = Column[RuleView]
-
-
-RULES: Final[tuple[_Rule, ...]] = (
-    _Rule(header="Rule", cell=lambda r: Span(r.name), least=16, most=20, rank=0),
-    _Rule(
-        header="Value",
-        cell=lambda r: Span(aligned(r.value)),
-        least=11,
-        most=14,
-        rank=1,
-        align="right",
-    ),
-    _Rule(
-        header="Limit",
-        cell=lambda r: Span(aligned(r.limit)),
-        least=11,
-        most=14,
-        rank=2,
-        align="right",
-    ),
-    _Rule(
-        header="Headroom",
-        cell=lambda r: Span(aligned(r.headroom), "muted"),
-        least=11,
-        most=14,
-        rank=4,
-        align="right",
-    ),
-    _Rule(
-        header="",
-        cell=lambda r: Span("✓ ok", "good") if r.ok else Span("✗ REFUSED", "bad"),
-        least=9,
-        most=9,
-        rank=3,
     ),
 )

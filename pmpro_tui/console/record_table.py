@@ -2,10 +2,10 @@
 
 import json
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from engine.model.details import AuditEntry, OrderDetail, OrderView, RecordDetail
+from engine.model.details import AuditEntry, OrderDetail, OrderView, RecordDetail, RuleView
 from engine.model.snapshot import EventView
 from pmpro_tui.console.columns import Column
 from pmpro_tui.console.text import NONE, Line, Span, aligned, fit, full_price, gain, line_text
@@ -64,32 +64,38 @@ def order_columns(clock: Clock) -> tuple[_Order, ...]:
     return (
         _Order(header="Time", cell=lambda o: Span(clock(o.time_ns), "muted"), least=14, most=14),
         _Order(
-            header="Book", cell=lambda o: Span(o.book), least=10, most=24, rank=1, measured=True
+            header="Book",
+            cell=lambda o: Span(o.book),
+            least=10,
+            most=24,
+            need=24,
+            rank=1,
+            measured=True,
         ),
-        _Order(header="Symbol", cell=lambda o: Span(o.symbol), least=6, most=8, rank=2),
-        _Order(header="What", cell=lambda o: Span(o.action), least=5, most=6, rank=3),
+        _Order(header="Symbol", cell=lambda o: Span(o.symbol), least=6, most=8, rank=3),
+        _Order(header="What", cell=lambda o: Span(o.action), least=5, most=6, rank=5),
         _Order(
             header="Side",
             cell=lambda o: _SIDES.get(o.direction, Span(o.direction)),
             least=6,
             most=6,
-            rank=4,
+            rank=7,
         ),
         _Order(
             header="Lots",
             cell=lambda o: Span(f"{o.lots:.2f}"),
             least=5,
             most=7,
-            rank=5,
+            rank=6,
             align="right",
         ),
-        _Order(header="State", cell=lambda o: Span(o.state), least=8, most=10, rank=6),
+        _Order(header="State", cell=lambda o: Span(o.state), least=8, most=10, rank=4),
         _Order(
             header="Price",
             cell=lambda o: Span(full_price(o.price)),
             least=11,
             most=14,
-            rank=7,
+            rank=8,
             align="right",
         ),
         _Order(
@@ -97,10 +103,18 @@ def order_columns(clock: Clock) -> tuple[_Order, ...]:
             cell=lambda o: Span(str(o.order or NONE), "muted"),
             least=9,
             most=12,
-            rank=8,
+            rank=9,
             align="right",
         ),
-        _Order(header="Detail", cell=lambda o: Span(o.detail, "muted"), least=8, most=60, rank=9),
+        _Order(
+            header="Why",
+            cell=lambda o: Span(o.detail, "muted"),
+            least=0,
+            most=60,
+            need=28,
+            rank=2,
+            measured=True,
+        ),
     )
 
 
@@ -159,7 +173,7 @@ def _audit_lines(entry: AuditEntry, clock: Clock, width: int) -> Iterator[tuple[
     yield f"{clock(entry.time_ns)}{box}", "muted"
     for key, value in json.loads(entry.details).items():
         text = _short(value)
-        first, *rest = textwrap.wrap(text, max(20, width - 22)) or [""]
+        first, *rest = textwrap.wrap(text, max(20, width - 24)) or [""]
         yield f"  {key:<16}  {first}", ""
         yield from ((f"  {'':<16}  {part}", "") for part in rest)
     yield "", ""
@@ -208,8 +222,19 @@ def _decision_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str
         )
     yield "", ""
     yield "Rules", "title"
+    yield from _rule_lines(order.rules)
+    yield "", ""
+    yield f"decided by code {order.code}", "muted"
+
+
+def slot_lines(title: str, rules: Sequence[RuleView]) -> list[Told]:
+    """Return every rule of a slot's last decision."""
+    return _numbered([(title, "title"), *_rule_lines(rules)])
+
+
+def _rule_lines(rules: Sequence[RuleView]) -> Iterator[tuple[str, str]]:
     yield f"  {'rule':<20}{'value':>14}{'limit':>14}{'headroom':>14}", "header"
-    for rule in order.rules:
+    for rule in rules:
         yield (
             (
                 f"  {rule.name:<20}{aligned(rule.value):>14}{aligned(rule.limit):>14}"
@@ -217,5 +242,3 @@ def _decision_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str
             ),
             "" if rule.ok else "bad",
         )
-    yield "", ""
-    yield f"decided by code {order.code}", "muted"

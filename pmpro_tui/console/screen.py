@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Input
+from textual.widgets._toast import ToastRack
 
 from engine.model.snapshot import Command
 from engine.model.times import NS_PER_S
@@ -177,6 +178,10 @@ class MainScreen(Screen[None]):
         if isinstance(message.result, Exception):
             self.app.exit(message.result)
             return
+        # Messages have lines of their own, between the rows and the keys: they cover nothing.
+        for rack in self.query(ToastRack):  # none where messages are switched off
+            rack.styles.dock = "none"
+            self.move_child(rack, before=self.query_one("#footer"))
         self.hub.feed = message.result
         self.hub.zone.configure(message.result.zone)
         wear(self.app, message.result.theme)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import zip_longest
+from textwrap import wrap
 from typing import Final
 
 from engine.model.details import SignalView, StrategyDetail, TradeView, VoteView
@@ -54,7 +55,7 @@ def about(
         row("Kind", Span(me.kind)),
         row("Symbol", Span(f"{me.symbol} {me.timeframe}")),
         row("State", Span(me.state, STATE_TONES[me.state])),
-        *([line(Span(f" {me.detail}", "warn"))] if me.detail else []),
+        *(line(Span(f" {part}", "warn")) for part in wrap(me.detail, width - 2)),
         row("Signal", SIGNALS[me.signal]),
         row("Confidence", Span(percent(me.confidence, 0))),
         row("Weight", Span(percent(me.weight_frac))),
@@ -94,13 +95,15 @@ def gap_columns(zone: Zone) -> tuple[Column[Gap], ...]:
     view = Column[Gap]
     return (
         view(header="Time", cell=lambda g: Span(zone.stamp(g.time_ns), "muted"), least=14, most=14),
-        view(header="Gap", cell=lambda g: Span(g.what), least=14, most=44, rank=1, measured=True),
+        view(header="Gap", cell=lambda g: Span(g.what), least=14, most=44, rank=2, measured=True),
         view(
             header="Why",
             cell=lambda g: Span(g.why, "" if g.explained else "warn"),
             least=14,
             most=90,
-            rank=2,
+            need=40,
+            rank=1,
+            measured=True,
         ),
     )
 
@@ -159,7 +162,7 @@ def member_columns(vote: Callable[[str], VoteView | None]) -> tuple[Column[Strat
 
     view = Column[StrategyView]
     return (
-        view(header="Name", cell=lambda s: Span(s.name), least=14, most=28, measured=True),
+        view(header="Name", cell=lambda s: Span(s.name), least=14, most=28, need=28, measured=True),
         view(
             header="State",
             cell=lambda s: Span(s.state, STATE_TONES[s.state]),
@@ -214,12 +217,12 @@ def trade_columns(zone: Zone) -> tuple[Column[TradeView], ...]:
             cell=lambda t: gain(t.profit_ccy if t.exit_ns else math.nan),
             least=9,
             most=12,
-            rank=2,
+            rank=3,
             align="right",
             order=lambda t: -t.profit_ccy,
         ),
-        view(header="Out", cell=left, least=14, most=14, rank=3),
-        view(header="Why", cell=lambda t: Span(t.reason.lower()), least=6, most=10, rank=4),
+        view(header="Out", cell=left, least=14, most=14, rank=4),
+        view(header="Why", cell=lambda t: Span(t.reason.lower()), least=10, most=16, rank=2),
         view(
             header="Lots",
             cell=lambda t: Span(f"{t.lots:.2f}"),

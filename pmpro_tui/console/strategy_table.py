@@ -39,6 +39,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         cell=lambda s: Span(s.name),
         least=14,
         most=28,
+        need=28,
         rank=0,
         measured=True,
         order=lambda s: s.name,
@@ -129,6 +130,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         least=10,
         most=20,
         rank=9,
+        need=20,
         measured=True,
         order=lambda s: s.kind,
     ),
@@ -146,6 +148,7 @@ COLUMNS: Final[tuple[_View, ...]] = (
         least=10,
         most=20,
         rank=14,
+        need=20,
         measured=True,
         order=lambda s: s.book,
     ),
@@ -158,7 +161,15 @@ COLUMNS: Final[tuple[_View, ...]] = (
         align="right",
         order=lambda s: -s.confidence,
     ),
-    _View(header="Detail", cell=lambda s: Span(s.detail, "muted"), least=16, most=60, rank=15),
+    _View(
+        header="Why",
+        cell=lambda s: Span(s.detail, "muted"),
+        least=0,
+        most=60,
+        need=24,
+        rank=1,
+        measured=True,
+    ),
 )
 
 

@@ -46,5 +46,8 @@ ModalScreen { align: center middle; background: $background 60%; }
 }
 .dialog Button:focus { background: $accent; color: $background; text-style: bold; }
 .dialog Button:hover { border: none; }
-Toast { background: $panel; max-width: 60; }
+Toast { background: $panel; }
+ToastRack { width: 100%; max-height: 9; margin: 0 0 1 0; overflow: hidden hidden; }
+MainScreen > ToastRack { layer: default; margin: 0; }
+Toast { width: 100%; max-width: 100%; margin: 0; padding: 0 1; }
 """

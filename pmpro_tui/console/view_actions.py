@@ -94,7 +94,16 @@ WITHIN: Final = (
         label="Open",
         help="Everything about the marked row; esc leaves it",
         rank=7,
-        screens=("overview", "strategies", "risk", "backtests", "log"),
+        screens=(
+            "overview",
+            "strategies",
+            "strategy",
+            "positions",
+            "risk",
+            "backtests",
+            "log",
+            "alerts",
+        ),
     ),
     Action(
         name="back",

@@ -288,7 +288,9 @@ def test_limits_are_listed_with_what_they_are_compared_with(
     text = pmpro("limit", "daily_loss_max_frac").stdout
     for part in ("0.03", "0.05", "0.0125"):
         assert part in text
+    assert "Loss of a server day" in text
     assert pmpro("limit", "daily_loss").returncode == 2
+    assert "did you mean" in pmpro("limit", "daily_los_max_frac", "-1").stderr
     assert sent(engine) == []
 
 

@@ -30,6 +30,9 @@ from engine.model.details import (
     SlotView,
     StrategyDetail,
     StrategyOf,
+    TestedMonth,
+    TestedStrategy,
+    TestedTrade,
     TradeView,
     VoteView,
 )
@@ -263,6 +266,37 @@ def _backtest(question: BacktestOf) -> Backtest:
                 start + 50.0 * i / question.id - 900.0 * math.sin(i / 9.0),
             )
             for i in range(180)
+        ),
+        strategies=tuple(
+            TestedStrategy(
+                strategy=name, book="eur-trend", trades_count=40 + i, net_profit_ccy=310.5 - 200 * i
+            )
+            for i, name in enumerate(("eur-ma-14", "eur-rsi-17", "eur-donchian-breakout"))
+        ),
+        months=tuple(
+            TestedMonth(
+                month=f"2018-0{i}",
+                return_frac=0.01 * (3 - i),
+                trades_count=7 * i,
+                net_profit_ccy=-9.5,
+            )
+            for i in range(1, 7)
+        ),
+        trades=tuple(
+            TestedTrade(
+                book="eur-trend",
+                strategy="eur-ma-14+eur-rsi-17",
+                symbol="EURUSD",
+                direction="BUY" if i % 2 else "SELL",
+                lots=0.42,
+                entry_time=shown.from_ns + i * NS_PER_DAY,
+                entry_price=1.0841,
+                exit_time=shown.from_ns + i * NS_PER_DAY + 90 * NS_PER_MINUTE,
+                exit_price=1.08501 + i * 0.0001,
+                exit_reason=("target", "stop", "signal")[i % 3],
+                profit_ccy=(31.5, -18.25, 4.75)[i % 3],
+            )
+            for i in range(9)
         ),
     )
 

@@ -616,4 +616,4 @@ def test_a_result_begins_with_what_kept_entries_out() -> None:
         assert any(t.startswith("at stop sharpe ratio") and "−1.25" in t for t in texts)
         assert any(t.startswith("at stop annual return ") and "−31.00%" in t for t in texts)
     plain = [line_text(one) for one in told_lines([told], str, 78, 40)]
-    assert not any("stop" in text for text in plain)
+    assert not any("at stop" in text or "no entry" in text for text in plain)

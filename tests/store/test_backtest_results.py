@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from backtest.bench import write_bars
-from engine.store import migrate
+from backtest.results import TRADES_KEPT
+from engine.model.details import BacktestOf
+from engine.store import migrate, questions
 
 PORTFOLIO = '[[strategy]]\nname = "ma"\nkind = "ma_cross"\nsymbol = "EURUSD"\n'
 
@@ -37,6 +41,31 @@ def pmpro(tmp_path, database):
         )
 
     return run
+
+
+def test_a_stored_result_tells_its_months_strategies_and_trades(tmp_path, pmpro, operator):
+    """Months multiply to the whole return; trades and strategies add up to the net profit."""
+    write_bars(tmp_path, 2018)
+    (tmp_path / "p.toml").write_text(PORTFOLIO, encoding="utf-8")
+    period = ("--from", "2018-03-28", "--to", "2018-04-04")
+    ran = pmpro("run", "--portfolio", "p.toml", "--data", ".", *period, "--json")
+    assert ran.returncode == 0, ran.stderr
+    summary = json.loads(ran.stdout)["summary"]
+    with Session(operator) as session:
+        told = questions.backtest(session, BacktestOf(id=json.loads(ran.stdout)["stored_id"]))
+    assert [month.month for month in told.months] == ["2018-03", "2018-04"]
+    grown = math.prod(1.0 + month.return_frac for month in told.months) - 1.0
+    assert grown == pytest.approx(summary["total_return_frac"], abs=1e-9)
+    assert sum(month.trades_count for month in told.months) == summary["trades_count"]
+    assert 0 < len(told.trades) == summary["trades_count"] <= TRADES_KEPT
+    net_ccy = summary["net_profit_ccy"]
+    for parts in (told.trades, told.months, told.strategies):
+        made = [getattr(p, "profit_ccy", None) or getattr(p, "net_profit_ccy", 0.0) for p in parts]
+        assert sum(made) == pytest.approx(net_ccy, abs=0.005)
+    times = [trade.exit_time for trade in told.trades]
+    assert times == sorted(times)
+    assert told.trades[0].symbol == "EURUSD"
+    assert told.trades[0].strategy == told.strategies[0].strategy == "ma"
 
 
 def test_a_result_is_stored_with_what_makes_it_again_and_is_shown_as_it_was(

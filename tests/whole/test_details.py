@@ -17,6 +17,7 @@ from engine.model.details import (
     BacktestOf,
     BacktestsOf,
     Correlations,
+    OrderDetail,
     Orders,
     OrdersOf,
     RecordOf,
@@ -124,6 +125,25 @@ def test_a_strategy_and_an_order_are_told_to_the_bottom(engine: Operated) -> Non
         engine.ask(StrategyOf(name="nobody"))
     with pytest.raises(UserError, match="no order 3"):
         engine.ask(RecordOf(order=3))
+
+
+def test_a_position_leads_to_the_order_that_opened_it(engine: Operated) -> None:
+    """What the console asks with a position's ticket: its order, decision and votes."""
+
+    def found(s: Snapshot) -> OrderDetail | None:
+        for position in s.positions:
+            with contextlib.suppress(UserError):  # its row is on its way to the database
+                order = engine.ask(RecordOf(order=position.ticket)).order  # type: ignore[union-attr]
+                if order is not None and order.deal:
+                    assert (order.book, order.symbol) == (position.owner, position.symbol)
+                    assert (order.action, order.direction) == ("OPEN", position.direction)
+                    assert order.price == position.entry_price
+                    return order
+        return None
+
+    order = engine.until("the order of a position", found)
+    assert order.rules
+    assert order.votes
 
 
 def test_the_audit_log_is_paged_and_filtered(engine: Operated) -> None:

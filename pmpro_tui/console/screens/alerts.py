@@ -4,17 +4,17 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.snapshot import AlertView, Snapshot
+from engine.model.snapshot import AlertView, ChannelView, Snapshot
 from pmpro_tui.console import alert_table
+from pmpro_tui.console.facts import alert_facts, channel_facts
 from pmpro_tui.console.hub import Notice
-from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.screens.page import Page
-from pmpro_tui.console.table import Table, title_line
-from pmpro_tui.console.text import Line, Span, fit, line
+from pmpro_tui.console.record_table import Told
+from pmpro_tui.console.screens.detailed import Readable
+from pmpro_tui.console.table import Table
 
 
-class Alerts(Page):
-    """The alerts, newest first, and the channels they go out by."""
+class Alerts(Readable):
+    """The alerts, newest first, and the channels they go out by; enter shows one whole."""
 
     PANELS: ClassVar[dict[str, str]] = {"alerts": "Alerts", "channels": "Channels"}
     FILTER: ClassVar[str] = "level, source, text, delivery, who"
@@ -24,7 +24,10 @@ class Alerts(Page):
         """Lay out the panels."""
         columns = alert_table.columns(self.hub.zone)
         yield Table[AlertView]("Alerts", columns, key=lambda a: a.id, id="alerts")
-        yield Painted(self._paint_channels, id="channels", classes="panel")
+        yield Table[ChannelView](
+            "Channels", alert_table.CHANNELS, key=lambda c: c.name, id="channels"
+        )
+        yield self.record()
 
     def draw(self, now: Snapshot | None) -> None:
         """Draw the alerts that match."""
@@ -38,10 +41,19 @@ class Alerts(Page):
             part for part in (f"Alerts {len(now.alerts)}", waiting, lost) if part
         )
         self.fill(table, alert_table.matching(now.alerts, self.words))
-        self.paint()
+        channels = self.query_one("#channels", Table)
+        channels.say("none: alerts are shown here only")
+        self.fill(channels, now.channels)
+        if self.opened:
+            self.draw_record()
 
     def why_not(self, name: str) -> str | None:
         """See Page."""
+        if name == "open":
+            if self.opened:
+                return "esc leaves the record first"
+            if self.table is None or self.table.selected is None:
+                return "nothing is selected"
         if name == "ack":
             chosen = self._chosen()
             if chosen is None:
@@ -50,6 +62,25 @@ class Alerts(Page):
         if name == "ack_all" and not (self.hub.shown and self.hub.shown.alerts):
             return "no alerts"
         return super().why_not(name)
+
+    def do_open(self) -> None:
+        """Show the marked alert or channel whole, as it is then."""
+        table = self.table
+        marked: AlertView | ChannelView | None = table.selected if table is not None else None
+        if marked is None:
+            return
+
+        def facts(width: int) -> list[Told]:
+            now = self.hub.shown
+            if isinstance(marked, ChannelView):
+                channels = now.channels if now is not None else ()
+                channel = next((c for c in channels if c.name == marked.name), marked)
+                return channel_facts(channel, width)
+            alerts = now.alerts if now is not None else ()
+            alert = next((a for a in alerts if a.id == marked.id), marked)
+            return alert_facts(alert, self.hub.zone, width)
+
+        self.read(facts)
 
     def do_ack(self) -> Notice | None:
         """Acknowledge the marked alert."""
@@ -64,17 +95,3 @@ class Alerts(Page):
 
     def _chosen(self) -> AlertView | None:
         return self.query_one("#alerts", Table).selected
-
-    def _paint_channels(self, width: int, _: int) -> list[Line]:
-        now = self.hub.shown
-        lines = [] if self.narrow else [title_line("Channels", "", width, active=False)]
-        if now is None or not now.channels:
-            return [*lines, line(Span("  none: alerts are shown here only", "muted"))]
-        for channel in now.channels:
-            tone = {"OK": "good", "QUIET": "muted"}.get(channel.state, "bad")
-            text = f"{channel.n_waiting} waiting" if channel.n_waiting else ""
-            rest = "  ".join(part for part in (text, channel.detail) if part)
-            lines.append(
-                line(f"  {fit(channel.name, 16)} ", Span(f"{channel.state:8}", tone), f" {rest}")
-            )
-        return lines

@@ -126,7 +126,9 @@ class BacktestsPage(Detailed):
         views = [opened] if opened is not None else []
         if self._base is not None and self._base != opened:
             views.insert(0, self._base)
-        table.title = f"{'Results side by side' if len(views) > 1 else 'Result'}, esc leaves"
+        more = "refusals" if len(views) > 1 else "refusals, months, strategies, trades"
+        what = "Results side by side" if len(views) > 1 else "Result"
+        table.title = f"{what}, below: {more}; esc leaves"
         found = [self._one(view) for view in views]
         missing = [line(Span(one, "muted")) for one in found if isinstance(one, str)]
         results = [one for one in found if isinstance(one, Backtest)]
@@ -146,6 +148,8 @@ class BacktestsPage(Detailed):
         of_job = name == "open" and self._selected_job() is not None
         if name in ("open", "compare") and (self.opened or not (of_job or self._marked())):
             return "mark a result first"
+        if name == "launch" and (told := self._told()) is not None and not told.data:
+            return "there are no bars to test on: set `backtest.data` to a directory of them"
         if name == "cancel" and self._marked_job() is None:
             return "mark a job that runs or waits first: tab gives the jobs the keys"
         return super().why_not(name)
@@ -174,7 +178,7 @@ class BacktestsPage(Detailed):
         told, days = self._told(), self._usual_days()
         files = ", ".join(told.portfolios) if told is not None and told.portfolios else "none"
         traded = " ".join(told.symbols) if told is not None else ""
-        data = told.data if told is not None and told.data else "none: set backtest.data"
+        data = told.data if told is not None else "not known yet"
         fields = (
             Field("portfolio", "Portfolio", hint="empty: the running one"),
             Field("symbols", "Symbols", hint=f"empty: all ({traded})"),

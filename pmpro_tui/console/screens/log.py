@@ -14,7 +14,6 @@ from engine.model.details import (
     OrdersOf,
     OrderView,
     Question,
-    RecordDetail,
     RecordOf,
 )
 from engine.model.snapshot import EventView, Snapshot
@@ -22,17 +21,15 @@ from pmpro_tui.console import eventlog, record_table
 from pmpro_tui.console.form import Field, Form, Values
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.paging import Paging
-from pmpro_tui.console.record_table import Told
-from pmpro_tui.console.screens.detailed import Detailed
+from pmpro_tui.console.screens.detailed import FOREVER_S, Readable
 from pmpro_tui.console.screens.page import Stack
 from pmpro_tui.console.table import Table
 
 EVERY_S = 2.0
-FOREVER_S = 3600.0
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-class Log(Detailed):
+class Log(Readable):
     """Events above the audit trail above the orders; enter shows one record in full."""
 
     PANELS: ClassVar[dict[str, str]] = {"events": "Events", "audit": "Audit", "orders": "Orders"}
@@ -44,8 +41,6 @@ class Log(Detailed):
         self._refused_only = False
         self._paging = {"audit": Paging(), "orders": Paging()}
         self._pages: dict[str, AuditPage | Orders] = {}
-        self._question: Question | None = None
-        self._event: EventView | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the tables."""
@@ -60,14 +55,14 @@ class Log(Detailed):
             yield Table[OrderView](
                 "Orders", record_table.order_columns(zone.stamp), key=_id, id="orders", follow=True
             )
-        yield Table[Told]("Record", record_table.TOLD, key=lambda told: told.number, id="detail")
+        yield self.record()
 
     # -- drawing --------------------------------------------------------------------------
 
     def draw(self, now: Snapshot | None) -> None:  # noqa: ARG002
         """Draw what is shown: the detail, or each table that has room."""
         if self.opened:
-            self._draw_detail()
+            self.draw_record()
             return
         if self.shows("events"):
             self._draw_events()
@@ -114,20 +109,6 @@ class Log(Detailed):
         pattern = self.words.strip() if _compiled(self.words) is not None else ""
         return AuditOf(pattern=pattern, status="FAILED" if self._refused_only else "", **bounds)
 
-    def _draw_detail(self) -> None:
-        table, width, stamp = self.query_one("#detail", Table), self.size.width, self.hub.zone.stamp
-        if self._question is None:
-            if self._event is not None:
-                self.fill(table, record_table.event_lines(self._event, stamp, width))
-            return
-        known = self.hub.detail(self._question, every_s=FOREVER_S)
-        table.say(known.fault or "asking the engine …")
-        told = known.answer
-        lines = (
-            record_table.record_lines(told, stamp, width) if isinstance(told, RecordDetail) else []
-        )
-        self.fill(table, lines)
-
     def _title(self, name: str, table: Table[Any], remark: str) -> str:
         held = "" if table.follows or not table.rows else "held"
         words = " · ".join(part for part in (remark, held) if part)
@@ -152,14 +133,13 @@ class Log(Detailed):
 
     def do_open(self) -> None:
         """Show the marked row in full."""
-        row = self._marked()
+        row, stamp = self._marked(), self.hub.zone.stamp
         if isinstance(row, EventView):
-            self._question, self._event = None, row
+            self.read(lambda width: record_table.event_lines(row, stamp, width))
         elif isinstance(row, AuditEntry):
-            self._question = RecordOf(audit_id=row.id)
+            self.read(question=RecordOf(audit_id=row.id))
         elif row is not None:
-            self._question = RecordOf(order=row.order or row.magic)
-        self._open()
+            self.read(question=RecordOf(order=row.order or row.magic))
 
     def do_find(self) -> None:
         """Ask for an order's number."""
@@ -167,14 +147,9 @@ class Log(Detailed):
 
         def found(values: Values | None) -> None:
             if values is not None:
-                self._question = RecordOf(order=int(values["order"]))
-                self._open()
+                self.read(question=RecordOf(order=int(values["order"])))
 
         self.app.push_screen(Form("Which order?", "", [field], verb="Open", check=_whole), found)
-
-    def _open(self) -> None:
-        self.query_one("#detail", Table).set_rows(())
-        self.open_detail()
 
     def do_follow(self) -> None:
         """Hold, or follow the end; a page further back returns to the newest."""

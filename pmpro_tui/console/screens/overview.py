@@ -62,9 +62,16 @@ class Overview(Page):
         table.say(panels.why_no_strategies(now, self.words, self.hub.history.rows))
         table.title = panels.counted("Today", now, len(rows), len(now.strategies))
         self.fill(table, rows)
+        self._fit_health()
         self.paint(*_DRAWN)
         point = now.equity_points[-1] if now.equity_points else None
         self.query_one("#equity", Paced).offer(point, self.hub.monotonic_ns())
+
+    def _fit_health(self) -> None:
+        """Give the panel of health as many lines as it has to say."""
+        panel = self.query_one("#health")
+        lines = max(9, len(self._paint_health(panel.size.width, 0)))
+        panel.styles.height = None if self.narrow else lines
 
     def set_quiet(self, quiet: bool) -> None:
         """Let nothing be called well by an engine that has fallen silent."""

@@ -4,12 +4,16 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
+from engine.model.details import RecordOf
 from engine.model.snapshot import PositionView, Snapshot
 from pmpro_tui.console import panels, position_table
 from pmpro_tui.console.context import known
+from pmpro_tui.console.facts import position_facts
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.position_table import EXTERNAL
-from pmpro_tui.console.screens.page import Page, Target
+from pmpro_tui.console.record_table import Told
+from pmpro_tui.console.screens.detailed import Readable
+from pmpro_tui.console.screens.page import Target
 from pmpro_tui.console.table import Table
 from pmpro_tui.console.text import gain
 
@@ -17,8 +21,8 @@ _LISTED = 8
 _NONE = "nothing is selected: j marks a row"
 
 
-class Positions(Page):
-    """The table of positions."""
+class Positions(Readable):
+    """The table of positions; enter shows one with the record of the order that opened it."""
 
     PANELS: ClassVar[dict[str, str]] = {"positions": "Positions"}
     FILTER: ClassVar[str] = "owner, symbol, side, ticket"
@@ -35,6 +39,7 @@ class Positions(Page):
         yield Table[PositionView](
             "Positions", self._columns, key=lambda p: (p.ticket, p.owner), id="positions"
         )
+        yield self.record()
 
     def draw(self, now: Snapshot | None) -> None:
         """Draw the rows that match, in order."""
@@ -47,6 +52,8 @@ class Positions(Page):
         lots = sum(p.lots for p in rows)
         self._rows.title = f"{title} · {lots:,.2f} lots · {total}" if rows and known(now) else title
         self.fill(self._rows, rows)
+        if self.opened:
+            self.draw_record()
 
     def target(self) -> Target:
         """Return the owner of the marked position, unless it is nobody's here."""
@@ -58,15 +65,35 @@ class Positions(Page):
 
     def why_not(self, name: str) -> str | None:
         """See Page."""
-        if name == "pick" and self._rows.selected is None:
+        if self.opened and name in ("open", "pick"):
+            return "esc leaves the record first"
+        if name in ("open", "pick") and self._rows.selected is None:
             return _NONE
         if name == "close":
-            chosen = self._rows.picked
+            chosen = self._chosen()
             if not chosen:
                 return _NONE
             if any(p.owner == EXTERNAL for p in chosen):
                 return "EXTERNAL is nobody's here: `pmpro adopt` gives it to a book first"
         return super().why_not(name)
+
+    def do_open(self) -> None:
+        """Show the marked position whole, and how its order came about."""
+        marked = self._rows.selected
+        if marked is None:
+            return
+
+        def facts(width: int) -> list[Told]:
+            now = self.hub.shown
+            if now is None:
+                return []
+            same = (
+                p for p in now.positions if (p.ticket, p.owner) == (marked.ticket, marked.owner)
+            )
+            return position_facts(next(same, marked), now, self.hub.zone, width)
+
+        ours = marked.owner != EXTERNAL
+        self.read(facts, RecordOf(order=marked.ticket) if ours else None)
 
     def do_pick(self) -> None:
         """Pick the marked position, or let it go."""
@@ -76,7 +103,7 @@ class Positions(Page):
         """Ask once, with what is closed; the tickets are those of the question."""
         from pmpro_tui.console.dialogs import Confirm
 
-        chosen = list(self._rows.picked)
+        chosen = self._chosen()
         n, lots = len(chosen), sum(p.lots for p in chosen)
         profit = gain(sum(p.profit_ccy for p in chosen)).text
         lines = [
@@ -94,6 +121,13 @@ class Positions(Page):
                 self._rows.unpick()
 
         self.app.push_screen(Confirm(f"Close {n} {noun}?", body, "Close"), answer)
+
+    def _chosen(self) -> list[PositionView]:
+        """Return what a close hits: the position that is read, else those that were picked."""
+        marked = self._rows.selected
+        if self.opened:
+            return [] if marked is None else [marked]
+        return list(self._rows.picked)
 
     @property
     def _rows(self) -> Table[PositionView]:

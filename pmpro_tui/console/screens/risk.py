@@ -1,21 +1,25 @@
 """The screen of risk: limits, what the rules last said, how the symbols move together."""
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.details import Correlation, Correlations, Rules, RulesOf, RuleView, SlotView
+from engine.model.details import Correlation, Correlations, Rules, RulesOf, SlotView
 from engine.model.snapshot import Snapshot
 from pmpro_tui.console import limit_table, panels
 from pmpro_tui.console.context import known
 from pmpro_tui.console.dialogs import Confirm, TypedWord
+from pmpro_tui.console.facts import limit_facts
 from pmpro_tui.console.form import Field, Form, Values
 from pmpro_tui.console.heatmap import heat_lines
-from pmpro_tui.console.hub import Hub, Notice
+from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.limit_table import LimitRow, limit_text, loosens
+from pmpro_tui.console.limit_words import LIMIT_WORDS
 from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.screens.detailed import Detailed
+from pmpro_tui.console.record_table import Told, slot_lines
+from pmpro_tui.console.screens.detailed import Readable
 from pmpro_tui.console.screens.page import Box, Stack
 from pmpro_tui.console.table import Table, title_line
 from pmpro_tui.console.text import Line, Span, line
@@ -25,8 +29,8 @@ CORRELATION_EVERY_S = 30.0
 _NO_MATCH = "nothing matches: esc shows all"
 
 
-class Risk(Detailed):
-    """Limits beside the slots and the map; enter shows a slot's rules."""
+class Risk(Readable):
+    """Limits beside the slots and the map; enter shows a limit whole, or a slot's rules."""
 
     PANELS: ClassVar[dict[str, str]] = {
         "limits": "Limits",
@@ -39,10 +43,6 @@ class Risk(Detailed):
     Risk #beside { width: 4fr; margin-left: 1; }
     """
 
-    def __init__(self, hub: Hub) -> None:
-        super().__init__(hub)
-        self._slot = ""
-
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         with Box():
@@ -54,38 +54,69 @@ class Risk(Detailed):
                     "Last decisions", limit_table.SLOTS, key=lambda s: s.name, id="slots"
                 )
                 yield Painted(self._paint_matrix, id="matrix", classes="panel")
-        yield Table[RuleView]("Rules", limit_table.RULES, key=lambda r: r.name, id="detail")
+        yield self.record()
 
     def draw(self, now: Snapshot | None) -> None:
         """Draw the limits of the picture, and what was told beside it."""
         if now is None:
             return
+        if self.opened:
+            self.draw_record()
+            return
         table = self.query_one("#limits", Table)
         rows = limit_table.limit_rows(now.risk) if known(now) else []
         table.say(_NO_MATCH if rows else panels.UNKNOWN)
-        self.fill(table, [row for row in rows if self._matches(row.name)])
+        names = LIMIT_WORDS
+        self.fill(
+            table, [row for row in rows if self._matches(f"{row.name} {names.get(row.name, '')}")]
+        )
+        self._name_option()
         self._draw_slots()
         self.paint("matrix")
 
+    def _name_option(self) -> None:
+        """Name the marked limit as it is written: its column is the first to go."""
+        table = self.query_one("#limits", Table)
+        table.title = f"Limits: {table.selected.name}" if table.selected else "Limits"
+        table.draw()
+
+    def note(self) -> str:
+        """Name the marked limit's option on a small screen too, whose panels have no titles."""
+        row = self._marked_limit() if self.narrow and not self.opened else None
+        return " ".join(part for part in (super().note(), row.name if row else "") if part)
+
+    def moved(self, move: Callable[[Table[Any]], None]) -> None:
+        """Move the cursor, and name the limit under it."""
+        super().moved(move)
+        if not self.opened:
+            self._name_option()
+        self.screen.query_one("#tabs", Painted).draw()
+
     def _draw_slots(self) -> None:
-        slot = self._slot if self.opened else ""
-        told = self.hub.detail(RulesOf(slot=slot), every_s=RULES_EVERY_S)
-        table = self.query_one("#detail" if self.opened else "#slots", Table)
+        told = self.hub.detail(RulesOf(slot=""), every_s=RULES_EVERY_S)
+        table = self.query_one("#slots", Table)
         if not isinstance(told.answer, Rules):
             table.say(told.fault or "asking the engine …")
             self.fill(table, ())
-            return
-        if self.opened:
-            chosen = next((s for s in told.answer.slots if s.name == slot), SlotView(name=slot))
-            when = f" at {self.hub.zone.stamp(chosen.decided_ns)}" if chosen.decided_ns else ""
-            table.title = f"Rules of {slot}, last decision{when}"
-            table.say("no entry of this slot was decided since the engine's start")
-            self.fill(table, told.answer.rules)
             return
         remark = self.hub.inquiries.remark(told)
         table.title = f"Last decisions {remark}".strip()
         table.say(_NO_MATCH if told.answer.slots else "no book trades anything")
         self.fill(table, [s for s in told.answer.slots if self._matches(s.name)])
+
+    def _rules_of(self, slot: str) -> list[Told]:
+        """Return every rule of a slot's last decision, as the engine has them now."""
+        told = self.hub.detail(RulesOf(slot=slot), every_s=RULES_EVERY_S)
+        if not isinstance(told.answer, Rules):
+            return [Told(0, told.fault or "asking the engine …", "muted")]
+        chosen = next((s for s in told.answer.slots if s.name == slot), SlotView(name=slot))
+        if not told.answer.rules:
+            nothing = "no entry of this slot was decided since the engine's start"
+            return [Told(0, f"Rules of {slot}", "title"), Told(0, f"  {nothing}", "muted")]
+        when = f" at {self.hub.zone.stamp(chosen.decided_ns)}" if chosen.decided_ns else ""
+        remark = self.hub.inquiries.remark(told)
+        title = f"Rules of {slot}, last decision{when} {remark}".strip()
+        return slot_lines(title, told.answer.rules)
 
     def _matches(self, name: str) -> bool:
         return all(word in name.casefold() for word in self.words.casefold().split())
@@ -102,18 +133,29 @@ class Risk(Detailed):
 
     def why_not(self, name: str) -> str | None:
         """Return why an action has nothing to act on."""
-        if name == "open" and (self.active != "slots" or self._marked_slot() is None):
-            return "mark a book's last decision first: tab gives it the keys"
+        if self.opened and name in ("open", "limit"):
+            return "esc leaves the record first"
+        if name == "open" and (self.table is None or self.table.selected is None):
+            return "mark a limit or a book's last decision first"
         if name == "limit" and self._marked_limit() is None:
             return "mark a limit first"
         return super().why_not(name)
 
     def do_open(self) -> None:
-        """Show the rules of the marked slot."""
-        slot = self._marked_slot()
-        if slot is not None:
-            self._slot = slot.name
-            self.open_detail()
+        """Show the marked limit whole, or the rules of the marked slot."""
+        row: LimitRow | SlotView | None = None if self.table is None else self.table.selected
+        if isinstance(row, LimitRow):
+            limit = row
+            self.read(lambda width: limit_facts(self._now(limit), width))
+        elif row is not None:
+            slot = row.name
+            self.read(lambda _: self._rules_of(slot))
+
+    def _now(self, row: LimitRow) -> LimitRow:
+        """Return a limit as the picture has it now."""
+        now = self.hub.shown
+        rows = limit_table.limit_rows(now.risk) if now is not None else []
+        return next((one for one in rows if one.name == row.name), row)
 
     def do_limit(self) -> None:
         """Ask for the marked limit's new value."""
@@ -121,6 +163,7 @@ class Risk(Detailed):
         if row is None:
             return
         body = (
+            f"{LIMIT_WORDS.get(row.name, '')}.\n"
             f"It is {limit_text(row.name, row.limit)} ({row.limit:g}), "
             f"in the file {row.of_file:g}, now {limit_text(row.name, row.now)}."
         )
@@ -159,10 +202,6 @@ class Risk(Detailed):
             return None
         row: LimitRow | None = self.query_one("#limits", Table).selected
         return row
-
-    def _marked_slot(self) -> SlotView | None:
-        slot: SlotView | None = self.query_one("#slots", Table).selected
-        return slot
 
 
 def _is_number(values: Values) -> str | None:

@@ -5,24 +5,35 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.details import SignalView, StrategyDetail, StrategyOf, TradeView, VoteView
+from engine.model.details import (
+    RecordOf,
+    SignalView,
+    StrategyDetail,
+    StrategyOf,
+    TradeView,
+    VoteView,
+)
 from engine.model.parity import Gap
 from engine.model.snapshot import EventView, Snapshot, StrategyView
-from pmpro_tui.console import eventlog, strategy_detail
+from pmpro_tui.console import eventlog, facts, record_table, strategy_detail
 from pmpro_tui.console.context import Context
 from pmpro_tui.console.curve import Paced
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.inquiries import Known
 from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.screens.page import Box, Page, Stack, Target
+from pmpro_tui.console.screens.detailed import Readable
+from pmpro_tui.console.screens.page import Box, Stack, Target
 from pmpro_tui.console.table import Table
 from pmpro_tui.console.text import Line
 
 DETAIL_EVERY_S = 5.0
 
 
-class Strategy(Page):
-    """The strategy that is marked in its book, one step below the tables of strategies."""
+class Strategy(Readable):
+    """The strategy that is marked in its book, one step below the tables of strategies.
+
+    Enter shows the marked trade with its order's record, or the marked row of another panel whole.
+    """
 
     PARENT: ClassVar[str] = "strategies"
     PANELS: ClassVar[dict[str, str]] = {
@@ -90,11 +101,13 @@ class Strategy(Page):
                         id="mentions",
                         follow=True,
                     )
+        yield self.record()
 
     def come(self, asked: Context) -> None:
         """Show the strategy that was marked on the screen before."""
         if asked.target:
             self._strategy, self._came = asked.target, True
+        self.back()  # out of the record of another one
 
     def draw(self, now: Snapshot | None) -> None:
         """Draw what the picture says, and what was told beside it."""
@@ -116,6 +129,8 @@ class Strategy(Page):
         self.fill(events, self._mentions(me))
         self._draw_told()
         self.paint("about", "settings")
+        if self.opened:
+            self.draw_record()
 
     def _draw_told(self) -> None:
         told = self._told
@@ -138,6 +153,46 @@ class Strategy(Page):
         gaps = strategy_detail.gaps(told) if told else []
         table.title = f"Parity: {len(gaps)} gaps to the backtest" if gaps else "Parity"
         self.fill(table, gaps)
+
+    def why_not(self, name: str) -> str | None:
+        """See Page."""
+        if name == "open":
+            if self.opened:
+                return "esc leaves the record first"
+            table = self.table
+            if self._me() is None or (table is not None and self._row(table) is None):
+                return "nothing is selected"
+        return super().why_not(name)
+
+    def do_open(self) -> None:
+        """Show the marked row whole: a trade down to its order's signals, else the row's facts."""
+        table, zone = self.table, self.hub.zone
+        row = None if table is None else self._row(table)
+        if isinstance(row, TradeView):
+            trade = row
+            self.read(
+                lambda width: facts.trade_facts(trade, zone, width),
+                RecordOf(order=trade.order) if trade.order else None,
+            )
+        elif isinstance(row, Gap):
+            gap = row
+            self.read(lambda width: facts.gap_facts(gap, zone, width))
+        elif isinstance(row, SignalView):
+            signal = row
+            self.read(lambda width: facts.signal_facts(signal, zone, width))
+        elif isinstance(row, EventView):
+            event = row
+            self.read(lambda width: record_table.event_lines(event, zone.stamp, width))
+        else:
+            self.read(self._facts_of_me)
+
+    def _row(self, table: Table[Any]) -> Any:
+        """Return the row that enter opens: a log that follows has its last one marked."""
+        return table.selected or (table.rows[-1] if table.follows and table.rows else None)
+
+    def _facts_of_me(self, width: int) -> list[record_table.Told]:
+        now, me = self.hub.shown, self._me()
+        return [] if now is None or me is None else facts.strategy_facts(me, now.currency, width)
 
     def target(self) -> Target:
         """Return the strategy that is shown."""
