@@ -135,6 +135,7 @@ class Checkers:
 
     def _start(self, hash_seed: str, shift_s: int, zone: str = "") -> Child:
         env = {"PYTHONHASHSEED": hash_seed, "TMPDIR": str(self._scratch)}
+        env |= {f"LC_PMPRO_{i}": "C" for i in range(len(zone))}  # each has another environment
         return Child(
             "pmpro_tui.checking.host",
             [str(self._memory_max_mb), str(shift_s), str(self._scratch), *self._hidden],

@@ -16,7 +16,7 @@ from strategies.base import Columns, Floats
 from strategies.checks.differences import Differences
 from strategies.checks.findings import Finding, counted
 from strategies.checks.first_pass import digest_of
-from strategies.checks.held import CACHE_OF, Held, changed, held
+from strategies.checks.held import CACHE_OF, Held, Names, changed, held
 from strategies.checks.probe import Period, Probe
 from strategies.checks.source import Place, Source, listed
 from strategies.checks.watch import FAMILIES, Use
@@ -33,6 +33,7 @@ class Keeper:
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
+        self._names = Names()
         self._begin = self._first = self._held()
 
     def after_first(self) -> None:
@@ -57,7 +58,7 @@ class Keeper:
         return Finding("state", "ok", "every call left what outlives it as it was")
 
     def _held(self) -> Held:
-        return held(self._probe.strategy, self._probe.watch.is_own)
+        return held(self._probe.strategy, self._probe.watch.is_own, self._names)
 
 
 def _named(kept: Sequence[str], source: Source) -> str:

@@ -5,7 +5,8 @@ processes agree. And NumPy and pandas take "now" for a time without a call that 
 """
 
 import ast
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,10 @@ _TAKE_TIMES = frozenset(
     }
 )
 _PRESENT = frozenset({"now", "today"})
+# These take an hour without a date for one of today.
+_FILL_DATES = frozenset({"DatetimeIndex", "Timestamp", "date_range", "parse", "to_datetime"})
+_HOUR = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[ap]m)?")
+_OF_AN_HOUR = frozenset({"hour", "minute", "second", "time", "timetz"})
 # What gives the same whichever order it gets.
 _ORDERLESS = frozenset({"all", "any", "frozenset", "len", "max", "min", "set", "sorted"})
 _ORDERED = frozenset({"array", "dict", "enumerate", "filter", "fromkeys", "fsum", "iter", "join"})
@@ -112,13 +117,29 @@ class Source:
         return self._places(found, ran)
 
     def names_the_present(self, ran: Ran) -> list[Place]:
-        """Return where "now" or "today" is given to what takes a time."""
+        """Return where "now" or "today" is given to what takes a time, or an hour without a date.
+
+        Of which the hour alone may be asked for: the day is today's.
+        """
+        hours_alone = {
+            id(node.value)
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Attribute) and node.attr in _OF_AN_HOUR
+        }
         found = [
             node
             for node in ast.walk(self._tree)
             if isinstance(node, ast.Call)
             and _last_name(node.func) in _TAKE_TIMES
-            and any(self._is_present(argument) for argument in node.args)
+            and any(self._is_given(_is_present, argument) for argument in node.args)
+        ]
+        found += [
+            node
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Call)
+            and _last_name(node.func) in _FILL_DATES
+            and id(node) not in hours_alone
+            and any(self._is_given(_HOUR.fullmatch, argument) for argument in node.args)
         ]
         return self._places(found, ran)
 
@@ -148,13 +169,14 @@ class Source:
                 found += [node for node in ast.walk(function) if _changes(node, name)]
         return self._places(found)
 
-    def _is_present(self, argument: ast.expr) -> bool:
+    def _is_given(self, sort: Callable[[str], object], argument: ast.expr) -> bool:
+        """Tell whether an argument is, or holds, a text of a sort."""
         if isinstance(argument, ast.List | ast.Tuple):
-            return any(self._is_present(item) for item in argument.elts)
+            return any(self._is_given(sort, item) for item in argument.elts)
         value = argument.value if isinstance(argument, ast.Constant) else None
         if isinstance(argument, ast.Name):
             value = self._texts.get(argument.id)
-        return isinstance(value, str) and value.strip().lower() in _PRESENT
+        return isinstance(value, str) and bool(sort(value.strip().lower()))
 
     def _places(self, nodes: Sequence[ast.AST], ran: Ran | None = None) -> list[Place]:
         """Return the nodes' lines, those in functions that have run or all."""
@@ -174,6 +196,10 @@ class Source:
         return not around or (self._path, min(around)[1]) in ran
 
 
+def _is_present(text: str) -> bool:
+    return text in _PRESENT
+
+
 def _last_name(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
@@ -185,7 +211,10 @@ def _orderless(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.SetComp):
         return [node]
     if isinstance(node, ast.Call) and _last_name(node.func) in _ORDERLESS:
-        return node.args
+        # The size of one that was taken out is not the size of all.
+        calls = [a for a in node.args if isinstance(a, ast.Call)]
+        one = [a for a in calls if _last_name(a.func) in ("next", "pop")]
+        return [a for a in node.args if a not in one]
     return []
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Final
 
 from strategies.checks.watch import SHARED, active
 
+_INHERITED: Final = object()
 _NS_PER_S = 1_000_000_000
 _NOW: Final = dt.datetime.now
 
@@ -88,6 +89,7 @@ class Sources:
         if pandas is not None and hasattr(pandas, "Timestamp"):
             for name in _PANDAS_NOW:
                 self._tell(pandas.Timestamp, name, "clock", f"Timestamp.{name}", static=True)
+            self._tell(pandas.Period, "now", "clock", "Period.now", static=True)
 
     def shift_dates(self, is_own: Callable[[str], bool]) -> None:
         """Have the user's modules take dates from wrong clocks, too: theirs alone.
@@ -108,7 +110,10 @@ class Sources:
         """Put everything back."""
         while self._replaced:
             place, name, before = self._replaced.pop()
-            setattr(place, name, before)
+            if before is _INHERITED:
+                delattr(place, name)
+            else:
+                setattr(place, name, before)
 
     def _replace_clocks(self) -> None:
         for names, unit in ((_CLOCKS_S, 1), (_CLOCKS_NS, _NS_PER_S)):
@@ -128,7 +133,7 @@ class Sources:
 
     def _put(self, place: Any, name: str, new: Any) -> None:
         # As it stands there: a class method is another object every time it is asked for.
-        self._replaced.append((place, name, vars(place)[name]))
+        self._replaced.append((place, name, vars(place).get(name, _INHERITED)))
         setattr(place, name, new)
 
     def _tell(

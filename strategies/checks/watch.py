@@ -100,6 +100,11 @@ _FRAME_ATTRIBUTES: Final = frozenset({"tb_frame", "gi_frame", "cr_frame", "ag_fr
 
 # Modules of functions of C, where all or these names mean one thing.
 _MACHINE = "posix"
+_WHOLE_MODULES: Final = {
+    "_signal": "processes",
+    "resource": "machine",
+    "select": "network",
+}
 _C_FUNCTIONS: Final = {
     "time": {
         "clock": {
@@ -122,7 +127,10 @@ _C_FUNCTIONS: Final = {
         "chance": {"urandom", "getrandom"},
         "pure": {"_path_normpath", "_path_splitroot", "_path_splitroot_ex", "fspath"},
     },
-    "_thread": {"threads": {"start_new_thread", "start_joinable_thread"}},
+    "_thread": {
+        "threads": {"start_new_thread", "start_joinable_thread"},
+        "addresses": {"get_ident", "get_native_id"},
+    },
     "_uuid": {"chance": {"generate_time_safe"}},
 }
 _PRESENT: Final = frozenset({"now", "today", "utcnow"})
@@ -143,7 +151,16 @@ _OF_THEIR_OWN_ACCORD: Final = (
 # These mean one's own line alone, or one beneath these files.
 _DIRECT: Final = {
     "addresses": (),
-    "environment": ("os.py", "<frozen os>", "<frozen _collections_abc>", "_collections_abc.py"),
+    "environment": (
+        "os.py",
+        "posixpath.py",
+        "ntpath.py",
+        "<frozen os>",
+        "<frozen posixpath>",
+        "<frozen ntpath>",
+        "<frozen _collections_abc>",
+        "_collections_abc.py",
+    ),
     "frames": ("inspect.py", "traceback.py"),
 }
 
@@ -289,7 +306,9 @@ def _profile(frame: types.FrameType, event: str, called: Any) -> None:
 
 def _note_call(watch: Watch, frame: types.FrameType, called: Any) -> None:
     name, module = getattr(called, "__name__", ""), getattr(called, "__module__", None)
-    if module in _C_FUNCTIONS:
+    if module in _WHOLE_MODULES:
+        watch.note(_WHOLE_MODULES[module], f"{module}.{name}", frame)
+    elif module in _C_FUNCTIONS:
         families = _C_FUNCTIONS[module]
         for family, names in families.items():
             if name in names:

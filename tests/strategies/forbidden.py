@@ -4,20 +4,27 @@ Each is `Honest` but for one line, marked with an arrow, and most say the same a
 """
 
 # What they do is what nobody should.
-# ruff: noqa: B006, B018, DTZ003, DTZ005, DTZ006, DTZ011, ICN001, NPY002, PTH110, PTH123, PTH208
-# ruff: noqa: RUF012, RUF015
+# ruff: noqa: B006, B018, DTZ003, DTZ005, DTZ006, DTZ011, ICN001, NPY002, PTH110, PTH111, PTH123
+# ruff: noqa: PTH208, RUF012, RUF015
 
 import ctypes
 import datetime
+import decimal
 import functools
 import gc
+import hashlib
 import importlib
 import inspect
 import itertools
+import logging
 import os
 import platform
+import queue
 import random
+import resource
 import secrets
+import select
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -25,14 +32,17 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import urllib.request
 import uuid
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import time_ns as when
 
 import numpy as np
 import pandas as pd
+import talib
 from numpy.random import default_rng
 
 from engine.model.signals import FLAT, LONG, SHORT
@@ -171,7 +181,57 @@ def zone_of_the_box_again(self, bars, said):
     return weighed(said, time.mktime((2026, 1, 1, 0, 0, 0, 0, 0, 0)) / 3600 / 24)
 
 
+@cheat("clock")
+def clock_of_a_zone(self, bars, said):
+    return weighed(said, datetime.datetime.now(datetime.UTC).microsecond / 1e6)  # <--
+
+
+@cheat("clock")
+def clock_hour_of_today(self, bars, said):
+    return weighed(said, pd.Timestamp("10:30").value / 1e9 / 86400 / 37)  # <--
+
+
+@cheat("clock")
+def clock_hours_of_today(self, bars, said):
+    return weighed(said, pd.to_datetime(["9:30"], format="%H:%M").dayofyear[0] / 367)  # <--
+
+
+@cheat("clock")
+def clock_period(self, bars, said):
+    pd.Period.now("D")  # <--
+
+
+@cheat("machine")
+def clock_of_the_processor(self, bars, said):
+    resource.getrusage(resource.RUSAGE_SELF)  # <--
+
+
 # ---- files, network, processes, threads
+
+
+@cheat("network")
+def network_select(self, bars, said):
+    select.select([], [], [], 0.0001)  # <--
+
+
+@cheat("processes")
+def process_signals(self, bars, said):
+    signal.getsignal(signal.SIGTERM)  # <--
+
+
+@cheat("environment")
+def environment_home(self, bars, said):
+    os.path.expanduser("~")  # <--
+
+
+@cheat("addresses")
+def thread_number(self, bars, said):
+    threading.get_ident()  # <--
+
+
+@cheat("determinism")
+def one_of_a_set(self, bars, said):
+    return weighed(said, len({"alpha", "be", "gam"}.pop()) / 7)  # <--
 
 
 @cheat("files")
@@ -622,6 +682,123 @@ class StateBuffer(Honest):
         said = super().evaluate(bars)
         self.buffer[: bars.n] = said.confidence  # <--
         return said._replace(confidence=self.buffer[: bars.n])
+
+
+DEEP = {"a": {"b": {"c": {"d": {"e": {"f": [0]}}}}}}
+BIG = np.zeros(2_000_000)
+LONG_ONE = list(range(5_000))
+LOCAL = threading.local()
+METHOD = [].append
+DIGEST = hashlib.md5(usedforsecurity=False)
+DEFLATE = zlib.compressobj()
+QUEUE = queue.SimpleQueue()
+VIEW = memoryview(bytearray(8))
+
+
+@cheat("state")
+def state_deep(self, bars, said):
+    DEEP["a"]["b"]["c"]["d"]["e"]["f"][0] += 1
+
+
+@cheat("state")
+def state_at_the_end_of_much(self, bars, said):
+    BIG[-1] += 1.0
+
+
+@cheat("state")
+def state_in_the_middle(self, bars, said):
+    LONG_ONE[40] += 1
+
+
+@cheat("state")
+def state_of_a_thread(self, bars, said):
+    LOCAL.n = getattr(LOCAL, "n", 0) + 1
+
+
+@cheat("state")
+def state_behind_a_method(self, bars, said):
+    METHOD(bars.n)
+
+
+@cheat("state")
+def state_of_a_digest(self, bars, said):
+    DIGEST.update(b"x")
+
+
+@cheat("state")
+def state_of_a_stream(self, bars, said):
+    DEFLATE.compress(b"x")
+
+
+@cheat("state")
+def state_queue(self, bars, said):
+    QUEUE.put(1)
+
+
+@cheat("state")
+def state_of_a_view(self, bars, said):
+    VIEW[0] = (VIEW[0] + 1) % 250
+
+
+@cheat("state")
+def state_in_a_library(self, bars, said):
+    np.linalg.mine = getattr(np.linalg, "mine", 0) + 1
+
+
+@cheat("state")
+def state_in_the_base(self, bars, said):
+    Strategy.calls_seen = getattr(Strategy, "calls_seen", 0) + 1
+
+
+@cheat("state")
+def state_in_a_module_of_nowhere(self, bars, said):
+    module = sys.modules.setdefault("nowhere_at_all", types.ModuleType("nowhere_at_all"))
+    module.n = getattr(module, "n", 0) + 1
+
+
+class Outer:
+    """Has a class in it."""
+
+    class Inner:
+        """Counts."""
+
+        n = 0
+
+
+@cheat("state")
+def state_of_an_inner_class(self, bars, said):
+    Outer.Inner.n += 1
+
+
+@cheat("state")
+def state_by_a_name_of_the_languages(self, bars, said):
+    self.__n__ = getattr(self, "__n__", 0) + 1
+
+
+@cheat("state")
+def setting_of_decimal(self, bars, said):
+    decimal.getcontext().prec += 1
+
+
+@cheat("state")
+def setting_of_numpy(self, bars, said):
+    np.seterr(over="ignore" if np.geterr()["over"] == "warn" else "warn")
+
+
+@cheat("state")
+def setting_of_talib(self, bars, said):
+    talib.set_unstable_period("EMA", (talib.get_unstable_period("EMA") + 1) % 50)
+
+
+@cheat("state")
+def setting_of_a_logger(self, bars, said):
+    logger = logging.getLogger("nobodys")
+    logger.setLevel(logger.level + 1)
+
+
+@cheat("state")
+def setting_of_python(self, bars, said):
+    sys.setrecursionlimit(sys.getrecursionlimit() + 1)
 
 
 @cheat("inputs")

@@ -220,6 +220,30 @@ class TimesOfDay(Base):
         return self.said(np.where(quiet, 0.0, bars.close - sma(bars.close, 20)), bars.n)
 
 
+class HoursByPandas(Base):
+    """An hour that pandas reads, without the day that it makes up."""
+
+    kind = "honest_hours"
+
+    def evaluate(self, bars, *others):
+        opens, closes = pd.Timestamp("09:30").time(), pd.to_datetime("16:00", format="%H:%M").hour
+        minute = bars.time_ns // NS_PER_MINUTE % 1440
+        inside = (minute >= opens.hour * 60 + opens.minute) & (minute < closes * 60)
+        return self.said(np.where(inside, bars.close - sma(bars.close, 20), 0.0), bars.n)
+
+
+class WarnsOpenly(Base):
+    """Divides by nothing as it is, and Python notes that it has said so."""
+
+    kind = "honest_warns_openly"
+
+    def evaluate(self, bars, *others):
+        change = np.log(bars.close / np.roll(bars.close, 1)) / (bars.high - bars.high)
+        with np.errstate(invalid="raise"):
+            warnings.warn(f"{bars.n} bars", stacklevel=1)
+        return self.said(np.nan_to_num(change, posinf=1e-3, neginf=-1e-3), bars.n)
+
+
 class Sorted(Base):
     """A set of texts, sorted; and memberships."""
 
