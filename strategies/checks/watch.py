@@ -220,12 +220,13 @@ class Watch:
 
     def note(self, family: str, what: str, frame: types.FrameType | None) -> None:
         """Note a use if a line of the user's is its cause."""
-        if self._busy or len(self.uses) >= _USES_MAX:
+        if self._busy:
             return
         self._busy = True  # what is done here would be heard, too
         try:
             place = self._place(family, frame)
-            if place is not None:
+            # Of each file: one that does much hides no other that is loaded after it.
+            if place is not None and sum(key[2] == place[0] for key in self.uses) < _USES_MAX:
                 use = Use(family, printable(what, 120), *place, self.loading)
                 self.uses.setdefault((family, use.what, *place), use)
         finally:
