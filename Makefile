@@ -17,13 +17,13 @@ choose = python=; \
 		echo "preflight: no Python found: install Python 3.11 to 3.14 (apt install python3 python3-venv)" >&2; \
 		exit 1; \
 	}
-bootstrap = @$(choose); "$$python" -I pmpro_tui/preflight.py && "$$python" -I pmpro_tui/bootstrap.py
+bootstrap = @$(choose); "$$python" -I .ci/preflight.py && "$$python" -I .ci/bootstrap.py
 
 .PHONY: run test test-long faults check bench setup wheel clean
 
 run: ## the console on the demo
-	@$(choose); "$$python" -I pmpro_tui/preflight.py --terminal && \
-		"$$python" -I pmpro_tui/bootstrap.py base kernels
+	@$(choose); "$$python" -I .ci/preflight.py --terminal && \
+		"$$python" -I .ci/bootstrap.py base kernels
 	@exec $(BIN)/pmpro-tui --demo
 
 setup: ## environment, packages and kernels, nothing started

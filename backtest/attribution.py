@@ -13,8 +13,8 @@ from backtest.simulate import Result
 from engine.decision.attribution import split_ccy
 from engine.decision.money import CURRENCY_DIGITS, rounded_ccy
 from engine.decision.state import Records
+from engine.kernels.compiled import core_kernel
 from engine.metrics import performance as metrics
-from engine.model.compiled import core_kernel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ from engine.decision.state import Core
 from engine.model.errors import UserError
 from engine.model.near import meant
 from engine.model.times import iso_utc
-from engine.portfolio.decided import read_decision, was_asked
+from engine.portfolio.explain import read_decision, was_asked
 
 
 def explain_trade(prepared: Prepared, result: Result, number: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.model.bars import Bars
-from engine.model.compared import LiveDay, LiveTrade
+from engine.model.live_day import LiveDay, LiveTrade
 from engine.model.parity import Gap
 from engine.model.times import NS_PER_MINUTE
 

@@ -13,6 +13,7 @@ import numpy as np
 from backtest.signals import VARIES, SignalFeed
 from backtest.stretches import Market
 from engine.decision.account import close_bar, mark, open_bar, roll_day, update_conversions
+from engine.decision.allocation.shadow import bound_levels, match_shadows, pursue_shadows
 from engine.decision.batch import (
     choose_entries,
     decide_exits,
@@ -32,12 +33,11 @@ from engine.decision.exits import apply_close, closing_amounts, exit_price
 from engine.decision.matching import NO_HIT, STOP_HIT, match_bar
 from engine.decision.moving_stops import choose_stops, follow_bar, move_stop
 from engine.decision.plausible import is_bar, is_price, note_doubt
-from engine.decision.shadow import bound_levels, match_shadows, pursue_shadows
 from engine.decision.signals import take_confidence, take_output
 from engine.decision.state import N_REFUSALS, Core, Floats, Integers, Records
 from engine.decision.stop_out import may_be_stopped_out, stopped_out_slot
-from engine.model.arrays import Arrays
-from engine.model.compiled import core_kernel
+from engine.kernels.arrays import Arrays
+from engine.kernels.compiled import core_kernel
 from engine.model.reasons import ExitReason
 from engine.model.signals import SHORT
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE

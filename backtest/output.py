@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine.files.places import absolute
 from engine.model.errors import UserError
-from engine.model.places import absolute
 from engine.model.times import NS_PER_S
 
 TRADE_COLUMNS = (

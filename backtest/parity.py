@@ -25,12 +25,12 @@ from engine.decision.money import CURRENCY_DIGITS, round_ccy
 from engine.decision.saved import load_core
 from engine.decision.state import Core, write_limits
 from engine.model.bars import Bars
-from engine.model.compared import LiveDay, LiveTrade, ParityStart
 from engine.model.errors import DataError
+from engine.model.live_day import LiveDay, LiveTrade, ParityStart
 from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
-from engine.portfolio.decided import refused_by
+from engine.portfolio.explain import refused_by
 
 
 class Pair(NamedTuple):

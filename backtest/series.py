@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from engine.kernels.compiled import core_kernel
 from engine.model.bars import Bars
-from engine.model.compiled import core_kernel
-from engine.model.resample import higher_bars
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE, Timeframe
 from strategies.base import Columns, Floats, Times
+from strategies.resample import higher_bars
 from strategies.windows import periods
 
 

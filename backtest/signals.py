@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from backtest.series import Series
 from engine.decision.state import Records
-from engine.model.arrays import Arrays
-from engine.model.compiled import core_kernel
+from engine.kernels.arrays import Arrays
+from engine.kernels.compiled import core_kernel
 from engine.model.errors import StrategyError
 from engine.model.signals import FLAT
 from strategies.base import NONE, Directions, Floats, Signals, Strategy

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from backtest.series import make_series
 from backtest.signals import Member, Period, Room, SeriesStream, SignalFeed, make_room
 from engine.decision.plausible import only_bars
-from engine.model.arrays import Arrays
+from engine.kernels.arrays import Arrays
+from engine.kernels.compiled import core_kernel
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.compiled import core_kernel
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from engine.portfolio.compile import CompiledPortfolio

@@ -6,7 +6,7 @@ from engine.model.errors import ConfigError
 from engine.model.jobs import Variant
 from engine.model.near import meant
 from engine.model.portfolio import Portfolio, SymbolOverride
-from engine.portfolio.complaints import complaints
+from engine.portfolio.check import complaints
 
 
 def varied(portfolio: Portfolio, variant: Variant) -> Portfolio:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from backtest.attribution import parts_ccy
-from backtest.bar_fill import fill_bars
-from backtest.grid import bring, measure
+from backtest.data.bar_file import fill_bars
+from backtest.data.grid import bring, measure
 from backtest.simulate import make_strategies, simulate
 from backtest.stretches import Stretches
 from engine.model.bars import BAR_DTYPE, Bars

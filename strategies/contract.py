@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.signals import HOLD, SHORT
 from strategies.base import Directions, Floats, Signals
 

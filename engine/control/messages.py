@@ -8,10 +8,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from engine.model.details import Detail, Question
 from engine.model.errors import Failure, UserError
 from engine.model.near import meant
-from engine.model.snapshot import Command, Reply, Snapshot
+from engine.model.views.details import Detail, Question
+from engine.model.views.snapshot import Command, Reply, Snapshot
 
 Role = Literal["viewer", "operator", "admin"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "operator", "admin")

@@ -6,9 +6,9 @@ import socket
 import stat
 from pathlib import Path
 
+from engine.files.places import SOCKET_PATH_MAX_BYTES
+from engine.files.trust import private_directory
 from engine.model.errors import StateError
-from engine.model.places import SOCKET_PATH_MAX_BYTES
-from engine.model.trust import private_directory
 
 NAME_CHARS = 16
 # The longest of an engine's sockets: that of its console in a browser.

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from engine.control.kept import KeptByUser
-from engine.model.snapshot import Command, Reply
 from engine.model.times import NS_PER_S
+from engine.model.views.snapshot import Command, Reply
 
 KEPT_S = 600
 KEPT_MAX = 5_000

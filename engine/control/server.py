@@ -31,10 +31,10 @@ from engine.control.results import Results
 from engine.control.session import Service, Session
 from engine.control.tally import Tally
 from engine.control.toll import Toll
-from engine.model.details import Detail, Question
 from engine.model.errors import ControlError, StateError, Unanswered
 from engine.model.seldom import Seldom
-from engine.model.snapshot import Command, ControlView, Reply, Snapshot
+from engine.model.views.details import Detail, Question
+from engine.model.views.snapshot import Command, ControlView, Reply, Snapshot
 
 log = structlog.get_logger(__name__)
 

@@ -3,12 +3,12 @@
 import math
 from typing import Final
 
+from engine.decision.allocation.shadow import roll_shadows
 from engine.decision.money import profit_ccy, round_price, swap_night_ccy, swap_nights
 from engine.decision.plausible import HISTORY_BARS, take_close, take_price
 from engine.decision.release import begin_stopped_day, leave_stopped_days
-from engine.decision.shadow import roll_shadows
 from engine.decision.state import Core, Records
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.reasons import ExitReason, TradingState
 from engine.model.times import NS_PER_DAY
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from engine.decision.money import round_ccy
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 
 # 0.29 × 100 is 28.999…96 in binary: a part that is a whole number of cents must stay one.
 _CENT_EPS: Final = 1e-9

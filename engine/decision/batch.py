@@ -13,16 +13,16 @@ from engine.decision.account import (
     update_tier,
     usual_spread,
 )
+from engine.decision.allocation.shadow import bound_levels, match_shadows
 from engine.decision.covariance import sample_returns
 from engine.decision.entries import decide_entry
 from engine.decision.exits import wants_exit
 from engine.decision.money import round_price
 from engine.decision.moving_stops import follow_bar
 from engine.decision.plausible import is_plausible, note_doubt
-from engine.decision.shadow import bound_levels, match_shadows
 from engine.decision.signals import is_due
 from engine.decision.state import Core, Integers
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.times import NS_PER_MINUTE
 
 

@@ -11,7 +11,7 @@ import math
 from typing import Final
 
 from engine.decision.state import N_RETURNS, Core
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.times import NS_PER_MINUTE
 
 _MINUTES_PER_DAY: Final = 1440.0

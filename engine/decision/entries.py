@@ -5,14 +5,14 @@ from typing import Final
 
 from engine.decision import rules
 from engine.decision.account import add_exposure, sum_exposure
+from engine.decision.allocation.shadow import narrow_levels
 from engine.decision.money import commission_ccy, round_ccy, round_price
-from engine.decision.shadow import narrow_levels
 from engine.decision.signals import votes
 from engine.decision.sizing import sized_lots
 from engine.decision.state import FIXED_LOTS, VOLATILITY_TARGET, WEIGHTED, Core
-from engine.model.compiled import core_kernel
-from engine.model.decisions import ORDER_RULES, STATE_RULES
+from engine.kernels.compiled import core_kernel
 from engine.model.reasons import Refusal
+from engine.model.views.decisions import ORDER_RULES, STATE_RULES
 
 _ACCEPTED: Final = int(Refusal.ACCEPTED)
 _STALE_PRICE: Final = int(Refusal.STALE_PRICE)

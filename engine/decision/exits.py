@@ -6,7 +6,7 @@ from engine.decision.attribution import book_result
 from engine.decision.money import commission_ccy, profit_ccy, round_ccy
 from engine.decision.signals import combine, is_due, leaves
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.reasons import ExitReason
 
 _SIGNAL: Final = int(ExitReason.SIGNAL)

@@ -1,7 +1,7 @@
 """Stops and targets inside a bar: one rule for the backtest and the simulated broker."""
 
 from engine.decision.money import round_price
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 
 NO_HIT = 0
 STOP_HIT = 1

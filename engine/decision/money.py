@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 
 Floats = npt.NDArray[np.float64]
 

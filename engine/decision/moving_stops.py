@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from engine.decision.allocation.shadow import narrow_levels
 from engine.decision.money import round_price
-from engine.decision.shadow import narrow_levels
 from engine.decision.state import Core, Floats, Integers
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 
 # Distances of prices on their digits are whole points but for the last bits.
 _POINTS_EPS: Final = 1e-3

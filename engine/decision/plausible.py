@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.times import NS_PER_MINUTE
 
 Records = npt.NDArray[np.void]

@@ -7,7 +7,7 @@ docs/SEMANTICS.md §7, docs/decisions/0043-a-flat-account-is-released.md.
 from typing import Final, NamedTuple
 
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 
 STOPPED_TIER: Final = 2
 

@@ -11,7 +11,7 @@ from typing import Final
 from engine.decision.account import notional_ccy, usual_spread
 from engine.decision.covariance import correlation, samples_per_day
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.reasons import Refusal, TradingState
 from engine.model.times import NS_PER_MINUTE
 

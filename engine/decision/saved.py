@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from engine.decision.allocation.shadow import renew_work
 from engine.decision.covariance import update_covariance
-from engine.decision.shadow import renew_work
 from engine.decision.state import (
     ACCOUNT_STATE,
     MEMBER_STATE,

@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from engine.decision.shadow import step_shadow
+from engine.decision.allocation.shadow import step_shadow
 from engine.decision.state import MAJORITY, UNANIMOUS, WEIGHTED, Core, Records
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 from engine.model.signals import HOLD, LONG, SHORT
 
 # A net is a sum of shares and confidences; beyond so many parts of 1 it is rounding.

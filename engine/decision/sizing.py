@@ -14,7 +14,7 @@ from typing import Final
 from engine.decision.covariance import daily_volatility_frac
 from engine.decision.money import floor_lots
 from engine.decision.state import FIXED_LOTS, KELLY, VOLATILITY_TARGET, Core
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 
 TIER_1_SIZE_FRAC: Final = 0.5
 ALLOCATION_MAX: Final = 3.0

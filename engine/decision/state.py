@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.decision.plausible import BELIEF_FIELDS
-from engine.model.arrays import Arrays
+from engine.kernels.arrays import Arrays
 from engine.model.portfolio import RISK_LIMITS
 from engine.model.reasons import Refusal
 

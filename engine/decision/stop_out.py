@@ -11,7 +11,7 @@ from typing import Final
 from engine.decision.account import open_profit_ccy
 from engine.decision.money import round_ccy
 from engine.decision.state import Core
-from engine.model.compiled import core_kernel
+from engine.kernels.compiled import core_kernel
 
 # More than what rounding adds to a position's profit and swap, in any currency.
 _ROUNDED_CCY: Final = 1.0

@@ -1,6 +1,6 @@
 """Work that the engine has done by a child of its own: what is asked for, and how far it is."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,17 @@ class BacktestSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     portfolio: str = ""
     source: str = ""
     variant: Variant = Variant()
+
+
+class JobModules(NamedTuple):
+    """The modules that run as the engine's children; "" where there is none.
+
+    `backtest` runs a launched backtest, `parity` compares live with one. Whoever starts the engine
+    names them: the engine knows nothing above it.
+    """
+
+    backtest: str = ""
+    parity: str = ""
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):

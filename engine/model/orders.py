@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from engine.model.decisions import Decision
+from engine.model.views.decisions import Decision
 
 MAGIC_SEQUENCE_BITS = 32
 

@@ -7,6 +7,25 @@ from typing import Final, Literal
 
 import msgspec
 
+from engine.model.errors import UserError
+
+
+def parse_fraction(text: str) -> float:
+    """Return a fraction from 0 to 1.
+
+    Raises:
+        UserError: it is none; a bare 20 is not taken for 20 %.
+    """
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100.0 if percent else 1.0)
+    except ValueError:
+        value = -1.0
+    if rest or not 0.0 <= value <= 1.0:
+        raise UserError(f"{text!r} is no share: write 0.2 or 20%, from 0 to 1 or 100%")
+    return value
+
+
 # How many days of results a record holds; no rule can ask for more.
 RECORD_DAYS: Final = 64
 
@@ -173,7 +192,8 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     A score is decayed mean over decayed deviation of daily results, with the allocation's
     half-life, read from `min_days` days on. Drawdowns are in R: `disable_drawdown_r` since it got
-    its vote, `enable_drawdown_r` since it lost it. `engine.decision.switching` has the rules.
+    its vote, `enable_drawdown_r` since it lost it. The rules are
+    those of `engine.decision.allocation.switching`.
     """
 
     disable_score: float = -0.2
@@ -191,7 +211,7 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     the shares of their [[book]]. A day's result weighs half as much `half_life_days` later, and a
     record of `shrink_days` days keeps half of its distance to the mean score. Floors and caps are
     multiples of the equal share; a day moves at most `turnover_max_frac` of the whole. None of
-    them binds manual shares. `engine.decision.allocation` has the methods.
+    them binds manual shares. `engine.decision.allocation.allocate` has the methods.
     """
 
     method: Literal["manual", "score", "inverse_volatility", "hrp"] = "manual"

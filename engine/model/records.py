@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.model.decisions import Decision
+from engine.model.views.decisions import Decision
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="row"):

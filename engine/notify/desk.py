@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from engine.model.errors import UserError
-from engine.model.snapshot import EventView
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
+from engine.model.views.snapshot import EventView
 from engine.notify.records import CRITICAL, Alert, AlertConfig, Channel, Delivery, Rule
 from engine.notify.rules import Rulebook
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
-from engine.model.snapshot import EventView
 from engine.model.times import NS_PER_S
+from engine.model.views.snapshot import EventView
 from engine.notify.records import CRITICAL, RANKS, Rule
 
 DEFAULT_RULES: Final = (Rule(name="errors", level="error"),)

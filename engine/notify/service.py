@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
-from engine.model.snapshot import EventView
 from engine.model.times import NS_PER_MINUTE
+from engine.model.views.snapshot import EventView
 from engine.notify.courier import MODULE, Carrier, Courier
 from engine.notify.delivery import Result
 from engine.notify.desk import Desk

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from engine.model.snapshot import AlertView, ChannelView
+from engine.model.views.snapshot import AlertView, ChannelView
 from engine.notify.desk import TRIES_MAX, Desk
 from engine.notify.records import CRITICAL, Alert, Delivery
 

@@ -9,11 +9,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine.decision.allocation import Allocated, allocate
-from engine.decision.hierarchical import load_skfolio
+from engine.decision.allocation.allocate import Allocated, allocate
+from engine.decision.allocation.hierarchical import load_skfolio
+from engine.decision.allocation.switching import decide
 from engine.decision.state import Core
 from engine.decision.switches import bench, unbench
-from engine.decision.switching import decide
 from engine.portfolio.compile import CompiledPortfolio
 
 Floats = npt.NDArray[np.float64]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from engine.decision.allocation import manual_shares
+from engine.decision.allocation.allocate import manual_shares
+from engine.decision.allocation.shadow import renew_work
 from engine.decision.money import CURRENCY_DIGITS
 from engine.decision.saved import Names
-from engine.decision.shadow import renew_work
 from engine.decision.state import (
     FIXED_FRACTION,
     FIXED_LOTS,
@@ -39,7 +39,7 @@ from engine.model.portfolio import (
 )
 from engine.model.symbols import SymbolSpec
 from engine.model.times import Timeframe
-from engine.portfolio.contents import entry_minutes, memberships, symbol_spec
+from engine.portfolio.membership import entry_minutes, memberships, symbol_spec
 
 TIMEFRAMES = {timeframe.name: i for i, timeframe in enumerate(Timeframe)}
 _METHODS = {
@@ -257,3 +257,8 @@ def symbol_records(specs: tuple[SymbolSpec, ...], currency: str) -> Records:
             if out["conversion_symbol"][i] == -2:
                 raise ConfigError(f"{spec.name}: no {direct} or {inverse} to convert its profit")
     return out
+
+
+def points(symbols: Sequence[SymbolSpec]) -> dict[str, float]:
+    """Return each symbol's smallest price step."""
+    return {spec.name: spec.point for spec in symbols}

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from engine.decision.allocation import manual_shares
+from engine.decision.allocation.allocate import manual_shares
 from engine.model.errors import ConfigError
 from engine.model.near import meant
 from engine.model.portfolio import Portfolio
-from engine.portfolio.contents import memberships
 from engine.portfolio.file import parse_portfolio
+from engine.portfolio.membership import memberships
 from engine.portfolio.text import plain, toml_text
 
 _ADDABLE = ("strategy", "book", "symbols", "allocation")

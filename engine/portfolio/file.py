@@ -6,11 +6,11 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from engine.files.text_files import parse_toml, read_text
 from engine.model.errors import ConfigError
 from engine.model.near import nearest
 from engine.model.portfolio import Portfolio
-from engine.model.text_files import parse_toml, read_text
-from engine.portfolio.complaints import complaints
+from engine.portfolio.check import complaints
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`(?: - at `\$(?P<path>[^`]*)`)?")
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from engine.execution.journal import Accepted, Journal
 from engine.model.errors import PmproError
 from engine.model.records import AuditRow
-from engine.model.snapshot import Command
+from engine.model.views.snapshot import Command
 
 if TYPE_CHECKING:
-    from engine.runtime.trader import Trader
+    from engine.trading.trader import Trader
 
 WAIT_S: Final = 2.0
 WRITERS_MAX: Final = 4

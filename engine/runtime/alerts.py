@@ -8,9 +8,9 @@ from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.notify.quiet import NEVER, quiet_hours
 from engine.notify.records import AlertConfig, Channel, Policy, Rule
 from engine.notify.service import AlertService
-from engine.runtime.events import EventLog
-from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
+from engine.settings.settings import Settings
+from engine.trading.events import EventLog
 
 
 def alert_config(settings: Settings) -> AlertConfig:

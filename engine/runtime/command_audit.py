@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from engine.control.messages import Actor
 from engine.model.printable import printable
-from engine.model.snapshot import Command
 from engine.model.times import NS_PER_S, iso_utc
+from engine.model.views.snapshot import Command
 
 FOLD_S = 10
 KINDS_OF_ONE_MAX = 64

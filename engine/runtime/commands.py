@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 from engine.control.messages import AGELESS_COMMANDS, Actor
 from engine.decision import switches
+from engine.hosts.contract import Prepared
 from engine.model.errors import PmproError, Refused, TryAgain, UserError
 from engine.model.near import meant
 from engine.model.reasons import ExitReason, Refusal
-from engine.model.snapshot import Command, PositionFate, Reply
-from engine.runtime import fates
+from engine.model.views.snapshot import Command, PositionFate, Reply
 from engine.runtime.accepted import Keep, not_kept
-from engine.runtime.adoption import adopt
-from engine.runtime.changes import Successor, close_for_removal
 from engine.runtime.command_audit import CommandAudit, command_details
-from engine.runtime.host_contract import Prepared
 from engine.runtime.inbox import Inbox
-from engine.runtime.standing import kept_out
+from engine.trading.adoption import adopt
+from engine.trading.changes import Successor, close_for_removal
+from engine.views import fates
+from engine.views.snapshot import kept_out
 
 if TYPE_CHECKING:
-    from engine.runtime.changes import Changes
-    from engine.runtime.host_contract import Hosts
-    from engine.runtime.launches import Launches
-    from engine.runtime.trader import Trader
+    from engine.hosts.contract import Hosts
+    from engine.runtime.jobs import Launches
+    from engine.trading.changes import Changes
+    from engine.trading.trader import Trader
 
 REPLY_WAIT_S = 3.0
 AUDIT_WAIT_S = 1.0

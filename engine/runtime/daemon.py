@@ -13,10 +13,11 @@ from engine.child.ending import Ending
 from engine.child.log import json_lines
 from engine.child.output import state_of, take_streams
 from engine.model.errors import PmproError
+from engine.model.jobs import JobModules
 from engine.model.printable import printable
-from engine.runtime.assembly import Recorded
+from engine.replay.setup import Recorded
 from engine.runtime.engine import Engine, StoppedEarly
-from engine.runtime.settings import Settings
+from engine.settings.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 def run(
     settings: Settings,
     *,
+    jobs: JobModules,
     recorded: Recorded | None = None,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> int:
@@ -41,6 +43,7 @@ def run(
     engine = Engine(
         settings,
         recorded=recorded,
+        jobs=jobs,
         on_step=on_step,
         log=lambda: state_of(sys.stdout),
         say=_say_beside_the_log,

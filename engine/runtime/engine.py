@@ -19,54 +19,49 @@ import structlog
 
 from engine.child.output import NO_LOG, OutputState
 from engine.execution.journal import Journal
+from engine.hosts.contract import Hosts
+from engine.hosts.files import FileWatch, strategy_files
+from engine.hosts.pool import StrategyHosts
+from engine.hosts.private_places import private_places
+from engine.hosts.running_code import RunningCode
+from engine.hosts.trusted_files import require_trusted_files
 from engine.model.bars import Bars
 from engine.model.broker import AccountState, MarketUpdate
 from engine.model.errors import BrokerError, ConfigError, PmproError, StrategyError
+from engine.model.jobs import JobModules
 from engine.model.seldom import Seldom
 from engine.model.server_clock import ServerClock
-from engine.model.snapshot import LogView, Snapshot
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
+from engine.model.views.snapshot import LogView, Snapshot
 from engine.notify.service import AlertService
 from engine.notify.views import Seen
-from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
-from engine.runtime import batch_rows
+from engine.portfolio.compile import CompiledPortfolio, compile_portfolio, points
+from engine.portfolio.running import read_running, write_removed, write_running
+from engine.replay.setup import Recorded, load_history, load_strategies
+from engine.replay.warm import warm_core
 from engine.runtime.accepted import Keeper, obey_accepted
 from engine.runtime.alerts import start_alerts
-from engine.runtime.assembly import (
-    Recorded,
-    load_history,
-    load_strategies,
-    points,
-)
 from engine.runtime.audit_heads import AuditHeads
-from engine.runtime.changes import Changes, Terms
+from engine.runtime.clients import Front
 from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
-from engine.runtime.events import EventLog
 from engine.runtime.failures import Failures
-from engine.runtime.front import Front
-from engine.runtime.host_contract import Hosts
-from engine.runtime.host_settings import host_config, verify_account, verify_clock
-from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
-from engine.runtime.missed import split_missed, unpack
 from engine.runtime.parity import Parity, Past
-from engine.runtime.patience import patiently
-from engine.runtime.private_places import private_places
-from engine.runtime.publisher import Publisher, View
 from engine.runtime.reloads import SOURCE as STRATEGIES
 from engine.runtime.reloads import Reloads
-from engine.runtime.restart import book_numbers, doubt_unless_balanced, reconcile, restore
-from engine.runtime.running_code import RunningCode
-from engine.runtime.running_portfolio import read_running, write_removed, write_running
-from engine.runtime.settings import Settings
 from engine.runtime.state_dir import StateDir
-from engine.runtime.strategy_files import FileWatch, strategy_files
-from engine.runtime.trader import Trader
-from engine.runtime.trusted_files import require_trusted_files
+from engine.runtime.terminal_start import host_config, patiently, verify_account, verify_clock
 from engine.runtime.vitals import Vitals
-from engine.runtime.warm import warm_core
+from engine.settings.settings import Settings
 from engine.terminal.gateway import Deadlines, Gateway
+from engine.trading.changes import Changes, Terms, add_portfolio_rows
+from engine.trading.events import EventLog
+from engine.trading.missed import split_missed, unpack
+from engine.trading.restart import book_numbers, doubt_unless_balanced, reconcile, restore
+from engine.trading.trader import Trader
+from engine.views import rows as batch_rows
+from engine.views.snapshot import Publisher, View
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -89,7 +84,8 @@ class StoppedEarly(PmproError):
 class Engine:
     """One engine on one state directory.
 
-    `recorded`: bars for the demo's simulated terminal; `log`: how its log is taken; `say`: told in
+    `jobs`: the modules of its children; `recorded`: bars for the demo's simulated terminal;
+    `log`: how its log is taken; `say`: told in
     a line, beside the log, that it is not.
     """
 
@@ -99,12 +95,14 @@ class Engine:
         *,
         recorded: Recorded | None = None,
         files: Sequence[Path] = (),
+        jobs: JobModules = JobModules(),  # noqa: B008  (a tuple of two texts)
         on_step: Callable[[str], None] = lambda text: None,
         log: Callable[[], OutputState] = lambda: NO_LOG,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.settings = settings
         self._files = files
+        self._job_modules = jobs
         self.events = EventLog(lambda: self._market_ns or time.time_ns())
         self._recorded = recorded
         self._on_step = on_step
@@ -311,6 +309,7 @@ class Engine:
             self.settings,
             state,
             self.events,
+            module=self._job_modules.backtest,
             database=self._database_url,
         )
         self._front = front
@@ -394,7 +393,7 @@ class Engine:
             trader.quarantine_member(name, fault)
         complaints = lost + self._patiently(gateway, partial(reconcile, trader, self._journal))
         doubt_unless_balanced(trader, complaints)
-        batch_rows.add_portfolio_rows(trader)
+        add_portfolio_rows(trader)
         trader.code = self._code.name()
         started = {"command": "start", "unbalanced": complaints}
         runs = {"code": trader.code, "runs": self._code.parts()}
@@ -442,6 +441,7 @@ class Engine:
     def _make_parity(self, hosts: Hosts) -> Parity:
         return Parity(
             self.settings.state_path,
+            module=self._job_modules.parity,
             past=Past(hosts.m1_bars_needed, hosts.kept, self._fetch_bars),
             files=lambda: hosts.files,
             database=self._database_url,

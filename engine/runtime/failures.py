@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from engine.model.printable import described
-from engine.runtime.events import EventLog
+from engine.trading.events import EventLog
 
 if TYPE_CHECKING:
-    from engine.runtime.trader import Trader
+    from engine.trading.trader import Trader
 
 FAILED_MAX: Final = 3
 

@@ -15,15 +15,19 @@ import msgspec
 import structlog
 
 from engine.child.parent import Child, ChildError, ChildFailed
-from engine.model.errors import PmproError, Refused, UserError
+from engine.files.text_files import read_toml
+from engine.hosts.files import read_files, strategy_files
+from engine.model.errors import ConfigError, PmproError, Refused, UserError
 from engine.model.jobs import BacktestSpec, JobView
+from engine.model.near import meant
 from engine.model.portfolio import Portfolio
-from engine.runtime.strategy_files import read_files, strategy_files
+from engine.model.times import utc_minute
+from engine.model.views.snapshot import Command
+from engine.portfolio.file import read_portfolio
+from engine.settings.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# By name: the engine imports nothing of research, its child does.
-CHILD_MODULE = "pmpro_tui.cli.backtest_job"
 WAITING_MAX = 8
 KEPT = 30
 JOB_MAX_S = 6 * 3600.0
@@ -69,6 +73,7 @@ class Jobs:
 
     Args:
         log_dir: where the child's stderr goes.
+        module: the child's, "" where backtests cannot be launched.
         database: the URL to store results at, "" while there is none.
         on_end: told in words what became of a job, with a log level.
         now_ns: the box's clock.
@@ -79,12 +84,14 @@ class Jobs:
         self,
         log_dir: Path,
         *,
+        module: str,
         hidden: Sequence[Path] = (),
         database: Callable[[], str],
         on_end: Callable[[str, str], None],
         now_ns: Callable[[], int],
     ) -> None:
         self._log_dir = log_dir
+        self._module = module
         self._hidden = hidden
         self._database = database
         self._on_end = on_end
@@ -103,6 +110,8 @@ class Jobs:
         Raises:
             Refused: too many wait already.
         """
+        if not self._module:
+            raise Refused("this engine was started without backtests")
         title = _title(spec)
         request = BacktestRequest(
             spec=spec, portfolio=portfolio, data=str(data), strategies=str(strategies)
@@ -181,7 +190,7 @@ class Jobs:
 
     def _carry_out(self, job: _Job) -> None:
         child = Child(
-            CHILD_MODULE,
+            self._module,
             [job.request.data, *map(str, self._hidden)],
             name="backtest",
             log_path=self._log_dir / "backtests.log",
@@ -251,3 +260,70 @@ def _title(spec: BacktestSpec) -> str:
     if changes.spread_points is not None:
         parts.append(f"spread {changes.spread_points:g}")
     return ", ".join(parts)
+
+
+FILES_MAX = 100
+
+
+class Launches:
+    """Turns `backtest` and `cancel` into jobs."""
+
+    def __init__(self, jobs: Jobs, settings: Settings) -> None:
+        self._jobs = jobs
+        self._directory = settings.portfolio_path.parent
+        self._strategies = settings.strategies_path
+        self.data = settings.backtest.data or settings.demo.data
+
+    def carry_out(self, command: Command, running: Portfolio, by: str) -> str:
+        """Launch or cancel; return what was done.
+
+        Raises:
+            UserError: it cannot be done as it is asked for.
+            Refused: too many wait.
+        """
+        if command.name == "cancel":
+            if not command.target.isdecimal():
+                raise UserError(f"{command.target!r} is no number of a job")
+            return f"cancelled {self._jobs.cancel(int(command.target), by).title}"
+        if self.data is None:
+            raise UserError("no bars to test on: set backtest.data in the configuration")
+        spec = _spec(command.text)
+        portfolio = self._portfolio(spec.portfolio) if spec.portfolio else running
+        view = self._jobs.launch(spec, portfolio, self.data, self._strategies, by)
+        return f"backtest {view.id} queued: {view.title}"
+
+    def portfolios(self) -> tuple[str, ...]:
+        """Return the portfolio files beside the running one's, by name."""
+        files = sorted(self._directory.glob("*.toml"))[:FILES_MAX]
+        return tuple(path.name for path in files if _is_portfolio(path))
+
+    def _portfolio(self, name: str) -> Portfolio:
+        # From the list alone: no path of an operator's choice is read.
+        if name not in self.portfolios():
+            hint = meant(name, self.portfolios())
+            raise UserError(f"there is no portfolio {name!r} beside the running one{hint}")
+        return read_portfolio(self._directory / name)
+
+
+def _spec(text: str) -> BacktestSpec:
+    try:
+        spec = msgspec.json.decode(text, type=BacktestSpec)
+    except msgspec.MsgspecError as error:
+        raise UserError(f"no backtest: {error}") from None
+    if _minute(spec.from_day) >= _minute(spec.to_day):
+        raise UserError(f"{spec.from_day} must be before {spec.to_day}")
+    return spec
+
+
+def _minute(text: str) -> int:
+    try:
+        return utc_minute(text)
+    except ValueError as error:
+        raise UserError(f"{text[:40]!r} {error}") from None
+
+
+def _is_portfolio(path: Path) -> bool:
+    try:
+        return path.is_file() and "strategy" in read_toml(path)
+    except ConfigError:
+        return False

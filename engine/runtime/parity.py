@@ -22,17 +22,16 @@ from engine.child.parent import Child, ChildError
 from engine.decision.saved import dump_core
 from engine.decision.state import read_limits
 from engine.model.bars import Bars
-from engine.model.compared import ParityRequest, ParityStart, RefusedRun
 from engine.model.errors import DataError, PmproError
+from engine.model.live_day import ParityRequest, ParityStart, RefusedRun
 from engine.model.portfolio import Portfolio
 from engine.model.times import NS_PER_MINUTE, iso_utc
 from engine.runtime.jobs import why_failed
-from engine.runtime.trader import Trader
+from engine.trading.trader import Trader
 
 log = structlog.get_logger(__name__)
 
 # By name: the engine imports nothing of research, its child does.
-CHILD_MODULE = "pmpro_tui.cli.parity_job"
 NAME = "parity.msgpack"
 SHORTEST_NS = 60 * NS_PER_MINUTE
 """Fewer hours say little: they are not judged."""
@@ -104,6 +103,7 @@ class Parity:
 
     Args:
         state: the state directory.
+        module: the child's that compares, "" where nothing is compared.
         past: where the bars come from.
         files: the users' strategy files, content by path.
         database: the URL that has live's trades, "" while there is none.
@@ -115,6 +115,7 @@ class Parity:
         self,
         state: Path,
         *,
+        module: str,
         past: Past,
         files: Callable[[], dict[str, bytes]],
         database: Callable[[], str],
@@ -122,6 +123,7 @@ class Parity:
         hidden: Sequence[Path] = (),
     ) -> None:
         self._path = state / NAME
+        self._module = module
         self._log_path = state / "logs" / "parity.log"
         self._past = past
         self._files = files
@@ -242,8 +244,10 @@ class Parity:
         Raises:
             DataError: it could not, and why.
         """
+        if not self._module:
+            raise DataError("this engine was started without a comparison")
         child = Child(
-            CHILD_MODULE,
+            self._module,
             [bars, *self._hidden],
             name="parity",
             log_path=self._log_path,

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from engine.hosts.contract import Prepared
+from engine.hosts.pool import StrategyHosts
+from engine.hosts.running_code import RunningCode
 from engine.model.errors import TryAgain
-from engine.runtime.events import EventLog
-from engine.runtime.host_contract import Prepared
-from engine.runtime.hosts import StrategyHosts
 from engine.runtime.inbox import Inbox
-from engine.runtime.running_code import RunningCode
-from engine.runtime.trader import Trader
+from engine.trading.events import EventLog
+from engine.trading.trader import Trader
 
 SOURCE = "strategies"
 _TRIES = 5

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from engine.files.lock_file import hold_lock
+from engine.files.trust import private_directory
 from engine.model.errors import StateError
-from engine.model.trust import private_directory
-from engine.terminal.lock_file import hold_lock
 
 
 class StateDir:

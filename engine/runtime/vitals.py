@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from engine.child.output import OutputState
-from engine.runtime.events import EventLog
+from engine.trading.events import EventLog
 
 LOOK_S: Final = 1.0
 SILENT_S: Final = 30.0

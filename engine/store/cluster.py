@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from engine.model.errors import StoreError
-from engine.model.places import SOCKET_PATH_MAX_BYTES, private_temporary
-from engine.model.trust import (
+from engine.files.places import SOCKET_PATH_MAX_BYTES, private_temporary
+from engine.files.trust import (
     closed_directory,
     fault_of,
     private_directory,
@@ -29,6 +28,7 @@ from engine.model.trust import (
     run_on,
     user_name,
 )
+from engine.model.errors import StoreError
 from engine.store.binaries import Account, programs, server_account, with_a_name
 from engine.store.processes import may_be_server, pid_exists
 from engine.store.reasons import reason

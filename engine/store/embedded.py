@@ -23,8 +23,8 @@ import structlog
 from psycopg import sql
 from sqlalchemy import URL
 
+from engine.files.places import absolute
 from engine.model.errors import StoreError
-from engine.model.places import absolute
 from engine.store.cluster import OWNER, POLL_S, PORT, Cluster
 from engine.store.connection import OPERATOR
 from engine.store.processes import end, server_processes

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from engine.model.decisions import judged
-from engine.model.details import OrderDetail, RuleView, SignalView, VoteView
 from engine.model.symbols import price_text
 from engine.model.times import from_datetime
+from engine.model.views.decisions import judged
+from engine.model.views.details import OrderDetail, RuleView, SignalView, VoteView
 from engine.store.orders import find_order, outcome_of, trade_of
 from engine.store.tables import Order, Strategy, StrategySignal
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from engine.model.compared import LiveCommand, LiveDay, LiveOrder, LiveTrade
+from engine.model.live_day import LiveCommand, LiveDay, LiveOrder, LiveTrade
 from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_MINUTE, from_datetime, to_datetime
 from engine.store.tables import (

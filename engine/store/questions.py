@@ -9,7 +9,9 @@ import msgspec
 from sqlalchemy import Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
-from engine.model.details import (
+from engine.model.errors import UserError
+from engine.model.times import from_datetime, to_datetime
+from engine.model.views.details import (
     AuditEntry,
     AuditOf,
     AuditPage,
@@ -29,8 +31,6 @@ from engine.model.details import (
     TestedTrade,
     TradeView,
 )
-from engine.model.errors import UserError
-from engine.model.times import from_datetime, to_datetime
 from engine.store.order_detail import order_detail
 from engine.store.parity import parity_scores
 from engine.store.tables import (

@@ -27,14 +27,14 @@ from engine.model.broker import (
     Quote,
 )
 from engine.model.errors import PmproError
-from engine.model.snapshot import TerminalView
 from engine.model.symbols import SymbolSpec
+from engine.model.views.snapshot import TerminalView
 from engine.terminal import protocol as p
-from engine.terminal.clock_meter import ClockState
-from engine.terminal.convert import symbol_spec
 from engine.terminal.health import CallLog, OpStats
+from engine.terminal.host.clock_meter import ClockState
+from engine.terminal.host.convert import symbol_spec
+from engine.terminal.host.symbol_rules import SymbolFacts
 from engine.terminal.host_link import Ask, HostLink
-from engine.terminal.symbol_rules import SymbolFacts
 from engine.terminal.turnstile import CLOSING, ORDER, READ
 
 T = TypeVar("T")

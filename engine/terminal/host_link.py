@@ -164,7 +164,7 @@ class HostLink:
         self._starts_s.append(time.monotonic())
         holder: list[Child] = []
         child = Child(
-            "engine.terminal.bridge" if self._remote else "engine.terminal.host",
+            "engine.terminal.link.bridge" if self._remote else "engine.terminal.host.process",
             [] if self._remote else [str(self._config.poll_ms)],
             name="terminal host",
             log_path=Path(self._config.log_path) if self._config.log_path else None,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.data import common_start, load_bars
+from backtest.data.load import common_start, load_bars
 from backtest.series import make_series
 from engine.model.bars import Bars
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import SymbolSpec
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, Timeframe
-from engine.terminal.simulated.generated import GeneratedSource, hash_key, uniforms
+from engine.terminal.simulated.prices.generated import GeneratedSource, hash_key, uniforms
 from pmpro_tui.checking.records import BarsWanted
 from strategies.base import Columns, Strategy
 from strategies.checks.warmup import FACTORS, LEAST_BARS

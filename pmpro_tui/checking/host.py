@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 
 from engine.child.serve import serve
+from engine.hosts.bounds import bound_strategies
+from engine.hosts.memory import limit_memory
 from engine.model.errors import UserError
-from engine.runtime.bounds import bound_strategies
-from engine.runtime.host_memory import limit_memory
 from pmpro_tui.checking.records import Ask, AskAnswers, AskCheck, AskKinds, Refusal
 from pmpro_tui.checking.run import load_kinds, lower_priority, run_answers, run_check
 from strategies.base import flat_signals

@@ -10,12 +10,12 @@ from engine.model.errors import PmproError, UserError
 from engine.model.near import meant
 from engine.model.times import iso_utc
 from pmpro_tui.cli.app import App
-from pmpro_tui.cli.operate import connected_engine, newest_snapshot, send
+from pmpro_tui.cli.engine import connected_engine, newest_snapshot, send
 from pmpro_tui.cli.output import Config, Json, Mode, print_json
 from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from engine.model.snapshot import AlertView
+    from engine.model.views.snapshot import AlertView
 
 app = App()
 
@@ -80,7 +80,7 @@ def try_channels(
     from engine.notify.courier import Carrier
     from engine.notify.message import Message
     from engine.runtime.alerts import alert_config, head
-    from engine.runtime.settings import load_settings
+    from engine.settings.settings import load_settings
 
     settings = load_settings(config, mode=mode)
     alerts = alert_config(settings)

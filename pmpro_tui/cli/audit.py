@@ -7,7 +7,7 @@ from msgspec import to_builtins
 
 from engine.model.errors import StoreError, UserError
 from engine.model.times import from_datetime, iso_utc
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 from pmpro_tui.cli.app import App
 from pmpro_tui.cli.database import open_database
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
@@ -150,7 +150,7 @@ def explain(
     from sqlalchemy.orm import Session
 
     from engine.store.orders import explained_order
-    from pmpro_tui.cli.explain_view import show_decision, show_result
+    from pmpro_tui.cli.backtest.explain import show_decision, show_result
 
     with open_database(load_settings(config, mode=mode)) as engine, Session(engine) as session:
         found = explained_order(session, order)

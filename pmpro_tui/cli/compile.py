@@ -25,8 +25,8 @@ def compile_kernels(json: Json = False) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from backtest.warm import warm_backtest, warm_signals
-    from engine.model.kernel_cache import cache_dir
-    from engine.runtime.warm import STEPS, warm_strategies
+    from engine.kernels.cache import cache_dir
+    from engine.replay.warm import STEPS, warm_strategies
 
     # The last one finds its signals in the cache.
     steps = [*STEPS, ("backtest", warm_backtest)]

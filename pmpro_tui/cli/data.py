@@ -8,7 +8,7 @@ import typer
 from engine.model.errors import UserError
 from engine.model.near import meant
 from pmpro_tui.cli.app import App
-from pmpro_tui.cli.backtest_options import From, To, parse_period
+from pmpro_tui.cli.backtest.options import From, To, parse_period
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def generate(
     """Write one-minute bars of generated prices, a file a symbol, as the demo trades on."""
     from engine.portfolio.compile import compile_portfolio
     from engine.portfolio.file import read_portfolio
-    from engine.runtime.settings import load_settings
-    from engine.terminal.simulated.generated import GeneratedSource
+    from engine.settings.settings import load_settings
+    from engine.terminal.simulated.prices.generated import GeneratedSource
 
     first, last = parse_period(from_, to)
     compiled = compile_portfolio(read_portfolio(load_settings(config, mode=mode).portfolio_path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.model.errors import StoreError
-from engine.runtime.settings import Settings
+from engine.settings.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engine.model.errors import StoreError
-from engine.runtime.settings import Settings, load_settings
+from engine.settings.settings import Settings, load_settings
 from pmpro_tui.cli.app import App
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 from pmpro_tui.cli.tables import print_table

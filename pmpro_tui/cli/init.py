@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from engine.files.places import absolute
 from engine.model.errors import UserError
-from engine.model.places import absolute
 from pmpro_tui.cli.output import Json, print_json, print_line
 
 
@@ -24,8 +24,8 @@ def init(
     json: Json = False,
 ) -> None:
     """Write a starting config.toml and portfolio.toml; never overwrite one."""
-    from engine.runtime.settings import default_file, demo_portfolio
-    from engine.runtime.settings_text import example_text
+    from engine.settings.settings import default_file, demo_portfolio
+    from engine.settings.text import example_text
 
     where = absolute(directory or default_file().parent)
     config, portfolio = where / "config.toml", where / "portfolio.toml"

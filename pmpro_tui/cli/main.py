@@ -8,39 +8,36 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from engine.child.log import errors_to_stderr
-from engine.model.errors import PmproError, failure_of
-from engine.model.near import nearest
-from engine.model.places import working_directory
-from engine.model.printable import printable
 from pmpro_tui.cli import compile as compile_command
-from pmpro_tui.cli import doctor, init, operate, web
+from pmpro_tui.cli import engine as operate
+from pmpro_tui.cli import init, web
 from pmpro_tui.cli.app import App
-from pmpro_tui.cli.surroundings import settle
+from pmpro_tui.cli.doctor import command as doctor
+from pmpro_tui.cli.doctor.surroundings import settle
+from pmpro_tui.cli.errors import EXIT_FAILED, EXIT_INTERRUPTED, exit_code, one_line
 
 DISTRIBUTION = "portfolio-manager-pro"
 # Imported when named on the command line; in the overview their help stands for them.
 LAZY = {
-    "backtest": "Test portfolios on past bars.",
-    "bench": "Measure how fast it is on this machine.",
-    "strategy": "Add, remove, write and check strategies.",
-    "data": "Make files of bars.",
-    "replay": "Play past bars through the whole live path.",
-    "terminal": "Check or serve the terminal, run programs on a simulated one.",
-    "alert": "List, acknowledge and try out alerts.",
-    "db": "Set up the database and see how it is.",
-    "audit": "Read and verify the audit trail.",
-    "token": "Personal tokens for a desk that shares one login.",
+    "backtest": ("pmpro_tui.cli.backtest.run", "Test portfolios on past bars."),
+    "bench": ("pmpro_tui.bench.main", "Measure how fast it is on this machine."),
+    "strategy": ("pmpro_tui.cli.strategy.change", "Add, remove, write and check strategies."),
+    "data": ("pmpro_tui.cli.data", "Make files of bars."),
+    "replay": ("pmpro_tui.cli.backtest.replay", "Play past bars through the whole live path."),
+    "terminal": (
+        "pmpro_tui.cli.terminal.commands",
+        "Check or serve the terminal, run programs on a simulated one.",
+    ),
+    "alert": ("pmpro_tui.cli.alert", "List, acknowledge and try out alerts."),
+    "db": ("pmpro_tui.cli.db", "Set up the database and see how it is."),
+    "audit": ("pmpro_tui.cli.audit", "Read and verify the audit trail."),
+    "token": ("pmpro_tui.cli.token", "Personal tokens for a desk that shares one login."),
 }
-
-EXIT_FAILED, EXIT_WRONG, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 130
-_EXITS = {"failed": EXIT_FAILED, "wrong": EXIT_WRONG, "refused": EXIT_REFUSED}
-
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
@@ -103,56 +100,16 @@ def build_app(arguments: list[str]) -> typer.Typer:
     app.callback()(_global_options)
     for module in (init, doctor, operate, compile_command, web):
         module.register(app)
-    for name, summary in LAZY.items():
+    for name, (path, summary) in LAZY.items():
         if name not in arguments:
             app.command(name, help=summary)(_not_loaded)
             continue
-        module = import_module(f"pmpro_tui.cli.{name}")
+        module = import_module(path)
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name, help=summary)
         else:
             app.command(name)(getattr(module, name))
     return app
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error as the operator reads it."""
-    if isinstance(error, PmproError):
-        text = str(error)
-    elif isinstance(error, _UsageError):
-        text = f"{_misused(error)} (see `--help`)"
-    elif isinstance(error, typer.Abort):
-        text = "aborted: nothing was done"
-    elif isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: {error.strerror}" if error.filename else _unnamed(error)
-    else:
-        text = f"internal error, {type(error).__name__}: {error} (`--debug` shows where)"
-    return printable(" ".join(text.split()))
-
-
-def _misused(error: Any) -> str:
-    wrong = getattr(error, "option_name", "")
-    if hasattr(error, "possibilities") and wrong.startswith("-"):
-        known = [name for parameter in error.ctx.command.params for name in parameter.opts]
-        near = nearest(wrong, known)
-        return f"there is no option {wrong}" + (f", did you mean {near}?" if near else "")
-    return str(error.format_message()).rstrip(".")
-
-
-def _unnamed(error: OSError) -> str:
-    """Return an error that names no file: it may be the working directory."""
-    try:
-        working_directory()
-    except PmproError as gone:
-        return str(gone)
-    return error.strerror or str(error)
-
-
-def exit_code(error: BaseException) -> int:
-    """Return what a command that failed with `error` exits with."""
-    if isinstance(error, _UsageError):
-        return EXIT_WRONG
-    return _EXITS[failure_of(error)] if isinstance(error, PmproError) else EXIT_FAILED
 
 
 def _show_version(wanted: bool) -> None:

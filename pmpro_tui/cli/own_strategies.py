@@ -8,7 +8,7 @@ import typer
 from engine.model.errors import UserError
 
 if TYPE_CHECKING:
-    from engine.runtime.settings import Settings
+    from engine.settings.settings import Settings
     from strategies.loader import OwnFiles
 
 Strategies = Annotated[
@@ -25,7 +25,7 @@ def settings_with(config: Path | None, mode: str | None, strategies: Path | None
     Raises:
         UserError: there is no such directory, or the configuration is wrong.
     """
-    from engine.runtime.settings import load_settings
+    from engine.settings.settings import load_settings
 
     if strategies is not None and not strategies.is_dir():
         raise UserError(f"--strategies {strategies}: there is no such directory")
@@ -34,7 +34,7 @@ def settings_with(config: Path | None, mode: str | None, strategies: Path | None
 
 def own_files(directory: Path) -> "OwnFiles":
     """Return what a directory's strategy files hold; the directory need not be there."""
-    from engine.runtime.strategy_files import read_files, skipped_files, strategy_files
+    from engine.hosts.files import read_files, skipped_files, strategy_files
     from strategies.loader import OwnFiles
 
     contents = read_files(strategy_files(directory))

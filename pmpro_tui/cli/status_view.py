@@ -4,16 +4,16 @@ import math
 from typing import TYPE_CHECKING
 
 from engine.model.errors import UserError
-from engine.model.freshness import Word, word_of
 from engine.model.near import meant
-from engine.model.snapshot import measured_by_limit
 from engine.model.times import NS_PER_S
+from engine.model.views.freshness import Word, word_of
+from engine.model.views.snapshot import measured_by_limit
 from pmpro_tui.cli.output import print_json
 from pmpro_tui.cli.tables import print_table
 from pmpro_tui.console.limit_words import LIMIT_WORDS
 
 if TYPE_CHECKING:
-    from engine.model.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView
+    from engine.model.views.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView
 
 
 def account(snapshot: "Snapshot") -> str:

@@ -11,7 +11,7 @@ from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.runtime.tokens import Tokens
+    from engine.settings.access import Tokens
 
 app = App()
 
@@ -50,8 +50,8 @@ def remove(name: Name, config: Config = None, mode: Mode = None, json: Json = Fa
 
 
 def _tokens(config: "Path | None", mode: str | None) -> "Tokens":
-    from engine.runtime.settings import load_settings
-    from engine.runtime.tokens import Tokens
+    from engine.settings.access import Tokens
+    from engine.settings.settings import load_settings
 
     settings = load_settings(config, mode=mode)
     path = settings.control.tokens_file

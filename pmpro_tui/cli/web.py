@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.files.places import absolute
 from engine.model.errors import ControlError, StateError, UserError
-from engine.model.places import absolute
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def web(
     """Serve the console to a browser on this box or behind a tunnel, until stopped."""
     from engine.child.log import json_lines
     from engine.child.output import take_streams
-    from engine.runtime.settings import load_settings
-    from pmpro_tui.cli.attach import answers
+    from engine.settings.settings import load_settings
+    from pmpro_tui.launch.attach import answers
 
     try:
         from pmpro_tui.web.gate import TOKEN_HOLDS_S, Gate
@@ -92,7 +92,7 @@ def web(
 
 def console_words(config: Path | None, *, control: bool) -> list[str]:
     """Return what starts a console that attaches and never starts an engine."""
-    words = [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--attach"]
+    words = [sys.executable, "-P", "-m", "pmpro_tui.launch.tui", "--attach"]
     if not control:
         words.append("--readonly")
     return words if config is None else [*words, "--config", str(absolute(config))]

@@ -13,14 +13,14 @@ from textual.screen import Screen
 
 from pmpro_tui.console.actions import ACTIONS, TARGETED
 from pmpro_tui.console.context import why_not
-from pmpro_tui.console.hangup import HangUp
+from pmpro_tui.console.draw.palettes import DARK, PALETTES, SIXTEEN, theme_of, wear
+from pmpro_tui.console.draw.theme import CSS as CONSOLE_CSS
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.keyguard import KeyGuard
-from pmpro_tui.console.palettes import DARK, PALETTES, SIXTEEN, theme_of, wear
 from pmpro_tui.console.screen import MainScreen
-from pmpro_tui.console.suspend import Suspension
-from pmpro_tui.console.theme import CSS as CONSOLE_CSS
-from pmpro_tui.console.worker import Opener
+from pmpro_tui.console.threads import Opener
+from pmpro_tui.console.tty.hangup import HangUp
+from pmpro_tui.console.tty.keyguard import KeyGuard
+from pmpro_tui.console.tty.suspend import Suspension
 
 # A dialog takes a few dozen turns of the loop to come up; one that never does holds no key.
 _TURNS_MAX = 10_000

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from engine.model.errors import UserError
-from engine.model.fraction import parse_fraction
-from engine.model.snapshot import CommandName, Snapshot
+from engine.model.portfolio import parse_fraction
+from engine.model.views.snapshot import CommandName, Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import known, why_not
+from pmpro_tui.console.draw.palettes import wear_next
 from pmpro_tui.console.hub import Notice
-from pmpro_tui.console.palettes import wear_next
-from pmpro_tui.console.position_table import EXTERNAL
+from pmpro_tui.console.screens.position_rows import EXTERNAL
 
 if TYPE_CHECKING:
-    from pmpro_tui.console.form import Values
+    from pmpro_tui.console.draw.form import Values
     from pmpro_tui.console.screen import MainScreen
 
 _FAR = 1_000_000_000
@@ -69,7 +69,7 @@ class Commands:
         self._send("disable", self._screen.context().target)
 
     def _allocate(self) -> None:
-        from pmpro_tui.console.form import Field, Form
+        from pmpro_tui.console.draw.form import Field, Form
 
         now, name = self._screen.hub.shown, self._screen.context().target
         if now is None:
@@ -89,7 +89,7 @@ class Commands:
         self._send("halt")
 
     def _flatten(self) -> None:
-        from pmpro_tui.console.dialogs import Confirm
+        from pmpro_tui.console.draw.dialogs import Confirm
 
         now = self._screen.hub.shown
         body = f"{_account(now)}\n{_held(now)}\n\nClose all of ours now, and halt entries."
@@ -98,7 +98,7 @@ class Commands:
         )
 
     def _resume(self) -> None:
-        from pmpro_tui.console.dialogs import TypedWord
+        from pmpro_tui.console.draw.dialogs import TypedWord
 
         now = self._screen.hub.shown
         state = f"{now.state}: {now.state_reason or 'no reason given'}" if now else ""
@@ -110,7 +110,7 @@ class Commands:
         )
 
     def _rebase(self) -> None:
-        from pmpro_tui.console.dialogs import TypedWord
+        from pmpro_tui.console.draw.dialogs import TypedWord
 
         now = self._screen.hub.shown
         if now is None:
@@ -130,7 +130,7 @@ class Commands:
         self._screen.app.push_screen(TypedWord("Rebase the drawdown?", body, "rebase"), answer)
 
     def _stop(self) -> None:
-        from pmpro_tui.console.dialogs import Confirm, TypedWord
+        from pmpro_tui.console.draw.dialogs import Confirm, TypedWord
 
         now = self._screen.hub.shown
         body = f"{_account(now)}\n{_held(now)}\n\n"

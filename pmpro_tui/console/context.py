@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from engine.model.freshness import Word
-from engine.model.snapshot import Snapshot
+from engine.model.views.freshness import Word
+from engine.model.views.snapshot import Snapshot
 
 Blocked = Callable[["Context"], str | None]
 

@@ -8,15 +8,15 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from engine.model.details import SignalView, TradeView
 from engine.model.parity import Gap
-from engine.model.snapshot import AlertView, ChannelView, PositionView, Snapshot, StrategyView
 from engine.model.times import NS_PER_S
-from pmpro_tui.console.limit_table import LimitRow, limit_text
+from engine.model.views.details import SignalView, TradeView
+from engine.model.views.snapshot import AlertView, ChannelView, PositionView, Snapshot, StrategyView
+from pmpro_tui.console.draw.text import NONE, age, figure, full_price, gain, percent, price
+from pmpro_tui.console.draw.zone import Zone
 from pmpro_tui.console.limit_words import LIMIT_WORDS
-from pmpro_tui.console.record_table import Told
-from pmpro_tui.console.text import NONE, age, figure, full_price, gain, percent, price
-from pmpro_tui.console.zone import Zone
+from pmpro_tui.console.screens.log_rows import Told
+from pmpro_tui.console.screens.risk_rows import LimitRow, limit_text
 
 _NAME_WIDTH: Final = 16
 _LEAST_WIDTH: Final = 20

@@ -1,7 +1,7 @@
 """What a console that is left says of the engine: only what it knows. Pure."""
 
-from engine.model.freshness import Word
-from pmpro_tui.console.text import age
+from engine.model.views.freshness import Word
+from pmpro_tui.console.draw.text import age
 
 _AGAIN = "`pmpro-tui` attaches again, `pmpro stop` stops it"
 

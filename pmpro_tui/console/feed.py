@@ -10,8 +10,8 @@ from typing import Protocol
 
 from engine.control.client import ControlClient
 from engine.control.messages import Role
-from engine.model.details import Detail, Question
-from engine.model.snapshot import Command, Reply, Snapshot
+from engine.model.views.details import Detail, Question
+from engine.model.views.snapshot import Command, Reply, Snapshot
 
 _FETCH_S = 2.0
 _COMMAND_S = 6.0

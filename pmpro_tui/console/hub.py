@@ -14,16 +14,17 @@ import msgspec
 
 from engine.control.client import new_command
 from engine.control.messages import ADMIN_COMMANDS, ASKS_WHO
-from engine.model.details import Question
 from engine.model.errors import PmproError
-from engine.model.snapshot import Command, CommandName, Reply, Snapshot
 from engine.model.times import NS_PER_S
-from pmpro_tui.console import eventlog, worker
+from engine.model.views.details import Question
+from engine.model.views.snapshot import Command, CommandName, Reply, Snapshot
+from pmpro_tui.console import threads as worker
+from pmpro_tui.console.draw.statusline import data_age_s
+from pmpro_tui.console.draw.zone import Zone
 from pmpro_tui.console.farewell import farewell
 from pmpro_tui.console.inquiries import Inquiries, Known
 from pmpro_tui.console.link import Link
-from pmpro_tui.console.statusline import data_age_s
-from pmpro_tui.console.zone import Zone
+from pmpro_tui.console.screens import event_rows as eventlog
 
 if TYPE_CHECKING:
     from pmpro_tui.console.feed import Feed

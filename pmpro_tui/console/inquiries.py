@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.model.details import Detail, Question
 from engine.model.errors import PmproError
 from engine.model.times import NS_PER_S
-from pmpro_tui.console.text import age
+from engine.model.views.details import Detail, Question
+from pmpro_tui.console.draw.text import age
 
 KEPT = 32
 UNDER_WAY_MAX = 3

@@ -1,15 +1,15 @@
 """Is what the screen shows still true? A word and an age, from two clocks.
 
-The words are those of `engine.model.freshness`; LOST is retried with growing pauses. A clock that
-is set back cannot make old numbers look new: the time since they arrived counts too, on the
-monotonic clock.
+The words are those of `engine.model.views.freshness`; LOST is retried with growing pauses. A
+clock that is set back cannot make old numbers look new: the time since they arrived
+counts too, on the monotonic clock.
 """
 
 from collections.abc import Callable
 
-from engine.model.freshness import Word, word_of
 from engine.model.times import NS_PER_S
-from pmpro_tui.console.text import age
+from engine.model.views.freshness import Word, word_of
+from pmpro_tui.console.draw.text import age
 
 _RETRY_FIRST_S = 0.25
 _RETRY_MOST_S = 4.0

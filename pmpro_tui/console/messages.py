@@ -2,8 +2,8 @@
 
 from textual.message import Message
 
-from engine.model.details import Detail, Question
-from engine.model.snapshot import Command, Reply, Snapshot
+from engine.model.views.details import Detail, Question
+from engine.model.views.snapshot import Command, Reply, Snapshot
 from pmpro_tui.console.feed import Feed
 
 

@@ -15,22 +15,25 @@ from textual.screen import Screen
 from textual.widgets import Input
 from textual.widgets._toast import ToastRack
 
-from engine.model.snapshot import Command
 from engine.model.times import NS_PER_S
-from pmpro_tui.console import alert_table, frame, screens, worker
+from engine.model.views.snapshot import Command
+from pmpro_tui.console import screens
+from pmpro_tui.console import threads as worker
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.commands import Commands
 from pmpro_tui.console.context import Context
-from pmpro_tui.console.footer import footer_line
+from pmpro_tui.console.draw import frame
+from pmpro_tui.console.draw.footer import footer_line
+from pmpro_tui.console.draw.lines import Painted
+from pmpro_tui.console.draw.palettes import wear
+from pmpro_tui.console.draw.statusline import status_line
+from pmpro_tui.console.draw.table import Table
+from pmpro_tui.console.draw.text import Line, shown, shown_lines
 from pmpro_tui.console.hub import Hub, Notice
-from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
-from pmpro_tui.console.palettes import wear
+from pmpro_tui.console.screens import alert_rows as alert_table
 from pmpro_tui.console.screens.page import Page, Target
-from pmpro_tui.console.statusline import status_line
-from pmpro_tui.console.suspend import has_shell
-from pmpro_tui.console.table import Table
-from pmpro_tui.console.text import Line, shown, shown_lines
+from pmpro_tui.console.tty.suspend import has_shell
 
 NARROW = (104, 30)
 WIDE = (160, 45)
@@ -216,7 +219,7 @@ class MainScreen(Screen[None]):
 
     def ask_token(self, command: Command) -> None:
         """Ask for the operator's personal token, then send the command."""
-        from pmpro_tui.console.form import Field, Form
+        from pmpro_tui.console.draw.form import Field, Form
 
         def send(values: dict[str, str] | None) -> None:
             if values is not None:

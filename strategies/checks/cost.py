@@ -35,7 +35,7 @@ def check_cost(
     if live_s > deadline_share_s:
         text += (
             f": above its share of a host's deadline, {1e6 * deadline_share_s:,.0f} µs; "
-            "compile its loops (engine.model.compiled.kernel)"
+            "compile its loops (engine.kernels.compiled.kernel)"
         )
         return Finding("cost", "warn", text, figures)
     return Finding("cost", "ok", text, figures)

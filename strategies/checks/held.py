@@ -296,7 +296,7 @@ def _is_machinery(kind: type) -> bool:
     if issubclass(kind, threading.local):
         return False
     return (
-        module.startswith(("numba", "llvmlite", "engine.model.dispatcher", "_thread"))
+        module.startswith(("numba", "llvmlite", "engine.kernels.dispatcher", "_thread"))
         or issubclass(kind, types.ModuleType | types.BuiltinFunctionType | type)
         or kind is builtins.type
     )

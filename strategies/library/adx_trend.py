@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import FLAT, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import wilder_settle_bars

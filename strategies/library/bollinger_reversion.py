@@ -14,9 +14,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from engine.model.signals import SHORT
-from strategies.averages import z_slack
 from strategies.base import BARS, Columns, Params, Signals, Strategy
-from strategies.levels import around, beyond
+from strategies.indicators.averages import z_slack
+from strategies.indicators.levels import around, beyond
 
 
 class BollingerReversionParams(Params, frozen=True, kw_only=True):

@@ -18,11 +18,11 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import LONG, SHORT
 from strategies.base import BARS, Columns, Floats, Params, Signals, Strategy
 from strategies.indicators import ema_settle_bars, wilder_settle_bars
-from strategies.levels import around, beyond
+from strategies.indicators.levels import around, beyond
 from strategies.ties import EQUAL_FRAC, SLACK_MOST
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Directions, Floats, Params, Signals, Strategy
 from strategies.indicators import ema, ema_settle_bars, sma

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from engine.model.signals import LONG
 from strategies.base import BARS, Columns, Params, Signals, Strategy
-from strategies.levels import around, beyond
+from strategies.indicators.levels import around, beyond
 from strategies.ties import EQUAL_FRAC
 
 _PER_BPS = 1e-4

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import FLAT, LONG, SHORT
 from engine.model.times import Timeframe
 from strategies.base import (

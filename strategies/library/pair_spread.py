@@ -19,11 +19,11 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import SHORT
-from strategies.averages import z_slack
 from strategies.base import BARS, Columns, Floats, Input, Params, Signals, Strategy, Times
-from strategies.levels import around, beyond
+from strategies.indicators.averages import z_slack
+from strategies.indicators.levels import around, beyond
 
 _Z = {"unit": "std"}
 

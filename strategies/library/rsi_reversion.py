@@ -16,7 +16,7 @@ from msgspec import Meta
 from engine.model.signals import SHORT
 from strategies.base import BARS, Columns, Params, Signals, Strategy
 from strategies.indicators import rsi, wilder_settle_bars
-from strategies.levels import beyond, within
+from strategies.indicators.levels import beyond, within
 from strategies.ties import EQUAL_INDEX
 
 _LEVEL = {"unit": "RSI"}

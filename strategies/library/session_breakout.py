@@ -16,11 +16,11 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import FLAT, LONG, SHORT
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from strategies.base import Columns, Directions, Floats, Params, Signals, Strategy, Times
-from strategies.sessions import opens_ns
+from strategies.indicators.sessions import opens_ns
 
 MINUTES = {"unit": "minutes"}
 

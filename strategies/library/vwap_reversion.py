@@ -20,11 +20,11 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import SHORT
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from strategies.base import Columns, Floats, Params, Signals, Strategy, Times
-from strategies.levels import around, beyond
+from strategies.indicators.levels import around, beyond
 from strategies.ties import EQUAL_FRAC, SLACK_MOST
 
 _THIRD = 1.0 / 3.0

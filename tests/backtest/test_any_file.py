@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.model.errors import DataError
 from engine.model.times import NS_PER_MINUTE
-from tests.backtest.test_data import HEADER, START, STOP, loaded, rows
+from tests.backtest.data.test_load import HEADER, START, STOP, loaded, rows
 
 ANY = settings(
     max_examples=150,

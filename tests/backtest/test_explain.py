@@ -10,12 +10,12 @@ from backtest.explain import explain_time, explain_trade
 from backtest.run import Prepared
 from backtest.simulate import decide_at, simulate
 from engine.decision import entries
-from engine.model.decisions import ORDER_RULES, SIZE_RULES, STATE_RULES, Decision, judged
 from engine.model.errors import UserError
 from engine.model.reasons import Refusal
 from engine.model.times import NS_PER_MINUTE, iso_utc
+from engine.model.views.decisions import ORDER_RULES, SIZE_RULES, STATE_RULES, Decision, judged
 from engine.portfolio.compile import compile_portfolio
-from engine.portfolio.decided import read_decision
+from engine.portfolio.explain import read_decision
 from engine.portfolio.file import parse_portfolio
 from tests.backtest.test_attribution import FROM_NS, NS_PER_DAY, text, walk
 

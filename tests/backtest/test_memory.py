@@ -11,7 +11,7 @@ REPO = Path(__file__).resolve().parents[2]
 _PROGRAM = """
 import numpy as np
 import psutil
-from backtest.memory import return_large_blocks
+from backtest.run import return_large_blocks
 
 return_large_blocks()
 rss = psutil.Process().memory_info

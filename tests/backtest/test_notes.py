@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from backtest.holes import hole_notes
+from backtest.data.holes import hole_notes
 from backtest.remarks import remarks
 from backtest.simulate import simulate
 from backtest.warming import warming_notes

@@ -6,8 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from backtest.bench import portfolio_text
-from backtest.data import load_bars
+from backtest.data.load import load_bars
 from backtest.report import digest, net_profits_ccy, summary, trades_table
 from backtest.simulate import make_strategies, simulate
 from backtest.stretches import server_times
@@ -18,6 +17,7 @@ from engine.model.symbols import DEFAULT_SYMBOLS, fill_unknown
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
+from pmpro_tui.bench.portfolio import portfolio_text
 from tests.backtest.scripted import (
     FLAT,
     HOLD,

@@ -10,7 +10,7 @@ from backtest.stopped import releases
 from engine.metrics.performance import exposure_frac, sharpe_ratio
 from engine.model.reasons import Refusal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
-from pmpro_tui.cli.backtest_view import show
+from pmpro_tui.cli.backtest.view import show
 from tests.backtest.scripted import (
     FLAT,
     LONG,

@@ -8,7 +8,7 @@ import pytest
 from backtest.loop import take_due_signals
 from backtest.series import make_series
 from backtest.stretches import AHEAD, Stretches
-from engine.decision.shadow import pursue_shadows
+from engine.decision.allocation.shadow import pursue_shadows
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT
 from engine.model.bars import BAR_DTYPE

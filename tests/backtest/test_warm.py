@@ -14,7 +14,7 @@ _WARM = """
 import gc, json
 from numba.core.dispatcher import Dispatcher
 from backtest.warm import warm_backtest, warm_signals
-from engine.runtime.warm import STEPS, warm_strategies
+from engine.replay.warm import STEPS, warm_strategies
 
 def versions():
     return {
@@ -39,10 +39,10 @@ print(json.dumps([k for k, n in versions().items() if n != before.get(k, 0)]))
 _BACKTEST = """
 import sys
 from pathlib import Path
-from backtest.bench import PORTFOLIO, write_bars
+from pmpro_tui.bench.portfolio import PORTFOLIO, write_bars
 from backtest.run import document, prepare
 from backtest.simulate import simulate
-from pmpro_tui.cli.backtest_options import parse_time
+from pmpro_tui.cli.backtest.options import parse_time
 
 here = Path(sys.argv[1])
 source = write_bars(here, 2018)
@@ -61,7 +61,7 @@ _REPLAY = (
     _BACKTEST
     + """
 import numpy as np
-from engine.runtime.replay import replay
+from engine.replay.run import replay
 
 batches = result.equity["time_ns"][:240].tolist()
 assert len(replay(made.compiled, made.bars, batches).trades) > 10

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.model.snapshot import AlertView, ChannelView
+from engine.model.views.snapshot import AlertView, ChannelView
 from tests.cli.conftest import Pmpro
-from tests.cli.test_operate import AnsweringEngine, engine, sent
+from tests.cli.test_engine import AnsweringEngine, engine, sent
 from tests.control.control_engine import START_NS, make_snapshot
 from tests.notify.servers import closed_port, http_server
 

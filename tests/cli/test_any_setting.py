@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from engine.model.errors import ConfigError
 from engine.model.times import FAR_NS, from_datetime
 from engine.portfolio.text import toml_text
-from engine.runtime.option_sources import nested, option_keys
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
+from engine.settings.sources import nested, option_keys
 
 ANY = settings(
     max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)

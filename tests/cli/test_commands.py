@@ -12,9 +12,9 @@ import pytest
 from engine.model.errors import ConfigError, OrderRejected, Refused, StoreError
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import read_portfolio
-from engine.runtime.settings import demo_portfolio, load_settings
+from engine.settings.settings import demo_portfolio, load_settings
+from pmpro_tui.cli.errors import exit_code, one_line
 from pmpro_tui.cli.init import write_new
-from pmpro_tui.cli.main import exit_code, one_line
 from strategies.registry import create
 from tests.cli.conftest import REPO, Pmpro
 
@@ -33,6 +33,10 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int) -> None:
 def test_without_an_engine_each_command_fails_in_one_line(command: str, pmpro: Pmpro) -> None:
     """A command that reached nobody says so with exit code 1, also with --json."""
     done = pmpro(*command.split(), "--json")
+    if command == "status":  # that nobody answers is its answer
+        told = json.loads(done.stdout)
+        assert (told["word"], told["age_s"]) == ("LOST", None)
+        done.stdout = ""
     assert_one_line(done, 1)
     assert "no engine is running" in done.stderr
 

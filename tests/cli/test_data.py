@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from backtest.data import load_bars
+from backtest.data.load import load_bars
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import utc_minute
 from tests.cli.conftest import Pmpro

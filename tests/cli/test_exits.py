@@ -13,7 +13,7 @@ import typer
 
 from engine.model import errors
 from engine.model.errors import Failure, PmproError, error_of, failure_of
-from pmpro_tui.cli import main
+from pmpro_tui.cli import errors as exits_of
 from tests.cli.conftest import REPO, Pmpro
 
 KINDS = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, PmproError)]
@@ -27,18 +27,18 @@ def test_every_error_has_its_code(kind: type[PmproError]) -> None:
     """2 for the caller's mistake, 3 for a no, 1 for the rest; the same on the engine's side."""
     expected = 2 if kind.__name__ in WRONG else 3 if kind.__name__ in REFUSED else 1
     error = kind("x")
-    assert main.exit_code(error) == expected
+    assert exits_of.exit_code(error) == expected
     crossed = error_of(failure_of(error), "x", PmproError)
-    assert main.exit_code(crossed) == expected
+    assert exits_of.exit_code(crossed) == expected
 
 
 def test_what_is_no_error_of_ours_has_its_code() -> None:
     """What the parser refuses is wrong use; what nobody foresaw has failed."""
-    assert main.exit_code(typer.BadParameter("x")) == 2
-    assert [main.exit_code(e) for e in (ValueError(), OSError(28, "full"), RuntimeError())] == [
+    assert exits_of.exit_code(typer.BadParameter("x")) == 2
+    assert [exits_of.exit_code(e) for e in (ValueError(), OSError(28, "full"), RuntimeError())] == [
         1
     ] * 3
-    assert set(Failure.__args__) == {"", *main._EXITS}  # type: ignore[attr-defined]
+    assert set(Failure.__args__) == {"", *exits_of._EXITS}  # type: ignore[attr-defined]
 
 
 def test_the_guide_says_the_codes() -> None:
@@ -46,7 +46,12 @@ def test_the_guide_says_the_codes() -> None:
     guide = (REPO / "docs" / "USER_GUIDE.md").read_text(encoding="utf-8")
     table = guide.split("| exit code | means |")[1].split("\n\n")[0]
     codes = [int(n) for n in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
-    ours = (main.EXIT_FAILED, main.EXIT_WRONG, main.EXIT_REFUSED, main.EXIT_INTERRUPTED)
+    ours = (
+        exits_of.EXIT_FAILED,
+        exits_of.EXIT_WRONG,
+        exits_of.EXIT_REFUSED,
+        exits_of.EXIT_INTERRUPTED,
+    )
     assert codes == [0, *ours]
 
 
@@ -65,21 +70,19 @@ def exits() -> set[tuple[str, str]]:
 def test_no_program_ends_with_a_code_of_its_own() -> None:
     """Each exit is one of these; a new one is thought about."""
     assert exits() == {
-        ("bootstrap.py", "main(sys.argv[1:])"),
-        ("preflight.py", "main(sys.argv[1:])"),
         ("cli/app.py", "2"),  # a group without a command shows its help
         ("cli/audit.py", "1"),  # the chain is broken
-        ("cli/backtest_job.py", "0"),
-        ("cli/parity_job.py", "0"),
+        ("jobs/backtest.py", "0"),
+        ("jobs/parity.py", "0"),
         ("cli/main.py", "EXIT_FAILED"),
         ("cli/main.py", "EXIT_INTERRUPTED"),
         ("cli/main.py", "code if isinstance(code, int) else 0"),
         ("cli/main.py", "exit_code(error)"),
-        ("cli/strategy_check.py", "1"),  # a check failed
-        ("cli/terminal_run.py", "ended"),  # the program's own
-        ("cli/tui.py", "code"),
-        ("cli/tui.py", "1"),  # nobody can read the screen any more
-        ("console/hangup.py", "code"),
+        ("cli/strategy/check.py", "1"),  # a check failed
+        ("cli/terminal/run.py", "ended"),  # the program's own
+        ("launch/tui.py", "code"),
+        ("launch/tui.py", "1"),  # nobody can read the screen any more
+        ("console/tty/hangup.py", "code"),
     }
 
 
@@ -129,9 +132,11 @@ def test_no_answer_to_a_question_is_no_yes(home: Path) -> None:
     """ctrl+d at a question: nothing is done, and that is said in one line with code 2."""
     ours, theirs = pty.openpty()
     os.write(ours, b"\x04")
-    code = "from pmpro_tui.cli.operate import ask; ask('Close all?', 'yes', False)"
-    text = f"from pmpro_tui.cli import main\ntry:\n    {code}\nexcept Exception as e:\n"
-    text += "    print(main.one_line(e), main.exit_code(e))"
+    code = "from pmpro_tui.cli.engine import ask; ask('Close all?', 'yes', False)"
+    text = (
+        f"from pmpro_tui.cli import errors as exits_of\ntry:\n    {code}\nexcept Exception as e:\n"
+    )
+    text += "    print(exits_of.one_line(e), exits_of.exit_code(e))"
     env = {**os.environ, "PYTHONPATH": str(REPO)}
     done = subprocess.run(
         [sys.executable, "-c", text],

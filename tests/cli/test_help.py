@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from pmpro_tui.cli.main import LAZY, build_app
-from pmpro_tui.cli.tui import parse
+from pmpro_tui.launch.tui import parse
 from tests.cli.conftest import Pmpro
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import ConfigError, StateError
-from engine.runtime.option_sources import option_keys, variable_of
-from engine.runtime.settings import Settings, load_settings
+from engine.settings.settings import Settings, load_settings
+from engine.settings.sources import option_keys, variable_of
 
 pytestmark = pytest.mark.usefixtures("home")
 

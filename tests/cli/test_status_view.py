@@ -5,7 +5,7 @@ import random
 
 from msgspec.structs import replace
 
-from pmpro_tui.cli.console_picture import Picture
+from pmpro_tui.bench.scripted_snapshots import Picture
 from pmpro_tui.cli.status_view import facts
 
 

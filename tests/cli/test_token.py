@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.model.errors import ConfigError
-from engine.runtime.roles import roles_by_uid
-from engine.runtime.settings import load_settings
-from engine.runtime.tokens import Tokens
+from engine.settings.access import Tokens, roles_by_uid
+from engine.settings.settings import load_settings
 from tests.cli.conftest import Pmpro
 
 

@@ -1,6 +1,6 @@
 """`pmpro-tui`, starting the fake engine where none runs."""
 
-from pmpro_tui.cli import attach, tui
+from pmpro_tui.launch import attach, tui
 
 attach.DAEMON_MODULE = "tests.console.fake_daemon"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from engine.control.messages import Actor
 from engine.control.server import ControlServer
 from engine.model.errors import PmproError
-from engine.model.snapshot import Command, Reply, Snapshot
-from pmpro_tui.cli import tui
-from pmpro_tui.cli.daemon import settings_for
+from engine.model.views.snapshot import Command, Reply, Snapshot
+from pmpro_tui.launch import tui
+from pmpro_tui.launch.daemon import settings_for
 from tests.console.scripted import Clock, ScriptedFeed
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from engine.model.details import Detail, Question
 from engine.model.errors import ControlError, Unanswered
-from engine.model.snapshot import (
+from engine.model.times import NS_PER_MINUTE, NS_PER_S
+from engine.model.views.details import Detail, Question
+from engine.model.views.snapshot import (
     AlertView,
     ChannelView,
     Command,
@@ -25,7 +26,6 @@ from engine.model.snapshot import (
     StrategyView,
     TerminalView,
 )
-from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from pmpro_tui.console.app import ConsoleApp
 from tests.console.scripted_details import DETAILS, JOBS
 

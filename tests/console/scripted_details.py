@@ -5,7 +5,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from engine.model.details import (
+from engine.model.jobs import JobView
+from engine.model.parity import Gap, ParityScore
+from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from engine.model.views.details import (
     AuditEntry,
     AuditOf,
     AuditPage,
@@ -36,9 +39,6 @@ from engine.model.details import (
     TradeView,
     VoteView,
 )
-from engine.model.jobs import JobView
-from engine.model.parity import Gap, ParityScore
-from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 
 NOW_NS = 1_781_094_785 * NS_PER_S
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY", "XAUUSD", "AUDUSD")

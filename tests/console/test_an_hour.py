@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.model.snapshot import EventView
 from engine.model.times import NS_PER_S
-from pmpro_tui.cli.console_picture import Picture
+from engine.model.views.snapshot import EventView
+from pmpro_tui.bench.scripted_snapshots import Picture
 from pmpro_tui.console.messages import Fetched
 from tests.console.scripted import Clock, ScriptedFeed, console, drive
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmpro_tui.console.text import Line, Span, changed
+from pmpro_tui.console.draw.text import Line, Span, changed
 
 _WIDTH = 30
 _spans = st.builds(Span, st.text("ab 1−", max_size=8), st.sampled_from(["", "good", "bad"]))

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmpro_tui.console import eventlog
-from pmpro_tui.console.columns import PLENTY, fitted
-from pmpro_tui.console.curve import curve_lines
-from pmpro_tui.console.text import aligned, full_price, line_text, line_width
-from pmpro_tui.console.zone import Zone
+from pmpro_tui.console.draw.columns import PLENTY, fitted
+from pmpro_tui.console.draw.curve import curve_lines
+from pmpro_tui.console.draw.text import aligned, full_price, line_text, line_width
+from pmpro_tui.console.draw.zone import Zone
+from pmpro_tui.console.screens import event_rows as eventlog
 from tests.console.scripted import START_NS, events
 
 DAY_NS = 86_400_000_000_000

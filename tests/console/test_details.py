@@ -9,7 +9,10 @@ import pytest
 from textual.events import Key
 from textual.widgets import Input, Label
 
-from engine.model.details import (
+from engine.model.errors import Unanswered
+from engine.model.jobs import BacktestSpec, Variant
+from engine.model.times import from_datetime
+from engine.model.views.details import (
     AuditOf,
     BacktestOf,
     Correlation,
@@ -18,19 +21,16 @@ from engine.model.details import (
     RecordOf,
     RulesOf,
 )
-from engine.model.errors import Unanswered
-from engine.model.jobs import BacktestSpec, Variant
-from engine.model.snapshot import Reply
-from engine.model.times import from_datetime
+from engine.model.views.snapshot import Reply
 from pmpro_tui.console.app import ConsoleApp
-from pmpro_tui.console.backtest_table import told_lines
-from pmpro_tui.console.dialogs import Confirm, TypedWord
-from pmpro_tui.console.form import Form
-from pmpro_tui.console.heatmap import heat_lines
-from pmpro_tui.console.limit_table import loosens
-from pmpro_tui.console.record_table import record_lines
-from pmpro_tui.console.text import line_text, line_width
-from pmpro_tui.console.zone import Zone
+from pmpro_tui.console.draw.dialogs import Confirm, TypedWord
+from pmpro_tui.console.draw.form import Form
+from pmpro_tui.console.draw.heatmap import heat_lines
+from pmpro_tui.console.draw.text import line_text, line_width
+from pmpro_tui.console.draw.zone import Zone
+from pmpro_tui.console.screens.backtest_rows import told_lines
+from pmpro_tui.console.screens.log_rows import record_lines
+from pmpro_tui.console.screens.risk_rows import loosens
 from tests.console.scripted import (
     LOST,
     Clock,

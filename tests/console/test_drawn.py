@@ -9,13 +9,13 @@ from textual.app import App, ComposeResult
 from textual.widgets import Label
 
 from engine.model.printable import is_printable
-from engine.model.snapshot import EventView
-from pmpro_tui.console import eventlog
-from pmpro_tui.console.columns import fitted
-from pmpro_tui.console.dialogs import Confirm
-from pmpro_tui.console.lines import Lines
-from pmpro_tui.console.text import Line, Span, fit, line, line_text, line_width, shown_lines
-from pmpro_tui.console.zone import Zone
+from engine.model.views.snapshot import EventView
+from pmpro_tui.console.draw.columns import fitted
+from pmpro_tui.console.draw.dialogs import Confirm
+from pmpro_tui.console.draw.lines import Lines
+from pmpro_tui.console.draw.text import Line, Span, fit, line, line_text, line_width, shown_lines
+from pmpro_tui.console.draw.zone import Zone
+from pmpro_tui.console.screens import event_rows as eventlog
 from tests.console.scripted import START_NS
 
 BAD = "x\x1b]0;OWNED\x07\x1b[2J\x9b31m\x00\n\r\t\u202e\u200b\ud83d"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.model.snapshot import Snapshot
+from engine.model.views.snapshot import Snapshot
 from pmpro_tui.console import screens
 from pmpro_tui.console.actions import BY_NAME, SCREENS
 from pmpro_tui.console.app import ConsoleApp

@@ -12,14 +12,14 @@ from textual.events import Key
 from textual.widgets import Button, Input
 from textual.widgets._toast import Toast
 
-from engine.model.snapshot import Reply
+from engine.model.views.snapshot import Reply
 from pmpro_tui.console.actions import ACTIONS, BY_NAME
 from pmpro_tui.console.app import ConsoleApp
 from pmpro_tui.console.context import why_not
-from pmpro_tui.console.dialogs import Confirm, TypedWord
+from pmpro_tui.console.draw.dialogs import Confirm, TypedWord
+from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.screen import NOTICES_MAX
-from pmpro_tui.console.table import Table
 from tests.console.scripted import (
     LOST,
     START_NS,

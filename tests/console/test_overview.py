@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model.snapshot import (
+from engine.model.views.snapshot import (
     AlertView,
     ChannelView,
     ControlView,
@@ -16,10 +16,10 @@ from engine.model.snapshot import (
     Snapshot,
     TerminalView,
 )
-from pmpro_tui.console.curve import drawdown_lines, drawdowns
-from pmpro_tui.console.gauges import exposure_lines, gauge_lines
-from pmpro_tui.console.health import facts, worries
-from pmpro_tui.console.text import line_text, line_width
+from pmpro_tui.console.draw.curve import drawdown_lines, drawdowns
+from pmpro_tui.console.draw.gauges import exposure_lines, gauge_lines
+from pmpro_tui.console.draw.health import facts, worries
+from pmpro_tui.console.draw.text import line_text, line_width
 from tests.console.scripted import Clock, ScriptedFeed, risk, strategies
 
 TIERS = (0.04, 0.08, 0.12)

@@ -9,7 +9,8 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets._toast import Toast, ToastRack
 
-from engine.model.details import (
+from engine.model.portfolio import RISK_LIMITS
+from engine.model.views.details import (
     BacktestOf,
     Backtests,
     BacktestsOf,
@@ -17,15 +18,17 @@ from engine.model.details import (
     RecordDetail,
     RecordOf,
 )
-from engine.model.portfolio import RISK_LIMITS
-from engine.model.snapshot import Snapshot
-from pmpro_tui.console import facts, position_table, record_table, strategy_table
+from engine.model.views.snapshot import Snapshot
+from pmpro_tui.console import facts
 from pmpro_tui.console.app import ConsoleApp
-from pmpro_tui.console.columns import fitted
-from pmpro_tui.console.dialogs import Confirm
+from pmpro_tui.console.draw.columns import fitted
+from pmpro_tui.console.draw.dialogs import Confirm
+from pmpro_tui.console.draw.text import line_text
+from pmpro_tui.console.draw.zone import Zone
 from pmpro_tui.console.limit_words import LIMIT_WORDS
-from pmpro_tui.console.text import line_text
-from pmpro_tui.console.zone import Zone
+from pmpro_tui.console.screens import log_rows as record_table
+from pmpro_tui.console.screens import position_rows as position_table
+from pmpro_tui.console.screens import strategy_rows as strategy_table
 from tests.console.scripted import (
     ALARM,
     Clock,

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.model.details import StrategyOf
+from engine.model.views.details import StrategyOf
 from pmpro_tui.console.app import ConsoleApp
-from pmpro_tui.console.dialogs import Confirm
+from pmpro_tui.console.draw.dialogs import Confirm
 from tests.console.scripted import (
     LOST,
     Clock,

@@ -11,10 +11,10 @@ import pytest
 from engine.control.client import ControlClient
 from engine.control.messages import Actor
 from engine.control.server import ControlServer
-from engine.model.snapshot import Command, Reply, Snapshot
-from engine.runtime.settings import load_settings
+from engine.model.views.snapshot import Command, Reply, Snapshot
+from engine.settings.settings import load_settings
 from tests.console.scripted import Clock, ScriptedFeed
-from tests.console.test_attach import state, terminal
+from tests.launch.test_attach import state, terminal
 
 __all__ = ["state"]
 N_CONSOLES, N_STEPS = 3, 500

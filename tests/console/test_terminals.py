@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.console.terminal import REPO, Terminal
-from tests.console.test_attach import CONSOLE, engine, engine_pid, state, terminal
+from tests.launch.test_attach import CONSOLE, engine, engine_pid, state, terminal
 from tests.processes import all_ended
 
 __all__ = ["state"]
@@ -233,7 +233,7 @@ def test_errors_written_elsewhere_are_no_terminal(state: Path) -> None:
     """A console that could not draw says so instead of filling a file."""
     master, slave = os.openpty()
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--demo"],
+        [sys.executable, "-P", "-m", "pmpro_tui.launch.tui", "--demo"],
         stdin=slave,
         stdout=slave,
         stderr=subprocess.PIPE,

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from rich.color import Color, ColorSystem
 
-from pmpro_tui.console.palettes import PALETTES, SIXTEEN, Palette, tones
-from pmpro_tui.console.zone import Zone
+from pmpro_tui.console.draw.palettes import PALETTES, SIXTEEN, Palette, tones
+from pmpro_tui.console.draw.zone import Zone
 from tests.console.scripted import ALARM, START_NS, Clock, ScriptedFeed, console, drive
 
 THEMES = pytest.mark.parametrize("palette", PALETTES.values(), ids=list(PALETTES))

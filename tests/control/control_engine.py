@@ -8,10 +8,10 @@ from typing import Any
 from engine.control.client import ControlClient
 from engine.control.messages import Actor
 from engine.control.server import ControlServer
-from engine.model.details import Detail, Question, Rules, RulesOf
 from engine.model.errors import Unanswered
-from engine.model.snapshot import Command, EventView, Reply, RiskView, Snapshot
 from engine.model.times import NS_PER_S
+from engine.model.views.details import Detail, Question, Rules, RulesOf
+from engine.model.views.snapshot import Command, EventView, Reply, RiskView, Snapshot
 
 START_NS = 1_790_000_000 * NS_PER_S
 

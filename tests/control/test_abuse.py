@@ -24,8 +24,8 @@ from engine.control.messages import REQUEST_MAX_BYTES, Execute, Hello, Poll
 from engine.control.peer import Credentials, Peer
 from engine.control.server import CLIENTS_MAX
 from engine.control.toll import PROCESS_COMMANDS, PROCESS_CONNECTIONS
-from engine.model.snapshot import PROTOCOL_VERSION, Command
 from engine.model.times import NS_PER_S
+from engine.model.views.snapshot import PROTOCOL_VERSION, Command
 from tests.conftest import REPO
 from tests.control.control_engine import START_NS, ScriptedEngine, make_snapshot
 

@@ -8,7 +8,7 @@ import pytest
 from engine.control.messages import Actor, Execute, Hello
 from engine.control.session import _cleaned
 from engine.model.printable import is_printable
-from engine.model.snapshot import PROTOCOL_VERSION, Command
+from engine.model.views.snapshot import PROTOCOL_VERSION, Command
 from engine.runtime.command_audit import command_details
 from tests.control.control_engine import START_NS, ScriptedEngine
 

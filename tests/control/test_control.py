@@ -21,8 +21,8 @@ from engine.control.frames import send_frame
 from engine.control.messages import Poll
 from engine.control.paths import socket_path
 from engine.model.errors import ControlError, StateError, UserError
-from engine.model.snapshot import Command
 from engine.model.times import NS_PER_S
+from engine.model.views.snapshot import Command
 from tests.control.control_engine import START_NS, ScriptedEngine, make_snapshot
 
 

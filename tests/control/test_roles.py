@@ -11,9 +11,9 @@ import pytest
 from engine.child.confinement import available
 from engine.control.client import new_command
 from engine.control.messages import ADMIN_COMMANDS, ASKS_WHO, ROLES, Role
-from engine.model.details import Correlations, Rules, RulesOf
 from engine.model.errors import Unanswered
-from engine.model.snapshot import CommandName, Reply
+from engine.model.views.details import Correlations, Rules, RulesOf
+from engine.model.views.snapshot import CommandName, Reply
 from tests.control.control_engine import ScriptedEngine
 
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
@@ -181,7 +181,7 @@ if how == "bounded":
     os.execv(sys.executable, [sys.executable, "-c", sys.argv[3], path])
 from engine.control.frames import receive_frame, send_frame
 from engine.control.messages import Answer, Hello
-from engine.model.snapshot import PROTOCOL_VERSION
+from engine.model.views.snapshot import PROTOCOL_VERSION
 import msgspec
 sock = socket.socket(socket.AF_UNIX)
 sock.connect(path)

@@ -15,10 +15,10 @@ import pytest
 
 from engine.control.client import ControlClient, new_command
 from engine.control.paths import prepare_run_dir
+from engine.files.places import private_temporary
 from engine.model.errors import ConfigError, ControlError, Refused
-from engine.model.places import private_temporary
-from engine.runtime.roles import roles_by_uid
-from engine.runtime.settings import load_settings
+from engine.settings.access import roles_by_uid
+from engine.settings.settings import load_settings
 from tests.conftest import REPO
 from tests.control.control_engine import ScriptedEngine
 from tests.store.servers import NOBODY, as_user, system_python
@@ -221,7 +221,7 @@ def test_a_state_in_a_directory_of_its_owners_alone_is_found(place: Path) -> Non
     (state / "demo").mkdir(parents=True)
     os.chown(state, STRANGER, STRANGER)
     script = (
-        "from engine.runtime.settings import load_settings as load; s = load(mode='demo'); "
+        "from engine.settings.settings import load_settings as load; s = load(mode='demo'); "
         "print(s.owner_uid, s.run_path)"
     )
     user = as_user(REPO, NOBODY, {"PMPRO_STATE_DIR": str(state), "PMPRO_CONTROL__VIEWERS": "bin"})

@@ -20,7 +20,7 @@ from engine.control.toll import (
     Buckets,
     Toll,
 )
-from engine.model.snapshot import Command, Reply
+from engine.model.views.snapshot import Command, Reply
 from tests.control.control_engine import START_NS
 
 FLOOD, SAME_USER, OTHER = Credentials(1001, 5), Credentials(1001, 6), Credentials(1002, 7)

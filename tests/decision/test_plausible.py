@@ -21,8 +21,8 @@ from engine.decision.plausible import (
     take_close,
     take_price,
 )
+from engine.kernels.compiled import core_kernel
 from engine.model.bars import BAR_DTYPE
-from engine.model.compiled import core_kernel
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.portfolio.compile import compile_portfolio

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.decision.allocation.shadow import renew_work
 from engine.decision.covariance import update_covariance
 from engine.decision.saved import ADDED, Names, dump_core, load_core
-from engine.decision.shadow import renew_work
 from engine.decision.state import (
     ACCOUNT_STATE,
     MEMBER_STATE,

@@ -15,10 +15,10 @@ from typer.main import get_command
 from engine.model.bars import BAR_DTYPE
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.file import parse_portfolio, read_portfolio
-from engine.runtime.settings import load_settings
-from pmpro_tui.cli import tui
+from engine.settings.settings import load_settings
 from pmpro_tui.cli.main import build_app
-from pmpro_tui.cli.terminal_world import conditions, generated
+from pmpro_tui.cli.terminal.world import conditions, generated
+from pmpro_tui.launch import tui
 from strategies import registry
 from strategies.base import as_columns
 from strategies.loader import load_file
@@ -140,7 +140,7 @@ def run(*words: str, home: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_the_first_commands_work(tmp_path: Path) -> None:
     """Help answers, `pmpro init` writes a configuration and a portfolio that are read back."""
-    for module in ("pmpro_tui.cli.main", "pmpro_tui.cli.tui"):
+    for module in ("pmpro_tui.cli.main", "pmpro_tui.launch.tui"):
         assert run(module, "--help", home=tmp_path).returncode == 0
 
     assert run("pmpro_tui.cli.main", "init", home=tmp_path).returncode == 0

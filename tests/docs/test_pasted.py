@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.model.kernel_cache import cache_dir
+from engine.kernels.cache import cache_dir
 from tests.docs.pages import REPO
 
 
@@ -73,7 +73,7 @@ def test_the_wheel_is_built_and_named_with_its_extras_as_shown(tmp_path: Path) -
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = [n for n in archive.namelist() if n.endswith("METADATA")]
         extras = re.findall(r"Provides-Extra: (\w+)", archive.read(metadata).decode())
-        assert "engine/terminal/simulated/children/MetaTrader5.py" in archive.namelist()
+        assert "engine/terminal/simulated/module/children/MetaTrader5.py" in archive.namelist()
     assert {"research", "web", "terminal"} <= set(extras)
     shown = re.search(r'"(portfolio-manager-pro\[[^"]*)"', extras_block)
     assert shown is not None

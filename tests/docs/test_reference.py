@@ -14,14 +14,14 @@ import pytest
 
 from engine.execution.journal import Journal
 from engine.execution.steps import next_step
-from engine.model.arrays import Arrays
+from engine.kernels.arrays import Arrays
 from engine.model.orders import BECOMES
 from engine.model.portfolio import Portfolio
 from engine.model.reasons import Refusal
-from engine.model.snapshot import Command, Snapshot, StrategyView
+from engine.model.views.snapshot import Command, Snapshot, StrategyView
 from engine.notify.records import Delivery
-from engine.runtime.option_sources import option_keys
-from engine.runtime.options import AlertChannel, AlertRule
+from engine.settings.options import AlertChannel, AlertRule
+from engine.settings.sources import option_keys
 from engine.store.tables import Base
 from engine.terminal.retcodes import LAST_ERRORS, RETCODES
 from pmpro_tui.cli.main import LAZY, build_app

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.execution.journal import Journal
 from engine.execution.terminal import Terminal
+from engine.hosts.in_process import InProcessHosts
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.broker import (
     DEAL_TYPE_BALANCE,
@@ -28,16 +29,15 @@ from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
+from engine.replay.setup import simulated_terminal, write_prices
 from engine.runtime.accepted import obey_accepted
-from engine.runtime.assembly import simulated_terminal, write_prices
 from engine.runtime.commands import Commands
-from engine.runtime.events import EventLog
-from engine.runtime.hosts_in_process import InProcessHosts
-from engine.runtime.restart import book_numbers, reconcile, restore
-from engine.runtime.trader import Trader
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import HostConfig
-from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import Ledger
+from engine.trading.events import EventLog
+from engine.trading.restart import book_numbers, reconcile, restore
+from engine.trading.trader import Trader
 from tests.faults.scripted import code_of
 
 SCRIPTED = Path(__file__).with_name("scripted.py")

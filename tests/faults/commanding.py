@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.control.messages import Actor
 from engine.model.errors import PmproError
-from engine.model.snapshot import Command, Reply
+from engine.model.views.snapshot import Command, Reply
 from engine.runtime.accepted import Keeper
 from engine.runtime.commands import Commands
 from engine.runtime.inbox import Inbox

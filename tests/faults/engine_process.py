@@ -14,9 +14,9 @@ import pytest
 
 from engine.control.client import ControlClient, new_command
 from engine.model.errors import ControlError
-from engine.model.snapshot import CommandName, Reply, Snapshot
+from engine.model.views.snapshot import CommandName, Reply, Snapshot
 from engine.runtime.engine import Engine
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 from tests.conftest import REPO
 
 DEADLINE_S = 90.0
@@ -70,7 +70,7 @@ def engine(home: Path, output: int | None = None) -> Iterator[subprocess.Popen[b
     """
     with (home / "log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
+            [sys.executable, "-P", "-m", "pmpro_tui.launch.tui", "--daemon", "--demo"],
             stdin=subprocess.DEVNULL,
             stdout=log if output is None else output,
             stderr=log if output is None else output,

@@ -17,11 +17,11 @@ import pytest
 from engine.execution.journal import Accepted, Journal, Outbox
 from engine.execution.journal_file import checksum
 from engine.model.errors import StateError
-from engine.model.freshness import STALE_AFTER_S
 from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow
-from engine.model.snapshot import Command, Reply
 from engine.model.times import NS_PER_S
+from engine.model.views.freshness import STALE_AFTER_S
+from engine.model.views.snapshot import Command, Reply
 from engine.runtime.accepted import Keeper
 from engine.runtime.inbox import Inbox
 from tests.faults.bench import Bench
@@ -212,7 +212,7 @@ def test_a_real_engine_that_is_killed_after_its_answer_flattens_in_its_next_life
             host = next(
                 child
                 for child in psutil.Process(process.pid).children()
-                if "engine.terminal.host" in child.cmdline()
+                if "engine.terminal.host.process" in child.cmdline()
             )
             host.send_signal(signal.SIGSTOP)
             assert command("kill", "EURUSD-2").ok

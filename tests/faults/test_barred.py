@@ -8,7 +8,7 @@ from engine.control.messages import Actor
 from engine.model.broker import OrderResult
 from engine.model.errors import NotSent
 from engine.model.reasons import Refusal
-from engine.model.snapshot import Command
+from engine.model.views.snapshot import Command
 from engine.notify.records import Rule
 from engine.notify.rules import Rulebook
 from engine.runtime.inbox import Inbox

@@ -10,7 +10,7 @@ from engine.model.broker import BrokerDeal, OrderRequest
 from engine.model.errors import NotSent
 from engine.model.times import NS_PER_MINUTE
 from engine.runtime.engine import Engine
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 from tests.faults.bench import SCRIPTED
 from tests.faults.engine_process import DEADLINE_S, demo_home, running
 from tests.faults.scripted import code_of

@@ -10,7 +10,7 @@ from engine.control.messages import Actor
 from engine.execution.journal import Outbox
 from engine.model.errors import PmproError, TryAgain
 from engine.model.records import AuditRow
-from engine.model.snapshot import Command, Reply
+from engine.model.views.snapshot import Command, Reply
 from engine.runtime import commands as commands_module
 from engine.runtime.commands import Commands
 from engine.runtime.inbox import JOBS_MAX, Inbox

@@ -15,13 +15,13 @@ from engine.execution.journal import Outbox
 from engine.model.errors import PmproError, Refused, UserError
 from engine.model.reasons import ExitReason, Refusal, TradingState
 from engine.model.records import AuditRow
-from engine.model.snapshot import Command
+from engine.model.views.snapshot import Command
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
 from engine.runtime.inbox import Inbox
-from engine.runtime.restart import doubt_unless_balanced
-from engine.runtime.standing import standing
-from engine.runtime.views import book_views, risk_view, strategy_views, symbol_views
+from engine.trading.restart import doubt_unless_balanced
+from engine.views.parts import book_views, risk_view, strategy_views, symbol_views
+from engine.views.snapshot import standing
 from tests.faults.bench import BID, LOTS, POINT, SIZING, Bench, level_bars, portfolio
 from tests.faults.commanding import ACTOR, commands_of, order
 from tests.faults.scripted import HANG

@@ -12,9 +12,9 @@ from engine.model.records import AuditRow, MetricsRow
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
-from engine.runtime.batch_rows import SHARPE_DAYS_MIN, add_batch_rows
-from engine.runtime.missed import split_missed
-from engine.runtime.views import risk_view, strategy_views
+from engine.trading.missed import split_missed
+from engine.views.parts import risk_view, strategy_views
+from engine.views.rows import SHARPE_DAYS_MIN, add_batch_rows
 from tests.faults.bench import BID, HISTORY, POINT, START_NS, Bench, level_bars, portfolio
 
 Make = Callable[..., Bench]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine.model.errors import Refused, UserError
-from engine.runtime.standing import standing
-from engine.runtime.views import risk_view
+from engine.views.parts import risk_view
+from engine.views.snapshot import standing
 from tests.faults.bench import BID, POINT, Bench, level_bars
 from tests.faults.commanding import order
 from tests.faults.test_controls import audited

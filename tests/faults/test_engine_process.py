@@ -12,12 +12,12 @@ import pytest
 
 from engine.decision.saved import Names, load_core
 from engine.execution.journal import Journal
-from engine.model.snapshot import Snapshot
+from engine.model.views.snapshot import Snapshot
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import read_portfolio
-from engine.terminal.simulated.constants import DEAL_REASON_SL as SL
-from engine.terminal.simulated.constants import DEAL_REASON_TP as TP
-from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.module.constants import DEAL_REASON_SL as SL
+from engine.terminal.simulated.module.constants import DEAL_REASON_TP as TP
 from tests.faults.engine_process import busy_portfolio, demo_home, engine, until
 
 
@@ -90,7 +90,7 @@ def test_hanging_up_is_ignored_a_second_engine_refused_and_a_stop_is_clean(home:
         seen = until(lambda s: len(s.positions) > 0, home)
         os.kill(process.pid, signal.SIGHUP)
         second = subprocess.run(
-            [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
+            [sys.executable, "-P", "-m", "pmpro_tui.launch.tui", "--daemon", "--demo"],
             capture_output=True,
             text=True,
             check=False,

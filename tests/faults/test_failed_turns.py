@@ -12,8 +12,8 @@ from engine.model.orders import Intent, Outcome
 from engine.model.reasons import TradingState
 from engine.model.records import AuditRow
 from engine.model.times import NS_PER_HOUR
-from engine.runtime.assembly import Recorded
-from engine.runtime.trader import Trader
+from engine.replay.setup import Recorded
+from engine.trading.trader import Trader
 from tests.faults.bench import Bench
 from tests.faults.campaign.plan import Job, Plan, batches_of
 from tests.faults.campaign.stepped import QuietHosts, SteppedEngine

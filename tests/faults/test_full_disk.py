@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import Ledger
 from pmpro_tui.cli.status_view import facts
 from tests.faults.engine_process import busy_portfolio, command, demo_home, engine, until
 from tests.notify.servers import http_server
@@ -63,7 +63,7 @@ def test_a_full_state_disk_stops_entries_alone(disk: Path, monkeypatch: pytest.M
                 told = json.dumps(hook.next())
 
             for host in psutil.Process(process.pid).children():
-                if "engine.runtime.strategy_host" in host.cmdline():
+                if "engine.hosts.child" in host.cmdline():
                     host.kill()
             later = until(
                 lambda s: s.market_ns > reduced.market_ns + 3 * 60 * 10**9, home, state="REDUCING"
@@ -98,7 +98,7 @@ def said(snapshot: object, source: str, text: str) -> bool:
 def last_words(home: Path) -> list[str]:
     """Start an engine that cannot start; return what it says on stderr."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
+        [sys.executable, "-P", "-m", "pmpro_tui.launch.tui", "--daemon", "--demo"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -11,8 +11,8 @@ from engine.execution.journal import Outbox
 from engine.model.errors import Refused
 from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow
-from engine.runtime.standing import standing
-from engine.runtime.views import strategy_views
+from engine.views.parts import strategy_views
+from engine.views.snapshot import standing
 from tests.faults.bench import BID, LOTS, POINT, SIZING, Bench, level_bars
 from tests.faults.commanding import order
 from tests.faults.scripted import HANG

@@ -10,8 +10,8 @@ from engine.execution.journal import Outbox
 from engine.model.errors import UserError
 from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow
-from engine.model.snapshot import PositionFate, Reply
-from engine.runtime.views import strategy_views
+from engine.model.views.snapshot import PositionFate, Reply
+from engine.views.parts import strategy_views
 from tests.faults.bench import SIZING, Bench
 from tests.faults.commanding import order
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.model.bars import Bars
-from engine.runtime.levels import or_zero
+from engine.trading.levels import or_zero
 from tests.faults.bench import BID, HISTORY, POINT, Bench, level_bars
 from tests.faults.commanding import order
 

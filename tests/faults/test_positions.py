@@ -12,11 +12,11 @@ from engine.execution.terminal import Terminal
 from engine.model.broker import BrokerPosition, OrderRequest
 from engine.model.reasons import ExitReason
 from engine.model.records import PositionsRow
-from engine.runtime.batch_rows import add_batch_rows
 from engine.runtime.engine import Engine
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 from engine.terminal.gateway import Gateway
-from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import Ledger
+from engine.views.rows import add_batch_rows
 from tests.faults.bench import BID, LOTS, POINT, Bench, level_bars
 
 Make = Callable[..., Bench]

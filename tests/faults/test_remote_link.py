@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from engine.model.broker import OrderRequest, OrderResult
-from engine.terminal.credentials import certificate_file, fingerprint_in
 from engine.terminal.gateway import Deadlines, Gateway
+from engine.terminal.link.credentials import certificate_file, fingerprint_in
+from engine.terminal.link.serving import TerminalServer
 from engine.terminal.protocol import HostConfig, Remote
-from engine.terminal.serving import TerminalServer
 from tests.child.test_child import wait_until
 from tests.faults.bench import Bench, portfolio
 from tests.terminal.wire import Wire

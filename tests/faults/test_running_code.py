@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from engine.execution.journal import Outbox
+from engine.hosts.builder import Builder, Plan
+from engine.hosts.running_code import PACKAGES, RunningCode, name_of, program_hash
 from engine.model.errors import Refused
 from engine.model.records import OrderRow
-from engine.runtime.host_builder import Builder, Plan
-from engine.runtime.running_code import PACKAGES, RunningCode, name_of, program_hash
-from engine.runtime.views import strategy_views
 from engine.store.migrate import head
+from engine.views.parts import strategy_views
 from tests.conftest import REPO
 from tests.faults.bench import Bench
 from tests.faults.commanding import order

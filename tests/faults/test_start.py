@@ -6,10 +6,10 @@ import pytest
 
 from engine.model.errors import BrokerError
 from engine.portfolio.compile import CompiledPortfolio
-from engine.runtime import patience
+from engine.runtime import terminal_start as patience
 from engine.runtime.engine import Engine
-from engine.runtime.settings import load_settings
 from engine.runtime.state_dir import StateDir
+from engine.settings.settings import load_settings
 from engine.terminal.gateway import Gateway
 from tests.faults.bench import Bench
 from tests.faults.engine_process import demo_home, running

@@ -13,12 +13,12 @@ import pytest
 
 from engine.model.errors import BrokerError
 from engine.model.portfolio import Portfolio, Strategy
-from engine.model.snapshot import Snapshot
+from engine.model.views.snapshot import Snapshot
 from engine.portfolio.compile import compile_portfolio
-from engine.runtime.host_settings import host_config
-from engine.runtime.settings import load_settings
-from engine.terminal.credentials import certificate_file, fingerprint_in, token_file
+from engine.runtime.terminal_start import host_config
+from engine.settings.settings import load_settings
 from engine.terminal.gateway import Deadlines, Gateway
+from engine.terminal.link.credentials import certificate_file, fingerprint_in, token_file
 from engine.terminal.protocol import Remote
 from pmpro_tui.cli.status_view import facts
 from tests.child.test_child import wait_until

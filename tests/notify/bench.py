@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from engine.model.snapshot import AlertView, EventView
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
+from engine.model.views.snapshot import AlertView, EventView
 from engine.notify.desk import GATHER_NS, Batch, Desk
 from engine.notify.quiet import NEVER, Quiet
 from engine.notify.records import Alert, AlertConfig, Channel, Policy, Rule

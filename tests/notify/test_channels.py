@@ -11,7 +11,7 @@ from engine.model.times import from_datetime
 from engine.notify.channels import read_channels
 from engine.notify.quiet import quiet_hours
 from engine.runtime.alerts import alert_config
-from engine.runtime.settings import Settings, load_settings
+from engine.settings.settings import Settings, load_settings
 
 TOKEN = "123456789:AAFsecretTOKENsecretTOKEN"
 

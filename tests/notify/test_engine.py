@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.control.client import new_command
-from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_MINUTE
+from engine.model.views.snapshot import Snapshot
 from tests.faults.engine_process import client, demo_home, engine, until
 from tests.notify.servers import http_server, smtp_server
 

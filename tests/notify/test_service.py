@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from engine.model.snapshot import EventView
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
+from engine.model.views.snapshot import EventView
 from engine.notify.courier import MODULE
 from engine.notify.records import AlertConfig, Channel, Policy, Rule
 from engine.notify.service import CRITICALS_MAX, EVENTS_MAX, STOP_S, AlertService

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine.model.kernel_cache import COMPILERS
-from engine.runtime.option_sources import option_keys
-from engine.runtime.options import Options
-from engine.runtime.settings import load_settings
-from engine.runtime.settings_text import example_text
+from engine.kernels.cache import COMPILERS
+from engine.settings.options import Options
+from engine.settings.settings import load_settings
+from engine.settings.sources import option_keys
+from engine.settings.text import example_text
 
 REPO = Path(__file__).resolve().parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((REPO / "pyproject.toml").read_text())
@@ -85,7 +85,7 @@ def test_every_package_directory_is_a_package() -> None:
 def test_example_configuration_is_made_from_the_options() -> None:
     """Whoever changes an option rewrites the example:
 
-    python -c "from engine.runtime.settings_text import *; print(example_text(), end='')"
+    python -c "from engine.settings.text import *; print(example_text(), end='')"
     """
     assert (REPO / "config.example.toml").read_text() == example_text()
 

@@ -4,18 +4,19 @@ import ast
 import fcntl
 import os
 import pty
+import runpy
 import struct
 import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pmpro_tui import preflight
-
 REPO = Path(__file__).resolve().parents[2]
-SCRIPT = REPO / "pmpro_tui" / "preflight.py"
+SCRIPT = REPO / ".ci" / "preflight.py"
+preflight = SimpleNamespace(**runpy.run_path(str(SCRIPT)))
 
 
 def run_on_terminal(columns: int, lines: int, term: str = "xterm") -> tuple[int, str]:

@@ -19,7 +19,7 @@ from engine.model.bars import Bars
 from engine.model.reasons import Refusal
 from engine.model.server_clock import ServerClock
 from engine.portfolio.compile import CompiledPortfolio
-from pmpro_tui.cli.replay import as_result, batches_ns
+from pmpro_tui.cli.backtest.replay import as_result, batches_ns
 from tests.parity.live import Live
 
 N_CHECKS = 20_000

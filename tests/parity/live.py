@@ -12,6 +12,7 @@ from pathlib import Path
 from engine.decision.release import Release
 from engine.execution.journal import Journal
 from engine.execution.ledger import ClosedTrade
+from engine.hosts.in_process import InProcessHosts
 from engine.model.bars import Bars
 from engine.model.broker import MarketUpdate
 from engine.model.orders import Intent
@@ -19,16 +20,15 @@ from engine.model.reasons import ExitReason
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import fill_unknown
 from engine.portfolio.allocator import Change
-from engine.portfolio.compile import CompiledPortfolio
-from engine.runtime.assembly import points, simulated_terminal, write_prices
-from engine.runtime.events import EventLog
-from engine.runtime.hosts_in_process import InProcessHosts
-from engine.runtime.replay import EquityPoint, ReplayResult, _point
-from engine.runtime.restart import book_numbers, reconcile, restore
-from engine.runtime.trader import Trader
+from engine.portfolio.compile import CompiledPortfolio, points
+from engine.replay.run import EquityPoint, ReplayResult, _point
+from engine.replay.setup import simulated_terminal, write_prices
 from engine.terminal import protocol as p
 from engine.terminal.gateway import Gateway
-from engine.terminal.host import Host
+from engine.terminal.host.process import Host
+from engine.trading.events import EventLog
+from engine.trading.restart import book_numbers, reconcile, restore
+from engine.trading.trader import Trader
 
 NOISE = Path(__file__).with_name("noise.py")
 

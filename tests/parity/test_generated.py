@@ -13,7 +13,7 @@ from backtest.attribution import strategies as strategies_of
 from backtest.report import equity_table, summary, trades_table
 from backtest.run import Prepared
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
-from pmpro_tui.cli.replay import batches_ns
+from pmpro_tui.cli.backtest.replay import batches_ns
 from strategies.loader import load_file
 from tests.backtest.worlds import market, spoil
 from tests.parity.compare import Both, assert_goes_on, assert_same, run_both

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backtest.data import load_bars
+from backtest.data.load import load_bars
 from engine.model.bars import Bars
 from engine.model.times import NS_PER_DAY, Timeframe
 from engine.portfolio.compile import compile_portfolio

@@ -21,9 +21,9 @@ from engine.model.bars import Bars
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 from engine.portfolio.file import parse_portfolio
-from engine.runtime.replay import replay
-from engine.terminal.simulated.generated import GeneratedSource
-from pmpro_tui.cli.replay import as_result, batches_ns
+from engine.replay.run import replay
+from engine.terminal.simulated.prices.generated import GeneratedSource
+from pmpro_tui.cli.backtest.replay import as_result, batches_ns
 
 WEEK = Path(__file__).with_name("week.toml")
 # A Wednesday: the night charges triple swap.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.data import load_bars
+from backtest.data.load import load_bars
 from backtest.simulate import make_strategies
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY

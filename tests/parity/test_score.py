@@ -19,7 +19,8 @@ from engine.decision.saved import dump_core
 from engine.decision.state import read_limits
 from engine.execution.ledger import OpenTrade
 from engine.model.bars import Bars
-from engine.model.compared import (
+from engine.model.errors import DataError
+from engine.model.live_day import (
     LiveCommand,
     LiveDay,
     LiveOrder,
@@ -27,13 +28,12 @@ from engine.model.compared import (
     ParityStart,
     RefusedRun,
 )
-from engine.model.errors import DataError
 from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
-from pmpro_tui.cli.parity_job import told
-from pmpro_tui.cli.replay import batches_ns
+from pmpro_tui.cli.backtest.replay import batches_ns
+from pmpro_tui.jobs.parity import told
 from tests.parity.live import Live
 from tests.parity.test_parity import START_NS, WEEK, generated
 

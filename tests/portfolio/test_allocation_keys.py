@@ -50,6 +50,6 @@ def test_each_method_is_taken_with_the_defaults(method):
 
 def test_hrp_without_skfolio_is_refused_when_the_file_is_read(monkeypatch):
     """Not at midnight, when the first shares are due."""
-    monkeypatch.setattr("engine.decision.hierarchical.find_spec", lambda name: None)
+    monkeypatch.setattr("engine.decision.allocation.hierarchical.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"p\.toml: allocation\.method: hrp needs skfolio: pip"):
         parse_portfolio(f'{ONE}[allocation]\nmethod = "hrp"\n', "p.toml")

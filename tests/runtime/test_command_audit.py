@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.control.messages import Actor
-from engine.model.snapshot import Command
 from engine.model.times import NS_PER_S, iso_utc
+from engine.model.views.snapshot import Command
 from engine.runtime.command_audit import (
     FOLD_S,
     KINDS_OF_ONE_MAX,

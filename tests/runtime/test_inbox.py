@@ -71,17 +71,29 @@ def test_what_is_asked_for_many_times_runs_once_a_turn(inbox: Inbox) -> None:
     assert again.result(0) == "again"
 
 
-def test_a_job_that_raises_is_its_asker_s_business(inbox: Inbox) -> None:
-    """The engine thread goes on; whoever waits gets the error."""
+def test_what_a_job_raises_reaches_its_asker_and_the_engine(inbox: Inbox) -> None:
+    """Whoever waits gets the error; the engine hears of what nobody foresaw, and goes on."""
 
     def fail() -> None:
         raise ValueError("x")
 
+    def refuse() -> None:
+        raise TryAgain("later")
+
     done: list[str] = []
     failed, after = inbox.run(fail), inbox.run(say(done, "after"))
     shared = inbox.once("flags", fail)
-    turn(inbox)
+    refused = inbox.run(refuse)
+    n_heard = 0
+    for job in inbox.take(0.0).jobs:
+        try:
+            job()
+        except ValueError:
+            n_heard += 1
+    assert n_heard == 2
     for future in (failed, shared):
         with pytest.raises(ValueError, match="x"):
             future.result(0)
+    with pytest.raises(TryAgain, match="later"):
+        refused.result(0)
     assert after.result(0) == "after"

@@ -11,7 +11,7 @@ from tests.conftest import REPO
 SCRIPT = """
 import json, sys, threading
 from engine.runtime.engine import Engine
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 
 engine = Engine(load_settings(mode="demo"))
 engine.start()

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.compared import ParityStart
 from engine.model.errors import DataError
+from engine.model.live_day import ParityStart
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, iso_utc
 from engine.runtime.parity import BARS_MAX, NAME, Parity, Past
-from tests.faults.bench import Bench, portfolio
+from pmpro_tui.launch.daemon import JOBS
+from tests.faults.bench import SCRIPTED, Bench, portfolio
 
 WAIT_S = 20.0
 DAY_NS = 24 * NS_PER_HOUR
@@ -29,6 +30,7 @@ class Told:
         past = Past(lambda at_ns: {}, lambda name: np.empty(0, BAR_DTYPE), self.fetch)
         self.parity = Parity(
             state,
+            module=JOBS.parity,
             past=past,
             files=lambda: self.files,
             database=lambda: url,
@@ -181,6 +183,7 @@ def parsed(text: str) -> Any:
 def test_hours_that_nobody_knows_are_told_once(bench: Bench, begin: Callable[..., Told]) -> None:
     """The child says in one line why it cannot compare; the next day is tried again."""
     told = begin("postgresql://nobody@127.0.0.1:9/none")
+    told.files = {str(SCRIPTED): SCRIPTED.read_bytes()}
     batch(bench, told)
     batch(bench, told, days=1)
     batch(bench, told)

@@ -4,9 +4,9 @@ from typing import Literal
 
 import pytest
 
-from engine.runtime.events import EventLog
-from engine.runtime.publisher import Publisher
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
+from engine.trading.events import EventLog
+from engine.views.snapshot import Publisher
 
 
 @pytest.mark.parametrize(

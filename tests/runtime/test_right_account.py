@@ -8,8 +8,8 @@ import pytest
 from engine.model.errors import ConfigError
 from engine.model.portfolio import Account, Portfolio, Strategy
 from engine.portfolio.compile import compile_portfolio
-from engine.runtime.host_settings import host_config, verify_account, verify_clock
-from engine.runtime.settings import load_settings
+from engine.runtime.terminal_start import host_config, verify_account, verify_clock
+from engine.settings.settings import load_settings
 from tests.terminal.fake_api import ACCOUNT
 
 PORTFOLIO = Portfolio(strategy=[Strategy(name="a", kind="ma_cross", symbol="EURUSD")])

@@ -2,7 +2,7 @@
 
 from engine.model.broker import MarketUpdate
 from engine.runtime.engine import Engine
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 
 DOUBT = "server clock is UTC+3 h"
 

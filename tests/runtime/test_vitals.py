@@ -1,8 +1,8 @@
 """A thread beside the engine's says what stands still, once each time, and that it goes on."""
 
 from engine.child.output import NO_LOG
-from engine.runtime.events import EventLog
 from engine.runtime.vitals import SILENT_S, Vitals
+from engine.trading.events import EventLog
 
 
 def test_a_terminal_host_that_sends_nothing_is_said() -> None:

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from engine.execution.journal import Journal
 from engine.model.records import AuditRow
-from engine.model.snapshot import EventView
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, iso_utc
+from engine.model.views.snapshot import EventView
 from engine.notify.records import Rule
 from engine.notify.rules import Rulebook
 from engine.runtime.audit_heads import SOURCE, AuditHeads

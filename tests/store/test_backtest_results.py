@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from backtest.bench import write_bars
 from backtest.results import TRADES_KEPT
-from engine.model.details import BacktestOf
+from engine.model.views.details import BacktestOf
 from engine.store import migrate, questions
+from pmpro_tui.bench.portfolio import write_bars
 
 PORTFOLIO = '[[strategy]]\nname = "ma"\nkind = "ma_cross"\nsymbol = "EURUSD"\n'
 

@@ -16,13 +16,13 @@ import pytest
 from sqlalchemy import create_engine
 
 from engine.model.errors import StoreError
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 from engine.store import migrate
 from engine.store.cluster import Cluster
 from engine.store.connection import connect
 from engine.store.embedded import EmbeddedServer, Urls
 from engine.store.processes import server_processes
-from pmpro_tui.cli.doctor_checks import _database
+from pmpro_tui.cli.doctor.checks import _database
 from tests.store.servers import (
     CHILD,
     NOBODY,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.files.places import private_temporary
 from engine.model.errors import StoreError
-from engine.model.places import private_temporary
 from engine.runtime.database import DatabaseKeeper
 from engine.store import embedded, processes
 from engine.store.cluster import Cluster

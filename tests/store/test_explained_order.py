@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from engine.execution.journal import Journal
-from engine.model.decisions import Decision, Sizing, Vote
 from engine.model.errors import UserError
 from engine.model.reasons import Refusal
 from engine.model.records import Amounts, OrderRow, TradeRow
 from engine.model.times import NS_PER_S
+from engine.model.views.decisions import Decision, Sizing, Vote
 from engine.store import tables as t
 from engine.store.embedded import Urls
 from engine.store.writer import Writer

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from engine.execution.journal import Journal
-from engine.model.compared import LiveCommand, LiveOrder, LiveTrade
+from engine.model.live_day import LiveCommand, LiveOrder, LiveTrade
 from engine.model.parity import Gap, ParityScore
 from engine.model.records import (
     AuditRow,

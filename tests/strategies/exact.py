@@ -18,7 +18,7 @@ def mean(values, i, n):
 
 
 def beyond(index, low, inner, high, above, warmup):
-    """Return what `strategies.levels` says of an index; `inner` is (exit_low, exit_high)."""
+    """Return what `strategies.indicators.levels` says; `inner` is (exit_low, exit_high)."""
     out = [None] * len(index)
     for i in range(warmup, len(index)):
         value, before = index[i], index[i - 1]

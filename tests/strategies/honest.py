@@ -15,7 +15,7 @@ import talib
 from msgspec import Meta
 from talib import abstract
 
-from engine.model.compiled import kernel
+from engine.kernels.compiled import kernel
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
 from engine.model.times import NS_PER_MINUTE, Timeframe
 from strategies.base import Input, Params, Signals, Strategy, last_closed

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.model.resample import Resampler, resample
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, Timeframe
+from strategies.resample import Resampler, resample
 from tests.strategies.series import bars_at, random_bars, utc
 
 HIGHER = [t for t in Timeframe if t != Timeframe.M1]

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from engine.model.bars import BAR_DTYPE
 from engine.model.errors import StrategyError
-from engine.model.resample import close_times, resample
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE, Timeframe, anchor_ns
 from strategies.base import as_columns, flat_signals
 from strategies.contract import check_signals
 from strategies.growing import Series
 from strategies.registry import KINDS, create
+from strategies.resample import close_times, resample
 from strategies.variants import variants
 from strategies.windows import WARMING, Window, evaluate_period, periods
 from tests.strategies.series import (

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.model.errors import BrokerError
-from engine.terminal import convert
-from engine.terminal.server_time import ServerTime
+from engine.terminal.host import convert
+from engine.terminal.host.server_time import ServerTime
 from tests.terminal.fake_api import FakeApi
 
 TIMES = {"time_msc": 1, "time_setup_msc": 1, "time_done_msc": 1}

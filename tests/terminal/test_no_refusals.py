@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import NotSent
-from engine.terminal import trading
-from engine.terminal.loading import Terminal
+from engine.terminal.host import trading
+from engine.terminal.host.loading import Terminal
+from engine.terminal.host.session import Session
 from engine.terminal.protocol import HostConfig
-from engine.terminal.session import Session
-from engine.terminal.simulated import constants as c
+from engine.terminal.simulated.module import constants as c
 from tests.terminal.simulated.worlds import EUR, flat, make_bars, make_terminal, minute
 
 BID, ASK, POINT = 1.1, 1.1001, 1e-5

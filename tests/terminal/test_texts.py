@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from engine.model.printable import is_printable
-from engine.terminal import convert
-from engine.terminal.host import _failure
+from engine.terminal.host import convert
+from engine.terminal.host.loading import Terminal
+from engine.terminal.host.process import _failure
+from engine.terminal.host.server_time import ServerTime
+from engine.terminal.host.session import Session
+from engine.terminal.host.symbol_names import SymbolNames
 from engine.terminal.host_link import _meaning
-from engine.terminal.loading import Terminal
 from engine.terminal.protocol import CallFailed, HostConfig, Reply
-from engine.terminal.server_time import ServerTime
-from engine.terminal.session import Session
-from engine.terminal.symbol_names import SymbolNames
 from tests.terminal.fake_api import SYMBOL, FakeApi
 
 BAD = "x\x1b]0;OWNED\x07 \x9b31m \x00 \n \u202e \u200b half \ud83d byte \udcff"

@@ -22,9 +22,9 @@ pytest.importorskip("textual_serve", reason="the extra `web` is not installed")
 
 import aiohttp
 
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 from tests.console.terminal import REPO, without_escapes
-from tests.console.test_attach import commands, state
+from tests.launch.test_attach import commands, state
 from tests.processes import all_ended, lives
 from tests.web.test_gate import on_a_loop
 

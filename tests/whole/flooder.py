@@ -14,7 +14,7 @@ import threading
 import msgspec
 
 from engine.control.messages import Execute, Hello, Poll
-from engine.model.snapshot import PROTOCOL_VERSION, Command
+from engine.model.views.snapshot import PROTOCOL_VERSION, Command
 
 HELLO = msgspec.msgpack.encode(Hello(protocol=PROTOCOL_VERSION, client="flooder"))
 over = threading.Event()

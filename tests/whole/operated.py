@@ -15,10 +15,10 @@ import pytest
 
 from engine.control.client import ControlClient, new_command
 from engine.control.messages import Role
-from engine.model.details import Detail, Question
 from engine.model.errors import ControlError
-from engine.model.snapshot import CommandName, Reply, Snapshot
-from engine.runtime.settings import Settings, load_settings
+from engine.model.views.details import Detail, Question
+from engine.model.views.snapshot import CommandName, Reply, Snapshot
+from engine.settings.settings import Settings, load_settings
 from engine.store.cluster import Cluster
 from engine.store.embedded import BASE_DIR, EmbeddedServer
 from tests.conftest import REPO
@@ -127,7 +127,7 @@ def operated(**settings: str) -> Iterator[Operated]:
         patch.setenv("PYTHONPATH", str(REPO))
         with (home / "log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"],
+                [sys.executable, "-P", "-m", "pmpro_tui.launch.tui", "--daemon", "--demo"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,19 +6,19 @@ import numpy as np
 import psutil
 import pytest
 
-from backtest.bench import portfolio_text, write_bars
-from backtest.data import load_bars
+from backtest.data.load import load_bars
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
-from engine.runtime.replay import replay
+from engine.replay.run import replay
+from pmpro_tui.bench.portfolio import portfolio_text, write_bars
 
 N_STRATEGIES = 40
 WEEK_NS = 7 * NS_PER_DAY
 SLACK_MB = 4.0
 # What is kept of a trade for ever: here the result with its order and parts, at the simulated
 # terminal the account's history, two orders and deals.
-TRADE_MB = {"here": 0.004, "engine.terminal.host": 0.004}
+TRADE_MB = {"here": 0.004, "engine.terminal.host.process": 0.004}
 POINT_MB = 0.0003
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.model.details import (
+from engine.model.errors import Unanswered, UserError
+from engine.model.jobs import BacktestSpec, JobView, Variant
+from engine.model.views.details import (
     AuditOf,
     AuditPage,
     BacktestOf,
@@ -24,11 +26,9 @@ from engine.model.details import (
     RulesOf,
     StrategyOf,
 )
-from engine.model.errors import Unanswered, UserError
-from engine.model.jobs import BacktestSpec, JobView, Variant
-from engine.model.snapshot import Snapshot
+from engine.model.views.snapshot import Snapshot
 from engine.runtime.jobs import WAITING_MAX
-from pmpro_tui.cli.backtest_job import NICENESS
+from pmpro_tui.jobs.backtest import NICENESS
 from tests.processes import all_ended
 from tests.whole.operated import FIRST_DAY, LAST_DAY, Operated, operated
 

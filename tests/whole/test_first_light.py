@@ -18,16 +18,16 @@ from sqlalchemy import text
 
 from engine.control.client import ControlClient, new_command
 from engine.model.errors import ControlError
-from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_MINUTE
-from engine.runtime.settings import load_settings
-from engine.terminal.simulated.ledger import Ledger
+from engine.model.views.snapshot import Snapshot
+from engine.settings.settings import load_settings
+from engine.terminal.simulated.broker.ledger import Ledger
 from pmpro_tui.cli.database import open_database
 from tests.console.terminal import REPO, Terminal
 from tests.whole.operated import PORTFOLIO, remove_database
 
 DEADLINE_S = 90.0
-CONSOLE = ["-m", "pmpro_tui.cli.tui", "--demo"]
+CONSOLE = ["-m", "pmpro_tui.launch.tui", "--demo"]
 TABLES = ("strategies", "strategy_signals", "trades", "positions", "portfolio_metrics", "orders")
 # Solo strategies that are nearly always in the market, so that there is something to kill.
 TRADED = (

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-from engine.runtime.settings import load_settings
+from engine.settings.settings import load_settings
 from engine.store.audit import verify_chain
 from engine.store.embedded import EmbeddedServer
 from engine.store.tables import AuditLog

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.model.details import AuditOf
-from engine.model.snapshot import Snapshot
+from engine.model.views.details import AuditOf
+from engine.model.views.snapshot import Snapshot
 from tests.console.terminal import Terminal
 from tests.whole.operated import FIRST_DAY, LAST_DAY, Operated, operated
 
@@ -26,7 +26,7 @@ def engine() -> Iterator[Operated]:
 def console(role: str = "") -> Terminal:
     keep = {k: v for k, v in os.environ.items() if k.startswith(("PMPRO_", "HOME", "XDG_"))}
     options = ["--as", role] if role else []
-    terminal = Terminal(["-m", "pmpro_tui.cli.tui", "--demo", *options], env=keep)
+    terminal = Terminal(["-m", "pmpro_tui.launch.tui", "--demo", *options], env=keep)
     terminal.read_until("solo-eur")
     return terminal
 

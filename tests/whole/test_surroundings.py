@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from engine.model.kernel_cache import cache_dir
-from engine.model.places import private_temporary
+from engine.files.places import private_temporary
+from engine.kernels.cache import cache_dir
 from engine.store.processes import server_processes
 from tests.conftest import REPO
 from tests.store.servers import NAMELESS, as_user, system_python
@@ -83,7 +83,9 @@ def test_a_nameless_user_trades_from_a_deleted_directory(home: Path) -> None:
         pytest.skip("another user has no Python for these packages")
     with (home / "log").open("ab") as log:
         engine = subprocess.Popen(
-            **command(home, "-m", "pmpro_tui.cli.tui", "--daemon", "--demo"), stdout=log, stderr=log
+            **command(home, "-m", "pmpro_tui.launch.tui", "--daemon", "--demo"),
+            stdout=log,
+            stderr=log,
         )
     try:
         until(home, "in the market", "positions")

@@ -9,12 +9,12 @@ import psutil
 import psycopg
 import pytest
 
-from backtest.bench import portfolio_text
 from engine.control.client import new_command
 from engine.model.times import NS_PER_MINUTE
 from engine.store.embedded import EmbeddedServer
 from engine.store.migrate import upgrade
-from engine.terminal.simulated.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import Ledger
+from pmpro_tui.bench.portfolio import portfolio_text
 from tests.faults.engine_process import client, demo_home, engine, until
 
 AWAY_MINUTES = 600

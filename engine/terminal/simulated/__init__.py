@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.terminal.simulated.api import SimulatedTerminal
     from engine.terminal.simulated.config import SimulatedConfig
+    from engine.terminal.simulated.module.api import SimulatedTerminal
 
 
 def create(config: "SimulatedConfig | dict[str, Any]") -> "SimulatedTerminal":
@@ -12,6 +12,6 @@ def create(config: "SimulatedConfig | dict[str, Any]") -> "SimulatedTerminal":
 
     The kernels behind it are imported only here.
     """
-    from engine.terminal.simulated.factory import make
+    from engine.terminal.simulated.module.factory import make
 
     return make(config)

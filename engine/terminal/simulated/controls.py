@@ -16,25 +16,25 @@ import msgspec
 import structlog
 
 from engine.model.errors import StateError, UserError
-from engine.terminal.simulated import constants as c
-from engine.terminal.simulated.arguments import ERROR_TEXTS
-from engine.terminal.simulated.broker import Broker
-from engine.terminal.simulated.checks import Checks
-from engine.terminal.simulated.clock import SimClock
+from engine.terminal.simulated.broker.broker import Broker
+from engine.terminal.simulated.broker.checks import Checks
+from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.liquidity import Liquidity
+from engine.terminal.simulated.broker.market import Market
+from engine.terminal.simulated.broker.pending import Pending
+from engine.terminal.simulated.broker.trading import Trading
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.fault_text import read_faults
 from engine.terminal.simulated.faults import Fault, Faults, Switches
-from engine.terminal.simulated.jumping_clock import JumpingClock
-from engine.terminal.simulated.ledger import Ledger
-from engine.terminal.simulated.liquidity import Liquidity
-from engine.terminal.simulated.market import Market
-from engine.terminal.simulated.pending import Pending
-from engine.terminal.simulated.prices import PriceSource
-from engine.terminal.simulated.rates import RateHistory
-from engine.terminal.simulated.sessions import SessionSource
-from engine.terminal.simulated.timeline import RealTime, SteppedTime
-from engine.terminal.simulated.trace import Trace
-from engine.terminal.simulated.trading import Trading
+from engine.terminal.simulated.module import constants as c
+from engine.terminal.simulated.module.arguments import ERROR_TEXTS
+from engine.terminal.simulated.module.trace import Trace
+from engine.terminal.simulated.prices.clock import SimClock
+from engine.terminal.simulated.prices.jumping_clock import JumpingClock
+from engine.terminal.simulated.prices.prices import PriceSource
+from engine.terminal.simulated.prices.rates import RateHistory
+from engine.terminal.simulated.prices.sessions import SessionSource
+from engine.terminal.simulated.prices.timeline import RealTime, SteppedTime
 
 _log = structlog.get_logger(__name__)
 

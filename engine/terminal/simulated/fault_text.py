@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from engine.model.errors import UserError
-from engine.terminal.simulated import constants as c
 from engine.terminal.simulated.faults import Fault
+from engine.terminal.simulated.module import constants as c
 
 _RETCODES: Final = {
     "requote": c.TRADE_RETCODE_REQUOTE,

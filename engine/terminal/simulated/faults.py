@@ -28,9 +28,9 @@ import msgspec
 import numpy as np
 import structlog
 
-from engine.terminal.simulated import constants as c
-from engine.terminal.simulated.arguments import CallFailed
-from engine.terminal.simulated.structs import StructSequence, build
+from engine.terminal.simulated.module import constants as c
+from engine.terminal.simulated.module.arguments import CallFailed
+from engine.terminal.simulated.module.structs import StructSequence, build
 
 _EXIT_CODE = 70
 _log = structlog.get_logger(__name__)

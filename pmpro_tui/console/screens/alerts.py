@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.snapshot import AlertView, ChannelView, Snapshot
-from pmpro_tui.console import alert_table
+from engine.model.views.snapshot import AlertView, ChannelView, Snapshot
+from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.facts import alert_facts, channel_facts
 from pmpro_tui.console.hub import Notice
-from pmpro_tui.console.record_table import Told
-from pmpro_tui.console.screens.detailed import Readable
-from pmpro_tui.console.table import Table
+from pmpro_tui.console.screens import alert_rows as alert_table
+from pmpro_tui.console.screens.log_rows import Told
+from pmpro_tui.console.screens.page import Readable
 
 
 class Alerts(Readable):

@@ -8,20 +8,19 @@ from typing import Any, ClassVar
 import msgspec
 from textual.app import ComposeResult
 
-from engine.model.details import Backtest, BacktestOf, Backtests, BacktestsOf, BacktestView
 from engine.model.jobs import BacktestSpec, JobView, Variant
-from engine.model.snapshot import Snapshot
 from engine.model.times import NS_PER_S
-from pmpro_tui.console import backtest_table
-from pmpro_tui.console.columns import MARK_WIDTH
-from pmpro_tui.console.form import Field, Form, Values
+from engine.model.views.details import Backtest, BacktestOf, Backtests, BacktestsOf, BacktestView
+from engine.model.views.snapshot import Snapshot
+from pmpro_tui.console.draw.columns import MARK_WIDTH
+from pmpro_tui.console.draw.form import Field, Form, Values
+from pmpro_tui.console.draw.lines import Painted
+from pmpro_tui.console.draw.table import Table, title_line
+from pmpro_tui.console.draw.text import Line, Span, line
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.record_table import TOLD, Told, told
-from pmpro_tui.console.screens.detailed import Detailed
-from pmpro_tui.console.screens.page import Box, Stack
-from pmpro_tui.console.table import Table, title_line
-from pmpro_tui.console.text import Line, Span, line
+from pmpro_tui.console.screens import backtest_rows as backtest_table
+from pmpro_tui.console.screens.log_rows import TOLD, Told, told
+from pmpro_tui.console.screens.page import Box, Detailed, Stack
 
 EVERY_S = 10.0
 FOREVER_S = 3600.0

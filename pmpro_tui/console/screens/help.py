@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.snapshot import Snapshot
+from engine.model.views.snapshot import Snapshot
 from pmpro_tui.console.actions import ACTIONS
-from pmpro_tui.console.columns import Column
 from pmpro_tui.console.context import Action, Context, why_not
+from pmpro_tui.console.draw.columns import Column
+from pmpro_tui.console.draw.lines import Painted
+from pmpro_tui.console.draw.table import Table, title_line
+from pmpro_tui.console.draw.text import Line, Span, line
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.lines import Painted
 from pmpro_tui.console.screens.page import Page
-from pmpro_tui.console.table import Table, title_line
-from pmpro_tui.console.text import Line, Span, line
 
 
 class Help(Page):

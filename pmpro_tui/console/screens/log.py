@@ -1,12 +1,12 @@
 """The screen of the past: what the engine did, the audit trail, the orders, any of them in full."""
 
 import re
-from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, TypedDict, cast
 
 from textual.app import ComposeResult
 
-from engine.model.details import (
+from engine.model.views.details import (
     AuditEntry,
     AuditOf,
     AuditPage,
@@ -16,14 +16,61 @@ from engine.model.details import (
     Question,
     RecordOf,
 )
-from engine.model.snapshot import EventView, Snapshot
-from pmpro_tui.console import eventlog, record_table
-from pmpro_tui.console.form import Field, Form, Values
+from engine.model.views.snapshot import EventView, Snapshot
+from pmpro_tui.console.draw.form import Field, Form, Values
+from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.paging import Paging
-from pmpro_tui.console.screens.detailed import FOREVER_S, Readable
-from pmpro_tui.console.screens.page import Stack
-from pmpro_tui.console.table import Table
+from pmpro_tui.console.screens import event_rows as eventlog
+from pmpro_tui.console.screens import log_rows as record_table
+from pmpro_tui.console.screens.page import FOREVER_S, Readable, Stack
+
+
+class Bounds(TypedDict, total=False):
+    """What a question is bounded by; nothing for the newest."""
+
+    before_id: int
+    after_id: int
+    after_ns: int
+
+
+class Row(Protocol):
+    """Anything that pages are made of."""
+
+    @property
+    def id(self) -> int:
+        """Its place in the database."""
+        ...
+
+
+class Paging:
+    """The bounds that a table asks with."""
+
+    def __init__(self) -> None:
+        self.bounds: Bounds = {}
+
+    @property
+    def at_newest(self) -> bool:
+        """Whether the newest rows are shown, as they come."""
+        return not self.bounds
+
+    def newest(self) -> None:
+        """Show the newest."""
+        self.bounds = {}
+
+    def at(self, time_ns: int) -> None:
+        """Show what begins at a time."""
+        self.bounds = {"after_ns": time_ns}
+
+    def older(self, rows: Sequence[Row]) -> None:
+        """Show the page before these rows."""
+        if rows:
+            self.bounds = {"before_id": rows[0].id}
+
+    def newer(self, rows: Sequence[Row]) -> None:
+        """Show the page after these rows."""
+        if rows:
+            self.bounds = {"after_id": rows[-1].id}
+
 
 EVERY_S = 2.0
 LEVELS = ("debug", "info", "warning", "error", "critical")

@@ -4,13 +4,14 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.snapshot import Snapshot, StrategyView
-from pmpro_tui.console import panels, strategy_table
-from pmpro_tui.console.curve import Paced
-from pmpro_tui.console.lines import Painted
+from engine.model.views.snapshot import Snapshot, StrategyView
+from pmpro_tui.console.draw import panels
+from pmpro_tui.console.draw.curve import Paced
+from pmpro_tui.console.draw.lines import Painted
+from pmpro_tui.console.draw.table import Table
+from pmpro_tui.console.draw.text import Line
+from pmpro_tui.console.screens import strategy_rows as strategy_table
 from pmpro_tui.console.screens.page import Box, Page, Stack, Target
-from pmpro_tui.console.table import Table
-from pmpro_tui.console.text import Line
 
 _DRAWN = ("brief", "risk", "exposure", "health", "recent")
 

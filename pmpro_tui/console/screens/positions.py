@@ -4,18 +4,18 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.details import RecordOf
-from engine.model.snapshot import PositionView, Snapshot
-from pmpro_tui.console import panels, position_table
+from engine.model.views.details import RecordOf
+from engine.model.views.snapshot import PositionView, Snapshot
 from pmpro_tui.console.context import known
+from pmpro_tui.console.draw import panels
+from pmpro_tui.console.draw.table import Table
+from pmpro_tui.console.draw.text import gain
 from pmpro_tui.console.facts import position_facts
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.position_table import EXTERNAL
-from pmpro_tui.console.record_table import Told
-from pmpro_tui.console.screens.detailed import Readable
-from pmpro_tui.console.screens.page import Target
-from pmpro_tui.console.table import Table
-from pmpro_tui.console.text import gain
+from pmpro_tui.console.screens import position_rows as position_table
+from pmpro_tui.console.screens.log_rows import Told
+from pmpro_tui.console.screens.page import Readable, Target
+from pmpro_tui.console.screens.position_rows import EXTERNAL
 
 _LISTED = 8
 _NONE = "nothing is selected: j marks a row"
@@ -101,7 +101,7 @@ class Positions(Readable):
 
     def do_close(self) -> None:
         """Ask once, with what is closed; the tickets are those of the question."""
-        from pmpro_tui.console.dialogs import Confirm
+        from pmpro_tui.console.draw.dialogs import Confirm
 
         chosen = self._chosen()
         n, lots = len(chosen), sum(p.lots for p in chosen)

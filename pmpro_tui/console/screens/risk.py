@@ -6,23 +6,23 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.details import Correlation, Correlations, Rules, RulesOf, SlotView
-from engine.model.snapshot import Snapshot
-from pmpro_tui.console import limit_table, panels
+from engine.model.views.details import Correlation, Correlations, Rules, RulesOf, SlotView
+from engine.model.views.snapshot import Snapshot
 from pmpro_tui.console.context import known
-from pmpro_tui.console.dialogs import Confirm, TypedWord
+from pmpro_tui.console.draw import panels
+from pmpro_tui.console.draw.dialogs import Confirm, TypedWord
+from pmpro_tui.console.draw.form import Field, Form, Values
+from pmpro_tui.console.draw.heatmap import heat_lines
+from pmpro_tui.console.draw.lines import Painted
+from pmpro_tui.console.draw.table import Table, title_line
+from pmpro_tui.console.draw.text import Line, Span, line
 from pmpro_tui.console.facts import limit_facts
-from pmpro_tui.console.form import Field, Form, Values
-from pmpro_tui.console.heatmap import heat_lines
 from pmpro_tui.console.hub import Notice
-from pmpro_tui.console.limit_table import LimitRow, limit_text, loosens
 from pmpro_tui.console.limit_words import LIMIT_WORDS
-from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.record_table import Told, slot_lines
-from pmpro_tui.console.screens.detailed import Readable
-from pmpro_tui.console.screens.page import Box, Stack
-from pmpro_tui.console.table import Table, title_line
-from pmpro_tui.console.text import Line, Span, line
+from pmpro_tui.console.screens import risk_rows as limit_table
+from pmpro_tui.console.screens.log_rows import Told, slot_lines
+from pmpro_tui.console.screens.page import Box, Readable, Stack
+from pmpro_tui.console.screens.risk_rows import LimitRow, limit_text, loosens
 
 RULES_EVERY_S = 2.0
 CORRELATION_EVERY_S = 30.0

@@ -4,10 +4,11 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.snapshot import Snapshot, StrategyView
-from pmpro_tui.console import panels, strategy_table
+from engine.model.views.snapshot import Snapshot, StrategyView
+from pmpro_tui.console.draw import panels
+from pmpro_tui.console.draw.table import Table
+from pmpro_tui.console.screens import strategy_rows as strategy_table
 from pmpro_tui.console.screens.page import Page, Target
-from pmpro_tui.console.table import Table
 
 
 class Strategies(Page):

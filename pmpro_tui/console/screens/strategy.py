@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 
-from engine.model.details import (
+from engine.model.parity import Gap
+from engine.model.views.details import (
     RecordOf,
     SignalView,
     StrategyDetail,
@@ -13,18 +14,19 @@ from engine.model.details import (
     TradeView,
     VoteView,
 )
-from engine.model.parity import Gap
-from engine.model.snapshot import EventView, Snapshot, StrategyView
-from pmpro_tui.console import eventlog, facts, record_table, strategy_detail
+from engine.model.views.snapshot import EventView, Snapshot, StrategyView
+from pmpro_tui.console import facts
 from pmpro_tui.console.context import Context
-from pmpro_tui.console.curve import Paced
+from pmpro_tui.console.draw.curve import Paced
+from pmpro_tui.console.draw.lines import Painted
+from pmpro_tui.console.draw.table import Table
+from pmpro_tui.console.draw.text import Line
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.inquiries import Known
-from pmpro_tui.console.lines import Painted
-from pmpro_tui.console.screens.detailed import Readable
-from pmpro_tui.console.screens.page import Box, Stack, Target
-from pmpro_tui.console.table import Table
-from pmpro_tui.console.text import Line
+from pmpro_tui.console.screens import event_rows as eventlog
+from pmpro_tui.console.screens import log_rows as record_table
+from pmpro_tui.console.screens import strategy_lines as strategy_detail
+from pmpro_tui.console.screens.page import Box, Readable, Stack, Target
 
 DETAIL_EVERY_S = 5.0
 

@@ -9,8 +9,8 @@ from typing import Any
 from engine.execution.router import Router
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown
 from engine.model.orders import Intent, Outcome
-from engine.runtime.recorder import Recorder
 from engine.terminal.gateway import Gateway
+from engine.trading.recorder import Recorder
 
 # A terminal that has lost its link is back by then.
 PATIENCE_S = 5.0

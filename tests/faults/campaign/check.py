@@ -19,9 +19,9 @@ from engine.model.orders import Intent, IntentState, Outcome, book_of
 from engine.portfolio.compile import CompiledPortfolio
 from engine.store import tables
 from engine.store.audit import verify_chain
-from engine.terminal.simulated.constants import DEAL_ENTRY_IN, DEAL_REASON_EXPERT
-from engine.terminal.simulated.ledger import Ledger
-from engine.terminal.simulated.state import AccountRecord, Deal, Order, Position
+from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.state import AccountRecord, Deal, Order, Position
+from engine.terminal.simulated.module.constants import DEAL_ENTRY_IN, DEAL_REASON_EXPERT
 
 _CENT, _LOTS = 0.005, 1e-8
 _GONE = (IntentState.REJECTED, IntentState.NOT_SENT)

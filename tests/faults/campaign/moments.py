@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.child.parent import Child
 from engine.execution.journal import Journal
-from engine.runtime.hosts import StrategyHosts
+from engine.hosts.pool import StrategyHosts
 from engine.terminal import protocol
 from tests.faults.campaign.plan import Kill
 

@@ -98,7 +98,7 @@ def _grow(birth: Birth) -> None:
 
 def main() -> None:
     """Fork an engine a line until the campaign closes the pipe."""
-    from engine.runtime.warm import warm_core
+    from engine.replay.warm import warm_core
     from strategies.loader import load_file
     from tests.parity.live import NOISE
 

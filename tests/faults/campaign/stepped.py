@@ -12,17 +12,17 @@ import msgspec
 
 from engine.child import parent
 from engine.control.client import ControlClient, new_command
+from engine.hosts.in_process import InProcessHosts
 from engine.model.broker import AccountState
 from engine.model.errors import BrokerError, Refused
 from engine.portfolio.compile import CompiledPortfolio
-from engine.runtime.assembly import Recorded
+from engine.replay.setup import Recorded
 from engine.runtime.engine import Engine
-from engine.runtime.host_settings import host_config
-from engine.runtime.hosts_in_process import InProcessHosts
-from engine.runtime.settings import load_settings
 from engine.runtime.state_dir import StateDir
-from engine.runtime.trader import Trader
+from engine.runtime.terminal_start import host_config
+from engine.settings.settings import load_settings
 from engine.terminal.gateway import Deadlines, Gateway
+from engine.trading.trader import Trader
 from tests.faults.campaign.plan import LOGIN, Job
 from tests.parity.live import NOISE
 
@@ -170,14 +170,14 @@ def outlive() -> None:
     """
     start = parent._start
     code = (
-        "import runpy, engine.child.serve as serve, engine.terminal.watcher as watcher; "
+        "import runpy, engine.child.serve as serve, engine.terminal.host.watcher as watcher; "
         "serve._PR_SET_PDEATHSIG = 3; "
         "watcher._RECONNECT_FIRST_S, watcher._RECONNECT_MOST_S = 0.01, 0.1; "
-        "runpy.run_module('engine.terminal.host', run_name='__main__')"
+        "runpy.run_module('engine.terminal.host.process', run_name='__main__')"
     )
 
     def started(module: str, argv: Any, log_path: Any, env: Any) -> Any:
-        if module != "engine.terminal.host":
+        if module != "engine.terminal.host.process":
             return start(module, argv, log_path, env)
         with log_path.open("ab") as log:
             command = [sys.executable, "-P", "-c", code, *argv]

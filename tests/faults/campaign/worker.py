@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 
+from engine.replay.setup import Recorded
 from engine.runtime import database
 from engine.runtime import engine as engine_module
-from engine.runtime.assembly import Recorded
 from engine.store import writer
 from engine.terminal import host_link
 from tests.faults.campaign.breaks import BREAKS

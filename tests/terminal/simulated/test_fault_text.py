@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine.model.errors import UserError
-from engine.terminal.simulated import constants as c
 from engine.terminal.simulated.fault_text import FAULTS, STATES, read_faults
+from engine.terminal.simulated.module import constants as c
 from tests.conftest import REPO
 from tests.terminal.simulated.worlds import EUR, START_NS, all_deals, deal, make_terminal, minute
 

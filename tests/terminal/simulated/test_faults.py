@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from engine.model.times import NS_PER_S
-from engine.terminal.simulated import constants as c
+from engine.terminal.simulated.module import constants as c
 from tests.terminal.simulated.worlds import (
     EUR,
     START_NS,

@@ -5,10 +5,10 @@ import pytest
 from engine.model.errors import UserError
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, iso_utc
-from engine.terminal.simulated import constants as c
-from engine.terminal.simulated.clock import SimClock
-from engine.terminal.simulated.generated import GeneratedSource
-from engine.terminal.simulated.ticks import bar_ticks
+from engine.terminal.simulated.module import constants as c
+from engine.terminal.simulated.prices.clock import SimClock
+from engine.terminal.simulated.prices.generated import GeneratedSource
+from engine.terminal.simulated.prices.ticks import bar_ticks
 from tests.terminal.simulated.worlds import (
     EUR,
     START_NS,

@@ -11,7 +11,7 @@ from engine.decision.money import round_ccy, swap_night_ccy, swap_nights
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS
-from engine.terminal.simulated import constants as c
+from engine.terminal.simulated.module import constants as c
 from tests.terminal.simulated.worlds import (
     EUR,
     JPY,

@@ -10,11 +10,11 @@ import numpy as np
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_MINUTE
-from engine.terminal.simulated import constants as c
-from engine.terminal.simulated.api import SimulatedTerminal
+from engine.terminal.simulated.broker.ledger import Ledger
 from engine.terminal.simulated.config import AccountConfig, ReplayPrices, SimulatedConfig
-from engine.terminal.simulated.ledger import Ledger
-from engine.terminal.simulated.prices import PriceSource, ReplaySource
+from engine.terminal.simulated.module import constants as c
+from engine.terminal.simulated.module.api import SimulatedTerminal
+from engine.terminal.simulated.prices.prices import PriceSource, ReplaySource
 
 START_NS = 1_520_240_400_000_000_000
 """Monday 2018-03-05 09:00 UTC, 11:00 on a New York + 7 server."""
