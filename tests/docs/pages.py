@@ -9,6 +9,9 @@ REPO = Path(__file__).resolve().parents[2]
 PAGES = [
     REPO / "README.md",
     REPO / "CHANGELOG.md",
+    REPO / "CONTRIBUTING.md",
+    REPO / "SECURITY.md",
+    REPO / "tests" / "README.md",
     *sorted((REPO / "docs").rglob("*.md")),
 ]
 DECISIONS = sorted((REPO / "docs" / "decisions").glob("*.md"))
