@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from engine.model.errors import StoreError, UserError
 from engine.model.times import NS_PER_S, from_datetime
-from engine.store.tables import AuditHead, AuditLog, WriterReject
+from engine.store.tables import AuditHeadTable, AuditLogTable, WriterRejectTable
 
 GENESIS = "0" * 64
 _NS_PER_US = NS_PER_S // 1_000_000
@@ -136,16 +136,16 @@ def verify_chain(session: Session) -> int | None:
 
 def _entries(session: Session) -> Iterator[_Entry]:
     query = select(
-        AuditLog.id,
-        AuditLog.timestamp,
-        AuditLog.event_type,
-        AuditLog.actor,
-        cast(AuditLog.details, Text),
-        AuditLog.status,
-        AuditLog.previous_hash,
-        AuditLog.hash,
-        AuditLog.box_time,
-    ).order_by(AuditLog.id)
+        AuditLogTable.id,
+        AuditLogTable.timestamp,
+        AuditLogTable.event_type,
+        AuditLogTable.actor,
+        cast(AuditLogTable.details, Text),
+        AuditLogTable.status,
+        AuditLogTable.previous_hash,
+        AuditLogTable.hash,
+        AuditLogTable.box_time,
+    ).order_by(AuditLogTable.id)
     with session.execute(query.execution_options(yield_per=2_000)) as rows:
         for row in rows:
             yield _Entry(*row)
@@ -176,7 +176,7 @@ def _found(expected: Head, noted: dict[int, str], *, broken: bool) -> Expected:
 
 
 def _n_rejected(session: Session) -> int:
-    query = select(func.count()).where(WriterReject.kind == "AuditRow")
+    query = select(func.count()).where(WriterRejectTable.kind == "AuditRow")
     return session.execute(query).scalar_one()
 
 
@@ -184,12 +184,12 @@ def hash_of(session: Session, entry_id: int) -> str | None:
     """Return an entry's hash as it is stored, None where there is no such entry."""
     if entry_id == 0:
         return GENESIS
-    return session.scalar(select(AuditLog.hash).where(AuditLog.id == entry_id))
+    return session.scalar(select(AuditLogTable.hash).where(AuditLogTable.id == entry_id))
 
 
-def newest(session: Session, limit: int) -> Sequence[AuditLog]:
+def newest(session: Session, limit: int) -> Sequence[AuditLogTable]:
     """Return the last entries, oldest first."""
-    query = select(AuditLog).order_by(AuditLog.id.desc()).limit(limit)
+    query = select(AuditLogTable).order_by(AuditLogTable.id.desc()).limit(limit)
     return list(reversed(session.scalars(query).all()))
 
 
@@ -199,7 +199,7 @@ def head(session: Session) -> Head:
     Raises:
         StoreError: the row that says so is missing.
     """
-    found = session.execute(select(AuditHead.id, AuditHead.hash)).one_or_none()
+    found = session.execute(select(AuditHeadTable.id, AuditHeadTable.hash)).one_or_none()
     if found is None:
         raise StoreError(
             "audit_head is empty: nothing says where the audit trail ends; keep this database as "

@@ -11,7 +11,7 @@ from engine.model.times import from_datetime
 from engine.model.views.decisions import judged
 from engine.model.views.details import OrderDetail, RuleView, SignalView, VoteView
 from engine.store.orders import find_order, outcome_of, trade_of
-from engine.store.tables import Order, Strategy, StrategySignal
+from engine.store.tables import OrderTable, StrategySignalTable, StrategyTable
 
 
 def order_detail(session: Session, number: int) -> OrderDetail | None:
@@ -31,7 +31,8 @@ def order_detail(session: Session, number: int) -> OrderDetail | None:
         deal=order.deal_ticket,
         close_order=0 if trade is None else trade.close_order_ticket or 0,
         close_deal=0 if trade is None else trade.close_deal_ticket or 0,
-        book=session.scalar(select(Strategy.name).where(Strategy.id == order.strategy_id)) or "",
+        book=session.scalar(select(StrategyTable.name).where(StrategyTable.id == order.strategy_id))
+        or "",
         symbol=order.symbol,
         action=order.action,
         direction=order.direction,
@@ -53,15 +54,20 @@ def order_detail(session: Session, number: int) -> OrderDetail | None:
     )
 
 
-def _signals(session: Session, order: Order, votes: tuple[VoteView, ...]) -> tuple[SignalView, ...]:
+def _signals(
+    session: Session, order: OrderTable, votes: tuple[VoteView, ...]
+) -> tuple[SignalView, ...]:
     """Return each voter's last change of its output up to the order."""
     found = []
     for vote in votes:
         row = session.scalar(
-            select(StrategySignal)
-            .join(Strategy, Strategy.id == StrategySignal.strategy_id)
-            .where(Strategy.name == vote.strategy, StrategySignal.timestamp <= order.created_at)
-            .order_by(StrategySignal.timestamp.desc())
+            select(StrategySignalTable)
+            .join(StrategyTable, StrategyTable.id == StrategySignalTable.strategy_id)
+            .where(
+                StrategyTable.name == vote.strategy,
+                StrategySignalTable.timestamp <= order.created_at,
+            )
+            .order_by(StrategySignalTable.timestamp.desc())
             .limit(1)
         )
         if row is not None:

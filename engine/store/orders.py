@@ -7,7 +7,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from engine.model.times import from_datetime, iso_utc
-from engine.store.tables import Order, Strategy, Trade, TradeShare
+from engine.store.tables import OrderTable, StrategyTable, TradeShareTable, TradeTable
 
 
 def explained_order(session: Session, number: int) -> dict[str, Any] | None:
@@ -22,7 +22,9 @@ def explained_order(session: Session, number: int) -> dict[str, Any] | None:
         "time": iso_utc(from_datetime(order.created_at)),
         "magic": order.magic,
         "order": order.order_ticket,
-        "book": session.scalar(select(Strategy.name).where(Strategy.id == order.strategy_id)),
+        "book": session.scalar(
+            select(StrategyTable.name).where(StrategyTable.id == order.strategy_id)
+        ),
         "symbol": order.symbol,
         "action": order.action,
         "state": order.state,
@@ -34,44 +36,51 @@ def explained_order(session: Session, number: int) -> dict[str, Any] | None:
     }
 
 
-def find_order(session: Session, number: int) -> Order | None:
+def find_order(session: Session, number: int) -> OrderTable | None:
     """Return the newest order with this magic or ticket; of a close, the one that opened."""
-    order = _newest(session, or_(Order.magic == number, Order.order_ticket == number))
+    order = _newest(session, or_(OrderTable.magic == number, OrderTable.order_ticket == number))
     if order is None or order.action != "CLOSE":
         return order
     trade = session.scalar(
-        select(Trade)
-        .where(Trade.close_order_ticket == order.order_ticket)
-        .order_by(Trade.id.desc())
+        select(TradeTable)
+        .where(TradeTable.close_order_ticket == order.order_ticket)
+        .order_by(TradeTable.id.desc())
     )
-    opened = trade and _newest(session, Order.order_ticket == trade.order_ticket)
+    opened = trade and _newest(session, OrderTable.order_ticket == trade.order_ticket)
     return opened or order
 
 
-def _newest(session: Session, where: Any) -> Order | None:
-    return session.scalars(select(Order).where(where).order_by(Order.id.desc()).limit(1)).first()
+def _newest(session: Session, where: Any) -> OrderTable | None:
+    return session.scalars(
+        select(OrderTable).where(where).order_by(OrderTable.id.desc()).limit(1)
+    ).first()
 
 
-def trade_of(session: Session, order: Order) -> Trade | None:
+def trade_of(session: Session, order: OrderTable) -> TradeTable | None:
     """Return the closed trade that an order opened, None while it is open or never was."""
     if not order.order_ticket:
         return None
     return session.scalars(
-        select(Trade)
-        .where(Trade.order_ticket == order.order_ticket, Trade.status == "CLOSED")
-        .order_by(Trade.id.desc())
+        select(TradeTable)
+        .where(TradeTable.order_ticket == order.order_ticket, TradeTable.status == "CLOSED")
+        .order_by(TradeTable.id.desc())
     ).first()
 
 
-def outcome_of(session: Session, trade: Trade | None) -> Mapping[str, Any] | None:
+def outcome_of(session: Session, trade: TradeTable | None) -> Mapping[str, Any] | None:
     """Return what became of a closed position."""
     if trade is None or trade.exit_time is None:
         return None
     parts = session.execute(
-        select(Strategy.name, TradeShare.profit, TradeShare.commission, TradeShare.swap)
-        .join(Strategy, Strategy.id == TradeShare.strategy_id)
-        .where(TradeShare.trade_id == trade.id)
-        .order_by(Strategy.name)
+        select(
+            StrategyTable.name,
+            TradeShareTable.profit,
+            TradeShareTable.commission,
+            TradeShareTable.swap,
+        )
+        .join(StrategyTable, StrategyTable.id == TradeShareTable.strategy_id)
+        .where(TradeShareTable.trade_id == trade.id)
+        .order_by(StrategyTable.name)
     ).all()
     return {
         "exit_time": iso_utc(from_datetime(trade.exit_time)),

@@ -11,14 +11,14 @@ from engine.model.live_day import LiveCommand, LiveDay, LiveOrder, LiveTrade
 from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_MINUTE, from_datetime, to_datetime
 from engine.store.tables import (
-    AuditLog,
-    MarketData,
-    Order,
-    ParityScoreRow,
-    PortfolioMetric,
-    Strategy,
-    Trade,
-    TradeShare,
+    AuditLogTable,
+    MarketDataTable,
+    OrderTable,
+    ParityScoreTable,
+    PortfolioMetricTable,
+    StrategyTable,
+    TradeShareTable,
+    TradeTable,
 )
 
 # What they do to a strategy is seen otherwise, or nothing.
@@ -30,7 +30,7 @@ _FILLED = "DONE"
 
 def moved_until_ns(session: Session) -> int:
     """Return the last batch of which everything is in the database; 0 for none."""
-    newest = session.scalar(select(func.max(PortfolioMetric.updated_at)))
+    newest = session.scalar(select(func.max(PortfolioMetricTable.updated_at)))
     return 0 if newest is None else from_datetime(newest)
 
 
@@ -40,14 +40,14 @@ def live_day(session: Session, from_ns: int, to_ns: int) -> LiveDay:
     bars: dict[str, list[tuple[int, float, float, float]]] = {}
     seen = (
         select(
-            MarketData.symbol,
-            MarketData.timestamp,
-            MarketData.high,
-            MarketData.low,
-            MarketData.close,
+            MarketDataTable.symbol,
+            MarketDataTable.timestamp,
+            MarketDataTable.high,
+            MarketDataTable.low,
+            MarketDataTable.close,
         )
-        .where(MarketData.timeframe == 1, MarketData.timestamp >= first)
-        .where(MarketData.timestamp < last, MarketData.source == "terminal")
+        .where(MarketDataTable.timeframe == 1, MarketDataTable.timestamp >= first)
+        .where(MarketDataTable.timestamp < last, MarketDataTable.source == "terminal")
     )
     for symbol, at, *values in session.execute(seen):
         high, low, close = map(float, values)
@@ -61,19 +61,19 @@ def live_day(session: Session, from_ns: int, to_ns: int) -> LiveDay:
 
 
 def _trades(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveTrade]:
-    book, member = aliased(Strategy), aliased(Strategy)
+    book, member = aliased(StrategyTable), aliased(StrategyTable)
     query = (
-        select(Trade, book.name)
-        .join(book, book.id == Trade.strategy_id)
-        .where(Trade.entry_time < to_datetime(to_ns + NS_PER_MINUTE))
-        .where(or_(Trade.exit_time.is_(None), Trade.exit_time >= to_datetime(from_ns)))
+        select(TradeTable, book.name)
+        .join(book, book.id == TradeTable.strategy_id)
+        .where(TradeTable.entry_time < to_datetime(to_ns + NS_PER_MINUTE))
+        .where(or_(TradeTable.exit_time.is_(None), TradeTable.exit_time >= to_datetime(from_ns)))
     )
     trades = session.execute(query).all()
     shares: dict[int, dict[str, float]] = {trade.id: {} for trade, _ in trades}
     parts = (
-        select(TradeShare.trade_id, member.name, TradeShare.share)
-        .join(member, member.id == TradeShare.strategy_id)
-        .where(TradeShare.trade_id.in_(shares))
+        select(TradeShareTable.trade_id, member.name, TradeShareTable.share)
+        .join(member, member.id == TradeShareTable.strategy_id)
+        .where(TradeShareTable.trade_id.in_(shares))
     )
     for trade_id, name, share in session.execute(parts):
         shares[trade_id][name] = float(share)
@@ -93,11 +93,13 @@ def _trades(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveTrade]:
 
 def _orders(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveOrder]:
     query = (
-        select(Order, Strategy.name)
-        .join(Strategy, Strategy.id == Order.strategy_id)
-        .where(Order.created_at >= to_datetime(from_ns))
-        .where(Order.created_at < to_datetime(to_ns + NS_PER_MINUTE), Order.state != _FILLED)
-        .order_by(Order.created_at)
+        select(OrderTable, StrategyTable.name)
+        .join(StrategyTable, StrategyTable.id == OrderTable.strategy_id)
+        .where(OrderTable.created_at >= to_datetime(from_ns))
+        .where(
+            OrderTable.created_at < to_datetime(to_ns + NS_PER_MINUTE), OrderTable.state != _FILLED
+        )
+        .order_by(OrderTable.created_at)
     )
     for order, book in session.execute(query):
         code = f" {order.retcode}" if order.retcode else ""
@@ -111,11 +113,11 @@ def _orders(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveOrder]:
 
 def _commands(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveCommand]:
     query = (
-        select(AuditLog)
-        .where(AuditLog.timestamp >= to_datetime(from_ns))
-        .where(AuditLog.timestamp < to_datetime(to_ns + NS_PER_MINUTE))
-        .where(AuditLog.event_type.in_(("COMMAND", "STRATEGY", "RISK_CHECK", "MARKET")))
-        .order_by(AuditLog.id)
+        select(AuditLogTable)
+        .where(AuditLogTable.timestamp >= to_datetime(from_ns))
+        .where(AuditLogTable.timestamp < to_datetime(to_ns + NS_PER_MINUTE))
+        .where(AuditLogTable.event_type.in_(("COMMAND", "STRATEGY", "RISK_CHECK", "MARKET")))
+        .order_by(AuditLogTable.id)
     )
     for entry in session.scalars(query):
         command, details = entry.details.get("command"), entry.details
@@ -140,7 +142,9 @@ def _commands(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveComman
 
 def save_scores(session: Session, scores: Iterable[ParityScore]) -> None:
     """Store scores; the same hours again replace what was there."""
-    ids = {row.name: row.id for row in session.execute(select(Strategy.name, Strategy.id))}
+    ids = {
+        row.name: row.id for row in session.execute(select(StrategyTable.name, StrategyTable.id))
+    }
     for score in scores:
         if score.strategy not in ids:
             continue  # it was never stored: nothing can refer to it
@@ -154,7 +158,7 @@ def save_scores(session: Session, scores: Iterable[ParityScore]) -> None:
         }
         key = {"strategy_id": ids[score.strategy], "from_time": to_datetime(score.from_ns)}
         session.execute(
-            insert(ParityScoreRow)
+            insert(ParityScoreTable)
             .values(key | values)
             .on_conflict_do_update(index_elements=list(key), set_=values)
         )
@@ -163,10 +167,10 @@ def save_scores(session: Session, scores: Iterable[ParityScore]) -> None:
 def parity_scores(session: Session, strategy: str, limit: int) -> tuple[ParityScore, ...]:
     """Return a strategy's newest scores, oldest first."""
     rows = session.scalars(
-        select(ParityScoreRow)
-        .join(Strategy, Strategy.id == ParityScoreRow.strategy_id)
-        .where(Strategy.name == strategy)
-        .order_by(ParityScoreRow.from_time.desc())
+        select(ParityScoreTable)
+        .join(StrategyTable, StrategyTable.id == ParityScoreTable.strategy_id)
+        .where(StrategyTable.name == strategy)
+        .order_by(ParityScoreTable.from_time.desc())
         .limit(limit)
     ).all()
     return tuple(

@@ -34,13 +34,13 @@ from engine.model.views.details import (
 from engine.store.order_detail import order_detail
 from engine.store.parity import parity_scores
 from engine.store.tables import (
-    AuditLog,
-    BacktestResult,
-    Order,
-    Strategy,
-    StrategySignal,
-    Trade,
-    TradeShare,
+    AuditLogTable,
+    BacktestResultTable,
+    OrderTable,
+    StrategySignalTable,
+    StrategyTable,
+    TradeShareTable,
+    TradeTable,
 )
 
 PARITY_DAYS = 30
@@ -54,7 +54,9 @@ _MADE_OF = ("code_version", "config_hash", "data_hash", "digest")
 
 def audit(session: Session, asked: AuditOf) -> AuditPage:
     """Return a page of the audit log."""
-    rows, older, newer = _page(session, _matching(asked), AuditLog.id, AuditLog.timestamp, asked)
+    rows, older, newer = _page(
+        session, _matching(asked), AuditLogTable.id, AuditLogTable.timestamp, asked
+    )
     entries = tuple(_entry(row) for (row,) in rows)
     return AuditPage(entries=entries, older=older, newer=newer)
 
@@ -79,15 +81,19 @@ def _page(
     return rows, forward or more, more if forward else bool(asked.before_id)
 
 
-def _matching(asked: AuditOf) -> Select[AuditLog]:
-    query = select(AuditLog)
+def _matching(asked: AuditOf) -> Select[AuditLogTable]:
+    query = select(AuditLogTable)
     if asked.event_type:
-        query = query.where(AuditLog.event_type == asked.event_type)
+        query = query.where(AuditLogTable.event_type == asked.event_type)
     if asked.status:
-        query = query.where(AuditLog.status == asked.status)
+        query = query.where(AuditLogTable.status == asked.status)
     if asked.pattern:
         words = func.concat_ws(
-            " ", AuditLog.event_type, AuditLog.actor, AuditLog.status, cast(AuditLog.details, Text)
+            " ",
+            AuditLogTable.event_type,
+            AuditLogTable.actor,
+            AuditLogTable.status,
+            cast(AuditLogTable.details, Text),
         )
         query = query.where(words.op("~*")(asked.pattern))
     return query
@@ -101,7 +107,7 @@ def record(session: Session, asked: RecordOf) -> RecordDetail:
     """
     entry = None
     if asked.audit_id:
-        row = session.scalar(select(AuditLog).where(AuditLog.id == asked.audit_id))
+        row = session.scalar(select(AuditLogTable).where(AuditLogTable.id == asked.audit_id))
         if row is None:
             raise UserError(f"there is no audit entry {asked.audit_id}")
         entry = _entry(row)
@@ -112,7 +118,7 @@ def record(session: Session, asked: RecordOf) -> RecordDetail:
     return RecordDetail(audit=entry, order=order)
 
 
-def _entry(row: AuditLog) -> AuditEntry:
+def _entry(row: AuditLogTable) -> AuditEntry:
     return AuditEntry(
         id=row.id,
         time_ns=from_datetime(row.timestamp),
@@ -135,8 +141,10 @@ def _order_of(details: Mapping[str, Any]) -> int:
 
 def orders(session: Session, asked: OrdersOf) -> Orders:
     """Return a page of the orders."""
-    query = select(Order, Strategy.name).join(Strategy, Strategy.id == Order.strategy_id)
-    rows, older, newer = _page(session, query, Order.id, Order.created_at, asked)
+    query = select(OrderTable, StrategyTable.name).join(
+        StrategyTable, StrategyTable.id == OrderTable.strategy_id
+    )
+    rows, older, newer = _page(session, query, OrderTable.id, OrderTable.created_at, asked)
     entries = tuple(
         OrderView(
             id=row.id,
@@ -175,10 +183,10 @@ def strategy(session: Session, asked: StrategyOf) -> dict[str, Any]:
 
 def _signals(session: Session, asked: StrategyOf) -> tuple[SignalView, ...]:
     rows = session.scalars(
-        select(StrategySignal)
-        .join(Strategy, Strategy.id == StrategySignal.strategy_id)
-        .where(Strategy.name == asked.name)
-        .order_by(StrategySignal.timestamp.desc())
+        select(StrategySignalTable)
+        .join(StrategyTable, StrategyTable.id == StrategySignalTable.strategy_id)
+        .where(StrategyTable.name == asked.name)
+        .order_by(StrategySignalTable.timestamp.desc())
         .limit(asked.limit)
     ).all()
     return tuple(
@@ -195,17 +203,17 @@ def _signals(session: Session, asked: StrategyOf) -> tuple[SignalView, ...]:
 
 def _trades(session: Session, asked: StrategyOf) -> tuple[TradeView, ...]:
     rows = session.execute(
-        select(Trade, TradeShare)
-        .join(TradeShare, TradeShare.trade_id == Trade.id)
-        .join(Strategy, Strategy.id == TradeShare.strategy_id)
-        .where(Strategy.name == asked.name)
-        .order_by(Trade.entry_time.desc())
+        select(TradeTable, TradeShareTable)
+        .join(TradeShareTable, TradeShareTable.trade_id == TradeTable.id)
+        .join(StrategyTable, StrategyTable.id == TradeShareTable.strategy_id)
+        .where(StrategyTable.name == asked.name)
+        .order_by(TradeTable.entry_time.desc())
         .limit(asked.limit)
     ).all()
     return tuple(_trade(trade, share) for trade, share in reversed(rows))
 
 
-def _trade(trade: Trade, share: TradeShare) -> TradeView:
+def _trade(trade: TradeTable, share: TradeShareTable) -> TradeView:
     parts = (share.profit, share.commission, share.swap)
     return TradeView(
         order=trade.order_ticket or 0,
@@ -224,7 +232,7 @@ def _trade(trade: Trade, share: TradeShare) -> TradeView:
 
 def backtests(session: Session, asked: BacktestsOf) -> tuple[BacktestView, ...]:
     """Return stored backtests, newest first."""
-    rows = session.execute(_SHORT.order_by(BacktestResult.id.desc()).limit(asked.limit))
+    rows = session.execute(_SHORT.order_by(BacktestResultTable.id.desc()).limit(asked.limit))
     return tuple(_view(row) for row in rows)
 
 
@@ -237,7 +245,7 @@ def backtest(session: Session, asked: BacktestOf) -> Backtest:
     names = ("summary", "books", "equity", *_PARTS, *_MADE_OF)
     parts = [_RESULTS[name] for name in names]
     row = session.execute(
-        _SHORT.add_columns(*parts).where(BacktestResult.id == asked.id)
+        _SHORT.add_columns(*parts).where(BacktestResultTable.id == asked.id)
     ).one_or_none()
     if row is None:
         raise UserError(f"there is no backtest {asked.id}")
@@ -257,19 +265,19 @@ def backtest(session: Session, asked: BacktestOf) -> Backtest:
 
 
 # A whole `results` holds the portfolio and every strategy's figures: only parts are read.
-_RESULTS = BacktestResult.results
+_RESULTS = BacktestResultTable.results
 _SHORT = select(
-    BacktestResult.id,
-    BacktestResult.created_at,
-    BacktestResult.start_date,
-    BacktestResult.end_date,
-    BacktestResult.total_return,
-    BacktestResult.sharpe_ratio,
-    BacktestResult.max_drawdown,
-    BacktestResult.win_rate,
-    BacktestResult.trades_count,
+    BacktestResultTable.id,
+    BacktestResultTable.created_at,
+    BacktestResultTable.start_date,
+    BacktestResultTable.end_date,
+    BacktestResultTable.total_return,
+    BacktestResultTable.sharpe_ratio,
+    BacktestResultTable.max_drawdown,
+    BacktestResultTable.win_rate,
+    BacktestResultTable.trades_count,
     _RESULTS["symbols"].label("symbols"),
-    BacktestResult.name,
+    BacktestResultTable.name,
     # Results of before revision 0006 have the portfolio's name in the name's place.
     func.coalesce(
         _RESULTS["made_of"]["name"].astext, _RESULTS["made_of"]["portfolio"].astext

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from engine.store.rows import RowStore, Seen, json_value, number
-from engine.store.tables import BacktestResult
+from engine.store.tables import BacktestResultTable
 
 
 class NewResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,16 +61,16 @@ def save_backtest(session: Session, result: NewResult) -> int:
         "document": result.document,
     }
     return session.execute(
-        insert(BacktestResult).values(row).returning(BacktestResult.id)
+        insert(BacktestResultTable).values(row).returning(BacktestResultTable.id)
     ).scalar_one()
 
 
-def list_backtests(session: Session, limit: int = 50) -> Sequence[BacktestResult]:
+def list_backtests(session: Session, limit: int = 50) -> Sequence[BacktestResultTable]:
     """Return the newest results, newest first."""
-    query = select(BacktestResult).order_by(BacktestResult.id.desc()).limit(limit)
+    query = select(BacktestResultTable).order_by(BacktestResultTable.id.desc()).limit(limit)
     return session.scalars(query).all()
 
 
-def show_backtest(session: Session, result_id: int) -> BacktestResult | None:
+def show_backtest(session: Session, result_id: int) -> BacktestResultTable | None:
     """Return one result."""
-    return session.get(BacktestResult, result_id)
+    return session.get(BacktestResultTable, result_id)

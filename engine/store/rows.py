@@ -26,15 +26,15 @@ from engine.model.records import (
 )
 from engine.model.times import to_datetime
 from engine.store.tables import (
-    AuditLog,
+    AuditLogTable,
     Base,
-    Order,
-    PortfolioMetric,
-    Position,
-    Strategy,
-    StrategySignal,
-    Trade,
-    TradeShare,
+    OrderTable,
+    PortfolioMetricTable,
+    PositionTable,
+    StrategySignalTable,
+    StrategyTable,
+    TradeShareTable,
+    TradeTable,
 )
 
 Row = dict[str, Any]
@@ -89,7 +89,7 @@ class RowStore:
             }
             for r in records
         ]
-        self._upsert(Strategy, rows, key=("name",), keep=("created_at",))
+        self._upsert(StrategyTable, rows, key=("name",), keep=("created_at",))
 
     def _bars(self, records: list[BarsRow]) -> None:
         for r in records:
@@ -123,7 +123,7 @@ class RowStore:
             }
             for r in records
         ]
-        self._connection.execute(insert(StrategySignal).on_conflict_do_nothing(), rows)
+        self._connection.execute(insert(StrategySignalTable).on_conflict_do_nothing(), rows)
 
     def _orders(self, records: list[OrderRow]) -> None:
         rows = [
@@ -150,15 +150,15 @@ class RowStore:
             }
             for r in records
         ]
-        self._upsert(Order, rows, key=("magic", "created_at"))
+        self._upsert(OrderTable, rows, key=("magic", "created_at"))
 
     def _trades(self, records: list[TradeRow]) -> None:
-        self._upsert(Trade, [self._trade(r) for r in records], key=("trade_key",))
+        self._upsert(TradeTable, [self._trade(r) for r in records], key=("trade_key",))
         for r in records:
             if not r.shares:
                 continue
             trade_id = self._connection.scalar(
-                select(Trade.id).where(Trade.trade_key == r.trade_key)
+                select(TradeTable.id).where(TradeTable.trade_key == r.trade_key)
             )
             shares = [
                 {
@@ -169,7 +169,7 @@ class RowStore:
                 }
                 for name, share in r.shares.items()
             ]
-            self._upsert(TradeShare, shares, key=("trade_id", "strategy_id"), keep=("share",))
+            self._upsert(TradeShareTable, shares, key=("trade_id", "strategy_id"), keep=("share",))
 
     def _trade(self, r: TradeRow) -> Row:
         return {
@@ -204,10 +204,10 @@ class RowStore:
     def _positions(self, records: list[PositionsRow]) -> None:
         newest = max(records, key=lambda r: r.time_ns)
         as_of = to_datetime(newest.time_ns)
-        shown = self._connection.scalar(select(func.max(Position.as_of)))
+        shown = self._connection.scalar(select(func.max(PositionTable.as_of)))
         if shown is not None and shown > as_of:
             return
-        self._connection.execute(delete(Position))
+        self._connection.execute(delete(PositionTable))
         rows = [
             {
                 "ticket": p.ticket,
@@ -226,7 +226,7 @@ class RowStore:
             for p in newest.positions
         ]
         if rows:
-            self._connection.execute(insert(Position), rows)
+            self._connection.execute(insert(PositionTable), rows)
 
     def _metrics(self, records: list[MetricsRow]) -> None:
         rows = [
@@ -246,7 +246,7 @@ class RowStore:
             }
             for r in records
         ]
-        self._upsert(PortfolioMetric, rows, key=("date",))
+        self._upsert(PortfolioMetricTable, rows, key=("date",))
 
     def _audit(self, records: list[AuditRow]) -> None:
         rows = [
@@ -260,16 +260,16 @@ class RowStore:
             }
             for r in records
         ]
-        self._connection.execute(insert(AuditLog).inline(), rows)
+        self._connection.execute(insert(AuditLogTable).inline(), rows)
 
     def strategy_id(self, name: str) -> int:
         """Return a strategy's id, making a row of type UNKNOWN for a new name."""
         known = self._seen.strategy_ids.get(name)
         if known is None:
-            make = insert(Strategy).values(name=name, type="UNKNOWN").on_conflict_do_nothing()
+            make = insert(StrategyTable).values(name=name, type="UNKNOWN").on_conflict_do_nothing()
             self._connection.execute(make)
             known = self._connection.execute(
-                select(Strategy.id).where(Strategy.name == name)
+                select(StrategyTable.id).where(StrategyTable.name == name)
             ).scalar_one()
             self._seen.strategy_ids[name] = known
         return known

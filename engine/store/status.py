@@ -5,7 +5,7 @@ from sqlalchemy import URL, func, select, text
 
 from engine.store import migrate
 from engine.store.connection import connect, place
-from engine.store.tables import Base, WriterReject
+from engine.store.tables import Base, WriterRejectTable
 
 # Estimates of the planner, partitions added up; counting 10 million rows would take seconds.
 _ROWS = """
@@ -57,7 +57,7 @@ def database_status(url: str | URL) -> DatabaseStatus:
                 n_rejected=0
                 if revision is None
                 else connection.execute(
-                    select(func.count()).select_from(WriterReject)
+                    select(func.count()).select_from(WriterRejectTable)
                 ).scalar_one(),
             )
     finally:

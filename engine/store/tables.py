@@ -63,7 +63,7 @@ def _strategy() -> Mapped[int]:
     return mapped_column(ForeignKey("strategies.id"))
 
 
-class Strategy(Base):
+class StrategyTable(Base):
     """A strategy, or a book: type ENSEMBLE. UNKNOWN: named by a row before it was described."""
 
     __tablename__ = "strategies"
@@ -79,7 +79,7 @@ class Strategy(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class MarketData(Base):
+class MarketDataTable(Base):
     """A closed bar; its natural key is its primary key. `timeframe` in minutes."""
 
     __tablename__ = "market_data"
@@ -100,7 +100,7 @@ class MarketData(Base):
     source: Mapped[str]
 
 
-class StrategySignal(Base):
+class StrategySignalTable(Base):
     """A change of a strategy's output."""
 
     __tablename__ = "strategy_signals"
@@ -120,7 +120,7 @@ class StrategySignal(Base):
     details: Mapped[dict[str, Any]]
 
 
-class Trade(Base):
+class TradeTable(Base):
     """A trade from entry to exit; `trade_key` is the writer's natural key."""
 
     __tablename__ = "trades"
@@ -155,7 +155,7 @@ class Trade(Base):
     close_deal_ticket: Mapped[int | None]
 
 
-class TradeShare(Base):
+class TradeShareTable(Base):
     """A member's share of its book's trade, fixed at entry; its parts once the trade is closed.
 
     `profit` is before commission and swap. Parts sum to the trade's amounts exactly.
@@ -171,7 +171,7 @@ class TradeShare(Base):
     swap: Mapped[Decimal | None]
 
 
-class Position(Base):
+class PositionTable(Base):
     """A position open at `as_of`; no strategy: EXTERNAL. The table holds the newest set."""
 
     __tablename__ = "positions"
@@ -192,7 +192,7 @@ class Position(Base):
     as_of: Mapped[datetime]
 
 
-class Order(Base):
+class OrderTable(Base):
     """An intent and what became of it. A new journal counts magics anew, hence the key.
 
     `checks` is what an entry was decided on: rules as {name: [value, limit]}, votes, sizing, order.
@@ -228,7 +228,7 @@ class Order(Base):
     code: Mapped[str | None]
 
 
-class PortfolioMetric(Base):
+class PortfolioMetricTable(Base):
     """The portfolio's figures of a server day."""
 
     __tablename__ = "portfolio_metrics"
@@ -248,7 +248,7 @@ class PortfolioMetric(Base):
     updated_at: Mapped[datetime]
 
 
-class RlModel(Base):
+class RlModelTable(Base):
     """A trained allocation policy."""
 
     __tablename__ = "rl_models"
@@ -269,7 +269,7 @@ class RlModel(Base):
     checksum: Mapped[str]
 
 
-class BacktestResult(Base):
+class BacktestResultTable(Base):
     """A backtest; no strategy: of a whole portfolio.
 
     `portfolio` is the file that makes it again, `document` what was printed, both as text: JSONB
@@ -299,7 +299,7 @@ class BacktestResult(Base):
     document: Mapped[str | None]
 
 
-class ParityScoreRow(Base):
+class ParityScoreTable(Base):
     """How alike a strategy's trades and a backtest's were, in the batches of (from, to]."""
 
     __tablename__ = "parity_scores"
@@ -319,7 +319,7 @@ class ParityScoreRow(Base):
     gaps: Mapped[list[Any]]
 
 
-class AuditLog(Base):
+class AuditLogTable(Base):
     """An entry that nobody can change. A trigger gives id (no gaps) and both hashes.
 
     `timestamp` is the market's time, `box_time` the box's own; earlier versions wrote none.
@@ -344,7 +344,7 @@ class AuditLog(Base):
     box_time: Mapped[datetime | None]
 
 
-class AuditHead(Base):
+class AuditHeadTable(Base):
     """The one row that says where the audit chain ends; moved by its trigger only."""
 
     __tablename__ = "audit_head"
@@ -355,7 +355,7 @@ class AuditHead(Base):
     hash: Mapped[str]
 
 
-class WriterState(Base):
+class WriterStateTable(Base):
     """How far a journal has been moved, set in the transaction that moves."""
 
     __tablename__ = "writer_state"
@@ -365,7 +365,7 @@ class WriterState(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class WriterReject(Base):
+class WriterRejectTable(Base):
     """A journal row that PostgreSQL refused for its values, kept as JSON text."""
 
     __tablename__ = "writer_rejects"

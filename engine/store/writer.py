@@ -26,7 +26,7 @@ from engine.model.printable import storable_record
 from engine.model.records import AuditRow, JournalEntry
 from engine.store.connection import first_line, lazy_engine
 from engine.store.rows import RowStore, Seen
-from engine.store.tables import WriterReject, WriterState
+from engine.store.tables import WriterRejectTable, WriterStateTable
 
 POLL_S = 0.1
 BATCH_ROWS = 500
@@ -194,8 +194,8 @@ class Writer:
                 RowStore(connection, self._seen).store([entry.record for entry in fresh])
             if fresh:
                 connection.execute(
-                    update(WriterState)
-                    .where(WriterState.journal_id == self._journal_id)
+                    update(WriterStateTable)
+                    .where(WriterStateTable.journal_id == self._journal_id)
                     .values(last_seq=fresh[-1].seq, updated_at=func.now())
                 )
         self._n_moved += len(fresh) - sum(rejected.values())
@@ -247,13 +247,15 @@ class Writer:
             "record": msgspec.json.encode(storable_record(entry.record)).decode(),
             "error": reason.replace("\0", ""),
         }
-        connection.execute(insert(WriterReject).values(row).on_conflict_do_nothing())
+        connection.execute(insert(WriterRejectTable).values(row).on_conflict_do_nothing())
 
     def _last_seq(self, connection: Connection) -> int:
         """Return how far this journal is moved, and hold that until the transaction ends."""
         first = {"journal_id": self._journal_id, "last_seq": 0}
-        connection.execute(insert(WriterState).values(first).on_conflict_do_nothing())
-        query = select(WriterState.last_seq).where(WriterState.journal_id == self._journal_id)
+        connection.execute(insert(WriterStateTable).values(first).on_conflict_do_nothing())
+        query = select(WriterStateTable.last_seq).where(
+            WriterStateTable.journal_id == self._journal_id
+        )
         return connection.execute(query.with_for_update()).scalar_one()
 
     def _note_failure(self, error: Exception) -> None:

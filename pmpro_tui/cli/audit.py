@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.store.audit import Verified
-    from engine.store.tables import AuditLog
+    from engine.store.tables import AuditLogTable
 
 app = App()
 
@@ -173,7 +173,7 @@ def explain(
         show_result(found["result"])
 
 
-def _entry(entry: "AuditLog") -> dict[str, object]:
+def _entry(entry: "AuditLogTable") -> dict[str, object]:
     return {
         "id": entry.id,
         "timestamp": iso_utc(from_datetime(entry.timestamp)),

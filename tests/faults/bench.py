@@ -34,7 +34,7 @@ from engine.runtime.accepted import obey_accepted
 from engine.runtime.commands import Commands
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import HostConfig
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.trading.events import EventLog
 from engine.trading.restart import book_numbers, reconcile, restore
 from engine.trading.trader import Trader
@@ -214,7 +214,7 @@ class Bench:
     def pay(self, cash_ccy: float, *, told: bool = True) -> None:
         """Pay cash in, or out if negative, as the broker's office does; `told`: by a deal."""
         self.gateway.close()
-        ledger = Ledger(self.work / "broker.sqlite")
+        ledger = SimLedger(self.work / "broker.sqlite")
         account = ledger.account()
         assert account is not None
         newest = ledger.deals()[0]

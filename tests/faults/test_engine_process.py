@@ -15,7 +15,7 @@ from engine.execution.journal import Journal
 from engine.model.views.snapshot import Snapshot
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import read_portfolio
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.terminal.simulated.module.constants import DEAL_REASON_SL as SL
 from engine.terminal.simulated.module.constants import DEAL_REASON_TP as TP
 from tests.faults.engine_process import busy_portfolio, demo_home, engine, until
@@ -51,7 +51,7 @@ def test_kill_9_at_any_moment_doubles_and_forgets_nothing(home: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
-    ledger = Ledger(home / "demo" / "broker.sqlite")
+    ledger = SimLedger(home / "demo" / "broker.sqlite")
     entries = [deal.magic for deal in ledger.deals() if deal.magic and deal.entry == 0]
     assert len(entries) > 30
     assert len(entries) == len(set(entries))

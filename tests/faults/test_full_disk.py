@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from pmpro_tui.cli.status_view import facts
 from tests.faults.engine_process import busy_portfolio, command, demo_home, engine, until
 from tests.notify.servers import http_server
@@ -79,7 +79,7 @@ def test_a_full_state_disk_stops_entries_alone(disk: Path, monkeypatch: pytest.M
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
 
-        ledger = Ledger(home / "demo" / "broker.sqlite")
+        ledger = SimLedger(home / "demo" / "broker.sqlite")
         assert ledger.positions() == []
         entries = [deal.magic for deal in ledger.deals() if deal.magic and deal.entry == 0]
         assert len(entries) == len(set(entries))

@@ -15,7 +15,7 @@ from engine.model.records import PositionsRow
 from engine.runtime.engine import Engine
 from engine.settings.settings import load_settings
 from engine.terminal.gateway import Gateway
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.views.rows import add_batch_rows
 from tests.faults.bench import BID, LOTS, POINT, Bench, level_bars
 
@@ -227,7 +227,7 @@ def test_a_stop_out_of_a_shared_position_is_booked_in_part(make_bench: Make) -> 
 def alter(bench: Bench, **changes: float) -> None:
     """Change the broker's one position behind everybody's back."""
     bench.gateway.close()
-    ledger = Ledger(bench.work / "broker.sqlite")
+    ledger = SimLedger(bench.work / "broker.sqlite")
     account = ledger.account()
     assert account is not None
     [position] = ledger.positions()

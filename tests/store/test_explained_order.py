@@ -119,7 +119,7 @@ def test_an_order_is_explained_by_its_ticket_its_magic_or_what_closed_it(
     for words in ("spread", "1.25", "3.75", "eur-rsi", "kelly", "0.1234", "closed by signal"):
         assert words in shown
     assert "REFUSED" not in shown
-    closing_row = session.scalars(select(t.Order).where(t.Order.action == "CLOSE")).one()
+    closing_row = session.scalars(select(t.OrderTable).where(t.OrderTable.action == "CLOSE")).one()
     assert closing_row.checks is None
 
 

@@ -174,7 +174,9 @@ def test_backtests_are_kept(session: Session) -> None:
     assert shown is not None
     assert (shown.sharpe_ratio, shown.trades_count) == (None, 42)
     assert (float(shown.total_return or 0), shown.results) == (0.125, {"daily": [1.0, None]})
-    name = session.scalar(select(t.Strategy.name).where(t.Strategy.id == shown.strategy_id))
+    name = session.scalar(
+        select(t.StrategyTable.name).where(t.StrategyTable.id == shown.strategy_id)
+    )
     assert name == "eur-ma"
     assert show_backtest(session, 10**6) is None
 

@@ -153,22 +153,22 @@ def test_every_kind_arrives(journal: Journal, move: Move, session: Session) -> N
     status = move().status
     assert (status.status, status.n_moved, status.n_rejected) == ("stopped", 9, 0)
     assert journal.backlog() == 0
-    kinds = dict(session.execute(select(t.Strategy.name, t.Strategy.type)).all())
+    kinds = dict(session.execute(select(t.StrategyTable.name, t.StrategyTable.type)).all())
     assert kinds == {"eur-ma": "ma_cross", "eur": "UNKNOWN", "eur-rsi": "UNKNOWN"}
-    strategy = session.scalars(select(t.Strategy).filter_by(name="eur-ma")).one()
+    strategy = session.scalars(select(t.StrategyTable).filter_by(name="eur-ma")).one()
     assert strategy.config == {"params": {"fast": 20, "bad": None}}
-    signal = session.scalars(select(t.StrategySignal)).one()
+    signal = session.scalars(select(t.StrategySignalTable)).one()
     assert (signal.strategy_id, signal.timestamp) == (strategy.id, to_datetime(NOW_NS))
-    order = session.scalars(select(t.Order)).one()
+    order = session.scalars(select(t.OrderTable)).one()
     assert (order.state, order.retcode, order.deal_ticket, order.stop) == ("DONE", 10009, 5, None)
-    bar = session.scalars(select(t.MarketData).order_by(t.MarketData.timestamp)).first()
+    bar = session.scalars(select(t.MarketDataTable).order_by(t.MarketDataTable.timestamp)).first()
     assert bar is not None
     assert (bar.close, bar.spread, bar.volume) == (Decimal("1.10345"), Decimal("0.00008"), None)
-    metric = session.scalars(select(t.PortfolioMetric)).one()
+    metric = session.scalars(select(t.PortfolioMetricTable)).one()
     assert (metric.total_balance, metric.sharpe_ratio) == (Decimal("100000.3"), None)
-    external = session.scalars(select(t.Position).order_by(t.Position.ticket)).all()[1]
+    external = session.scalars(select(t.PositionTable).order_by(t.PositionTable.ticket)).all()[1]
     assert external.strategy_id is None
-    assert session.scalar(select(func.count()).select_from(t.AuditLog)) == 1
+    assert session.scalar(select(func.count()).select_from(t.AuditLogTable)) == 1
 
 
 class ForgetfulOutbox:
@@ -272,7 +272,7 @@ def test_a_new_journal_starts_anew(
     assert writer.stop(10)
     outbox.close()
     other.close()
-    assert session.scalar(select(func.count()).select_from(t.AuditLog)) == 3
+    assert session.scalar(select(func.count()).select_from(t.AuditLogTable)) == 3
 
 
 def test_order_is_kept(journal: Journal, move: Move, session: Session) -> None:
@@ -294,12 +294,14 @@ def test_order_is_kept(journal: Journal, move: Move, session: Session) -> None:
         ]
     )
     move()
-    details = session.scalars(select(t.AuditLog.details).order_by(t.AuditLog.id)).all()
+    details = session.scalars(select(t.AuditLogTable.details).order_by(t.AuditLogTable.id)).all()
     assert [d["n"] for d in details] == list(range(1200))
-    closed = session.scalars(select(t.Trade)).one()
+    closed = session.scalars(select(t.TradeTable)).one()
     assert (closed.status, closed.exit_reason, closed.stop) == ("CLOSED", "TARGET", Decimal("1.05"))
     assert (closed.profit_loss, closed.close_deal_ticket) == (Decimal("96.5"), 9)
-    shares = session.scalars(select(t.TradeShare.share).order_by(t.TradeShare.share)).all()
+    shares = session.scalars(
+        select(t.TradeShareTable.share).order_by(t.TradeShareTable.share)
+    ).all()
     assert shares == [Decimal("0.25"), Decimal("0.75")]
 
 
@@ -307,7 +309,7 @@ def test_positions_are_replaced_by_newer_ones_only(
     journal: Journal, move: Move, session: Session
 ) -> None:
     """The table shows the newest set of open positions, also an empty one."""
-    shown = select(t.Position.ticket).order_by(t.Position.ticket)
+    shown = select(t.PositionTable.ticket).order_by(t.PositionTable.ticket)
     for time_ns, tickets, expected in (
         (NOW_NS, [1, 2], [1, 2]),
         (NOW_NS + 10_000, [2, 3], [2, 3]),
@@ -328,7 +330,7 @@ def test_a_bar_is_stored_once_and_corrected(journal: Journal, move: Move, sessio
     year = 365 * NS_PER_DAY
     journal.commit(records=[bars(2, time_ns=[NOW_NS - 2 * year, NOW_NS + year])])
     move()
-    rows = session.scalars(select(t.MarketData).order_by(t.MarketData.timestamp)).all()
+    rows = session.scalars(select(t.MarketDataTable).order_by(t.MarketDataTable.timestamp)).all()
     assert len(rows) == 502
     assert [row.close for row in rows[1:4]] == [
         Decimal("1.15"),
@@ -356,11 +358,11 @@ def test_a_poison_row_blocks_nothing(
     journal.commit(records=[audit(1), poison, *one_of_each()])
     status = move().status
     assert (status.n_moved, status.n_rejected, status.backlog) == (10, 1, 0)
-    reject = session.scalars(select(t.WriterReject)).one()
+    reject = session.scalars(select(t.WriterRejectTable)).one()
     assert (reject.kind, reject.seq) == (type(poison).__name__, 2)
     assert reject.error
-    assert session.scalar(select(func.count()).select_from(t.AuditLog)) == 2
-    assert session.scalar(select(t.WriterState.last_seq)) == 11
+    assert session.scalar(select(func.count()).select_from(t.AuditLogTable)) == 2
+    assert session.scalar(select(t.WriterStateTable.last_seq)) == 11
 
 
 @pytest.mark.parametrize("text", ["a\0b", "half \ud83d", "byte \udcff"])
@@ -378,9 +380,9 @@ def test_what_no_database_holds_is_written_out(
     )
     status = move().status
     assert (status.n_moved, status.n_rejected) == (2, 0)
-    row = session.scalars(select(t.AuditLog)).one()
+    row = session.scalars(select(t.AuditLogTable)).one()
     assert (row.actor, row.details) == (shown, {"why": shown, shown: [shown, {"k": [shown, 1]}]})
-    assert session.scalars(select(t.Trade.exit_reason)).one() == shown
+    assert session.scalars(select(t.TradeTable.exit_reason)).one() == shown
 
 
 @pytest.mark.parametrize("is_audit", [True, False])
@@ -426,7 +428,7 @@ def test_a_database_away_loses_nothing(
     admin.dispose()
     wait_for(lambda: writer.status.status == "ok" and writer.status.backlog == 0)
     assert writer.stop()
-    details = session.scalars(select(t.AuditLog.details).order_by(t.AuditLog.id)).all()
+    details = session.scalars(select(t.AuditLogTable.details).order_by(t.AuditLogTable.id)).all()
     assert [d["n"] for d in details] == list(range(300))
 
 

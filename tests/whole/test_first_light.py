@@ -21,7 +21,7 @@ from engine.model.errors import ControlError
 from engine.model.times import NS_PER_MINUTE
 from engine.model.views.snapshot import Snapshot
 from engine.settings.settings import load_settings
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from pmpro_tui.cli.database import open_database
 from tests.console.terminal import REPO, Terminal
 from tests.whole.operated import PORTFOLIO, remove_database
@@ -160,6 +160,6 @@ def test_a_demo_lives_through_its_console_a_kill_and_kill_9(home: Path) -> None:
         third.wait()
 
     pmpro("stop", "--yes")
-    ledger = Ledger(home / "demo" / "broker.sqlite")
+    ledger = SimLedger(home / "demo" / "broker.sqlite")
     entries = [deal.magic for deal in ledger.deals() if deal.magic and deal.entry == 0]
     assert len(entries) == len(set(entries))

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from engine.settings.settings import load_settings
 from engine.store.audit import verify_chain
 from engine.store.embedded import EmbeddedServer
-from engine.store.tables import AuditLog
+from engine.store.tables import AuditLogTable
 from tests.conftest import REPO
 from tests.whole.operated import Operated, operated
 
@@ -125,7 +125,7 @@ def rows_of(user: str) -> list[dict[str, Any]]:
         database = create_engine(urls.operator)
         with Session(database) as session:
             assert verify_chain(session) is None
-            query = select(AuditLog.details).where(AuditLog.actor == user)
+            query = select(AuditLogTable.details).where(AuditLogTable.actor == user)
             found = [dict(details) for details in session.scalars(query)]
         database.dispose()
     return found

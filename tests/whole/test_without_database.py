@@ -13,7 +13,7 @@ from engine.control.client import new_command
 from engine.model.times import NS_PER_MINUTE
 from engine.store.embedded import EmbeddedServer
 from engine.store.migrate import upgrade
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from pmpro_tui.bench.portfolio import portfolio_text
 from tests.faults.engine_process import client, demo_home, engine, until
 
@@ -65,7 +65,7 @@ def test_ten_hours_of_market_without_postgresql(
             assert process.wait(60) == 0
         entries = {
             d.magic
-            for d in Ledger(home / "demo" / "broker.sqlite").deals()
+            for d in SimLedger(home / "demo" / "broker.sqlite").deals()
             if d.magic and d.entry == 0
         }
         with psycopg.connect(url.replace("+psycopg", "")) as connection:

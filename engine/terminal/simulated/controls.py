@@ -18,9 +18,9 @@ import structlog
 from engine.model.errors import StateError, UserError
 from engine.terminal.simulated.broker.broker import Broker
 from engine.terminal.simulated.broker.checks import Checks
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.terminal.simulated.broker.liquidity import Liquidity
-from engine.terminal.simulated.broker.market import Market
+from engine.terminal.simulated.broker.market import SimMarket
 from engine.terminal.simulated.broker.pending import Pending
 from engine.terminal.simulated.broker.trading import Trading
 from engine.terminal.simulated.config import SimulatedConfig
@@ -46,7 +46,7 @@ class Controls:
         self,
         config: SimulatedConfig,
         source: PriceSource,
-        ledger: Ledger,
+        ledger: SimLedger,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         clock = self._server_clock = JumpingClock(config.server_clock)
@@ -55,7 +55,7 @@ class Controls:
         self.config = config
         self.faults = Faults()
         self.switches = Switches()
-        self.market = Market(
+        self.market = SimMarket(
             config.specs, source, config.account.currency, filtered=config.filtered
         )
         self.broker = Broker(config, self.market, ledger, clock)

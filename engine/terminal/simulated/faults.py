@@ -29,7 +29,7 @@ import numpy as np
 import structlog
 
 from engine.terminal.simulated.module import constants as c
-from engine.terminal.simulated.module.arguments import CallFailed
+from engine.terminal.simulated.module.arguments import SimCallFailed
 from engine.terminal.simulated.module.structs import StructSequence, build
 
 _EXIT_CODE = 70
@@ -147,7 +147,7 @@ class Faults:
         elif fault.kind == "exit":
             os._exit(_EXIT_CODE)
         elif fault.kind == "error":
-            raise CallFailed(fault.code)
+            raise SimCallFailed(fault.code)
         return fault
 
 

@@ -10,7 +10,7 @@ from engine.model.errors import UserError
 from engine.model.near import meant
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_MINUTE
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices, SimulatedConfig
 from engine.terminal.simulated.module.api import SimulatedTerminal
 from engine.terminal.simulated.prices.generated import GeneratedSource
@@ -93,7 +93,7 @@ def _config(settings: dict[str, Any], **world: Any) -> SimulatedConfig:
 
 def _open(config: SimulatedConfig, prices: PriceSource) -> SimulatedTerminal:
     """Return the terminal with every symbol in Market Watch, as a terminal has the usual ones."""
-    terminal = SimulatedTerminal(config, prices, Ledger(None))
+    terminal = SimulatedTerminal(config, prices, SimLedger(None))
     terminal.selected.update(terminal.market.specs)
     return terminal
 

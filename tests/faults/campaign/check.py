@@ -19,8 +19,8 @@ from engine.model.orders import Intent, IntentState, Outcome, book_of
 from engine.portfolio.compile import CompiledPortfolio
 from engine.store import tables
 from engine.store.audit import verify_chain
-from engine.terminal.simulated.broker.ledger import Ledger
-from engine.terminal.simulated.broker.state import AccountRecord, Deal, Order, Position
+from engine.terminal.simulated.broker.ledger import SimLedger
+from engine.terminal.simulated.broker.state import AccountRecord, Deal, SimOrder, SimPosition
 from engine.terminal.simulated.module.constants import DEAL_ENTRY_IN, DEAL_REASON_EXPERT
 
 _CENT, _LOTS = 0.005, 1e-8
@@ -31,9 +31,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What broker and journal say. `orders`: ours, as sent by an order of the engine, by magic."""
 
     account: AccountRecord
-    positions: list[Position]
+    positions: list[SimPosition]
     deals: list[Deal]
-    orders: dict[int, list[Order]]
+    orders: dict[int, list[SimOrder]]
     intents: list[tuple[Intent, Outcome | None]]
     core: Core
     backlog: int
@@ -45,13 +45,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(state: Path, compiled: CompiledPortfolio) -> Evidence:
     """Read what a stopped engine and its broker left."""
-    ledger = Ledger(state / "broker.sqlite")
+    ledger = SimLedger(state / "broker.sqlite")
     journal = Journal(state / "journal.sqlite")
     core = compiled.core()
     saved = journal.load_core()
     assert saved is not None
     assert load_core(core, compiled.names, saved.blob) == []
-    orders: dict[int, list[Order]] = defaultdict(list)
+    orders: dict[int, list[SimOrder]] = defaultdict(list)
     for order in ledger.orders():
         if order.reason == DEAL_REASON_EXPERT and book_of(order.magic):
             orders[order.magic].append(order)
@@ -173,9 +173,9 @@ def _money(found: Evidence) -> Iterator[str]:
 def _database(found: Evidence, session: Session) -> Iterator[str]:
     if found.backlog:
         yield f"{found.backlog} rows never reached the database"
-    for reject in session.scalars(select(tables.WriterReject)):
+    for reject in session.scalars(select(tables.WriterRejectTable)):
         yield f"the database refused a {reject.kind}: {reject.error}"
-    rows = {row.magic: row for row in session.scalars(select(tables.Order))}
+    rows = {row.magic: row for row in session.scalars(select(tables.OrderTable))}
     for intent, outcome in found.intents:
         row = rows.get(intent.magic)
         state = None if outcome is None else outcome.state.name
@@ -187,7 +187,7 @@ def _database(found: Evidence, session: Session) -> Iterator[str]:
                 f"{row.state} as {row.order_ticket}"
             )
     yield from _trades(found, session)
-    shown = {row.ticket for row in session.scalars(select(tables.Position))}
+    shown = {row.ticket for row in session.scalars(select(tables.PositionTable))}
     held = {p.identifier for p in found.positions}
     if shown != held:
         yield f"positions {sorted(shown)} in the database, {sorted(held)} at the broker"
@@ -198,7 +198,7 @@ def _trades(found: Evidence, session: Session) -> Iterator[str]:
     position_of = {d.order: d.position_id for d in found.deals if d.entry == DEAL_ENTRY_IN}
     rows = {
         position_of.get(row.order_ticket or 0, 0): row
-        for row in session.scalars(select(tables.Trade))
+        for row in session.scalars(select(tables.TradeTable))
     }
     held = {p.identifier for p in found.positions}
     deals: Mapping[int, list[Deal]] = defaultdict(list)
@@ -220,7 +220,7 @@ def _audit(found: Evidence, session: Session, n_starts: tuple[int, int]) -> Iter
         yield f"audit chain broken at entry {broken}"
     commands = [
         entry.details.get("command")
-        for entry in session.scalars(select(tables.AuditLog))
+        for entry in session.scalars(select(tables.AuditLogTable))
         if entry.event_type == "COMMAND"
     ]
     for name, (least, most) in (("start", n_starts), ("stop", (1, 1))):

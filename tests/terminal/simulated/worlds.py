@@ -10,7 +10,7 @@ import numpy as np
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_MINUTE
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.terminal.simulated.config import AccountConfig, ReplayPrices, SimulatedConfig
 from engine.terminal.simulated.module import constants as c
 from engine.terminal.simulated.module.api import SimulatedTerminal
@@ -82,7 +82,7 @@ def make_terminal(
     )
     prices = source or ReplaySource(bars, specs)
     more = () if monotonic_ns is None else (monotonic_ns,)
-    terminal = SimulatedTerminal(settings, prices, Ledger(ledger), *more)
+    terminal = SimulatedTerminal(settings, prices, SimLedger(ledger), *more)
     assert terminal.initialize()
     for name in names:
         assert terminal.symbol_select(name)

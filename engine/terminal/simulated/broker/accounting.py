@@ -4,8 +4,8 @@ import msgspec
 
 from engine.decision.money import CURRENCY_DIGITS, profit_ccy, round_ccy
 from engine.decision.stop_out import margin_ccy
-from engine.terminal.simulated.broker.market import Market
-from engine.terminal.simulated.broker.state import AccountRecord, Position
+from engine.terminal.simulated.broker.market import SimMarket
+from engine.terminal.simulated.broker.state import AccountRecord, SimPosition
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -24,9 +24,9 @@ class Accounting:
 
     def __init__(
         self,
-        market: Market,
+        market: SimMarket,
         account: AccountRecord,
-        positions: dict[int, Position],
+        positions: dict[int, SimPosition],
         leverage: int,
     ) -> None:
         self._market = market
@@ -34,16 +34,16 @@ class Accounting:
         self._positions = positions
         self._leverage = leverage
 
-    def closing_price(self, position: Position) -> float:
+    def closing_price(self, position: SimPosition) -> float:
         """Return the quote a position closes at: long on bid, short on ask."""
         quote = self._market.quotes[position.symbol]
         return quote.bid if position.direction > 0 else quote.ask
 
-    def profit(self, position: Position, lots: float, price: float) -> float:
+    def profit(self, position: SimPosition, lots: float, price: float) -> float:
         """Return the rounded profit of closing `lots` of a position at `price`."""
         return self.profit_of(position.symbol, position.direction, lots, position.price_open, price)
 
-    def open_profit(self, position: Position) -> float:
+    def open_profit(self, position: SimPosition) -> float:
         """Return the rounded profit of closing a position now."""
         return self.profit(position, position.lots, self.closing_price(position))
 

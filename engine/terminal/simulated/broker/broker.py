@@ -24,15 +24,15 @@ from engine.model.errors import StateError
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MS
 from engine.terminal.simulated.broker.accounting import Accounting, Figures
-from engine.terminal.simulated.broker.history import History
-from engine.terminal.simulated.broker.ledger import Ledger
-from engine.terminal.simulated.broker.market import Market
-from engine.terminal.simulated.broker.state import AccountRecord, Deal, Order, Position
+from engine.terminal.simulated.broker.history import SimHistory
+from engine.terminal.simulated.broker.ledger import SimLedger
+from engine.terminal.simulated.broker.market import SimMarket
+from engine.terminal.simulated.broker.state import AccountRecord, Deal, SimOrder, SimPosition
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.module import constants as c
 
 
-class Trade(msgspec.Struct, frozen=True, kw_only=True):
+class SimTrade(msgspec.Struct, frozen=True, kw_only=True):
     """A fill about to happen. `direction` is the deal's; `time_ns` UTC; stops 0.0 for none.
 
     `ordered_lots`: what the market order behind it asked for, 0.0 for `lots`; with `rests` what
@@ -59,7 +59,7 @@ class Broker:
     """One account over a market. Positions and working orders stay in ticket order."""
 
     def __init__(
-        self, config: SimulatedConfig, market: Market, ledger: Ledger, clock: ServerClock
+        self, config: SimulatedConfig, market: SimMarket, ledger: SimLedger, clock: ServerClock
     ) -> None:
         self.config = config
         self.market = market
@@ -73,8 +73,8 @@ class Broker:
         self.working = {order.ticket: order for order in stored_orders if order.is_working}
         done = [order for order in stored_orders if not order.is_working]
         done.sort(key=lambda order: order.closed_msc)
-        self.orders = History[Order](lambda order: order.ticket, done)
-        self.deals = History[Deal](lambda deal: deal.order, ledger.deals())
+        self.orders = SimHistory[SimOrder](lambda order: order.ticket, done)
+        self.deals = SimHistory[Deal](lambda deal: deal.order, ledger.deals())
         if stored is None:
             self._deposit()
         self._check_identity()
@@ -144,29 +144,29 @@ class Broker:
         symbols.update(order.symbol for order in self.working.values())
         return symbols
 
-    def netted(self, symbol: str) -> Position | None:
+    def netted(self, symbol: str) -> SimPosition | None:
         """Return the one position of a netting account in `symbol`."""
         return next((p for p in self.positions.values() if p.symbol == symbol), None)
 
-    def place(self, order: Order) -> Order:
+    def place(self, order: SimOrder) -> SimOrder:
         """Let an order work from now on; the broker numbers it."""
         order = msgspec.structs.replace(order, ticket=self.take_order())
         self.amend(order)
         return order
 
-    def amend(self, order: Order) -> None:
+    def amend(self, order: SimOrder) -> None:
         """Write a working order as it now is."""
         self.working[order.ticket] = order
         self._ledger.write(self.account, orders=[order])
 
-    def drop(self, order: Order, state: int, time_ns: int) -> None:
+    def drop(self, order: SimOrder, state: int, time_ns: int) -> None:
         """End a working order unfilled; `state` says why."""
         done = msgspec.structs.replace(order, state=state, done_msc=self.server_msc(time_ns))
         del self.working[order.ticket]
         self._ledger.write(self.account, orders=[done])
         self.orders.append(done)
 
-    def reject(self, order: Order, time_ns: int) -> Order:
+    def reject(self, order: SimOrder, time_ns: int) -> SimOrder:
         """Number an order that comes to nothing, and have it in the history as rejected."""
         done = msgspec.structs.replace(
             order,
@@ -178,7 +178,9 @@ class Broker:
         self.orders.append(done)
         return done
 
-    def execute(self, trade: Trade, position: Position | None, order: Order | None = None) -> Deal:
+    def execute(
+        self, trade: SimTrade, position: SimPosition | None, order: SimOrder | None = None
+    ) -> Deal:
         """Fill an order, in whole or in part, and write it.
 
         It opens without a position, else adds, reduces, closes or reverses. `order` is the working
@@ -219,7 +221,7 @@ class Broker:
         return deal
 
     def _book(
-        self, deals: list[Deal], order: Order, touched: list[Position], closed: list[int]
+        self, deals: list[Deal], order: SimOrder, touched: list[SimPosition], closed: list[int]
     ) -> None:
         """Write an order's deals with all that they changed, then show them."""
         balance = self.account.balance_ccy
@@ -239,9 +241,9 @@ class Broker:
         for deal in deals:
             self.deals.append(deal)
 
-    def _open(self, trade: Trade, ticket: int) -> Position:
+    def _open(self, trade: SimTrade, ticket: int) -> SimPosition:
         msc = self.server_msc(trade.time_ns)
-        position = Position(
+        position = SimPosition(
             ticket=ticket,
             identifier=ticket,
             symbol=trade.symbol,
@@ -264,7 +266,7 @@ class Broker:
             self.positions.update(in_order)
         return position
 
-    def _add(self, trade: Trade, position: Position) -> Position:
+    def _add(self, trade: SimTrade, position: SimPosition) -> SimPosition:
         lots = float(round_lots(position.lots + trade.lots))
         paid = position.lots * position.price_open + trade.lots * trade.price
         position.price_open = paid / lots
@@ -275,8 +277,8 @@ class Broker:
         return position
 
     def _reduce(
-        self, trade: Trade, position: Position, ticket: int
-    ) -> tuple[list[Position], list[int]]:
+        self, trade: SimTrade, position: SimPosition, ticket: int
+    ) -> tuple[list[SimPosition], list[int]]:
         """Return (positions to write, tickets to delete) after an opposite deal."""
         rest = float(round_lots(position.lots - trade.lots))
         position.time_update_msc = self.server_msc(trade.time_ns)
@@ -293,7 +295,7 @@ class Broker:
         reversed_.lots = -rest
         return [reversed_], closed
 
-    def _take_swap(self, position: Position, lots: float) -> float:
+    def _take_swap(self, position: SimPosition, lots: float) -> float:
         """Return the closed lots' share of the swap, rounded, and leave the rest accumulated."""
         share = position.swap_ccy
         if lots < position.lots:
@@ -303,7 +305,7 @@ class Broker:
 
     def _deal(
         self,
-        trade: Trade,
+        trade: SimTrade,
         order: int,
         *,
         entry: int,
@@ -330,7 +332,7 @@ class Broker:
             comment=trade.comment,
         )
 
-    def close_by(self, position: Position, other: Position, trade: Trade) -> list[Deal]:
+    def close_by(self, position: SimPosition, other: SimPosition, trade: SimTrade) -> list[Deal]:
         """Close two opposite positions against each other; the smaller one wholly.
 
         `trade` has the side of `position`'s closing and the price that `other` was opened at: the
@@ -365,7 +367,7 @@ class Broker:
         self._book(deals, order, touched, closed)
         return deals
 
-    def set_levels(self, position: Position, sl: float, tp: float, time_ns: int) -> None:
+    def set_levels(self, position: SimPosition, sl: float, tp: float, time_ns: int) -> None:
         """Move a position's stop and target and write it."""
         position.sl, position.tp = sl, tp
         position.time_update_msc = self.server_msc(time_ns)
@@ -402,9 +404,9 @@ class Broker:
                 self._close(position, price, time_ns, reason, f"[{name} {price:.{digits}f}]")
 
     def _close(
-        self, position: Position, price: float, time_ns: int, reason: int, comment: str
+        self, position: SimPosition, price: float, time_ns: int, reason: int, comment: str
     ) -> None:
-        trade = Trade(
+        trade = SimTrade(
             symbol=position.symbol,
             direction=-position.direction,
             lots=position.lots,
@@ -474,10 +476,10 @@ class Broker:
         self._ledger.close()
 
 
-def market_order(trade: Trade, ticket: int, time_msc: int) -> Order:
+def market_order(trade: SimTrade, ticket: int, time_msc: int) -> SimOrder:
     """Return the market order behind a fill, before it."""
     lots = trade.ordered_lots or trade.lots
-    return Order(
+    return SimOrder(
         ticket=ticket,
         symbol=trade.symbol,
         type=c.ORDER_TYPE_BUY if trade.direction > 0 else c.ORDER_TYPE_SELL,

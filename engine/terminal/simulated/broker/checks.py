@@ -17,7 +17,7 @@ from engine.terminal.simulated.broker.rules import (
     valid_levels,
     valid_volume,
 )
-from engine.terminal.simulated.broker.state import Order, Position
+from engine.terminal.simulated.broker.state import SimOrder, SimPosition
 from engine.terminal.simulated.faults import Switches
 from engine.terminal.simulated.module import constants as c
 
@@ -80,16 +80,16 @@ _ONE_SIDED: Final = {
 }
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class SimVerdict(msgspec.Struct, frozen=True):
     """`retcode` 0 accepts; the rest is what an accepted request closes, changes or leaves working.
 
     `order` of a pending request is the order as it will work, not yet numbered.
     """
 
     retcode: int
-    position: Position | None = None
-    other: Position | None = None
-    order: Order | None = None
+    position: SimPosition | None = None
+    other: SimPosition | None = None
+    order: SimOrder | None = None
 
 
 class Checks:
@@ -102,11 +102,11 @@ class Checks:
         self._selected = selected
         self._pending = PendingChecks(broker)
 
-    def check(self, request: Any, now_ns: int) -> Verdict:
+    def check(self, request: Any, now_ns: int) -> SimVerdict:
         """Judge a request (TradeRequest) at the current quotes."""
         retcode = self._general(request, self._symbol(request), now_ns)
         if retcode:
-            return Verdict(retcode)
+            return SimVerdict(retcode)
         if request.action == c.TRADE_ACTION_DEAL:
             return self._deal(request)
         if request.action == c.TRADE_ACTION_SLTP:
@@ -116,12 +116,12 @@ class Checks:
         retcode, order = self._pending.check(request, now_ns)
         if request.action == c.TRADE_ACTION_PENDING and order and not retcode:
             retcode = self._side(order.symbol, order.direction)
-        return Verdict(retcode, order=order)
+        return SimVerdict(retcode, order=order)
 
     def _symbol(self, request: Any) -> str:
         if request.symbol or request.action not in _BY_TICKET:
             return str(request.symbol)
-        named: Order | Position | None = (
+        named: SimOrder | SimPosition | None = (
             self._broker.working.get(request.order)
             if _BY_TICKET[request.action] == "order"
             else self._broker.positions.get(request.position)
@@ -150,15 +150,15 @@ class Checks:
             return c.TRADE_RETCODE_PRICE_OFF
         return ACCEPTED
 
-    def _deal(self, request: Any) -> Verdict:
+    def _deal(self, request: Any) -> SimVerdict:
         if request.type not in (c.ORDER_TYPE_BUY, c.ORDER_TYPE_SELL):
-            return Verdict(c.TRADE_RETCODE_INVALID)
+            return SimVerdict(c.TRADE_RETCODE_INVALID)
         direction = 1 if request.type == c.ORDER_TYPE_BUY else -1
         spec = self._market.specs[request.symbol]
         if not self._takes_filling(request.type_filling):
-            return Verdict(c.TRADE_RETCODE_INVALID_FILL)
+            return SimVerdict(c.TRADE_RETCODE_INVALID_FILL)
         if not valid_volume(request.volume, spec):
-            return Verdict(c.TRADE_RETCODE_INVALID_VOLUME)
+            return SimVerdict(c.TRADE_RETCODE_INVALID_VOLUME)
         found = self._affected(request, direction)
         if found.retcode:
             return found
@@ -167,7 +167,7 @@ class Checks:
             or self._entry(request, direction, found.position)
             or ACCEPTED
         )
-        return Verdict(retcode, None if retcode else found.position)
+        return SimVerdict(retcode, None if retcode else found.position)
 
     def _takes_filling(self, filling: int) -> bool:
         """Market execution knows no RETURN, and market orders no BOC."""
@@ -177,25 +177,25 @@ class Checks:
         passive = filling == c.ORDER_FILLING_BOC
         return not passive and bool(FILLING_BITS.get(filling, 0) & config.filling_mode)
 
-    def _affected(self, request: Any, direction: int) -> Verdict:
+    def _affected(self, request: Any, direction: int) -> SimVerdict:
         """Find the position that a deal closes, adds to or reverses."""
         if not request.position:
             hedging = self._broker.account.hedging
-            return Verdict(ACCEPTED, None if hedging else self._broker.netted(request.symbol))
+            return SimVerdict(ACCEPTED, None if hedging else self._broker.netted(request.symbol))
         position = self._broker.positions.get(request.position)
         if position is None:
-            return Verdict(c.TRADE_RETCODE_POSITION_CLOSED)
+            return SimVerdict(c.TRADE_RETCODE_POSITION_CLOSED)
         if position.symbol != request.symbol:
-            return Verdict(c.TRADE_RETCODE_INVALID)
+            return SimVerdict(c.TRADE_RETCODE_INVALID)
         if self._broker.account.hedging:
             if position.direction == direction:
-                return Verdict(c.TRADE_RETCODE_INVALID)
+                return SimVerdict(c.TRADE_RETCODE_INVALID)
             if request.volume > position.lots:
-                return Verdict(c.TRADE_RETCODE_INVALID_CLOSE_VOLUME)
-            return Verdict(self._close(position), position)
-        return Verdict(ACCEPTED, position)
+                return SimVerdict(c.TRADE_RETCODE_INVALID_CLOSE_VOLUME)
+            return SimVerdict(self._close(position), position)
+        return SimVerdict(ACCEPTED, position)
 
-    def _close(self, position: Position) -> int:
+    def _close(self, position: SimPosition) -> int:
         """Check what only the closing of one of several positions needs."""
         broker = self._broker
         if any(order.position_id == position.identifier for order in broker.working.values()):
@@ -206,7 +206,7 @@ class Checks:
                 return c.TRADE_RETCODE_FIFO_CLOSE
         return c.TRADE_RETCODE_FROZEN if self._frozen(position) else ACCEPTED
 
-    def _frozen(self, position: Position) -> bool:
+    def _frozen(self, position: SimPosition) -> bool:
         """Tell whether the market is too near a position's stop or target to touch it."""
         quote, spec = self._market.quotes[position.symbol], self._market.specs[position.symbol]
         closing = quote.bid if position.direction > 0 else quote.ask
@@ -216,17 +216,17 @@ class Checks:
             for level in (position.sl, position.tp)
         )
 
-    def _close_by(self, request: Any) -> Verdict:
+    def _close_by(self, request: Any) -> SimVerdict:
         positions = self._broker.positions
         position, other = positions.get(request.position), positions.get(request.position_by)
         if not self._broker.account.hedging:
-            return Verdict(c.TRADE_RETCODE_INVALID)
+            return SimVerdict(c.TRADE_RETCODE_INVALID)
         if position is None or other is None:
-            return Verdict(c.TRADE_RETCODE_POSITION_CLOSED)
+            return SimVerdict(c.TRADE_RETCODE_POSITION_CLOSED)
         if (position.symbol, position.direction) != (other.symbol, -other.direction):
-            return Verdict(c.TRADE_RETCODE_INVALID)
+            return SimVerdict(c.TRADE_RETCODE_INVALID)
         retcode = c.TRADE_RETCODE_FROZEN if self._frozen(position) or self._frozen(other) else 0
-        return Verdict(retcode, position, other)
+        return SimVerdict(retcode, position, other)
 
     def _price(self, request: Any, direction: int, spec: SymbolSpec) -> int:
         price = request.price
@@ -245,7 +245,7 @@ class Checks:
         quote = self._market.quotes[symbol]
         return quote.ask if direction > 0 else quote.bid
 
-    def _entry(self, request: Any, direction: int, position: Position | None) -> int:
+    def _entry(self, request: Any, direction: int, position: SimPosition | None) -> int:
         """Check what only opening needs: the allowed side, stops, margin."""
         symbol = request.symbol
         if position and position.direction != direction and request.volume <= position.lots:
@@ -281,20 +281,20 @@ class Checks:
                 return HEDGE_PROHIBITED
         return ACCEPTED
 
-    def _levels(self, request: Any) -> Verdict:
+    def _levels(self, request: Any) -> SimVerdict:
         position = self._broker.positions.get(request.position)
         if not request.position and not self._broker.account.hedging:
             position = self._broker.netted(request.symbol)
         if position is None:
-            return Verdict(c.TRADE_RETCODE_POSITION_CLOSED)
+            return SimVerdict(c.TRADE_RETCODE_POSITION_CLOSED)
         if request.symbol not in ("", position.symbol):
-            return Verdict(c.TRADE_RETCODE_INVALID)
+            return SimVerdict(c.TRADE_RETCODE_INVALID)
         if (position.sl, position.tp) == (request.sl, request.tp):
-            return Verdict(c.TRADE_RETCODE_NO_CHANGES)
+            return SimVerdict(c.TRADE_RETCODE_NO_CHANGES)
         if self._frozen(position):
-            return Verdict(c.TRADE_RETCODE_FROZEN)
+            return SimVerdict(c.TRADE_RETCODE_FROZEN)
         quote, spec = self._market.quotes[position.symbol], self._market.specs[position.symbol]
         closing = quote.bid if position.direction > 0 else quote.ask
         if not valid_levels(position.direction, request.sl, request.tp, closing, spec):
-            return Verdict(c.TRADE_RETCODE_INVALID_STOPS)
-        return Verdict(ACCEPTED, position)
+            return SimVerdict(c.TRADE_RETCODE_INVALID_STOPS)
+        return SimVerdict(ACCEPTED, position)

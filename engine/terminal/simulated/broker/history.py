@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from engine.terminal.simulated.broker.state import Deal, Order
+from engine.terminal.simulated.broker.state import Deal, SimOrder
 
-T = TypeVar("T", Order, Deal)
+T = TypeVar("T", SimOrder, Deal)
 
 # Stops of one catch-up are written symbol by symbol, so times may step back within a minute.
 _DISORDER_MS = 120_000
 _ticket = attrgetter("ticket")
 
 
-class History(Generic[T]):
+class SimHistory(Generic[T]):
     """An append-only list with its indexes. `order_of` gives the order ticket of an item.
 
     What is found comes in the order of tickets. Orders count by when they were done.
@@ -47,9 +47,9 @@ class History(Generic[T]):
         found.sort(key=_ticket)
         return found
 
-    def copy(self) -> "History[T]":
+    def copy(self) -> "SimHistory[T]":
         """Return the history as it stands now."""
-        return History(self._order_of, self.items)
+        return SimHistory(self._order_of, self.items)
 
     def of_order(self, ticket: int) -> list[T]:
         """Return the items of an order."""

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from engine.model.errors import StateError
-from engine.terminal.simulated.broker.state import AccountRecord, Deal, Order, Position
+from engine.terminal.simulated.broker.state import AccountRecord, Deal, SimOrder, SimPosition
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ _NO_ROOM = (
 _encode = msgspec.json.encode
 
 
-class Ledger:
+class SimLedger:
     """Account, positions, orders and deals on disk; `path` None keeps them in memory."""
 
     def __init__(self, path: Path | None) -> None:
@@ -61,13 +61,13 @@ class Ledger:
         row = self._read("SELECT body FROM account", AccountRecord)
         return row[0] if row else None
 
-    def positions(self) -> list[Position]:
+    def positions(self) -> list[SimPosition]:
         """Return the open positions in ticket order."""
-        return self._read("SELECT body FROM positions ORDER BY ticket", Position)
+        return self._read("SELECT body FROM positions ORDER BY ticket", SimPosition)
 
-    def orders(self) -> list[Order]:
+    def orders(self) -> list[SimOrder]:
         """Return all filled orders in ticket order."""
-        return self._read("SELECT body FROM orders ORDER BY ticket", Order)
+        return self._read("SELECT body FROM orders ORDER BY ticket", SimOrder)
 
     def deals(self) -> list[Deal]:
         """Return all deals in ticket order."""
@@ -77,9 +77,9 @@ class Ledger:
         self,
         account: AccountRecord,
         *,
-        positions: Iterable[Position] = (),
+        positions: Iterable[SimPosition] = (),
         closed: Iterable[int] = (),
-        orders: Iterable[Order] = (),
+        orders: Iterable[SimOrder] = (),
         deals: Iterable[Deal] = (),
     ) -> None:
         """Write a change as one transaction, with what waits; without room on the disk it waits.

@@ -3,7 +3,7 @@
 import math
 
 from engine.decision.money import round_lots
-from engine.terminal.simulated.broker.market import Market
+from engine.terminal.simulated.broker.market import SimMarket
 from engine.terminal.simulated.broker.state import AccountRecord
 
 
@@ -14,7 +14,7 @@ class Liquidity:
     Stops, targets and stop-outs are always filled whole: the broker guarantees them.
     """
 
-    def __init__(self, market: Market, account: AccountRecord, lots: float | None) -> None:
+    def __init__(self, market: SimMarket, account: AccountRecord, lots: float | None) -> None:
         self._market = market
         self._account = account
         self.lots = lots

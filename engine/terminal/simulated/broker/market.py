@@ -26,7 +26,7 @@ from engine.terminal.simulated.prices.prices import Bar, PriceSource, session_op
 from engine.terminal.simulated.prices.ticks import CLOSE_OFFSET_NS
 
 
-class Quote(msgspec.Struct, frozen=True):
+class SimQuote(msgspec.Struct, frozen=True):
     """A symbol's last tick: UTC ns, bid and ask; `spread` in price units."""
 
     time_ns: int
@@ -35,7 +35,7 @@ class Quote(msgspec.Struct, frozen=True):
     spread: float
 
 
-class Market:
+class SimMarket:
     """Every symbol's last tick, `shown`, and what is dealt at, `quotes`; in the list's order."""
 
     def __init__(
@@ -49,8 +49,8 @@ class Market:
         # Whole numbers in float fields become floats: a kernel compiles once per type.
         self.specs = {s.name: msgspec.convert(msgspec.to_builtins(s), SymbolSpec) for s in specs}
         self.source = source
-        self.shown: dict[str, Quote] = {}
-        self.quotes: dict[str, Quote] = {}
+        self.shown: dict[str, SimQuote] = {}
+        self.quotes: dict[str, SimQuote] = {}
         self._filtered = filtered
         self._beliefs = new_beliefs(len(specs))
         self._place = {spec.name: i for i, spec in enumerate(specs)}
@@ -94,9 +94,9 @@ class Market:
             self.quotes[symbol] = quote
         return bool(believed)
 
-    def _show(self, symbol: str, time_ns: int, bid: float, spread: float) -> Quote:
+    def _show(self, symbol: str, time_ns: int, bid: float, spread: float) -> SimQuote:
         ask = float(round_price(bid + spread, self.specs[symbol].digits))
-        quote = self.shown[symbol] = Quote(time_ns, bid, ask, spread)
+        quote = self.shown[symbol] = SimQuote(time_ns, bid, ask, spread)
         return quote
 
     def fits(self, symbol: str, high_bid: float, low_bid: float, spread: float) -> bool:

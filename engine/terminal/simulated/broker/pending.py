@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from engine.decision.money import round_price
-from engine.terminal.simulated.broker.broker import Broker, Trade
+from engine.terminal.simulated.broker.broker import Broker, SimTrade
 from engine.terminal.simulated.broker.liquidity import Liquidity
-from engine.terminal.simulated.broker.state import Order, Position
+from engine.terminal.simulated.broker.state import SimOrder, SimPosition
 from engine.terminal.simulated.module import constants as c
 
 LIMITS: Final = (c.ORDER_TYPE_BUY_LIMIT, c.ORDER_TYPE_SELL_LIMIT)
@@ -43,7 +43,7 @@ class Pending:
                 side = asks if order.direction > 0 else bids
                 self._match_one(order, time_ns, next_ns, side)
 
-    def _match_one(self, order: Order, time_ns: int, next_ns: int, prices: Prices) -> None:
+    def _match_one(self, order: SimOrder, time_ns: int, next_ns: int, prices: Prices) -> None:
         price = _reached(order, *prices)
         if price is None:
             return
@@ -57,7 +57,7 @@ class Pending:
             return
         self.fill(order, price, time_ns, next_ns)
 
-    def fill(self, order: Order, price: float, time_ns: int, next_ns: int) -> None:
+    def fill(self, order: SimOrder, price: float, time_ns: int, next_ns: int) -> None:
         """Fill an order at `price` as far as its filling, the liquidity and the margin allow.
 
         Prices before `next_ns` do not touch what it makes.
@@ -84,11 +84,11 @@ class Pending:
         order = msgspec.structs.replace(order, since_ns=next_ns)
         broker.execute(_trade(order, lots, price, time_ns), position, order)
 
-    def _affordable(self, order: Order, lots: float) -> bool:
+    def _affordable(self, order: SimOrder, lots: float) -> bool:
         money = self._broker.money
         return money.margin_after(order.symbol, order.direction * lots) <= money.figures().equity
 
-    def _position(self, order: Order) -> Position | None:
+    def _position(self, order: SimOrder) -> SimPosition | None:
         """Return the position that an order adds to, closes or reverses."""
         if not self._broker.account.hedging:
             return self._broker.netted(order.symbol)
@@ -118,14 +118,14 @@ def ends_at_s(type_time: int, expiration_s: int, set_up_s: int) -> int | None:
     return None
 
 
-def crosses(order: Order, bid: float, ask: float) -> bool:
+def crosses(order: SimOrder, bid: float, ask: float) -> bool:
     """Tell whether a limit order could be filled at once."""
     if order.type not in LIMITS:
         return False
     return ask <= order.price if order.direction > 0 else bid >= order.price
 
 
-def _reached(order: Order, opens: float, high: float, low: float) -> float | None:
+def _reached(order: SimOrder, opens: float, high: float, low: float) -> float | None:
     """Return what an order fills at within prices of its side; None if they did not reach it."""
     if order.type in MARKET:
         return opens
@@ -140,8 +140,8 @@ def _reached(order: Order, opens: float, high: float, low: float) -> float | Non
     return order.price if high >= order.price else None
 
 
-def _trade(order: Order, lots: float, price: float, time_ns: int) -> Trade:
-    return Trade(
+def _trade(order: SimOrder, lots: float, price: float, time_ns: int) -> SimTrade:
+    return SimTrade(
         symbol=order.symbol,
         direction=order.direction,
         lots=lots,

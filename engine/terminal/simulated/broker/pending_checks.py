@@ -17,7 +17,7 @@ from engine.terminal.simulated.broker.rules import (
     valid_levels,
     valid_volume,
 )
-from engine.terminal.simulated.broker.state import Order
+from engine.terminal.simulated.broker.state import SimOrder
 from engine.terminal.simulated.module import constants as c
 
 _TYPES: Final = (
@@ -32,7 +32,7 @@ _TIMED: Final = (c.ORDER_TIME_SPECIFIED, c.ORDER_TIME_SPECIFIED_DAY)
 # Bit of a symbol's filling mode that allows BOC.
 _PASSIVE = 4
 
-Answer = tuple[int, Order | None]
+Answer = tuple[int, SimOrder | None]
 
 
 class PendingChecks:
@@ -76,7 +76,7 @@ class PendingChecks:
             bits.get(request.type_filling, 0) & self._broker.config.filling_mode
         )
 
-    def _changed(self, request: Any, order: Order, now_ns: int) -> Answer:
+    def _changed(self, request: Any, order: SimOrder, now_ns: int) -> Answer:
         if order.type in MARKET:
             return c.TRADE_RETCODE_INVALID, None
         changed = msgspec.structs.replace(
@@ -90,7 +90,7 @@ class PendingChecks:
         retcode = self._levels(changed, now_ns)
         return retcode, None if retcode else changed
 
-    def _levels(self, order: Order, now_ns: int) -> int:
+    def _levels(self, order: SimOrder, now_ns: int) -> int:
         """Check an order's prices, its stop and target, and its expiration."""
         spec = self._broker.market.specs[order.symbol]
         if not self._valid_price(order, spec):
@@ -104,7 +104,7 @@ class PendingChecks:
             return c.TRADE_RETCODE_INVALID_EXPIRATION
         return 0
 
-    def _valid_price(self, order: Order, spec: SymbolSpec) -> bool:
+    def _valid_price(self, order: SimOrder, spec: SymbolSpec) -> bool:
         """Tell whether an order's price is on its side of the market, far enough away.
 
         Exchanges take limit orders at any price.
@@ -123,19 +123,19 @@ class PendingChecks:
             return True
         return (order.price - self._market(order)) * up / spec.point >= nearest
 
-    def _market(self, order: Order) -> float:
+    def _market(self, order: SimOrder) -> float:
         """Return the price that an order is triggered by."""
         quote = self._broker.market.quotes[order.symbol]
         return quote.ask if order.direction > 0 else quote.bid
 
-    def _is_frozen(self, order: Order) -> bool:
+    def _is_frozen(self, order: SimOrder) -> bool:
         spec = self._broker.market.specs[order.symbol]
         freeze = self._broker.config.freeze_level_points
         return order.type not in MARKET and is_frozen(
             self._market(order), order.price, spec, freeze
         )
 
-    def _limits(self, order: Order) -> int:
+    def _limits(self, order: SimOrder) -> int:
         broker = self._broker
         most = broker.config.account.limit_orders
         if most and len(broker.working) >= most:
@@ -147,9 +147,9 @@ class PendingChecks:
         return 0
 
 
-def _order(request: Any, server_msc: int) -> Order:
+def _order(request: Any, server_msc: int) -> SimOrder:
     lots = float(request.volume)
-    return Order(
+    return SimOrder(
         ticket=0,
         symbol=request.symbol,
         type=request.type,
@@ -170,7 +170,7 @@ def _order(request: Any, server_msc: int) -> Order:
     )
 
 
-def _levelled(order: Order, request: Any, spec: SymbolSpec) -> Order:
+def _levelled(order: SimOrder, request: Any, spec: SymbolSpec) -> SimOrder:
     """Return an order with a request's prices, on the grid where they are near it."""
     limit = request.stoplimit if order.type in STOP_LIMITS else 0.0
     prices = (request.price, limit, request.sl, request.tp)

@@ -19,7 +19,7 @@ BUYS: Final = (
 )
 
 
-class Position(msgspec.Struct, kw_only=True, omit_defaults=True):
+class SimPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An open position. `direction` +1 or -1; `sl`, `tp` 0.0 for none; `swap_ccy` unrounded.
 
     `since_ns`: prices from this moment on (UTC) meet its stop and target; earlier ones came before
@@ -42,7 +42,7 @@ class Position(msgspec.Struct, kw_only=True, omit_defaults=True):
     since_ns: int = 0
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SimOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An order, working or history.
 
     `price` is what it asks for, of a market order what it got; `lots_left` is not filled.

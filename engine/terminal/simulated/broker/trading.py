@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from engine.decision.money import floor_lots, round_price
-from engine.terminal.simulated.broker.broker import Broker, Trade, market_order
-from engine.terminal.simulated.broker.checks import ACCEPTED, COMMENTS, Checks, Verdict
-from engine.terminal.simulated.broker.history import History
+from engine.terminal.simulated.broker.broker import Broker, SimTrade, market_order
+from engine.terminal.simulated.broker.checks import ACCEPTED, COMMENTS, Checks, SimVerdict
+from engine.terminal.simulated.broker.history import SimHistory
 from engine.terminal.simulated.broker.liquidity import Liquidity
 from engine.terminal.simulated.broker.pending import Pending, crosses
-from engine.terminal.simulated.broker.state import Deal, Order, Position
+from engine.terminal.simulated.broker.state import Deal, SimOrder, SimPosition
 from engine.terminal.simulated.faults import Faults, Switches
 from engine.terminal.simulated.module import constants as c
 from engine.terminal.simulated.module import structs
-from engine.terminal.simulated.module.arguments import CallFailed
+from engine.terminal.simulated.module.arguments import SimCallFailed
 from engine.terminal.simulated.module.structs import StructSequence, build
 from engine.terminal.simulated.module.views import rounded
 
@@ -29,10 +29,10 @@ class _Lag(msgspec.Struct):
     """What positions (None: what there is) and history show until `until_ns` (monotonic)."""
 
     until_ns: int
-    positions: list[Position] | None
-    working: list[Order]
-    orders: History[Order]
-    deals: History[Deal]
+    positions: list[SimPosition] | None
+    working: list[SimOrder]
+    orders: SimHistory[SimOrder]
+    deals: SimHistory[Deal]
 
 
 class Trading:
@@ -79,16 +79,16 @@ class Trading:
             request=request,
         )
 
-    def _exposure(self, request: Any, position: Position | None) -> tuple[str, float]:
+    def _exposure(self, request: Any, position: SimPosition | None) -> tuple[str, float]:
         """Return (symbol, signed lots) that an order adds to the margin; closing adds none."""
         if position and self._broker.account.hedging:
             return "", 0.0
         direction = 1 if request.type == c.ORDER_TYPE_BUY else -1
         return request.symbol, direction * request.volume
 
-    def _judge(self, request: Any) -> Verdict:
+    def _judge(self, request: Any) -> SimVerdict:
         if not self._switches.api_enabled:
-            raise CallFailed(c.RES_E_AUTO_TRADING_DISABLED)
+            raise SimCallFailed(c.RES_E_AUTO_TRADING_DISABLED)
         return self._checks.check(request, self._now_ns())
 
     def send(self, request: Any) -> StructSequence:
@@ -96,7 +96,7 @@ class Trading:
         self._n_requests += 1
         verdict = self._judge(request)
         if fault := self._faults.take("order_send", "retcode"):
-            verdict = Verdict(fault.retcode)
+            verdict = SimVerdict(fault.retcode)
         if verdict.retcode != ACCEPTED:
             return self._refusal(request, verdict.retcode)
         if fault := self._faults.take("order_send", "placed"):
@@ -113,7 +113,7 @@ class Trading:
         return done
 
     def _placed_in_vain(
-        self, request: Any, verdict: Verdict, delay_s: float | None
+        self, request: Any, verdict: SimVerdict, delay_s: float | None
     ) -> StructSequence:
         """Accept an order that is rejected afterwards: the history says so, perhaps later."""
         order = verdict.order
@@ -129,7 +129,7 @@ class Trading:
         done = self._broker.reject(order, self._now_ns())
         return self._result(request, c.TRADE_RETCODE_PLACED, order=done.ticket)
 
-    def _perform(self, request: Any, verdict: Verdict) -> StructSequence:
+    def _perform(self, request: Any, verdict: SimVerdict) -> StructSequence:
         """Do what an accepted request asks."""
         broker, now_ns = self._broker, self._now_ns()
         if request.action == c.TRADE_ACTION_DEAL:
@@ -154,7 +154,7 @@ class Trading:
             return self._place(request, order)
         return self._result(request, c.TRADE_RETCODE_DONE, order=order.ticket, quoted=False)
 
-    def _place(self, request: Any, order: Order) -> StructSequence:
+    def _place(self, request: Any, order: SimOrder) -> StructSequence:
         """Let an order work; one that crosses an exchange's quote is filled, or is not passive."""
         quote = self._broker.market.quotes[order.symbol]
         crossing = crosses(order, quote.bid, quote.ask)
@@ -169,8 +169,8 @@ class Trading:
             request, c.TRADE_RETCODE_DONE, order=order.ticket, volume=order.lots, quoted=False
         )
 
-    def _close_by(self, request: Any, position: Position, other: Position) -> StructSequence:
-        trade = Trade(
+    def _close_by(self, request: Any, position: SimPosition, other: SimPosition) -> StructSequence:
+        trade = SimTrade(
             symbol=position.symbol,
             direction=-position.direction,
             lots=min(position.lots, other.lots),
@@ -183,7 +183,7 @@ class Trading:
         first, _ = self._broker.close_by(position, other, trade)
         return self._dealt(request, c.TRADE_RETCODE_DONE, first)
 
-    def _deal(self, request: Any, position: Position | None) -> StructSequence:
+    def _deal(self, request: Any, position: SimPosition | None) -> StructSequence:
         """Fill a market order as far as its filling and the liquidity allow."""
         trade = self._trade(request, position)
         left = self._liquidity.left(trade.symbol, trade.direction)
@@ -222,12 +222,12 @@ class Trading:
         lots = floor_lots(request.volume * fault.fill_frac, spec.volume_step_lots)
         return float(lots or request.volume)
 
-    def _trade(self, request: Any, position: Position | None) -> Trade:
+    def _trade(self, request: Any, position: SimPosition | None) -> SimTrade:
         direction = 1 if request.type == c.ORDER_TYPE_BUY else -1
         closing = position is not None and position.direction != direction
         # Stops belong to what a deal opens.
         keeps = not (closing and self._broker.account.hedging)
-        return Trade(
+        return SimTrade(
             symbol=request.symbol,
             direction=direction,
             lots=float(request.volume),
@@ -292,7 +292,7 @@ class Trading:
             self._lag = None
         return self._lag
 
-    def visible_positions(self) -> list[Position]:
+    def visible_positions(self) -> list[SimPosition]:
         """Return the open positions as the terminal shows them now."""
         lag = self._lagging()
         if self._switches.other_login:
@@ -301,21 +301,21 @@ class Trading:
             return list(self._broker.positions.values())
         return lag.positions
 
-    def visible_working(self) -> list[Order]:
+    def visible_working(self) -> list[SimOrder]:
         """Return the working orders as the terminal shows them now, in ticket order."""
         lag = self._lagging()
         return lag.working if lag else list(self._broker.working.values())
 
-    def visible_orders(self) -> History[Order]:
+    def visible_orders(self) -> SimHistory[SimOrder]:
         """Return the order history as the terminal shows it now."""
         lag = self._lagging()
         if self._switches.other_login:
-            return History[Order](lambda order: order.ticket)
+            return SimHistory[SimOrder](lambda order: order.ticket)
         return lag.orders if lag else self._broker.orders
 
-    def visible_deals(self) -> History[Deal]:
+    def visible_deals(self) -> SimHistory[Deal]:
         """Return the deal history as the terminal shows it now."""
         lag = self._lagging()
         if self._switches.other_login:
-            return History[Deal](lambda deal: deal.order)
+            return SimHistory[Deal](lambda deal: deal.order)
         return lag.deals if lag else self._broker.deals

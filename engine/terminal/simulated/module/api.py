@@ -12,14 +12,14 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from engine.model.errors import StateError
-from engine.terminal.simulated.broker.history import History
-from engine.terminal.simulated.broker.state import Deal, Order, Position
+from engine.terminal.simulated.broker.history import SimHistory
+from engine.terminal.simulated.broker.state import Deal, SimOrder, SimPosition
 from engine.terminal.simulated.controls import Controls
 from engine.terminal.simulated.module import constants as c
 from engine.terminal.simulated.module import structs, views
 from engine.terminal.simulated.module.arguments import (
     ERROR_TEXTS,
-    CallFailed,
+    SimCallFailed,
     in_group,
     invalid,
     trade_request,
@@ -33,8 +33,8 @@ from engine.terminal.simulated.module.structs import StructSequence
 from engine.terminal.simulated.prices.rates import MINUTES, Rates
 
 F = TypeVar("F", bound=Callable[..., Any])
-H = TypeVar("H", Order, Deal)
-T = TypeVar("T", Order, Position)
+H = TypeVar("H", SimOrder, Deal)
+T = TypeVar("T", SimOrder, SimPosition)
 Structs = tuple[StructSequence, ...]
 
 _BUILD = 5000
@@ -53,10 +53,10 @@ def _answers(failure: bool | None, *, connected: bool = True) -> Callable[[F], F
                 self._strike(name, "before")
                 self._catch_up()
                 if connected and not self._initialized:
-                    raise CallFailed(c.RES_E_INTERNAL_FAIL_CONNECT)
+                    raise SimCallFailed(c.RES_E_INTERNAL_FAIL_CONNECT)
                 result = self.faults.disturb(name, method(self, *args, **keywords))
                 self._strike(name, "after")
-            except CallFailed as error:
+            except SimCallFailed as error:
                 self._error = error.code, error.text
                 return failure
             except StateError as error:
@@ -81,7 +81,7 @@ class SimulatedTerminal(Controls, Helpers):
         fault = self.faults.strike(name, when)
         if fault and fault.kind == "restart":
             self._initialized = False
-            raise CallFailed(c.RES_E_INTERNAL_FAIL_RECEIVE)
+            raise SimCallFailed(c.RES_E_INTERNAL_FAIL_RECEIVE)
 
     @_answers(False, connected=False)
     def initialize(
@@ -96,7 +96,7 @@ class SimulatedTerminal(Controls, Helpers):
     ) -> bool:
         """Connect to the terminal; any path will do. True or False."""
         if self._lost:
-            raise CallFailed(c.RES_E_INTERNAL_FAIL_INIT)
+            raise SimCallFailed(c.RES_E_INTERNAL_FAIL_INIT)
         if path is not None:
             want_text("path", path)
         if login is not None:
@@ -130,7 +130,7 @@ class SimulatedTerminal(Controls, Helpers):
             return
         known = account.password is None or password == account.password
         if login != account.login or not known or server not in (None, "", account.server):
-            raise CallFailed(c.RES_E_AUTH_FAILED)
+            raise SimCallFailed(c.RES_E_AUTH_FAILED)
         self.switches.other_login = 0
 
     def shutdown(self) -> bool:
@@ -186,14 +186,14 @@ class SimulatedTerminal(Controls, Helpers):
     def _known(self, symbol: object, code: int = c.RES_E_NOT_FOUND) -> str:
         name = want_text("symbol", symbol)
         if name not in self.market.specs:
-            raise CallFailed(code)
+            raise SimCallFailed(code)
         return name
 
     @_answers(None)
     def symbol_info_tick(self, symbol: str, /) -> StructSequence | None:
         """Return the last Tick; the symbol must be in Market Watch."""
         if self._known(symbol) not in self.selected:
-            raise CallFailed(c.RES_E_FAIL)
+            raise SimCallFailed(c.RES_E_FAIL)
         return views.tick(symbol, self.broker)
 
     @_answers(False)
@@ -203,7 +203,7 @@ class SimulatedTerminal(Controls, Helpers):
         if enable:
             self.selected.add(symbol)
         elif symbol in self.broker.in_use():
-            raise CallFailed(c.RES_E_FAIL)
+            raise SimCallFailed(c.RES_E_FAIL)
         else:
             self.selected.discard(symbol)
         return True
@@ -225,7 +225,7 @@ class SimulatedTerminal(Controls, Helpers):
         symbol, timeframe = self._series(symbol, timeframe)
         start = want_int("start_pos", start_pos)
         if start < 0:
-            raise CallFailed(c.RES_E_INVALID_PARAMS)
+            raise SimCallFailed(c.RES_E_INVALID_PARAMS)
         return self.rates.last(symbol, timeframe, start, _count("count", count))
 
     @_answers(None)
@@ -240,7 +240,7 @@ class SimulatedTerminal(Controls, Helpers):
     def _series(self, symbol: object, timeframe: object) -> tuple[str, int]:
         name, length = self._known(symbol, c.RES_E_FAIL), want_int("timeframe", timeframe)
         if length not in MINUTES:
-            raise CallFailed(c.RES_E_INVALID_PARAMS)
+            raise SimCallFailed(c.RES_E_INVALID_PARAMS)
         return name, length
 
     @_answers(None)
@@ -277,13 +277,13 @@ class SimulatedTerminal(Controls, Helpers):
     def market_book_get(self, symbol: str, /) -> Structs | None:
         """Return BookInfo of what is left at the quote, offers first; wants a subscription."""
         if self._with_depth(symbol) not in self.books:
-            raise CallFailed(c.RES_E_NOT_FOUND)
+            raise SimCallFailed(c.RES_E_NOT_FOUND)
         return views.book(symbol, self.market, self.liquidity)
 
     def _with_depth(self, symbol: object) -> str:
         name = self._known(symbol)
         if self.liquidity.lots is None:
-            raise CallFailed(c.RES_E_UNSUPPORTED)
+            raise SimCallFailed(c.RES_E_UNSUPPORTED)
         return name
 
     @_answers(None)
@@ -316,7 +316,7 @@ class SimulatedTerminal(Controls, Helpers):
         """Return a symbol whose profits can be converted now."""
         name = self._known(symbol)
         if not self.market.conversion(name) > 0.0:
-            raise CallFailed(c.RES_E_FAIL)
+            raise SimCallFailed(c.RES_E_FAIL)
         return name
 
     @_answers(None)
@@ -353,7 +353,7 @@ class SimulatedTerminal(Controls, Helpers):
 
     def _filtered(self, found: list[T], args: tuple[Any, ...], filters: dict[str, Any]) -> list[T]:
         if args:
-            raise CallFailed(c.RES_E_INVALID_PARAMS, "Unnamed arguments not allowed")
+            raise SimCallFailed(c.RES_E_INVALID_PARAMS, "Unnamed arguments not allowed")
         if (ticket := _ticket(filters, "ticket")) is not None:
             return [item for item in found if item.ticket == ticket]
         if "symbol" in filters:
@@ -387,7 +387,7 @@ class SimulatedTerminal(Controls, Helpers):
         return tuple(views.deal(deal) for deal in found)
 
     def _history(
-        self, history: History[H], dates: tuple[Any, ...], filters: dict[str, Any]
+        self, history: SimHistory[H], dates: tuple[Any, ...], filters: dict[str, Any]
     ) -> list[H]:
         if not dates:
             if (ticket := _ticket(filters, "ticket")) is not None:
@@ -395,7 +395,7 @@ class SimulatedTerminal(Controls, Helpers):
             if (position := _ticket(filters, "position")) is not None:
                 return history.of_position(position)
         if len(dates) != 2:
-            raise CallFailed(c.RES_E_INVALID_PARAMS)
+            raise SimCallFailed(c.RES_E_INVALID_PARAMS)
         from_s, to_s = want_date("date_from", dates[0]), want_date("date_to", dates[1])
         found = history.between(from_s, to_s)
         if "group" not in filters:
@@ -413,14 +413,14 @@ for _name, _struct in structs.ALL.items():
 def _count(name: str, value: object) -> int:
     count = want_int(name, value)
     if count <= 0:
-        raise CallFailed(c.RES_E_INVALID_PARAMS)
+        raise SimCallFailed(c.RES_E_INVALID_PARAMS)
     return count
 
 
 def _flags(value: object) -> int:
     flags = want_int("flags", value)
     if flags not in (c.COPY_TICKS_ALL, c.COPY_TICKS_INFO, c.COPY_TICKS_TRADE):
-        raise CallFailed(c.RES_E_INVALID_PARAMS)
+        raise SimCallFailed(c.RES_E_INVALID_PARAMS)
     return flags
 
 
@@ -428,7 +428,7 @@ def _side(action: object) -> int:
     """Return the direction of an order type that has a price to calculate with."""
     kind = want_int("action", action)
     if kind not in (c.ORDER_TYPE_BUY, c.ORDER_TYPE_SELL):
-        raise CallFailed(c.RES_E_INVALID_PARAMS)
+        raise SimCallFailed(c.RES_E_INVALID_PARAMS)
     return 1 if kind == c.ORDER_TYPE_BUY else -1
 
 

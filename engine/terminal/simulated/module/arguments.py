@@ -41,7 +41,7 @@ ERROR_TEXTS: Final = {
 _UNSIGNED = ("magic", "order", "deviation", "position", "position_by")
 
 
-class CallFailed(Exception):
+class SimCallFailed(Exception):
     """A call ends with None (or False) and this `last_error`."""
 
     def __init__(self, code: int, text: str = "") -> None:
@@ -50,9 +50,9 @@ class CallFailed(Exception):
         super().__init__(code, self.text)
 
 
-def invalid(name: str) -> CallFailed:
+def invalid(name: str) -> SimCallFailed:
     """Return the error of an argument of the wrong type or form."""
-    return CallFailed(c.RES_E_INVALID_PARAMS, f'Invalid "{name}" argument')
+    return SimCallFailed(c.RES_E_INVALID_PARAMS, f'Invalid "{name}" argument')
 
 
 def want_text(name: str, value: object) -> str:
@@ -90,7 +90,7 @@ def want_date(name: str, value: object) -> int:
         raise invalid(name)
     seconds = (seconds + 2**31) % 2**32 - 2**31
     if seconds == 0:
-        raise CallFailed(c.RES_E_INVALID_PARAMS)
+        raise SimCallFailed(c.RES_E_INVALID_PARAMS)
     return seconds
 
 
@@ -103,7 +103,7 @@ def trade_request(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> StructS
     if args:
         # Any other positional argument, or both forms at once, is refused with this text.
         if len(args) != 1 or keywords or not isinstance(args[0], dict):
-            raise CallFailed(c.RES_E_INVALID_PARAMS, "Unnamed arguments not allowed")
+            raise SimCallFailed(c.RES_E_INVALID_PARAMS, "Unnamed arguments not allowed")
         given = args[0]
     types = FIELD_TYPES[TradeRequest]
     fields = {

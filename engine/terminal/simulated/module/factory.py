@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.model.errors import ConfigError, DataError
 from engine.model.times import NS_PER_MINUTE
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.terminal.simulated.config import ReplayPrices, SimulatedConfig
 from engine.terminal.simulated.module.api import SimulatedTerminal
 from engine.terminal.simulated.prices.generated import GeneratedSource
@@ -29,7 +29,7 @@ def make(
             raise ConfigError(f"simulated terminal: {error}") from None
     if config.start_ns % NS_PER_MINUTE:
         raise ConfigError(f"simulated terminal: start_ns {config.start_ns} is not a whole minute")
-    ledger = Ledger(Path(config.ledger_path) if config.ledger_path else None)
+    ledger = SimLedger(Path(config.ledger_path) if config.ledger_path else None)
     return SimulatedTerminal(config, _source(config), ledger, monotonic_ns)
 
 

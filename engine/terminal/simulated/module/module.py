@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MethodType, ModuleType
 from typing import Any, Final, Never
 
-from engine.terminal.simulated.broker.ledger import Ledger
+from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.terminal.simulated.config import ReplayPrices, SimulatedConfig
 from engine.terminal.simulated.controls import Controls
 from engine.terminal.simulated.module import constants, structs
@@ -82,7 +82,7 @@ def install(module: ModuleType) -> None:
 def without_terminal() -> ModuleType:
     """Return the module as a process has it that no terminal belongs to."""
     config = SimulatedConfig(specs=[], source=ReplayPrices(files={}), start_ns=0)
-    terminal = SimulatedTerminal(config, ReplaySource({}, []), Ledger(None))
+    terminal = SimulatedTerminal(config, ReplaySource({}, []), SimLedger(None))
     terminal.sever()
     return as_module(terminal)
 

@@ -5,8 +5,8 @@ import math
 from engine.decision.money import CURRENCY_DIGITS, round_ccy, round_price
 from engine.terminal.simulated.broker.broker import Broker
 from engine.terminal.simulated.broker.liquidity import Liquidity
-from engine.terminal.simulated.broker.market import Market
-from engine.terminal.simulated.broker.state import Deal, Order, Position
+from engine.terminal.simulated.broker.market import SimMarket
+from engine.terminal.simulated.broker.state import Deal, SimOrder, SimPosition
 from engine.terminal.simulated.config import SimulatedConfig
 from engine.terminal.simulated.faults import Switches
 from engine.terminal.simulated.module import constants as c
@@ -189,7 +189,7 @@ def tick(symbol: str, broker: Broker) -> StructSequence:
     )
 
 
-def book(symbol: str, market: Market, liquidity: Liquidity) -> tuple[StructSequence, ...]:
+def book(symbol: str, market: SimMarket, liquidity: Liquidity) -> tuple[StructSequence, ...]:
     """Return BookInfo of what is left at the quote, offers first; none before the first tick."""
     quote = market.quotes.get(symbol)
     if quote is None:
@@ -205,7 +205,7 @@ def book(symbol: str, market: Market, liquidity: Liquidity) -> tuple[StructSeque
     )
 
 
-def position(item: Position, broker: Broker) -> StructSequence:
+def position(item: SimPosition, broker: Broker) -> StructSequence:
     """Return TradePosition at the current quotes."""
     buy = item.direction > 0
     return build(
@@ -231,7 +231,7 @@ def position(item: Position, broker: Broker) -> StructSequence:
     )
 
 
-def order(item: Order, broker: Broker) -> StructSequence:
+def order(item: SimOrder, broker: Broker) -> StructSequence:
     """Return TradeOrder; a working one at the current quotes."""
     current = item.price
     if item.is_working and (quote := broker.market.quotes.get(item.symbol)):

@@ -14,7 +14,7 @@ from engine.decision.money import rounded_prices
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
-from engine.terminal.simulated.broker.market import Market
+from engine.terminal.simulated.broker.market import SimMarket
 from engine.terminal.simulated.module import constants as c
 from engine.terminal.simulated.module.structs import RATES_DTYPE, TICKS_DTYPE
 from engine.terminal.simulated.prices.prices import Bar
@@ -54,7 +54,7 @@ def bucket_s(timeframe: int, server_s: Seconds) -> Seconds:
 class RateHistory:
     """Bars and ticks of a market up to its timeline's now."""
 
-    def __init__(self, market: Market, timeline: Timeline, clock: ServerClock) -> None:
+    def __init__(self, market: SimMarket, timeline: Timeline, clock: ServerClock) -> None:
         self._market = market
         self._timeline = timeline
         self._clock = clock

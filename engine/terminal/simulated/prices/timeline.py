@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
 from engine.terminal.simulated.broker.broker import Broker
-from engine.terminal.simulated.broker.market import Market
+from engine.terminal.simulated.broker.market import SimMarket
 from engine.terminal.simulated.broker.pending import Pending
 from engine.terminal.simulated.prices.clock import SimClock
 from engine.terminal.simulated.prices.prices import Bar
@@ -42,7 +42,7 @@ class Timeline(Protocol):
 class SteppedTime:
     """Time that stands still until `advance`; whole minutes only."""
 
-    def __init__(self, market: Market, broker: Broker, pending: Pending) -> None:
+    def __init__(self, market: SimMarket, broker: Broker, pending: Pending) -> None:
         self._market = market
         self._broker = broker
         self._pending = pending
@@ -125,7 +125,9 @@ class SteppedTime:
 class RealTime:
     """Time that follows a clock; each call first processes what has passed, tick by tick."""
 
-    def __init__(self, market: Market, broker: Broker, pending: Pending, clock: SimClock) -> None:
+    def __init__(
+        self, market: SimMarket, broker: Broker, pending: Pending, clock: SimClock
+    ) -> None:
         self._market = market
         self._broker = broker
         self._pending = pending

@@ -13,7 +13,7 @@ from engine.decision.money import round_ccy
 from engine.model.errors import ConfigError, StateError
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.terminal.simulated import create
-from engine.terminal.simulated.broker.history import History
+from engine.terminal.simulated.broker.history import SimHistory
 from engine.terminal.simulated.broker.state import Deal
 from engine.terminal.simulated.module import constants as c
 from engine.terminal.simulated.prices.generated import GeneratedSource
@@ -213,7 +213,7 @@ def test_unusable_ledgers_and_configurations_are_one_line_errors(tmp_path):
 def test_history_finds_deals_that_stepped_back_in_time():
     """Stops of one catch-up may be written out of order by seconds; every range finds them."""
     times_msc = [1_000, 50_000, 20_000, 90_000]
-    history = History[Deal](lambda item: item.order)
+    history = SimHistory[Deal](lambda item: item.order)
     for ticket, msc in enumerate(times_msc):
         history.append(
             Deal(
