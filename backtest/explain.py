@@ -7,7 +7,7 @@ from typing import Any
 
 from backtest.attribution import AMOUNTS, parts_ccy
 from backtest.report import trades_table
-from backtest.run import Prepared
+from backtest.run import PreparedRun
 from backtest.simulate import Result, decide_at
 from engine.decision.state import Core
 from engine.model.errors import UserError
@@ -16,7 +16,7 @@ from engine.model.times import iso_utc
 from engine.portfolio.explain import read_decision, was_asked
 
 
-def explain_trade(prepared: Prepared, result: Result, number: int) -> dict[str, Any]:
+def explain_trade(prepared: PreparedRun, result: Result, number: int) -> dict[str, Any]:
     """Return what trade `number` (its row in the trades file, from 1) was decided on.
 
     Raises:
@@ -31,7 +31,7 @@ def explain_trade(prepared: Prepared, result: Result, number: int) -> dict[str, 
     return {"trade": number, **found, "result": _outcome(result, number - 1)}
 
 
-def explain_time(prepared: Prepared, at_ns: int, book: str) -> list[dict[str, Any]]:
+def explain_time(prepared: PreparedRun, at_ns: int, book: str) -> list[dict[str, Any]]:
     """Return what a book's entries at a time were decided on, refused ones too.
 
     Raises:
@@ -49,14 +49,14 @@ def explain_time(prepared: Prepared, at_ns: int, book: str) -> list[dict[str, An
     return asked
 
 
-def _core_at(prepared: Prepared, at_ns: int) -> Core:
+def _core_at(prepared: PreparedRun, at_ns: int) -> Core:
     core = decide_at(prepared.compiled, prepared.bars, prepared.from_ns, prepared.to_ns, at_ns)
     if core is None:
         raise UserError(f"no bar opens or closes at {iso_utc(at_ns)}: nothing is decided then")
     return core
 
 
-def _decision(prepared: Prepared, core: Core, at_ns: int, slot: int) -> dict[str, Any]:
+def _decision(prepared: PreparedRun, core: Core, at_ns: int, slot: int) -> dict[str, Any]:
     which = prepared.compiled.slots[slot]
     return {
         "time": iso_utc(at_ns),

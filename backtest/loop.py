@@ -69,7 +69,7 @@ EQUITY = np.dtype(
 )
 
 
-class Outcome(Arrays):
+class LoopOutput(Arrays):
     """What the loop writes.
 
     `trades` (≥ 2 n_slots,) TRADE from 0; `shares` (len(trades), most members of a slot) entry
@@ -92,7 +92,7 @@ class Outcome(Arrays):
 
 @core_kernel
 def close_slot(
-    core: Core, slot: int, price: float, reason: int, time_ns: int, out: Outcome, n: int
+    core: Core, slot: int, price: float, reason: int, time_ns: int, out: LoopOutput, n: int
 ) -> None:
     """Close a slot at `price` and write its trade and shares at `n`."""
     position = core.positions[slot]
@@ -161,7 +161,7 @@ def take_closing(core: Core, feed: SignalFeed, i: int, first_weighted: int) -> N
 
 
 @core_kernel
-def match_bars(core: Core, now_ns: int, bars: Records, out: Outcome, n: int) -> int:
+def match_bars(core: Core, now_ns: int, bars: Records, out: LoopOutput, n: int) -> int:
     """Match stops and targets inside the bars that opened at the batch: slots, in their order,
     then shadows. A bar whose range is not believed meets none. Return the number of trades.
     """
@@ -199,7 +199,7 @@ def match_bars(core: Core, now_ns: int, bars: Records, out: Outcome, n: int) -> 
 
 
 @core_kernel
-def close_bars(core: Core, bars: Records, out: Outcome) -> None:
+def close_bars(core: Core, bars: Records, out: LoopOutput) -> None:
     """Close the bars that opened at the batch: shadows' levels, then last prices."""
     for s in range(len(core.symbols)):
         i = out.opened[s]
@@ -226,7 +226,7 @@ NOT_OPENED: Final = -(2**62)
 
 
 @core_kernel
-def open_bars(core: Core, now_ns: int, market: Market, out: Outcome) -> None:
+def open_bars(core: Core, now_ns: int, market: Market, out: LoopOutput) -> None:
     """Take T's quote of every symbol with a bar that opens at T."""
     for s in range(len(core.symbols)):
         i = market.bar_next[s]
@@ -257,7 +257,7 @@ def roll(core: Core, market: Market, k: int) -> int:
 
 
 @core_kernel
-def sort_trades(out: Outcome, first: int, stop: int) -> None:
+def sort_trades(out: LoopOutput, first: int, stop: int) -> None:
     """Put some trades of one moment into the order of slots, as live books them."""
     for i in range(first + 1, stop):
         j = i
@@ -269,7 +269,7 @@ def sort_trades(out: Outcome, first: int, stop: int) -> None:
 
 
 @core_kernel
-def copy_trade(out: Outcome, source: int, target: int) -> None:
+def copy_trade(out: LoopOutput, source: int, target: int) -> None:
     """Copy a trade and its shares to another row."""
     out.trades[target] = out.trades[source]
     for k in range(out.shares.shape[1]):
@@ -277,7 +277,7 @@ def copy_trade(out: Outcome, source: int, target: int) -> None:
 
 
 @core_kernel
-def value_account(core: Core, now_ns: int, out: Outcome, n: int) -> int:
+def value_account(core: Core, now_ns: int, out: LoopOutput, n: int) -> int:
     """Mark, have the broker stop out what it must, move the risk state; return the trades."""
     gross_ccy = value_batch(core, now_ns)
     if may_be_stopped_out(core, gross_ccy):
@@ -295,7 +295,7 @@ def value_account(core: Core, now_ns: int, out: Outcome, n: int) -> int:
 
 @core_kernel
 def decide(
-    core: Core, market: Market, feed: SignalFeed, out: Outcome, k: int, n: int
+    core: Core, market: Market, feed: SignalFeed, out: LoopOutput, k: int, n: int
 ) -> tuple[int, int]:
     """Take batch `k`'s quotes and signals, close what closes and decide the entries.
 
@@ -329,7 +329,7 @@ def decide(
 
 @core_kernel
 def run_batches(
-    core: Core, market: Market, feed: SignalFeed, out: Outcome, start: int, n_checked: int
+    core: Core, market: Market, feed: SignalFeed, out: LoopOutput, start: int, n_checked: int
 ) -> tuple[int, int, int]:
     """Run batches from `start` until the stretch ends, a day rolls or `trades` might overflow.
 
@@ -380,7 +380,7 @@ def run_batches(
 
 
 @core_kernel
-def finish_batch(core: Core, market: Market, out: Outcome) -> int:
+def finish_batch(core: Core, market: Market, out: LoopOutput) -> int:
     """Do what is left of the first batch where live has decided it: match its bars, close them.
 
     Returns:
@@ -395,7 +395,7 @@ def finish_batch(core: Core, market: Market, out: Outcome) -> int:
 
 
 @core_kernel
-def close_all(core: Core, time_ns: int, out: Outcome) -> int:
+def close_all(core: Core, time_ns: int, out: LoopOutput) -> int:
     """Close what is open at the end of the test at the last closes; return the trades written."""
     update_conversions(core)
     n = 0

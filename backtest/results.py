@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from backtest.report import config_hash, data_hash, digest, months, trades_table
-from backtest.run import Prepared, Report, code_version, load
+from backtest.run import PreparedRun, Report, code_version, load
 from backtest.simulate import Result, simulate
 from engine.decision.state import Records
 from engine.model.errors import UserError
@@ -106,7 +106,7 @@ def curve(equity: Records) -> list[tuple[int, float]]:
 
 def again(
     engine: Engine, result_id: int, data_dir: Path | None = None, files: OwnFiles = NO_FILES
-) -> tuple[Prepared, Result]:
+) -> tuple[PreparedRun, Result]:
     """Run a stored backtest again, over `data_dir` where the data has moved.
 
     `files` are the operator's strategies, which must be what they were.

@@ -57,7 +57,7 @@ NO_VARIANT = Variant()
 COSTS = ("spread_points", "commission_per_lot_ccy", "swap_long_points", "swap_short_points")
 
 
-class Prepared(NamedTuple):
+class PreparedRun(NamedTuple):
     """What a run is made of: the compiled portfolio and its bars, warm-up included.
 
     `notes` are what loading said, `files` the data files that the bars are from, `own_code` where
@@ -79,7 +79,7 @@ class Prepared(NamedTuple):
 class Report(NamedTuple):
     """A result, what it was made of, and the document that `--json` prints."""
 
-    prepared: Prepared
+    prepared: PreparedRun
     result: Result
     document: dict[str, Any]
 
@@ -93,7 +93,7 @@ def prepare(
     source: str | None = None,
     variant: Variant = NO_VARIANT,
     files: OwnFiles = NO_FILES,
-) -> Prepared:
+) -> PreparedRun:
     """Read a portfolio file, with what `variant` changes, and the bars it needs for [from, to).
 
     `files` are the operator's strategies, which are run in this process.
@@ -121,7 +121,7 @@ def load(
     source: str | None = None,
     files: OwnFiles = NO_FILES,
     name: str = "",
-) -> Prepared:
+) -> PreparedRun:
     """Compile a portfolio and read the bars it needs for [from, to); errors as `prepare`."""
     compiled = compile_portfolio(portfolio)
     left_out = load_needed(files, compiled.strategies)
@@ -137,7 +137,7 @@ def load(
         *notes,
     )
     own = own_code(spec.kind for spec in compiled.strategies)
-    return Prepared(
+    return PreparedRun(
         compiled, bars, data_dir, from_ns, to_ns, source, said, tuple(used), tuple(own), name
     )
 
@@ -152,7 +152,7 @@ def _contract_notes(compiled: CompiledPortfolio) -> list[str]:
     ]
 
 
-def document(prepared: Prepared, result: Result) -> dict[str, Any]:
+def document(prepared: PreparedRun, result: Result) -> dict[str, Any]:
     """Return a result's figures and what they came from."""
     return {
         "summary": summary(result),
@@ -181,7 +181,7 @@ def document(prepared: Prepared, result: Result) -> dict[str, Any]:
     }
 
 
-def made_of(prepared: Prepared) -> dict[str, Any]:
+def made_of(prepared: PreparedRun) -> dict[str, Any]:
     """Return what a result comes from: the portfolio's name, bars, files, costs of each symbol."""
     return {
         "portfolio": prepared.name,
@@ -240,7 +240,7 @@ def _check_period(from_ns: int, to_ns: int) -> None:
         raise UserError(f"--from {iso_utc(from_ns)} must be before --to {iso_utc(to_ns)}")
 
 
-def _report(prepared: Prepared, started_s: float, progress: Callable[[float], None]) -> Report:
+def _report(prepared: PreparedRun, started_s: float, progress: Callable[[float], None]) -> Report:
     loaded_s = time.perf_counter()
     result = simulate(
         prepared.compiled, prepared.bars, prepared.from_ns, prepared.to_ns, progress=progress

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from backtest.loop import (
     EQUITY,
     TRADE,
-    Outcome,
+    LoopOutput,
     close_all,
     decide,
     finish_batch,
@@ -29,7 +29,7 @@ from engine.decision.release import Release, released
 from engine.decision.state import N_REFUSALS, Core, Records
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError
-from engine.model.portfolio import Strategy as StrategySpec
+from engine.model.portfolio import StrategySpec
 from engine.model.symbols import fill_unknown
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.allocator import Allocator, Change
@@ -173,7 +173,7 @@ class _Run:
         self._allocator = Allocator(compiled)
         most = max((len(slot.members) for slot in compiled.slots), default=1)
         n_trades = _TRADES_AT_ONCE + 2 * len(compiled.slots)
-        self._out = Outcome(
+        self._out = LoopOutput(
             np.zeros(n_trades, TRADE),
             np.zeros((n_trades, most)),
             np.zeros(0, EQUITY),
@@ -215,7 +215,7 @@ class _Run:
             self._keep(n)
         self._n_batches += n_batches
 
-    def _finish_decided(self, market: Market, out: Outcome) -> int:
+    def _finish_decided(self, market: Market, out: LoopOutput) -> int:
         """Finish the batch that live has decided already; return the batch to go on with."""
         if not len(market.batch_ns) or market.batch_ns[0] != self._decided_ns:
             return 0

@@ -8,7 +8,7 @@ from backtest.data.grid import bring, measure
 from backtest.simulate import make_strategies, simulate
 from backtest.stretches import Stretches
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.portfolio import Portfolio, Strategy
+from engine.model.portfolio import Portfolio, StrategySpec
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio
 
@@ -37,7 +37,9 @@ def warm_backtest() -> None:
 
 
 def _flat_days() -> tuple[CompiledPortfolio, dict[str, Bars]]:
-    strategy = Strategy(name="a", kind="ma_cross", symbol="EURUSD", params={"fast": 2, "slow": 3})
+    strategy = StrategySpec(
+        name="a", kind="ma_cross", symbol="EURUSD", params={"fast": 2, "slow": 3}
+    )
     bars = np.zeros(3 * 1440, BAR_DTYPE)
     bars["time_ns"] = NS_PER_DAY + np.arange(len(bars)) * NS_PER_MINUTE
     for name in ("open", "high", "low", "close"):

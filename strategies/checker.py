@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.model.errors import StrategyError
 from strategies.base import Columns, Strategy
-from strategies.checks.conduct import Dice, Keeper, check_outside, check_window, sample_calls
+from strategies.checks.conduct import ConductRecord, Dice, check_outside, check_window, sample_calls
 from strategies.checks.cost import Clock, check_cost
 from strategies.checks.coverage import check_coverage
 from strategies.checks.findings import Finding
@@ -25,11 +25,11 @@ from strategies.checks.first_pass import (
     other_prices,
 )
 from strategies.checks.lookahead import LEAST_CUTS, check_changed_future, check_prefixes
-from strategies.checks.probe import Output, Period, Probe
+from strategies.checks.probe import Probe, ProbedPeriod, ProbedSignals
 from strategies.checks.source import Source
 from strategies.checks.sources import sources
 from strategies.checks.warmup import check_warmup
-from strategies.checks.watch import Watch
+from strategies.checks.watch import CodeWatch
 
 DEADLINE_SHARE_S = 0.01
 """A host's default deadline for a batch, 0.5 s, shared by fifty strategies."""
@@ -58,7 +58,7 @@ def check(
     series: Sequence[Columns],
     means: Means,
     from_ns: int = EVER_NS,
-    watch: Watch | None = None,
+    watch: CodeWatch | None = None,
 ) -> Iterator[Finding]:
     """Yield a finding a check, in the order of CHECKS, each as soon as it is known.
 
@@ -71,7 +71,7 @@ def check(
 
 
 def _check(probe: Probe, means: Means) -> Iterator[Finding]:
-    dice, keeper = Dice(), Keeper(probe)
+    dice, keeper = Dice(), ConductRecord(probe)
     try:
         with probe.slowly(means.now_s, means.spend_s / 6):
             periods = evaluate_periods(probe, keeper.after_first)
@@ -94,9 +94,9 @@ def _check(probe: Probe, means: Means) -> Iterator[Finding]:
             yield Finding(name, "fail", str(error))
 
 
-def watch_of(strategy: Strategy) -> Watch:
+def watch_of(strategy: Strategy) -> CodeWatch:
     """Return what hears a strategy; its own file is the user's wherever it lies."""
-    return Watch(frozenset({own_file(strategy)}))
+    return CodeWatch(frozenset({own_file(strategy)}))
 
 
 def own_file(strategy: Strategy) -> str:
@@ -104,7 +104,7 @@ def own_file(strategy: Strategy) -> str:
     return getattr(sys.modules.get(type(strategy).__module__), "__file__", None) or ""
 
 
-def _cuts_max(probe: Probe, periods: list[Period], means: Means) -> int:
+def _cuts_max(probe: Probe, periods: list[ProbedPeriod], means: Means) -> int:
     """Return how many windows may be evaluated for a check; the first pass has compiled kernels."""
     began_s = means.now_s()
     with contextlib.suppress(StrategyError):  # the checks will say so
@@ -114,7 +114,10 @@ def _cuts_max(probe: Probe, periods: list[Period], means: Means) -> int:
 
 
 def _checks(
-    probe: Probe, periods: list[Period], means: Means, seen: tuple[Source, Keeper, Dice]
+    probe: Probe,
+    periods: list[ProbedPeriod],
+    means: Means,
+    seen: tuple[Source, ConductRecord, Dice],
 ) -> list[tuple[str, Callable[[], Finding]]]:
     rng, now_s = means.rng, means.now_s
     source, keeper, dice = seen
@@ -181,7 +184,7 @@ def answers(
     """
     probe, rng = Probe(strategy, series, from_ns), np.random.default_rng(3)
     said: dict[Cut, str] = {}
-    whole: dict[int, Output] = {}
+    whole: dict[int, ProbedSignals] = {}
     for start, _, spans in probe.windows[:: -1 if backwards else 1]:
         if backwards:
             with contextlib.suppress(StrategyError):  # other prices may be too much for it

@@ -19,7 +19,7 @@ class Hold:
         self.first = first
 
 
-class Series:
+class GrowingSeries:
     """Bars `first` to `end`, as columns."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from engine.files.trust import fault_of
 from engine.model.errors import StrategyError
-from engine.model.portfolio import Strategy as StrategySpec
+from engine.model.portfolio import StrategySpec
 from engine.model.printable import described, is_printable, printable
 from strategies.base import Params, Strategy
 from strategies.registry import KINDS, parameters, register, unknown_kind

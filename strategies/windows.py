@@ -19,7 +19,7 @@ from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, Timeframe, anchor_ns
 from strategies.base import Columns, Floats, Input, Signals, Strategy, Times
 from strategies.contract import check_signals
-from strategies.growing import Series
+from strategies.growing import GrowingSeries
 
 
 class Closed(Protocol):
@@ -137,10 +137,10 @@ class Window:
     given up when the anchor moves: memory is bounded.
     """
 
-    def __init__(self, strategy: Strategy, series: Sequence[Series] = ()) -> None:
+    def __init__(self, strategy: Strategy, series: Sequence[GrowingSeries] = ()) -> None:
         self.strategy = strategy
         self.inputs = strategy.inputs
-        self._series = tuple(series) or tuple(Series() for _ in self.inputs)
+        self._series = tuple(series) or tuple(GrowingSeries() for _ in self.inputs)
         self._holds = [each.hold() for each in self._series]
         self._anchor = self._day = -1
         self._start = 0  # the first bar at or after the anchor

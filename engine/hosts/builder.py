@@ -14,7 +14,7 @@ import structlog
 from engine.hosts.protocol import Evaluations, InputNeed
 from engine.hosts.worker import FORGED, Worker, WorkerLost
 from engine.model.bars import Bars
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 
 Inputs = Mapping[str, Sequence[InputNeed]]
 HistoryOf = Callable[[Inputs], tuple[int, dict[str, Bars]]]
@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 class Plan(NamedTuple):
     """What a host is to have; without `history` it is loaded only."""
 
-    strategies: Sequence[Strategy]
+    strategies: Sequence[StrategySpec]
     points: Mapping[str, float]
     files: Mapping[str, bytes]
     history: HistoryOf | None = None

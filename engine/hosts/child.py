@@ -31,13 +31,13 @@ from engine.hosts.protocol import (
 )
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import StrategyError
-from engine.model.portfolio import Strategy as StrategySpec
+from engine.model.portfolio import StrategySpec
 from engine.model.printable import described
 from engine.model.server_clock import ServerClock
 from engine.model.signals import StrategySignal
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE, Timeframe
 from strategies.base import Columns, Strategy, as_columns
-from strategies.growing import Series
+from strategies.growing import GrowingSeries
 from strategies.loader import load_file
 from strategies.registry import KINDS, create, is_built_in, parameters
 from strategies.resample import Resampler, close_times
@@ -61,8 +61,8 @@ class Evaluator:
         self._fed: _Closed = {}  # of the inputs of the fresh ones
         # Built-in kinds loaded together share the series of an input, and so does each of a
         # user's kinds: should it write into its bars, all others are unharmed.
-        self._fresh_series: dict[tuple[str, _Input], Series] = {}
-        self._series: dict[_Input, list[Series]] = {}
+        self._fresh_series: dict[tuple[str, _Input], GrowingSeries] = {}
+        self._series: dict[_Input, list[GrowingSeries]] = {}
         self._first: dict[str, _Input] = {}
         self._resamplers: dict[_Input, Resampler] = {}
         self._clock = ServerClock("UTC")
@@ -117,7 +117,7 @@ class Evaluator:
         owner = "" if is_built_in(strategy) else spec.kind
         shared = self._fresh_series
         keys = [(owner, (need.symbol, need.timeframe)) for need in strategy.inputs]
-        return Window(strategy, [shared.setdefault(key, Series()) for key in keys])
+        return Window(strategy, [shared.setdefault(key, GrowingSeries()) for key in keys])
 
     def feed(self, batch_ns: int, history: Mapping[str, Bars], *, last: bool = True) -> Evaluations:
         """Fill the windows of the strategies loaded last; after the `last` part try each once."""

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from engine.hosts.builder import Built, Inputs
 from engine.hosts.protocol import Evaluations
 from engine.model.bars import Bars
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 
 Fetch = Callable[[Mapping[str, int], int], Mapping[str, Bars]]
 """Closed M1 bars that opened before a moment, so many of each symbol."""
@@ -19,7 +19,7 @@ class Prepared(NamedTuple):
     """
 
     version: int
-    strategies: Sequence[Strategy]
+    strategies: Sequence[StrategySpec]
     points: Mapping[str, float]
     files: Mapping[str, bytes]
     fresh: frozenset[str]
@@ -68,7 +68,7 @@ class Hosts(Protocol):
 
     def prepare(
         self,
-        strategies: Sequence[Strategy] | None = None,
+        strategies: Sequence[StrategySpec] | None = None,
         points: Mapping[str, float] | None = None,
         *,
         files: Mapping[str, bytes] | None = None,

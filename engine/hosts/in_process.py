@@ -11,7 +11,7 @@ from engine.hosts.contract import Prepared
 from engine.hosts.history import History, m1_bars_kept, m1_bars_needed
 from engine.hosts.protocol import Evaluations, InputNeed, Load, Progress
 from engine.model.bars import Bars
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 
 
 class InProcessHosts:
@@ -19,7 +19,7 @@ class InProcessHosts:
 
     def __init__(
         self,
-        strategies: Sequence[Strategy],
+        strategies: Sequence[StrategySpec],
         points: Mapping[str, float],
         server_clock: str,
         files: Sequence[Path] = (),
@@ -68,7 +68,7 @@ class InProcessHosts:
 
     def prepare(
         self,
-        strategies: Sequence[Strategy] | None = None,
+        strategies: Sequence[StrategySpec] | None = None,
         points: Mapping[str, float] | None = None,
         *,
         files: Mapping[str, bytes] | None = None,

@@ -25,7 +25,7 @@ from engine.hosts.spares import Spares
 from engine.hosts.worker import FORGED, LOG_NAME, Worker, WorkerLost, encoded
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError, TryAgain
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 from engine.model.printable import printable
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 
@@ -60,7 +60,7 @@ class StrategyHosts:
 
     def __init__(
         self,
-        strategies: Sequence[Strategy],
+        strategies: Sequence[StrategySpec],
         points: Mapping[str, float],
         server_clock: str,
         *,
@@ -310,7 +310,7 @@ class StrategyHosts:
     # ---- parts
 
     @property
-    def strategies(self) -> list[Strategy]:
+    def strategies(self) -> list[StrategySpec]:
         """The strategies there are, those in quarantine too."""
         return list(self._specs.values())
 
@@ -343,7 +343,7 @@ class StrategyHosts:
 
     def prepare(
         self,
-        strategies: Sequence[Strategy] | None = None,
+        strategies: Sequence[StrategySpec] | None = None,
         points: Mapping[str, float] | None = None,
         *,
         files: Mapping[str, bytes] | None = None,
@@ -381,7 +381,9 @@ class StrategyHosts:
             prepared.faults.setdefault(name, f"its host does not start: see {LOG_NAME}")
         return prepared
 
-    def _shared_out(self, specs: Mapping[str, Strategy], fresh: set[str]) -> dict[int, list[str]]:
+    def _shared_out(
+        self, specs: Mapping[str, StrategySpec], fresh: set[str]
+    ) -> dict[int, list[str]]:
         """Return each shard's strategies: where they are, new ones where there are fewest."""
         now = [list(shard.names) for shard in self._shards]
         names = {i: [n for n in part if n in specs] for i, part in enumerate(now)}

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from engine.model.bars import BAR_DTYPE, Bars
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 from engine.model.signals import StrategySignal
 
 BarBytes = dict[str, bytes]
@@ -40,7 +40,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     `bad_files` are not tried: they have ended a host before, and how.
     """
 
-    strategies: list[Strategy]
+    strategies: list[StrategySpec]
     points: dict[str, float]
     server_clock: str
     files: dict[str, bytes] = {}

@@ -24,7 +24,7 @@ from engine.hosts.protocol import (
 )
 from engine.model.bars import Bars
 from engine.model.errors import PmproError
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 
 START_TIMEOUT_S = 300.0
 """A first start may have to compile every kernel."""
@@ -105,7 +105,7 @@ class Worker:
 
     def load(
         self,
-        strategies: Sequence[Strategy],
+        strategies: Sequence[StrategySpec],
         points: Mapping[str, float],
         server_clock: str,
         files: Mapping[str, bytes],

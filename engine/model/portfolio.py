@@ -30,7 +30,7 @@ def parse_fraction(text: str) -> float:
 RECORD_DAYS: Final = 64
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AccountSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The simulated account of a backtest, a replay or the demo.
 
     Below `stop_out_level_percent` of the margin in equity the broker closes the largest losers.
@@ -67,7 +67,7 @@ class SymbolOverride(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     entry_hours: str | None = None
 
 
-class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RiskSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits before an order; docs/SEMANTICS.md §7 has the rules that read them.
 
     Exposures are notional over equity, margin is what the broker blocks over equity.
@@ -109,12 +109,12 @@ class Risk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 RISK_LIMITS = tuple(
-    name for name, value in msgspec.structs.asdict(Risk()).items() if isinstance(value, float)
+    name for name, value in msgspec.structs.asdict(RiskSpec()).items() if isinstance(value, float)
 )
-"""The keys of `Risk` that are numbers: what the core reads and an operator may set."""
+"""The keys of `RiskSpec` that are numbers: what the core reads and an operator may set."""
 
 
-class Sizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SizingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an entry is sized.
 
     `fixed_fraction`: `risk_frac` of equity lost at the stop; `fixed_lots`: `lots`;
@@ -133,7 +133,7 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kelly_shrink_trades: int = 50
 
 
-class Stops(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StopsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the stop of an open position moves, in points; 0 does not move it.
 
     From `trail_from_points` beyond the entry on it stays `trail_points` behind the best price; at
@@ -148,7 +148,7 @@ class Stops(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     step_points: float = 10.0
 
 
-class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StrategySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One strategy: a registered kind with parameters on a symbol and timeframe.
 
     `others` are the symbols of its further inputs. What it declares of itself, for a strategy in
@@ -162,13 +162,13 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeframe: str = "M1"
     params: dict[str, bool | int | float | str] = {}
     enabled: bool = True
-    sizing: Sizing | None = None
-    stops: Stops | None = None
+    sizing: SizingSpec | None = None
+    stops: StopsSpec | None = None
     max_orders_per_day: int = 0
     max_lots: float = 0.0
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An ensemble of strategies that owns a position per symbol. Shares are of the book.
 
     `quorum` is how many must agree to enter: a number, more than half of those who vote
@@ -181,13 +181,13 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     enter: float = 0.35
     exit: float = 0.10
     quorum: int | Literal["majority", "unanimous"] = 1
-    sizing: Sizing | None = None
-    stops: Stops | None = None
+    sizing: SizingSpec | None = None
+    stops: StopsSpec | None = None
     max_orders_per_day: int = 0
     max_lots: float = 0.0
 
 
-class Switch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SwitchSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a member loses its vote by its shadow record, and when it gets it back.
 
     A score is decayed mean over decayed deviation of daily results, with the allocation's
@@ -204,7 +204,7 @@ class Switch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_days: int = 20
 
 
-class Allocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AllocationSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How books share the account, or members their book (`level`), decided once a server day.
 
     `shares` are the books': the manual ones, and where the other methods begin; members begin with
@@ -223,7 +223,7 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     floor_ratio: float = 0.25
     cap_ratio: float = 3.0
     turnover_max_frac: float = 0.2
-    switch: Switch | None = None
+    switch: SwitchSpec | None = None
 
 
 class Portfolio(
@@ -231,10 +231,10 @@ class Portfolio(
 ):
     """A whole portfolio file. A strategy named in no book is a book of one."""
 
-    account: Account = Account()
+    account: AccountSpec = AccountSpec()
     symbols: dict[str, SymbolOverride] = {}
-    risk: Risk = Risk()
-    strategy: list[Strategy] = []
-    book: list[Book] = []
-    allocation: Allocation = Allocation()
+    risk: RiskSpec = RiskSpec()
+    strategy: list[StrategySpec] = []
+    book: list[BookSpec] = []
+    allocation: AllocationSpec = AllocationSpec()
     server_clock: str = "new_york+7"

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from engine.child.parent import Child, ChildError
-from engine.notify.delivery import Request, Result
+from engine.notify.delivery import DeliveryResult, Request
 from engine.notify.message import Message
 from engine.notify.records import Channel
 from engine.notify.redact import Redactor
@@ -26,7 +26,7 @@ MODULE: Final = "engine.notify.delivery"
 log = structlog.get_logger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Result).decode
+_decode = msgspec.msgpack.Decoder(DeliveryResult).decode
 
 
 class Carrier:
@@ -52,11 +52,11 @@ class Carrier:
         self._child: Child | None = None
         self._closed = False
 
-    def check(self) -> Result:
+    def check(self) -> DeliveryResult:
         """Tell whether apprise knows the URL; nothing is sent."""
         return self._ask(check=True)
 
-    def send(self, message: Message) -> Result:
+    def send(self, message: Message) -> DeliveryResult:
         """Send a message; a channel that hangs has the child killed."""
         return self._ask(message=message)
 
@@ -72,7 +72,7 @@ class Carrier:
             self._child.close()
             self._child = None
 
-    def _ask(self, *, message: Message | None = None, check: bool = False) -> Result:
+    def _ask(self, *, message: Message | None = None, check: bool = False) -> DeliveryResult:
         try:
             child = self._ready()
             if check:
@@ -83,7 +83,7 @@ class Carrier:
             )
             return self._call(child, request, self._deadline_s)
         except (ChildError, OSError) as error:
-            return Result(ok=False, detail=self._redactor(str(error)))
+            return DeliveryResult(ok=False, detail=self._redactor(str(error)))
 
     def _ready(self) -> Child:
         """Return a child that has loaded apprise."""
@@ -97,7 +97,7 @@ class Carrier:
             self._call(self._child, Request(url=self._url(), check=True), START_S)
         return self._child
 
-    def _call(self, child: Child, request: Request, timeout_s: float) -> Result:
+    def _call(self, child: Child, request: Request, timeout_s: float) -> DeliveryResult:
         return _decode(child.call(_encode(request), timeout_s=timeout_s))
 
     def _url(self) -> str:
@@ -110,7 +110,9 @@ class Courier:
     `done` runs on this thread. At most one message is with it: the desk sees to that.
     """
 
-    def __init__(self, name: str, carrier: Carrier, done: Callable[[str, Result], None]) -> None:
+    def __init__(
+        self, name: str, carrier: Carrier, done: Callable[[str, DeliveryResult], None]
+    ) -> None:
         self._name = name
         self._carrier = carrier
         self._done = done
@@ -140,9 +142,9 @@ class Courier:
                 return
             self._done(self._name, self._send(message))
 
-    def _send(self, message: Message) -> Result:
+    def _send(self, message: Message) -> DeliveryResult:
         try:
             return self._carrier.send(message)
         except Exception as error:  # border: thread
             log.error("courier_failed", channel=self._name, error=type(error).__name__)
-            return Result(ok=False, detail=f"internal error, {type(error).__name__}")
+            return DeliveryResult(ok=False, detail=f"internal error, {type(error).__name__}")

@@ -34,7 +34,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     check: bool = False
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of it. `detail`: the service's name, or why it failed; never a secret."""
 
     ok: bool
@@ -98,7 +98,7 @@ def main() -> None:
     serve(lambda body: encode(answer(decode(body), redactor)))
 
 
-def answer(request: Request, redactor: Redactor) -> Result:
+def answer(request: Request, redactor: Redactor) -> DeliveryResult:
     """Do what is asked; whatever a plugin raises becomes a detail without secrets."""
     redactor.add(request.url)
     with _complaints() as complaints:
@@ -108,7 +108,7 @@ def answer(request: Request, redactor: Redactor) -> Result:
             ok, detail = False, described(error)
     if not ok and complaints.texts:
         detail = "; ".join(complaints.texts[-3:])
-    return Result(ok=ok, detail=printable(redactor(detail), DETAIL_MAX))
+    return DeliveryResult(ok=ok, detail=printable(redactor(detail), DETAIL_MAX))
 
 
 def _carry_out(request: Request) -> tuple[bool, str]:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from engine.model.errors import UserError
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.model.views.snapshot import EventView
-from engine.notify.records import CRITICAL, Alert, AlertConfig, Channel, Delivery, Rule
+from engine.notify.records import CRITICAL, Alert, AlertConfig, AlertRule, Channel, Delivery
 from engine.notify.rules import Rulebook
 
 GATHER_NS: Final = 2 * NS_PER_S
@@ -108,7 +108,7 @@ class Desk:
             return alert
         return alert if waits(alert.last_ns + self._policy.repeat_ns, now_ns) else None
 
-    def _raise(self, rule: Rule, event: EventView, shape: str, now_ns: int) -> Alert:
+    def _raise(self, rule: AlertRule, event: EventView, shape: str, now_ns: int) -> Alert:
         if len(self.alerts) >= KEPT + _KEPT_SLACK:
             self._forget(_KEPT_SLACK)
         self._last_id += 1

@@ -17,7 +17,7 @@ RANKS: Final[Mapping[str, int]] = MappingProxyType(
 CRITICAL: Final = "critical"
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class AlertRule(msgspec.Struct, frozen=True, kw_only=True):
     """Which events raise an alert, and where it goes.
 
     `level`: at least; `source`, `text`: shell patterns. Below critical it takes `count` events
@@ -60,7 +60,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class AlertConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything configured. Without rules, errors and worse go to all channels."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[AlertRule, ...] = ()
     channels: tuple[Channel, ...] = ()
     policy: Policy = Policy()
 

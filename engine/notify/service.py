@@ -12,7 +12,7 @@ import structlog
 from engine.model.times import NS_PER_MINUTE
 from engine.model.views.snapshot import EventView
 from engine.notify.courier import MODULE, Carrier, Courier
-from engine.notify.delivery import Result
+from engine.notify.delivery import DeliveryResult
 from engine.notify.desk import Desk
 from engine.notify.message import compose
 from engine.notify.records import CRITICAL, AlertConfig
@@ -56,7 +56,7 @@ class AlertService:
         self._desk.load(self._store.loaded)
         self._lock = threading.Lock()
         self._events: queue.SimpleQueue[EventView] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[str, Result]] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[str, DeliveryResult]] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._n_lost = 0
@@ -123,7 +123,7 @@ class AlertService:
             self._store.close()
             self._lock.release()
 
-    def _take_result(self, channel: str, result: Result) -> None:
+    def _take_result(self, channel: str, result: DeliveryResult) -> None:
         self._results.put((channel, result))
         self._wake.set()
 

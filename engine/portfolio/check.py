@@ -13,13 +13,13 @@ from engine.model.near import meant
 from engine.model.portfolio import (
     RECORD_DAYS,
     RISK_LIMITS,
-    Allocation,
-    Book,
+    AllocationSpec,
+    BookSpec,
     Portfolio,
-    Sizing,
-    Stops,
-    Strategy,
-    Switch,
+    SizingSpec,
+    StopsSpec,
+    StrategySpec,
+    SwitchSpec,
 )
 from engine.model.server_clock import ServerClock
 from engine.model.symbols import DEFAULT_SYMBOLS
@@ -156,7 +156,7 @@ _SIZING_MOST = {
 }
 
 
-def _sizing_complaints(where: str, sizing: Sizing | None) -> list[str]:
+def _sizing_complaints(where: str, sizing: SizingSpec | None) -> list[str]:
     if sizing is None:
         return []
     return [
@@ -166,12 +166,12 @@ def _sizing_complaints(where: str, sizing: Sizing | None) -> list[str]:
     ]
 
 
-def _stops_complaints(where: str, stops: Stops | None) -> list[str]:
+def _stops_complaints(where: str, stops: StopsSpec | None) -> list[str]:
     if stops is None:
         return []
     out = [
         f"{where}.stops.{name} is {value}; allowed: 0 to 1e7"
-        for name in Stops.__struct_fields__
+        for name in StopsSpec.__struct_fields__
         if not 0.0 <= (value := getattr(stops, name)) <= 1e7
     ]
     if not (stops.trail_points or stops.break_even_points):
@@ -181,7 +181,7 @@ def _stops_complaints(where: str, stops: Stops | None) -> list[str]:
     return out
 
 
-def _declared_complaints(where: str, declares: Strategy | Book) -> list[str]:
+def _declared_complaints(where: str, declares: StrategySpec | BookSpec) -> list[str]:
     """Complain of what a strategy or a book declares of itself."""
     return [
         f"{where}: {key} is {_short(declared)}; 0 declares nothing, "
@@ -386,7 +386,7 @@ def _allocation_complaints(p: Portfolio) -> list[str]:
     return out + (_switch_complaints(a.switch) if a.switch is not None else [])
 
 
-def _switch_complaints(switch: Switch) -> list[str]:
+def _switch_complaints(switch: SwitchSpec) -> list[str]:
     where = "allocation.switch"
     ranges: dict[str, tuple[float, float]] = {
         "disable_score": (-100, 100),
@@ -411,7 +411,7 @@ def _switch_complaints(switch: Switch) -> list[str]:
 
 
 def _range_complaints(
-    where: str, settings: Allocation | Switch, ranges: dict[str, tuple[float, float]]
+    where: str, settings: AllocationSpec | SwitchSpec, ranges: dict[str, tuple[float, float]]
 ) -> list[str]:
     values = msgspec.structs.asdict(settings)
     return [

@@ -29,12 +29,12 @@ from engine.decision.state import (
 from engine.model.errors import ConfigError
 from engine.model.portfolio import (
     RISK_LIMITS,
-    Account,
-    Book,
+    AccountSpec,
+    BookSpec,
     Portfolio,
-    Sizing,
-    Stops,
-    Strategy,
+    SizingSpec,
+    StopsSpec,
+    StrategySpec,
     SymbolOverride,
 )
 from engine.model.symbols import SymbolSpec
@@ -54,7 +54,7 @@ _QUORUMS = {"majority": MAJORITY, "unanimous": UNANIMOUS}
 class Slot(msgspec.Struct, frozen=True):
     """One book's position in one symbol; `members` are indices into the strategies."""
 
-    book: Book
+    book: BookSpec
     symbol: str
     members: tuple[int, ...]
 
@@ -73,7 +73,7 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
 
     portfolio: Portfolio
     symbols: tuple[SymbolSpec, ...]
-    strategies: tuple[Strategy, ...]
+    strategies: tuple[StrategySpec, ...]
     slots: tuple[Slot, ...]
     n_traded_symbols: int
 
@@ -147,8 +147,8 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
         out = np.zeros(len(self.slots), SLOT_CONFIG)
         numbers: dict[str, int] = {}
         for i, slot in enumerate(self.slots):
-            book, sizing = slot.book, slot.book.sizing or Sizing()
-            stops = slot.book.stops or Stops()
+            book, sizing = slot.book, slot.book.sizing or SizingSpec()
+            stops = slot.book.stops or StopsSpec()
             frames = {TIMEFRAMES[self.strategies[m].timeframe] for m in slot.members}
             row = out[i]
             row["book"] = numbers.setdefault(book.name, len(numbers) + 1)
@@ -160,9 +160,9 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
             row["sizing"] = _METHODS[sizing.method]
             for name in ("enter", "exit", "max_orders_per_day", "max_lots"):
                 row[name] = getattr(book, name)
-            for name in Stops.__struct_fields__:
+            for name in StopsSpec.__struct_fields__:
                 row[name] = getattr(stops, name)
-            for name in Sizing.__struct_fields__:
+            for name in SizingSpec.__struct_fields__:
                 if name in (SLOT_CONFIG.names or ()):
                     row[name] = getattr(sizing, name)
         return out
@@ -188,7 +188,7 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
         return out
 
 
-def stop_out_frac(account: Account) -> float:
+def stop_out_frac(account: AccountSpec) -> float:
     """Return the margin level, equity over margin, below which the broker closes."""
     return account.stop_out_level_percent / 100.0
 
@@ -199,8 +199,8 @@ def compile_portfolio(portfolio: Portfolio) -> CompiledPortfolio:
     Raises:
         ConfigError: a profit currency has no pair to convert it.
     """
-    strategies: list[Strategy] = []
-    grouped: dict[tuple[str, str], tuple[Book, list[Strategy]]] = {}
+    strategies: list[StrategySpec] = []
+    grouped: dict[tuple[str, str], tuple[BookSpec, list[StrategySpec]]] = {}
     for book, strategy, symbol in memberships(portfolio):
         grouped.setdefault((book.name, symbol), (book, []))[1].append(strategy)
     slots = []

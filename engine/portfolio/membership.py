@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from engine.model.errors import ConfigError
-from engine.model.portfolio import Book, Portfolio, Strategy, SymbolOverride
+from engine.model.portfolio import BookSpec, Portfolio, StrategySpec, SymbolOverride
 from engine.model.symbols import DEFAULT_SYMBOLS, SymbolSpec
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
@@ -26,7 +26,7 @@ def entry_minutes(hours: str | None) -> tuple[int, int]:
     return 60 * from_hour + from_minute, (60 * to_hour + to_minute) % 1440
 
 
-def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
+def memberships(p: Portfolio) -> list[tuple[BookSpec, StrategySpec, str]]:
     """Return (book, strategy, symbol) in the order of decisions.
 
     Books stand in file order, then the strategies named in none, each a voting book of one under
@@ -37,7 +37,7 @@ def memberships(p: Portfolio) -> list[tuple[Book, Strategy, str]]:
     taken = {m for b in p.book for m in b.members}
     for s in p.strategy:
         if s.name not in taken:
-            solo = Book(
+            solo = BookSpec(
                 name=s.name,
                 members={s.name: 1.0},
                 combine="vote",

@@ -11,7 +11,7 @@ from engine.decision.plausible import only_bars
 from engine.hosts.contract import Hosts
 from engine.model.bars import Bars
 from engine.model.errors import StrategyError
-from engine.model.portfolio import Account
+from engine.model.portfolio import AccountSpec
 from engine.model.times import NS_PER_MINUTE
 from engine.portfolio.compile import CompiledPortfolio, stop_out_frac
 from engine.terminal.gateway import Gateway
@@ -31,7 +31,7 @@ class Recorded(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def simulated_account(account: Account) -> AccountConfig:
+def simulated_account(account: AccountSpec) -> AccountConfig:
     """Return the simulated broker's account for a portfolio's."""
     return AccountConfig(
         balance_ccy=account.balance_ccy,

@@ -47,7 +47,7 @@ from engine.decision.plausible import is_price, only_bars
 from engine.decision.signals import is_due, take_events
 from engine.decision.state import EVENT, N_REFUSALS
 from engine.model.bars import BAR_DTYPE
-from engine.model.portfolio import Portfolio, Sizing, Strategy
+from engine.model.portfolio import Portfolio, SizingSpec, StrategySpec
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY
 from engine.portfolio.compile import compile_portfolio
@@ -70,7 +70,9 @@ def warm_money() -> None:
 
 def warm_core() -> None:
     """Compile what the trader calls: one entry and one exit of a single strategy."""
-    strategy = Strategy(name="a", kind="a", symbol="EURUSD", sizing=Sizing(method="fixed_lots"))
+    strategy = StrategySpec(
+        name="a", kind="a", symbol="EURUSD", sizing=SizingSpec(method="fixed_lots")
+    )
     compiled = compile_portfolio(Portfolio(strategy=[strategy]))
     core = compiled.core()
     chosen = np.zeros(1, np.int64)

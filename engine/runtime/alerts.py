@@ -6,7 +6,7 @@ from engine.model.errors import ConfigError
 from engine.model.near import meant
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.notify.quiet import NEVER, quiet_hours
-from engine.notify.records import AlertConfig, Channel, Policy, Rule
+from engine.notify.records import AlertConfig, AlertRule, Channel, Policy
 from engine.notify.service import AlertService
 from engine.runtime.state_dir import StateDir
 from engine.settings.settings import Settings
@@ -33,7 +33,7 @@ def alert_config(settings: Settings) -> AlertConfig:
     _refuse_twice([rule.name for rule in alerts.rule], settings.where("alerts.rule"))
     _refuse_twice([channel.name for channel in alerts.channel], settings.where("alerts.channel"))
     return AlertConfig(
-        rules=tuple(Rule(**rule.model_dump()) for rule in alerts.rule),
+        rules=tuple(AlertRule(**rule.model_dump()) for rule in alerts.rule),
         channels=tuple(
             Channel(
                 name=name,

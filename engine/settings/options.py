@@ -23,7 +23,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Terminal(Section):
+class TerminalOptions(Section):
     """The trading terminal behind the MetaTrader5 module's functions."""
 
     module: Literal["simulated", "mt5"] = Field(
@@ -123,7 +123,7 @@ def symbol_pairs(text: str) -> dict[str, str]:
     return {ours.strip(): theirs.strip() for ours, theirs in pairs}
 
 
-class Demo(Section):
+class DemoOptions(Section):
     """The demo's prices."""
 
     seed: int = Field(1, ge=0, description="generated prices are a function of this number")
@@ -162,7 +162,7 @@ class Demo(Section):
         return text
 
 
-class StrategyHosts(Section):
+class StrategyHostsOptions(Section):
     """The processes that evaluate strategies."""
 
     count: int = Field(
@@ -179,7 +179,7 @@ class StrategyHosts(Section):
     )
 
 
-class Database(Section):
+class DatabaseOptions(Section):
     """PostgreSQL: started by the engine itself, or somewhere else by URL."""
 
     embedded: bool = Field(True, description="run the server that is installed with pmpro")
@@ -193,7 +193,7 @@ class Database(Section):
     )
 
 
-class Control(Section):
+class ControlOptions(Section):
     """Who may use the engine's socket beside its own user and root, which are admin."""
 
     admins: str = Field("", description="logins that may do everything: alice, bob")
@@ -214,7 +214,7 @@ class Control(Section):
         return bool(self.admins.strip() or self.operators.strip() or self.viewers.strip())
 
 
-class Backtest(Section):
+class BacktestOptions(Section):
     """Backtests that the console launches."""
 
     data: Path | None = Field(
@@ -224,7 +224,7 @@ class Backtest(Section):
     )
 
 
-class AlertRule(Section):
+class AlertRuleOptions(Section):
     """Which events raise an alert: the first rule that fits. Without one: errors and worse, to all.
 
     A critical event raises an alert whatever the rules say.
@@ -255,7 +255,7 @@ class AlertRule(Section):
     )
 
 
-class AlertChannel(Section):
+class AlertChannelOptions(Section):
     """Quiet hours of a channel: what is not critical waits for their end."""
 
     name: str = Field(min_length=1, description="one of the names in urls_file", examples=["mail"])
@@ -283,7 +283,7 @@ def _checked(text: str, check: Callable[[Callable[[str, str], object]], object])
     return text
 
 
-class Alerts(Section):
+class AlertsOptions(Section):
     """Events that leave the box: Telegram, e-mail, whatever apprise knows."""
 
     urls: SecretStr | None = Field(
@@ -308,11 +308,13 @@ class Alerts(Section):
     deadline_s: float = Field(
         20.0, ge=1, le=300, description="a channel that takes longer for a message has failed"
     )
-    rule: tuple[AlertRule, ...] = Field((), max_length=50, description="which events, and where to")
-    channel: tuple[AlertChannel, ...] = Field((), max_length=16, description="quiet hours")
+    rule: tuple[AlertRuleOptions, ...] = Field(
+        (), max_length=50, description="which events, and where to"
+    )
+    channel: tuple[AlertChannelOptions, ...] = Field((), max_length=16, description="quiet hours")
 
 
-class Console(Section):
+class ConsoleOptions(Section):
     """The full-screen console."""
 
     refresh_hz: float = Field(4.0, gt=0, le=20, description="looks at the engine a second")
@@ -334,7 +336,7 @@ class Console(Section):
         return name
 
 
-class Log(Section):
+class LogOptions(Section):
     """What the engine writes down."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
@@ -369,12 +371,12 @@ class Options(Section):
         "`run` inside state_dir, or /tmp/pmpro-UID where that is too deep or others have roles",
         examples=["/run/pmpro"],
     )
-    terminal: Terminal = Terminal()
-    demo: Demo = Demo()
-    strategy_hosts: StrategyHosts = StrategyHosts()
-    database: Database = Database()
-    control: Control = Control()
-    backtest: Backtest = Backtest()
-    alerts: Alerts = Alerts()
-    console: Console = Console()
-    log: Log = Log()
+    terminal: TerminalOptions = TerminalOptions()
+    demo: DemoOptions = DemoOptions()
+    strategy_hosts: StrategyHostsOptions = StrategyHostsOptions()
+    database: DatabaseOptions = DatabaseOptions()
+    control: ControlOptions = ControlOptions()
+    backtest: BacktestOptions = BacktestOptions()
+    alerts: AlertsOptions = AlertsOptions()
+    console: ConsoleOptions = ConsoleOptions()
+    log: LogOptions = LogOptions()

@@ -87,7 +87,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         return max((noted.id for noted in self.expected if noted.found == "stands"), default=0)
 
 
-class _Entry(NamedTuple):
+class _AuditEntry(NamedTuple):
     id: int
     timestamp: datetime
     event_type: str
@@ -134,7 +134,7 @@ def verify_chain(session: Session) -> int | None:
     return verify(session).first_broken_id
 
 
-def _entries(session: Session) -> Iterator[_Entry]:
+def _entries(session: Session) -> Iterator[_AuditEntry]:
     query = select(
         AuditLogTable.id,
         AuditLogTable.timestamp,
@@ -148,10 +148,10 @@ def _entries(session: Session) -> Iterator[_Entry]:
     ).order_by(AuditLogTable.id)
     with session.execute(query.execution_options(yield_per=2_000)) as rows:
         for row in rows:
-            yield _Entry(*row)
+            yield _AuditEntry(*row)
 
 
-def _fault(entry: _Entry, place: Head, end: Head) -> str:
+def _fault(entry: _AuditEntry, place: Head, end: Head) -> str:
     """Return what is wrong with the entry that stands at `place` (its id, the hash before it)."""
     if entry.id != place.id:
         return "is missing"
@@ -208,7 +208,7 @@ def head(session: Session) -> Head:
     return Head(*found)
 
 
-def _hash(entry: _Entry) -> str:
+def _hash(entry: _AuditEntry) -> str:
     # The text of a JSONB array, as PostgreSQL prints it.
     parts = [
         _json(entry.previous_hash),

@@ -20,14 +20,14 @@ from engine.model.errors import StoreError
 _NOT_NEEDED = shutil.ignore_patterns("include", "doc", "*.a", "pgxs", "pkgconfig", "__pycache__")
 
 
-class Account(NamedTuple):
+class SystemUser(NamedTuple):
     """A system user by number."""
 
     uid: int
     gid: int
 
 
-def server_account() -> Account | None:
+def server_account() -> SystemUser | None:
     """Return who the server runs as; None for the engine's own user."""
     if os.geteuid() != 0:
         return None
@@ -37,11 +37,11 @@ def server_account() -> Account | None:
         except KeyError:
             continue
         if found.pw_uid != 0:
-            return Account(found.pw_uid, found.pw_gid)
+            return SystemUser(found.pw_uid, found.pw_gid)
     raise StoreError("the embedded database cannot run as root: add a system user named pmpro")
 
 
-def programs(base_dir: Path, account: Account | None) -> Path:
+def programs(base_dir: Path, account: SystemUser | None) -> Path:
     """Return the directory of PostgreSQL's programs, copied below `base_dir` for an account."""
     installed = installed_programs()
     if account is None:

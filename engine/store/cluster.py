@@ -29,7 +29,7 @@ from engine.files.trust import (
     user_name,
 )
 from engine.model.errors import StoreError
-from engine.store.binaries import Account, programs, server_account, with_a_name
+from engine.store.binaries import SystemUser, programs, server_account, with_a_name
 from engine.store.processes import may_be_server, pid_exists
 from engine.store.reasons import reason
 
@@ -54,7 +54,7 @@ class Secrets(NamedTuple):
     operator: str
 
 
-class Place(NamedTuple):
+class ClusterPlace(NamedTuple):
     """Where a cluster and its socket lie, and in which directories that others share."""
 
     home: Path
@@ -63,17 +63,17 @@ class Place(NamedTuple):
 
 
 def place_of(
-    data_dir: Path, run_dir: Path, base_dir: Path, cluster: str, account: Account | None
-) -> Place:
+    data_dir: Path, run_dir: Path, base_dir: Path, cluster: str, account: SystemUser | None
+) -> ClusterPlace:
     """Return where a cluster of this name lies; as root below `base_dir`."""
     if account is None:
         socket_dir = _socket_dir(run_dir, cluster)
-        return Place(data_dir, socket_dir, (socket_dir.parent,))
+        return ClusterPlace(data_dir, socket_dir, (socket_dir.parent,))
     clusters, run = base_dir / "clusters", base_dir / "run"
-    return Place(clusters / cluster, run / cluster, (base_dir, clusters, run))
+    return ClusterPlace(clusters / cluster, run / cluster, (base_dir, clusters, run))
 
 
-def complaint_of(place: Place, account: Account | None) -> str:
+def complaint_of(place: ClusterPlace, account: SystemUser | None) -> str:
     """Return what PostgreSQL cannot do with these paths, "" for nothing."""
     home, socket = os.fsencode(place.home), place.socket_dir / SOCKET
     try:

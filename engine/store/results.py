@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from engine.store.rows import RowStore, Seen, json_value, number
+from engine.store.rows import KnownRows, RowStore, json_value, number
 from engine.store.tables import BacktestResultTable
 
 
@@ -41,7 +41,7 @@ def save_backtest(session: Session, result: NewResult) -> int:
     """Add a result to the session's transaction and return its id."""
     strategy_id = None
     if result.strategy is not None:
-        strategy_id = RowStore(session.connection(), Seen()).strategy_id(result.strategy)
+        strategy_id = RowStore(session.connection(), KnownRows()).strategy_id(result.strategy)
     row = {
         "strategy_id": strategy_id,
         "start_date": result.start,

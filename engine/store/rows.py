@@ -40,7 +40,7 @@ from engine.store.tables import (
 Row = dict[str, Any]
 
 
-class Seen:
+class KnownRows:
     """Strategies' ids and partitions known to exist; cleared when a transaction is undone."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Seen:
 class RowStore:
     """Stores records within one transaction."""
 
-    def __init__(self, connection: Connection, seen: Seen) -> None:
+    def __init__(self, connection: Connection, seen: KnownRows) -> None:
         self._connection = connection
         self._seen = seen
         self._kinds: dict[type[Any], Callable[[list[Any]], None]] = {

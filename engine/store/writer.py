@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from engine.model.printable import storable_record
 from engine.model.records import AuditRow, JournalEntry
 from engine.store.connection import first_line, lazy_engine
-from engine.store.rows import RowStore, Seen
+from engine.store.rows import KnownRows, RowStore
 from engine.store.tables import WriterRejectTable, WriterStateTable
 
 POLL_S = 0.1
@@ -44,7 +44,7 @@ _ROW_FAULTS = ("21", "22", "23")
 _log = structlog.get_logger(__name__)
 
 
-class Outbox(Protocol):
+class RowSource(Protocol):
     """Where rows wait; used by the writer's thread alone once it has started."""
 
     journal_id: str
@@ -78,7 +78,7 @@ class Writer:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: RowSource,
         url: str | URL,
         *,
         poll_s: float = POLL_S,
@@ -102,7 +102,7 @@ class Writer:
         self._may_move.set()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._journal_id = uuid.UUID(outbox.journal_id)
-        self._seen = Seen()
+        self._seen = KnownRows()
         self._moved_seq = self._backlog = 0
         self._n_moved = self._n_rejected = self._n_failures = 0
         self._status = WriterStatus(status="ok", backlog=0, n_moved=0, n_rejected=0, n_failures=0)

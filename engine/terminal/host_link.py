@@ -29,7 +29,7 @@ _BACKOFF_MOST_S: Final = 30.0
 _BACKOFF_WINDOW_S: Final = 300.0
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
-_decode_reply = msgspec.msgpack.Decoder(p.Reply).decode
+_decode_reply = msgspec.msgpack.Decoder(p.TerminalReply).decode
 
 
 class HostLink:

@@ -245,7 +245,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     function: str = ""
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class TerminalReply(msgspec.Struct, frozen=True, kw_only=True):
     """Exactly one of result (encoded) and failure."""
 
     result: msgspec.Raw = msgspec.Raw(b"\xc0")

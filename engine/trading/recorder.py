@@ -9,7 +9,7 @@ from engine.execution.journal import CoreState, Journal
 from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import JournalError
 from engine.model.orders import Intent, IntentState, Outcome, intent_of
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 from engine.model.records import (
     AuditRow,
     BarsRow,
@@ -27,7 +27,7 @@ _SIGNAL_NAMES = {1: "BUY", -1: "SELL", 0: "HOLD"}
 
 
 def signal_row(
-    strategy: Strategy, signal: StrategySignal, direction: int, time_ns: int
+    strategy: StrategySpec, signal: StrategySignal, direction: int, time_ns: int
 ) -> SignalRow:
     """Return the row of a change of a strategy's latched direction."""
     return SignalRow(

@@ -17,8 +17,8 @@ from engine.model.errors import UserError
 from pmpro_tui.cli.output import Json, print_line
 
 if TYPE_CHECKING:
-    from backtest.run import Prepared
-    from pmpro_tui.cli.backtest.view import Advance
+    from backtest.run import PreparedRun
+    from pmpro_tui.cli.backtest.view import OnProgress
 
 LIMITS: dict[str, tuple[str, float]] = {
     "month_warm_s": ("<=", 0.07),
@@ -72,7 +72,7 @@ def backtest(
         print_line(note)
 
 
-def measure(data: Data, runs: int, progress: "Advance") -> dict[str, float]:
+def measure(data: Data, runs: int, progress: "OnProgress") -> dict[str, float]:
     """Return all figures; those of children first, while this process is small."""
     from pmpro_tui.bench.children import compile_anew, one_shot, one_shot_peak_mb
 
@@ -114,7 +114,7 @@ def median_s(runs: int, action: Callable[[], object], spare: int = 0) -> float:
     return statistics.median(times[spare:])
 
 
-def prepared(data: Data, start: str, end: str, n_strategies: int) -> "Prepared":
+def prepared(data: Data, start: str, end: str, n_strategies: int) -> "PreparedRun":
     """Return the benchmark's portfolio of so many strategies with its bars."""
     from backtest.run import prepare
     from pmpro_tui.bench.portfolio import portfolio_text

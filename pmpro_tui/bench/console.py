@@ -23,7 +23,7 @@ import typer
 from engine.model.errors import PmproError
 from engine.model.views.snapshot import Command, Reply, Snapshot
 from pmpro_tui.bench.children import percentile
-from pmpro_tui.bench.scripted_snapshots import N_STRATEGIES, Picture
+from pmpro_tui.bench.scripted_snapshots import N_STRATEGIES, ScriptedSnapshots
 from pmpro_tui.cli.output import Json
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class _Scripted:
         self.changed_frac = 0.3
         self.acted = threading.Event()
         self.acted_s = 0.0
-        self._picture = Picture(random.Random(1))
+        self._picture = ScriptedSnapshots(random.Random(1))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, name="picture", daemon=True)
         self._thread.start()

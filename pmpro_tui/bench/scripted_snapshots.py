@@ -20,7 +20,7 @@ _SIGNALS = ("LONG", "FLAT", "SHORT")
 _BALANCE_CCY = 100_000.0
 
 
-class Picture:
+class ScriptedSnapshots:
     """Snapshots of an engine; at each step another share of the rows has changed."""
 
     def __init__(self, rng: random.Random) -> None:

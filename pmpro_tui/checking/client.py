@@ -21,11 +21,11 @@ from pmpro_tui.checking.records import (
     AskCheck,
     AskKinds,
     Begun,
+    CheckRefused,
+    CheckReport,
     Found,
     Job,
     Kinds,
-    Refusal,
-    Report,
     Said,
 )
 from strategies.checks.findings import CHECKS, Finding
@@ -89,7 +89,7 @@ class Checkers:
         assert isinstance(kinds, Kinds)
         return kinds
 
-    def check(self, job: Job, told: Callable[[str], None] = lambda _: None) -> Report:
+    def check(self, job: Job, told: Callable[[str], None] = lambda _: None) -> CheckReport:
         """Return what the checks found; `told` hears what is under way.
 
         Raises:
@@ -107,7 +107,7 @@ class Checkers:
         if mine.whole:
             differ = self._differ(job, who, mine)
             findings = [_compared(finding, differ) for finding in findings]
-        return Report(strategy=begun, findings=findings)
+        return CheckReport(strategy=begun, findings=findings)
 
     def close(self) -> None:
         """End all; they hold nothing."""
@@ -168,7 +168,7 @@ class Checkers:
             how = self._how(child, error)
             raise CheckLost(f"{who}: {how} {_where(ask, answers)}") from None
         for answer in answers:
-            if isinstance(answer, Refusal):
+            if isinstance(answer, CheckRefused):
                 raise StrategyError(answer.text)
         return answers
 

@@ -13,11 +13,11 @@ from engine.child.serve import serve
 from engine.hosts.bounds import bound_strategies
 from engine.hosts.memory import limit_memory
 from engine.model.errors import UserError
-from pmpro_tui.checking.records import Ask, AskAnswers, AskCheck, AskKinds, Refusal
+from pmpro_tui.checking.records import Ask, AskAnswers, AskCheck, AskKinds, CheckRefused
 from pmpro_tui.checking.run import load_kinds, lower_priority, run_answers, run_check
 from strategies.base import flat_signals
 from strategies.checks.sources import Sources
-from strategies.checks.watch import Watch
+from strategies.checks.watch import CodeWatch
 from strategies.contract import check_signals, faulty_distance
 
 # Years of bars are the checker's own, not the strategy's.
@@ -40,10 +40,10 @@ def _answer(ask: Ask) -> Iterator[bytes]:
             case AskAnswers():
                 if files:
                     load_kinds(files, required=False)
-                    _bound().shift_dates(Watch().is_own)
+                    _bound().shift_dates(CodeWatch().is_own)
                 yield _encode(run_answers(ask))
     except UserError as error:
-        yield _encode(Refusal(str(error)))
+        yield _encode(CheckRefused(str(error)))
 
 
 @cache

@@ -129,17 +129,17 @@ class Said(msgspec.Struct, frozen=True, tag=True):
     ends: list[str] = []
 
 
-class Refusal(msgspec.Struct, frozen=True, tag=True):
+class CheckRefused(msgspec.Struct, frozen=True, tag="Refusal"):
     """What the operator must change before anything can be checked."""
 
     text: str
 
 
 Ask = AskKinds | AskCheck | AskAnswers
-Answer = Kinds | Begun | Found | Said | Refusal
+Answer = Kinds | Begun | Found | Said | CheckRefused
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """A checked strategy."""
 
     strategy: Begun

@@ -20,12 +20,12 @@ from pmpro_tui.checking.records import (
     AskAnswers,
     BarsWanted,
     Begun,
+    CheckReport,
     Found,
     Job,
     KindInfo,
     Kinds,
     ParameterInfo,
-    Report,
     Said,
     Subject,
     Value,
@@ -33,13 +33,13 @@ from pmpro_tui.checking.records import (
 from strategies.base import Columns, Strategy
 from strategies.checker import Cut, Means, answers, check, cuts_of, own_file
 from strategies.checks.sources import sources
-from strategies.checks.watch import Watch, loading
+from strategies.checks.watch import CodeWatch, loading
 from strategies.loader import load_file
 from strategies.registry import KINDS, create, kind_of, parameters
 
 _SLOW_TO_IMPORT = ("pandas", "numba", "talib", "scipy", "sklearn")
 
-_loading = Watch()
+_loading = CodeWatch()
 _files: set[str] = set()
 
 
@@ -52,7 +52,7 @@ def check_file(
     params: Mapping[str, Value] | None = None,
     data: Path | str = "",
     seed: int = 1,
-) -> list[Report]:
+) -> list[CheckReport]:
     """Return a report of each kind that a file defines, or of `kind` alone, for use in tests.
 
     The file is imported here. Without `data`, a directory of bar files, bars are generated.
@@ -78,10 +78,10 @@ def check_file(
     ]
 
 
-def _report(job: Job) -> Report:
+def _report(job: Job) -> CheckReport:
     begun, *rest = run_check(job)
     assert isinstance(begun, Begun)
-    return Report(strategy=begun, findings=[f.finding for f in rest if isinstance(f, Found)])
+    return CheckReport(strategy=begun, findings=[f.finding for f in rest if isinstance(f, Found)])
 
 
 def run_check(job: Job) -> Iterator[Begun | Found | Said]:
@@ -91,7 +91,7 @@ def run_check(job: Job) -> Iterator[Begun | Found | Said]:
 
 
 def _run_check(job: Job) -> Iterator[Begun | Found | Said]:
-    watch = Watch()
+    watch = CodeWatch()
     strategy, series, from_ns = _prepare(job, watch.run_slowly)
     yield _begun(job, strategy, series, from_ns)
     others = _files - {own_file(strategy)}

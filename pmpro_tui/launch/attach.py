@@ -139,13 +139,13 @@ def start_detached(settings: "Settings", words: list[str], report: Report) -> No
     _STARTED.append(process)
     with log_path.open("rb") as log:
         log.seek(start)
-        _await_answer(settings, process, Tail(log), report, fault=fault)
+        _await_answer(settings, process, LogTail(log), report, fault=fault)
 
 
 def _await_answer(
     settings: "Settings",
     process: "subprocess.Popen[bytes]",
-    tail: "Tail",
+    tail: "LogTail",
     report: Report,
     *,
     fault: str,
@@ -164,7 +164,7 @@ def _await_answer(
     raise ControlError(f"the engine does not answer after {START_DEADLINE_S:g} s: see {tail.path}")
 
 
-class Tail:
+class LogTail:
     """The growing log of an engine that starts: its steps, and the last thing that went wrong."""
 
     def __init__(self, log: IO[bytes]) -> None:

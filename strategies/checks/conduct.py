@@ -16,9 +16,9 @@ from strategies.base import Columns, Floats
 from strategies.checks.differences import Differences
 from strategies.checks.findings import Finding, counted
 from strategies.checks.first_pass import digest_of
-from strategies.checks.held import CACHE_OF, Held, Names, changed, held
-from strategies.checks.probe import Period, Probe
-from strategies.checks.source import Place, Source, listed
+from strategies.checks.held import CACHE_OF, Held, KnownNames, changed, held
+from strategies.checks.probe import Probe, ProbedPeriod
+from strategies.checks.source import Source, SourcePlace, listed
 from strategies.checks.watch import FAMILIES, Use
 
 _WINDOWS = 12
@@ -28,12 +28,12 @@ _WILD = 10.0
 _NAMED = 3
 
 
-class Keeper:
+class ConductRecord:
     """What a strategy held at the beginning, after its first call, and since."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
-        self._names = Names()
+        self._names = KnownNames()
         self._begin = self._first = self._held()
 
     def after_first(self) -> None:
@@ -112,7 +112,7 @@ def check_outside(probe: Probe, source: Source, dice: Dice) -> Finding:
 
 
 def check_window(
-    probe: Probe, periods: Sequence[Period], source: Source, rng: np.random.Generator
+    probe: Probe, periods: Sequence[ProbedPeriod], source: Source, rng: np.random.Generator
 ) -> Finding:
     """Tell whether anything beyond the window's bars is reached through its arrays.
 
@@ -143,7 +143,7 @@ def check_window(
 
 
 def _beyond(text: str, probe: Probe, source: Source) -> Finding:
-    places: list[Place] = source.reaches_into_memory(probe.watch.ran)
+    places: list[SourcePlace] = source.reaches_into_memory(probe.watch.ran)
     where = f" (memory is spoken of in {listed(places)})" if places else ""
     remedy = "an array's bars are all there is: not its base, strides or address"
     return Finding("window", "fail", f"{text}{where}: {remedy}")
@@ -178,7 +178,7 @@ def _embedded(columns: "Sequence[np.ndarray[Any, Any]]", first: int, n: int) -> 
 
 
 def sample_calls(
-    probe: Probe, periods: Sequence[Period], now_s: Callable[[], float], spend_s: float
+    probe: Probe, periods: Sequence[ProbedPeriod], now_s: Callable[[], float], spend_s: float
 ) -> None:
     """Have short windows evaluated with every call heard: a branch may be for them alone."""
     step = max(1, len(periods) // _WINDOWS)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from strategies.checks.findings import Finding
-from strategies.checks.probe import Period, Probe
+from strategies.checks.probe import Probe, ProbedPeriod
 from strategies.windows import evaluate_period
 
 _RUNS = 31
@@ -14,7 +14,7 @@ Clock = Callable[[], float]
 
 
 def check_cost(
-    probe: Probe, periods: Sequence[Period], now_s: Clock, deadline_share_s: float
+    probe: Probe, periods: Sequence[ProbedPeriod], now_s: Clock, deadline_share_s: float
 ) -> Finding:
     """Measure the median; above the share of a host's deadline it is a warning."""
     longest = max(periods, key=lambda p: p.stop - p.spans[0][0])

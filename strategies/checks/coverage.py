@@ -6,14 +6,14 @@ import numpy as np
 
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
 from strategies.checks.findings import Finding, Status, counted
-from strategies.checks.probe import Output, Period, Probe
+from strategies.checks.probe import Probe, ProbedPeriod, ProbedSignals
 
 
-def check_coverage(probe: Probe, periods: Sequence[Period]) -> Finding:
+def check_coverage(probe: Probe, periods: Sequence[ProbedPeriod]) -> Finding:
     """Count what was said after the warm-ups, HOLD taken for what was said before."""
     warmup = probe.strategy.warmup
     parts = [period.output.part(warmup) for period in periods]
-    said = Output(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    said = ProbedSignals(*(np.concatenate(values) for values in zip(*parts, strict=True)))
     counts = _counts(said) | {
         "bars": len(said.direction),
         "periods": len(periods),
@@ -31,7 +31,7 @@ def check_coverage(probe: Probe, periods: Sequence[Period]) -> Finding:
     return Finding("coverage", status, f"{text}{remark}", figures)
 
 
-def _counts(said: Output) -> dict[str, int]:
+def _counts(said: ProbedSignals) -> dict[str, int]:
     raw = said.direction
     known = np.where(raw == HOLD, 0, np.arange(1, len(raw) + 1))
     latched = np.concatenate([[FLAT], raw])[np.maximum.accumulate(known)]

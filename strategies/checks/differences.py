@@ -8,7 +8,7 @@ import numpy.typing as npt
 from engine.model.signals import DIRECTION_NAMES
 from engine.model.times import iso_utc
 from strategies.base import Floats, Times
-from strategies.checks.probe import Output
+from strategies.checks.probe import ProbedSignals
 
 Flags = npt.NDArray[np.bool_]
 
@@ -40,11 +40,13 @@ class Differences:
         self._first_ns = np.iinfo(np.int64).max
         self._largest: dict[str, float] = {}
 
-    def add(self, time_ns: Times, whole: Output, other: Output, how: str) -> None:
+    def add(self, time_ns: Times, whole: ProbedSignals, other: ProbedSignals, how: str) -> None:
         """Compare two outputs of the bars that open at `time_ns`; `how` the other was made."""
         self.n_compared += 1
         found = False
-        pairs: list[tuple[str, Any, Any]] = list(zip(Output._fields, whole, other, strict=True))
+        pairs: list[tuple[str, Any, Any]] = list(
+            zip(ProbedSignals._fields, whole, other, strict=True)
+        )
         for name, one, two in pairs:
             differ: Flags = one != two if name == "direction" else unequal(one, two)
             if not differ.any():

@@ -12,7 +12,7 @@ from engine.model.times import iso_utc
 from strategies.base import Columns
 from strategies.checks.differences import Differences
 from strategies.checks.findings import Finding, counted
-from strategies.checks.probe import Output, Period, Probe
+from strategies.checks.probe import Probe, ProbedPeriod, ProbedSignals
 from strategies.checks.source import Source, listed
 
 _PRICES = ("open", "high", "low", "close", "spread")
@@ -20,7 +20,9 @@ _REPEATS = 12
 """Periods that are evaluated again: the first ones and the last ones."""
 
 
-def evaluate_periods(probe: Probe, after_first: Callable[[], None] = lambda: None) -> list[Period]:
+def evaluate_periods(
+    probe: Probe, after_first: Callable[[], None] = lambda: None
+) -> list[ProbedPeriod]:
     """Return what is said over every period that is not WARMING.
 
     Raises:
@@ -33,13 +35,13 @@ def evaluate_periods(probe: Probe, after_first: Callable[[], None] = lambda: Non
     for start, stop, spans in probe.windows:
         output = probe.evaluate(spans)
         _check_warmup(probe, output, spans[0][0])
-        out.append(Period(start, stop, spans, output))
+        out.append(ProbedPeriod(start, stop, spans, output))
         if len(out) == 1:
             after_first()
     return out
 
 
-def _check_warmup(probe: Probe, output: Output, first: int) -> None:
+def _check_warmup(probe: Probe, output: ProbedSignals, first: int) -> None:
     warmup = probe.strategy.warmup
     wrong = (output.direction[:warmup] != FLAT) | (output.confidence[:warmup] != 0.0)
     if wrong.any():
@@ -59,7 +61,7 @@ def check_inputs(probe: Probe) -> Finding:
     return Finding("inputs", "ok", "the bars it was given were left as they were")
 
 
-def check_determinism(probe: Probe, periods: Sequence[Period], source: Source) -> Finding:
+def check_determinism(probe: Probe, periods: Sequence[ProbedPeriod], source: Source) -> Finding:
     """Tell whether a second evaluation, after those of other periods, gives the same bits.
 
     Once in another order, and between them the same strategy on other prices.
@@ -85,7 +87,9 @@ def check_determinism(probe: Probe, periods: Sequence[Period], source: Source) -
     return Finding("determinism", "ok", f"{n} evaluated again gave the same bits")
 
 
-def _compare(probe: Probe, periods: Sequence[Period], differences: Differences, how: str) -> None:
+def _compare(
+    probe: Probe, periods: Sequence[ProbedPeriod], differences: Differences, how: str
+) -> None:
     for period in periods:
         first, end = period.spans[0]
         now = probe.evaluate(period.spans)
@@ -101,7 +105,7 @@ def other_prices(windows: Sequence[Columns], rng: np.random.Generator) -> list[C
     ]
 
 
-def digest_of(*outputs: Output) -> str:
+def digest_of(*outputs: ProbedSignals) -> str:
     """Return a hash of all that was said, to compare processes with."""
     whole = hashlib.sha256()
     for output in outputs:

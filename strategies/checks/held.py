@@ -71,7 +71,7 @@ _TELLS = ("hexdigest", "qsize")
 _CACHED = type(lru_cache(len))
 
 
-class Names:
+class KnownNames:
     """The names in modules and classes of others, before a strategy is called first."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ def _plain_of(thing: object) -> str:
     return repr([v for v in vars(thing).values() if isinstance(v, int | float | str)])
 
 
-def held(strategy: Strategy, is_own: Callable[[str], bool], names: Names) -> Held:
+def held(strategy: Strategy, is_own: Callable[[str], bool], names: KnownNames) -> Held:
     """Return a digest of every value that outlives a call, by its place in words."""
     found = {f"self.{name}": value for name, value in _attributes(strategy)}
     modules: dict[str, types.ModuleType] = {}

@@ -13,7 +13,7 @@ from engine.model.times import iso_utc
 from strategies.base import Columns
 from strategies.checks.differences import Differences
 from strategies.checks.findings import Finding, counted
-from strategies.checks.probe import Period, Probe
+from strategies.checks.probe import Probe, ProbedPeriod
 
 LEAST_CUTS = 48
 """However slow a strategy is."""
@@ -27,11 +27,11 @@ _REMEDY = (
     "the whole window, of further inputs the last closed bar (last_closed)"
 )
 
-_Cuts = list[tuple[Period, int]]
+_Cuts = list[tuple[ProbedPeriod, int]]
 
 
 def check_prefixes(
-    probe: Probe, periods: Sequence[Period], rng: np.random.Generator, cuts_max: int
+    probe: Probe, periods: Sequence[ProbedPeriod], rng: np.random.Generator, cuts_max: int
 ) -> Finding:
     """Compare each window with ones that end earlier: at changes, first bars and random ones."""
     changes = _changes(periods)
@@ -62,7 +62,7 @@ def check_prefixes(
 
 
 def check_changed_future(
-    probe: Probe, periods: Sequence[Period], rng: np.random.Generator, cuts_max: int
+    probe: Probe, periods: Sequence[ProbedPeriod], rng: np.random.Generator, cuts_max: int
 ) -> Finding:
     """Compare each window with ones that go on differently after a bar."""
     changes = _sample(_changes(periods), min(cuts_max // 2, _CHANGES_WITH_ANOTHER_FUTURE), rng)
@@ -88,18 +88,18 @@ def check_changed_future(
     return Finding("changed future", "ok", f"{n_futures} gave the same past", figures)
 
 
-def _changes(periods: Sequence[Period]) -> _Cuts:
+def _changes(periods: Sequence[ProbedPeriod]) -> _Cuts:
     """Return every bar at which the direction differs from the bar before."""
     return [(period, period.start + int(i)) for period in periods for i in _changed_bars(period)]
 
 
-def _changed_bars(period: Period) -> Iterator[int]:
+def _changed_bars(period: ProbedPeriod) -> Iterator[int]:
     warmup = period.start - period.spans[0][0]
     said = period.output.direction[max(warmup - 1, 0) :]
     yield from (np.flatnonzero(np.diff(said)) + (1 if warmup == 0 else 0)).tolist()
 
 
-def _random(periods: Sequence[Period], rng: np.random.Generator) -> _Cuts:
+def _random(periods: Sequence[ProbedPeriod], rng: np.random.Generator) -> _Cuts:
     """Return each period's first bar and random ones, as many in each."""
     each = -(-_RANDOM_CUTS // max(1, len(periods)))
     out = []

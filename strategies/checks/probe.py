@@ -14,14 +14,14 @@ import numpy as np
 from engine.model.errors import StrategyError
 from engine.model.printable import described, printable_name
 from strategies.base import Columns, Directions, Floats, Signals, Strategy
-from strategies.checks.watch import Watch
+from strategies.checks.watch import CodeWatch
 from strategies.contract import check_signals
 from strategies.windows import periods, window_spans
 
 Spans = list[tuple[int, int]]
 
 
-class Output(NamedTuple):
+class ProbedSignals(NamedTuple):
     """What a strategy said over a window, warm-up included; (n,) each, distances never scalars."""
 
     direction: Directions
@@ -29,20 +29,20 @@ class Output(NamedTuple):
     stop_distance: Floats
     target_distance: Floats
 
-    def part(self, start: int, stop: int | None = None) -> "Output":
+    def part(self, start: int, stop: int | None = None) -> "ProbedSignals":
         """Return the values of bars `start` to `stop`, as views."""
         direction, confidence, stops, targets = self
         cut = slice(start, stop)
-        return Output(direction[cut], confidence[cut], stops[cut], targets[cut])
+        return ProbedSignals(direction[cut], confidence[cut], stops[cut], targets[cut])
 
 
-class Period(NamedTuple):
+class ProbedPeriod(NamedTuple):
     """One anchor period: bars `start` to `stop`, its window in each input, what was said."""
 
     start: int
     stop: int
     spans: Spans
-    output: Output
+    output: ProbedSignals
 
 
 class Probe:
@@ -57,12 +57,12 @@ class Probe:
         strategy: Strategy,
         series: Sequence[Columns],
         from_ns: int,
-        watch: Watch | None = None,
+        watch: CodeWatch | None = None,
     ) -> None:
         self.strategy = strategy
-        self.watch = watch or Watch()
+        self.watch = watch or CodeWatch()
         self.written = self.reused = ""
-        self._returned: tuple[Signals, Output] | None = None
+        self._returned: tuple[Signals, ProbedSignals] | None = None
         self._twin: Strategy | None = None
         self._is_slow: Callable[[], bool] = lambda: False
         self.watch.run(lambda: (strategy.warmup, strategy.inputs))
@@ -83,7 +83,7 @@ class Probe:
         """Return the bars of a window in arrays of their own."""
         return [_copy(series, *span) for series, span in zip(self.series, spans, strict=True)]
 
-    def evaluate(self, spans: Spans) -> Output:
+    def evaluate(self, spans: Spans) -> ProbedSignals:
         """Return what the strategy says over a window."""
         windows = self.copies(spans)
         output = self.run(windows)
@@ -100,7 +100,7 @@ class Probe:
         finally:
             self._is_slow = lambda: False
 
-    def run(self, windows: Sequence[Columns]) -> Output:
+    def run(self, windows: Sequence[Columns]) -> ProbedSignals:
         """Return what the strategy says over windows that nobody else reads.
 
         Raises:
@@ -179,11 +179,11 @@ def raised(error: BaseException) -> str:
     return f"raised {described(error)}{printable_name(where)}"
 
 
-def _widened(signals: Signals, n: int) -> Output:
+def _widened(signals: Signals, n: int) -> ProbedSignals:
     direction, confidence, stop, target = signals
     stops, targets = (
         distance if isinstance(distance, np.ndarray) else np.full(n, distance)
         for distance in (stop, target)
     )
     # Copies: what was returned may be the strategy's own memory.
-    return Output(direction.copy(), confidence.copy(), stops.copy(), targets.copy())
+    return ProbedSignals(direction.copy(), confidence.copy(), stops.copy(), targets.copy())

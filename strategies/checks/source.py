@@ -64,7 +64,7 @@ Ran = Collection[tuple[str, int]]
 """Functions that have been called, by file and first line."""
 
 
-class Place(NamedTuple):
+class SourcePlace(NamedTuple):
     """A line of a file."""
 
     path: str
@@ -100,7 +100,7 @@ class Source:
             and isinstance(node.value, ast.Constant)
         }
 
-    def unordered(self, ran: Ran) -> list[Place]:
+    def unordered(self, ran: Ran) -> list[SourcePlace]:
         """Return where sets of texts are gone through in the order they happen to have."""
         skipped = {
             id(inner)
@@ -116,7 +116,7 @@ class Source:
         ]
         return self._places(found, ran)
 
-    def names_the_present(self, ran: Ran) -> list[Place]:
+    def names_the_present(self, ran: Ran) -> list[SourcePlace]:
         """Return where "now" or "today" is given to what takes a time, or an hour without a date.
 
         Of which the hour alone may be asked for: the day is today's.
@@ -143,7 +143,7 @@ class Source:
         ]
         return self._places(found, ran)
 
-    def reaches_into_memory(self, ran: Ran) -> list[Place]:
+    def reaches_into_memory(self, ran: Ran) -> list[SourcePlace]:
         """Return where an array's memory is spoken of."""
         found = [
             node
@@ -152,7 +152,7 @@ class Source:
         ]
         return self._places(found, ran)
 
-    def changes(self, name: str, owner: str) -> list[Place]:
+    def changes(self, name: str, owner: str) -> list[SourcePlace]:
         """Return where a function changes what has this name, or the function of this name.
 
         `owner`: the class that it belongs to, as far as that is known.
@@ -178,11 +178,11 @@ class Source:
             value = self._texts.get(argument.id)
         return isinstance(value, str) and bool(sort(value.strip().lower()))
 
-    def _places(self, nodes: Sequence[ast.AST], ran: Ran | None = None) -> list[Place]:
+    def _places(self, nodes: Sequence[ast.AST], ran: Ran | None = None) -> list[SourcePlace]:
         """Return the nodes' lines, those in functions that have run or all."""
         lines = {getattr(getattr(node, "iter", node), "lineno", 0) for node in nodes}
         return [
-            Place(self._path, line)
+            SourcePlace(self._path, line)
             for line in sorted(lines)
             if ran is None or self._has_run(line, ran)
         ]
@@ -296,7 +296,7 @@ def _changes(node: ast.AST, name: str) -> bool:
     return False
 
 
-def listed(places: Sequence[Place], most: int = 3) -> str:
+def listed(places: Sequence[SourcePlace], most: int = 3) -> str:
     """Return places in words: the first ones, and how many more there are."""
     rest = f" and {len(places) - most} more" if len(places) > most else ""
     return ", ".join(place.text for place in places[:most]) + rest

@@ -13,7 +13,7 @@ from engine.model.signals import DIRECTION_NAMES
 from engine.model.times import iso_utc
 from strategies.checks.differences import relative
 from strategies.checks.findings import Finding, counted
-from strategies.checks.probe import Output, Period, Probe, Spans
+from strategies.checks.probe import Probe, ProbedPeriod, ProbedSignals, Spans
 
 FACTORS = (1, 2, 4)
 LEAST_BARS = 100
@@ -22,7 +22,7 @@ TOLERANCE_FRAC = 1e-6
 _REMEDY = "wait longer: raise warmup (ema_settle_bars, wilder_settle_bars say how far)"
 
 
-def check_warmup(probe: Probe, periods: Sequence[Period], windows_max: int) -> Finding:
+def check_warmup(probe: Probe, periods: Sequence[ProbedPeriod], windows_max: int) -> Finding:
     """Compare windows with longer ones that end at the same bar."""
     step = -(-len(periods) * len(FACTORS) // max(1, windows_max))
     seen = _Seen()
@@ -55,7 +55,7 @@ class _Seen:
         self.largest = 0.0
         self.largest_at = ""
 
-    def add(self, probe: Probe, period: Period, longer: Output, factor: int) -> None:
+    def add(self, probe: Probe, period: ProbedPeriod, longer: ProbedSignals, factor: int) -> None:
         warmup = probe.strategy.warmup
         short, long = period.output.part(warmup), longer.part(warmup)
         time_ns = probe.bars.time_ns[period.start : period.stop]
@@ -73,7 +73,7 @@ class _Seen:
                 f"with {extra} more bars before"
             )
             self.n_different += int(differ.sum())
-        for name, one, other in zip(Output._fields[1:], short[1:], long[1:], strict=True):
+        for name, one, other in zip(ProbedSignals._fields[1:], short[1:], long[1:], strict=True):
             apart = relative(one, other)
             i = int(np.argmax(apart))
             if apart[i] > self.largest:

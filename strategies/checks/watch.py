@@ -189,7 +189,7 @@ class Use(NamedTuple):
         return f"{self.what} in {Path(self.path).name}, line {self.line}{when}"
 
 
-class Watch:
+class CodeWatch:
     """Hears what goes on in `run`. `files` are the user's whatever their place is."""
 
     def __init__(self, files: frozenset[str] = frozenset()) -> None:
@@ -257,16 +257,16 @@ class Watch:
         return None
 
 
-_active: Watch | None = None
+_active: CodeWatch | None = None
 
 
-def active() -> Watch | None:
+def active() -> CodeWatch | None:
     """Return who hears at the moment."""
     return _active
 
 
 @contextlib.contextmanager
-def loading(watch: Watch) -> Iterator[None]:
+def loading(watch: CodeWatch) -> Iterator[None]:
     """Have what is heard in the block noted as done while a file was loaded."""
     watch.loading = True
     try:
@@ -305,7 +305,7 @@ def _profile(frame: types.FrameType, event: str, called: Any) -> None:
         _note_call(watch, frame, called)
 
 
-def _note_call(watch: Watch, frame: types.FrameType, called: Any) -> None:
+def _note_call(watch: CodeWatch, frame: types.FrameType, called: Any) -> None:
     name, module = getattr(called, "__name__", ""), getattr(called, "__module__", None)
     if module in _WHOLE_MODULES:
         watch.note(_WHOLE_MODULES[module], f"{module}.{name}", frame)
@@ -322,7 +322,7 @@ def _note_call(watch: Watch, frame: types.FrameType, called: Any) -> None:
         _note_method(watch, frame, name, getattr(called, "__self__", None))
 
 
-def _note_method(watch: Watch, frame: types.FrameType, name: str, of: Any) -> None:
+def _note_method(watch: CodeWatch, frame: types.FrameType, name: str, of: Any) -> None:
     if name in _PRESENT and isinstance(of, type) and issubclass(of, _DATE):
         watch.note("clock", f"{of.__name__}.{name}", frame)
     elif name in _HANDLE_METHODS and isinstance(of, _HANDLES):

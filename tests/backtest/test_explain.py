@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from backtest.explain import explain_time, explain_trade
-from backtest.run import Prepared
+from backtest.run import PreparedRun
 from backtest.simulate import decide_at, simulate
 from engine.decision import entries
 from engine.model.errors import UserError
@@ -22,13 +22,13 @@ from tests.backtest.test_attribution import FROM_NS, NS_PER_DAY, text, walk
 BOOKS = [[1, 2, 3], [5, 1], [1, 1, 1, 1]]
 
 
-def prepare(tmp_path, portfolio: str) -> Prepared:
+def prepare(tmp_path, portfolio: str) -> PreparedRun:
     compiled = compile_portfolio(parse_portfolio(portfolio, "test"))
     bars = {spec.name: walk(7 + i) for i, spec in enumerate(compiled.symbols)}
-    return Prepared(compiled, bars, tmp_path, FROM_NS, FROM_NS + NS_PER_DAY)
+    return PreparedRun(compiled, bars, tmp_path, FROM_NS, FROM_NS + NS_PER_DAY)
 
 
-def run(prepared: Prepared, n_checks: int = 0):
+def run(prepared: PreparedRun, n_checks: int = 0):
     return simulate(
         prepared.compiled, prepared.bars, prepared.from_ns, prepared.to_ns, n_checks=n_checks
     )
@@ -97,7 +97,7 @@ def test_a_refused_size_is_shown_with_its_lots(tmp_path):
     assert said["sizing"]["lots"] > 0.02
 
 
-def first_decision(prepared: Prepared) -> dict:
+def first_decision(prepared: PreparedRun) -> dict:
     for minute in range(1, 1440):
         try:
             (said,) = explain_time(prepared, FROM_NS + minute * NS_PER_MINUTE, "book0")

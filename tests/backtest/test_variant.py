@@ -9,20 +9,20 @@ from backtest.variant import varied
 from engine.decision.state import Records
 from engine.model.errors import ConfigError
 from engine.model.jobs import Variant
-from engine.model.portfolio import Allocation, Book, Portfolio, Strategy, SymbolOverride
+from engine.model.portfolio import AllocationSpec, BookSpec, Portfolio, StrategySpec, SymbolOverride
 from engine.portfolio.compile import compile_portfolio
 
 PORTFOLIO = Portfolio(
     symbols={"EURUSD": SymbolOverride(spread_points=7.0)},
     strategy=[
-        Strategy(name=name, kind="ma_cross", symbol=symbol)
+        StrategySpec(name=name, kind="ma_cross", symbol=symbol)
         for name, symbol in (("a", "EURUSD"), ("b", "USDJPY"), ("c", "USDJPY"))
     ],
     book=[
-        Book(name="mixed", members={"a": 0.5, "b": 0.5}),
-        Book(name="yen", members={"c": 1.0}),
+        BookSpec(name="mixed", members={"a": 0.5, "b": 0.5}),
+        BookSpec(name="yen", members={"c": 1.0}),
     ],
-    allocation=Allocation(shares={"mixed": 0.7, "yen": 0.3}),
+    allocation=AllocationSpec(shares={"mixed": 0.7, "yen": 0.3}),
 )
 
 

@@ -3,12 +3,12 @@
 import random
 
 from pmpro_tui.bench.console import LIMITS, console_figures, publish_figures
-from pmpro_tui.bench.scripted_snapshots import N_STRATEGIES, Picture
+from pmpro_tui.bench.scripted_snapshots import N_STRATEGIES, ScriptedSnapshots
 
 
 def test_a_step_changes_the_share_of_rows_it_is_told() -> None:
     """Nothing else than what is asked for changes among the rows, and the version always does."""
-    picture = Picture(random.Random(2))
+    picture = ScriptedSnapshots(random.Random(2))
     for changed_frac in (0.0, 0.3, 1.0):
         before = picture.snapshot
         picture.step(changed_frac)

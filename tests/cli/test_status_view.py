@@ -5,13 +5,13 @@ import random
 
 from msgspec.structs import replace
 
-from pmpro_tui.bench.scripted_snapshots import Picture
+from pmpro_tui.bench.scripted_snapshots import ScriptedSnapshots
 from pmpro_tui.cli.status_view import facts
 
 
 def test_what_is_not_known_is_a_dash() -> None:
     """A young engine has no correlations; no line says nan."""
-    now = Picture(random.Random(1)).snapshot
+    now = ScriptedSnapshots(random.Random(1)).snapshot
     unknown = dict.fromkeys(
         (
             "var_frac",

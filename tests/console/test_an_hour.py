@@ -11,7 +11,7 @@ import pytest
 
 from engine.model.times import NS_PER_S
 from engine.model.views.snapshot import EventView
-from pmpro_tui.bench.scripted_snapshots import Picture
+from pmpro_tui.bench.scripted_snapshots import ScriptedSnapshots
 from pmpro_tui.console.messages import Fetched
 from tests.console.scripted import Clock, ScriptedFeed, console, drive
 
@@ -22,7 +22,7 @@ _SCREENS = "1234567"
 def _updates(clock: Clock) -> Iterator[Fetched]:
     """Yield pictures of 200 strategies of which a third moves each time, and an event now and
     then."""
-    picture = Picture(random.Random(3))
+    picture = ScriptedSnapshots(random.Random(3))
     for n in range(_N_UPDATES):
         clock.now += NS_PER_S // 4
         picture.step(0.3)

@@ -20,7 +20,7 @@ from engine.model.portfolio import Portfolio
 from engine.model.reasons import Refusal
 from engine.model.views.snapshot import Command, Snapshot, StrategyView
 from engine.notify.records import Delivery
-from engine.settings.options import AlertChannel, AlertRule
+from engine.settings.options import AlertChannelOptions, AlertRuleOptions
 from engine.settings.sources import option_keys
 from engine.store.tables import Base
 from engine.terminal.retcodes import LAST_ERRORS, RETCODES
@@ -130,7 +130,7 @@ def test_the_guide_names_every_key_and_word_of_alerts() -> None:
     """Rules, channels and what becomes of a delivery."""
     alerts = section(GUIDE, "Alerts")
     shown = {name for cells in rows(alerts) for name in code_spans(cells[0])}
-    assert {*AlertRule.model_fields, *AlertChannel.model_fields} <= shown
+    assert {*AlertRuleOptions.model_fields, *AlertChannelOptions.model_fields} <= shown
     words = {cells[0] for cells in rows(alerts)}
     assert {"HELD", "NONE", *get_args(get_type_hints(Delivery)["state"])} <= words
 

@@ -9,7 +9,7 @@ from engine.model.broker import OrderResult
 from engine.model.errors import NotSent
 from engine.model.reasons import Refusal
 from engine.model.views.snapshot import Command
-from engine.notify.records import Rule
+from engine.notify.records import AlertRule
 from engine.notify.rules import Rulebook
 from engine.runtime.inbox import Inbox
 from tests.faults.bench import Bench
@@ -94,7 +94,7 @@ def test_a_barred_book_is_an_event_an_alert_and_an_audit_entry(make_bench: Make)
             "no more entries: REPEATED in EURUSD, 3 where 2 is the most; `enable a` lifts it",
         )
     ]
-    for rules in ((), (Rule(name="others", level="error", source="terminal"),)):
+    for rules in ((), (AlertRule(name="others", level="error", source="terminal"),)):
         assert Rulebook(rules).match(said[0]) is not None, (
             "it raises an alert, whatever is asked for"
         )

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from engine.model.errors import BrokerError
-from engine.model.portfolio import Portfolio, Strategy
+from engine.model.portfolio import Portfolio, StrategySpec
 from engine.model.views.snapshot import Snapshot
 from engine.portfolio.compile import compile_portfolio
 from engine.runtime.terminal_start import host_config
@@ -129,7 +129,7 @@ def served(home: Path, port: int) -> Gateway:
         token=token_file(home).read_text().strip(),
     )
     settings = load_settings(mode="demo")
-    portfolio = Portfolio(strategy=[Strategy(name="a", kind="ma_cross", symbol="EURUSD")])
+    portfolio = Portfolio(strategy=[StrategySpec(name="a", kind="ma_cross", symbol="EURUSD")])
     config = host_config(settings, compile_portfolio(portfolio), home.parent / "here", None)
     gateway = Gateway(
         msgspec.structs.replace(config, remote=remote),

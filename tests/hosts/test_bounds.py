@@ -13,7 +13,7 @@ from engine.child.confinement import available
 from engine.child.environment import ALLOWED, ALLOWED_BEGINNINGS, plain_environment
 from engine.child.parent import Child, ChildFailed
 from engine.hosts.pool import StrategyHosts
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 from engine.model.symbols import DEFAULT_SYMBOLS
 from engine.model.times import NS_PER_MINUTE
 from pmpro_tui.checking.client import Checkers
@@ -46,7 +46,7 @@ def found(tmp_path, monkeypatch):
     (own / "beside.txt").write_text("mine")
     (own / "secret").mkdir()
     (own / "secret" / "token").write_text("secret")
-    spec = Strategy(name="a", kind="curious", symbol="EURUSD", params={"pid": os.getpid()})
+    spec = StrategySpec(name="a", kind="curious", symbol="EURUSD", params={"pid": os.getpid()})
     (tmp_path / "logs").mkdir()
     hosts = StrategyHosts(
         [spec],

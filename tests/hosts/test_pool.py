@@ -12,7 +12,7 @@ import pytest
 
 from engine.hosts.in_process import InProcessHosts
 from engine.hosts.pool import StrategyHosts
-from engine.model.portfolio import Strategy
+from engine.model.portfolio import StrategySpec
 from engine.model.printable import TEXT_MAX_CHARS, is_printable
 from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE
@@ -68,7 +68,7 @@ def mixed_specs():
         for i, params in enumerate(variants(kind, 4)):
             timeframe = ("M1", "M5", "M1", "H1")[i]
             specs.append(
-                Strategy(
+                StrategySpec(
                     name=f"{kind}-{i}",
                     kind=kind,
                     symbol=SYMBOLS[i % 2],
@@ -127,7 +127,7 @@ def test_live_signals_are_the_backtests_at_the_same_batches():
     batches = np.unique(np.concatenate([b["time_ns"] for b in bars.values()])) + NS_PER_MINUTE
     live_from = int(batches[3000])
     specs = [
-        Strategy(name=f"{kind}-{t}-{s}", kind=kind, symbol=s, timeframe=t, params=params)
+        StrategySpec(name=f"{kind}-{t}-{s}", kind=kind, symbol=s, timeframe=t, params=params)
         for kind, params in (
             ("ma_cross", {"fast": 3, "slow": 5}),
             ("donchian_breakout", {"entry": 4, "exit": 2}),
@@ -179,8 +179,8 @@ def test_a_spare_takes_over_several_inputs_to_the_last_bit(hosts_of):
     specs = [weighs(t, *SYMBOLS) for t in ("M1", "M5", "M15", "M30")] + mixed_specs()
     params = {"higher": "M30", "fast": 2, "slow": 5}
     specs += [
-        Strategy(name="mtf", kind="mtf_trend", symbol="GBPUSD", params=params),
-        Strategy(name="pair", kind="pair_spread", symbol="GBPUSD", others=["EURUSD"]),
+        StrategySpec(name="mtf", kind="mtf_trend", symbol="GBPUSD", params=params),
+        StrategySpec(name="pair", kind="pair_spread", symbol="GBPUSD", others=["EURUSD"]),
     ]
     alone = InProcessHosts(specs, POINTS, CLOCK, [FAULTY])
     begin(alone, bars, start)
@@ -205,7 +205,9 @@ def test_a_spare_takes_over_several_inputs_to_the_last_bit(hosts_of):
 def weighs(timeframe, symbol, other):
     """Return a strategy of several inputs."""
     name = f"weighs-{timeframe}-{symbol}"
-    return Strategy(name=name, kind="weighs", symbol=symbol, others=[other], timeframe=timeframe)
+    return StrategySpec(
+        name=name, kind="weighs", symbol=symbol, others=[other], timeframe=timeframe
+    )
 
 
 def list_of(signal):
@@ -261,12 +263,12 @@ def wait_for_spares(hosts):
 def faulty(kind, batch_ns, name=""):
     """Return a strategy that goes wrong at a batch."""
     params = {"from_minute": int(batch_ns) // NS_PER_MINUTE - 1}
-    return Strategy(name=name or kind, kind=kind, symbol="EURUSD", params=params)
+    return StrategySpec(name=name or kind, kind=kind, symbol="EURUSD", params=params)
 
 
 GOOD = [
-    Strategy(name="before", kind="ma_cross", symbol="EURUSD"),
-    Strategy(name="after", kind="macd", symbol="GBPUSD"),
+    StrategySpec(name="before", kind="ma_cross", symbol="EURUSD"),
+    StrategySpec(name="after", kind="macd", symbol="GBPUSD"),
 ]
 
 
@@ -407,7 +409,7 @@ def test_a_kind_that_writes_into_its_bars_harms_no_other():
     """Built-in kinds share their bars, but with no kind of the user's."""
     bars = market()
     batches = START + np.arange(1, 31) * NS_PER_MINUTE
-    writes = Strategy(name="a", kind="writes", symbol="EURUSD")
+    writes = StrategySpec(name="a", kind="writes", symbol="EURUSD")
     hosts = InProcessHosts([writes, *GOOD], POINTS, CLOCK, [FAULTY])
     begin(hosts, bars)
     evaluations = run(hosts, bars, batches)
@@ -420,7 +422,7 @@ def test_memory_is_the_fault_of_the_one_that_holds_it(hosts_of):
     """Who finds no memory because another one has taken it all is not quarantined."""
     bars = market()
     batches = START + np.arange(1, 21) * NS_PER_MINUTE
-    needs = Strategy(name="needs", kind="needs", symbol="EURUSD")
+    needs = StrategySpec(name="needs", kind="needs", symbol="EURUSD")
     hosts = hosts_of([faulty("leaks", batches[0]), needs], n_hosts=1, memory_max_mb=500)
     begin(hosts, bars)
     evaluations = run(hosts, bars, batches)
@@ -432,7 +434,7 @@ def test_a_file_that_ends_its_host_costs_only_its_own_strategies(hosts_of, tmp_p
     """What cannot be imported without harm is left out; every other strategy starts."""
     deadly = tmp_path / "deadly.py"
     deadly.write_text("import os\nos._exit(5)\n")
-    specs = [Strategy(name="mine", kind="deadly", symbol="EURUSD"), *GOOD]
+    specs = [StrategySpec(name="mine", kind="deadly", symbol="EURUSD"), *GOOD]
     hosts = hosts_of(specs, n_hosts=1, files=[deadly, FAULTY])
     faults = begin(hosts, market())
     assert list(faults) == ["mine"]
@@ -445,8 +447,8 @@ def test_a_file_that_ends_its_host_costs_only_its_own_strategies(hosts_of, tmp_p
 def test_the_slow_one_is_blamed_not_the_one_after(hosts_of):
     """A deadline missed is the fault of the strategy that used most of it."""
     bars = market()
-    slow = Strategy(name="slow", kind="fine", symbol="EURUSD", params={"slow_s": 0.7})
-    next_ = Strategy(name="next", kind="fine", symbol="EURUSD", params={"slow_s": 0.4})
+    slow = StrategySpec(name="slow", kind="fine", symbol="EURUSD", params={"slow_s": 0.7})
+    next_ = StrategySpec(name="next", kind="fine", symbol="EURUSD", params={"slow_s": 0.4})
     hosts = hosts_of([slow, next_], n_hosts=1, deadline_s=1.0)
     begin(hosts, bars)
     evaluations = run(hosts, bars, [START + NS_PER_MINUTE])
@@ -483,10 +485,10 @@ def test_the_engines_side_imports_no_strategy_code():
 def test_what_cannot_be_created_is_out_from_the_start(hosts_of):
     """Wrong kinds, parameters and symbols are faults at load; the rest trades."""
     specs = [
-        Strategy(name="typo", kind="ma_cros", symbol="EURUSD"),
-        Strategy(name="range", kind="ma_cross", symbol="EURUSD", params={"fast": 0}),
-        Strategy(name="symbol", kind="ma_cross", symbol="XXXYYY"),
-        Strategy(name="good", kind="ma_cross", symbol="EURUSD"),
+        StrategySpec(name="typo", kind="ma_cros", symbol="EURUSD"),
+        StrategySpec(name="range", kind="ma_cross", symbol="EURUSD", params={"fast": 0}),
+        StrategySpec(name="symbol", kind="ma_cross", symbol="XXXYYY"),
+        StrategySpec(name="good", kind="ma_cross", symbol="EURUSD"),
     ]
     bars = market()
     hosts = hosts_of(specs, n_hosts=1)
@@ -499,7 +501,8 @@ def test_what_cannot_be_created_is_out_from_the_start(hosts_of):
 def test_what_a_kind_says_it_reads_is_its_own_fault_alone(hosts_of):
     """Inputs that are none, or that no message can carry, are refused in words; the rest starts."""
     specs = [
-        Strategy(name=kind, kind=kind, symbol="EURUSD") for kind in ("reads", "counts", "refuses")
+        StrategySpec(name=kind, kind=kind, symbol="EURUSD")
+        for kind in ("reads", "counts", "refuses")
     ]
     hosts = hosts_of([*specs, *GOOD], n_hosts=1)
     faults = begin(hosts, market())
@@ -530,8 +533,8 @@ def test_a_quarantined_strategy_can_be_taken_back(hosts_of):
     """Restored, it goes on where it would have been, and the others do not notice."""
     bars = market()
     when = int(START) // NS_PER_MINUTE + 1
-    bad = Strategy(name="bad", kind="raises", symbol="EURUSD", params={"from_minute": when})
-    good = Strategy(name="good", kind="ma_cross", symbol="EURUSD")
+    bad = StrategySpec(name="bad", kind="raises", symbol="EURUSD", params={"from_minute": when})
+    good = StrategySpec(name="good", kind="ma_cross", symbol="EURUSD")
     hosts = hosts_of([bad, good], n_hosts=1)
     begin(hosts, bars)
     run(hosts, bars, START + np.arange(1, 4) * NS_PER_MINUTE)
@@ -546,7 +549,7 @@ def test_a_quarantined_strategy_can_be_taken_back(hosts_of):
 
 def test_hosts_end_with_their_engine(hosts_of):
     """Closing leaves no process behind."""
-    hosts = hosts_of([Strategy(name="good", kind="ma_cross", symbol="EURUSD")])
+    hosts = hosts_of([StrategySpec(name="good", kind="ma_cross", symbol="EURUSD")])
     begin(hosts, market())
     children = [shard.worker.child for shard in hosts._shards if shard.worker]
     spares = [future.result().worker.child for future in hosts._spares._building]
@@ -558,7 +561,7 @@ def test_hosts_end_with_their_engine(hosts_of):
 def test_a_batch_is_cheap(hosts_of):
     """24 strategies on M1 cost milliseconds, not tens of them."""
     specs = [
-        Strategy(name=f"{kind}-{i}", kind=kind, symbol=SYMBOLS[i % 2], params=params)
+        StrategySpec(name=f"{kind}-{i}", kind=kind, symbol=SYMBOLS[i % 2], params=params)
         for kind in ("ma_cross", "rsi_reversion", "donchian_breakout", "macd")
         for i, params in enumerate(variants(kind, 6))
     ]

@@ -10,7 +10,7 @@ from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.model.views.snapshot import AlertView, EventView
 from engine.notify.desk import GATHER_NS, Batch, Desk
 from engine.notify.quiet import NEVER, Quiet
-from engine.notify.records import Alert, AlertConfig, Channel, Policy, Rule
+from engine.notify.records import Alert, AlertConfig, AlertRule, Channel, Policy
 from engine.notify.views import seen
 
 # 2026-11-25 12:00 UTC
@@ -31,7 +31,7 @@ class DeskBench:
     """Drives a desk second by second; `sent` has what went out and was said to have arrived."""
 
     def __init__(
-        self, *channels: Channel, rules: Iterable[Rule] = (), kept: Iterable[Alert] = ()
+        self, *channels: Channel, rules: Iterable[AlertRule] = (), kept: Iterable[Alert] = ()
     ) -> None:
         self.now_ns = NOON_NS
         self.desk = Desk(

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from engine.notify.courier import MODULE, Carrier
-from engine.notify.delivery import Result
+from engine.notify.delivery import DeliveryResult
 from engine.notify.message import Message
 from engine.notify.records import Channel
 from tests.notify.servers import closed_port, http_server, smtp_server
@@ -39,7 +39,7 @@ def carrier(tmp_path: Path) -> Iterator[Make]:
 def test_a_working_web_hook_gets_the_message_once(carrier: Make) -> None:
     """Title, text and severity arrive as they are."""
     with http_server() as server:
-        assert carrier(f"json://127.0.0.1:{server.port}/T0KEN99").send(MESSAGE) == Result(
+        assert carrier(f"json://127.0.0.1:{server.port}/T0KEN99").send(MESSAGE) == DeliveryResult(
             ok=True, detail="JSON"
         )
         path, body = server.next()
@@ -69,7 +69,7 @@ def test_telegram_gets_what_its_own_plugin_makes_of_it(
     with http_server() as server:
         monkeypatch.setenv("LOCAL_TELEGRAM_URL", f"http://127.0.0.1:{server.port}/bot")
         one = carrier(f"tgram://{TOKEN}/987654321", module="tests.notify.local_telegram")
-        assert one.send(MESSAGE) == Result(ok=True, detail="Telegram")
+        assert one.send(MESSAGE) == DeliveryResult(ok=True, detail="Telegram")
         path, body = server.next()
     assert path == f"/bot{TOKEN}/sendMessage"
     assert str(body["chat_id"]) == "987654321"

@@ -8,7 +8,7 @@ from engine.model.errors import UserError
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
 from engine.notify.desk import KEPT, TRIES_MAX
 from engine.notify.quiet import quiet_hours
-from engine.notify.records import Rule
+from engine.notify.records import AlertRule
 from engine.notify.views import SHOWN, seen
 from tests.notify.bench import POLICY, DeskBench, channel
 
@@ -145,7 +145,7 @@ def test_an_unacknowledged_critical_goes_again_and_further() -> None:
 
     Nobody reads the 97th e-mail.
     """
-    rule = Rule(name="all", level="error", channels=("mail",), escalate=("phone",))
+    rule = AlertRule(name="all", level="error", channels=("mail",), escalate=("phone",))
     bench = DeskBench(channel("mail"), channel("phone"), rules=[rule])
     bench.event("critical")
     bench.run(ESCALATE_S - 10)

@@ -1,6 +1,6 @@
 """Which events raise alerts, and where they go."""
 
-from engine.notify.records import Rule
+from engine.notify.records import AlertRule
 from tests.notify.bench import DeskBench, channel
 
 
@@ -16,9 +16,9 @@ def test_without_rules_errors_and_worse_go_everywhere() -> None:
 def test_the_first_rule_that_fits_decides() -> None:
     """By level, source and text; an empty list of channels means the console alone."""
     rules = [
-        Rule(name="mute", source="eur*", text="*requote*", channels=()),
-        Rule(name="eur", level="warning", source="eur*", channels=("chat",)),
-        Rule(name="rest", channels=("mail",)),
+        AlertRule(name="mute", source="eur*", text="*requote*", channels=()),
+        AlertRule(name="eur", level="warning", source="eur*", channels=("chat",)),
+        AlertRule(name="rest", channels=("mail",)),
     ]
     bench = DeskBench(channel("mail"), channel("chat"), rules=rules)
     bench.event("error", "eur-ma", "requote 10004")
@@ -35,7 +35,7 @@ def test_the_first_rule_that_fits_decides() -> None:
 
 def test_a_critical_event_is_an_alert_whatever_the_rules_say() -> None:
     """What no rule foresaw goes everywhere, and no rate holds it back."""
-    rules = [Rule(name="books", source="book-*", count=100)]
+    rules = [AlertRule(name="books", source="book-*", count=100)]
     bench = DeskBench(channel("mail"), channel("chat"), rules=rules)
     bench.event("critical", "journal")
     bench.event("critical", "book-1")
@@ -46,7 +46,7 @@ def test_a_critical_event_is_an_alert_whatever_the_rules_say() -> None:
 
 def test_a_rate_must_be_reached_within_its_time() -> None:
     """Single warnings are life, five within a minute are an alert that says so."""
-    rules = [Rule(name="warnings", level="warning", count=5, within_s=60)]
+    rules = [AlertRule(name="warnings", level="warning", count=5, within_s=60)]
     bench = DeskBench(rules=rules)
     for _ in range(20):
         bench.event("warning", text="late")

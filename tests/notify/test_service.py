@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
 from engine.model.views.snapshot import EventView
 from engine.notify.courier import MODULE
-from engine.notify.records import AlertConfig, Channel, Policy, Rule
+from engine.notify.records import AlertConfig, AlertRule, Channel, Policy
 from engine.notify.service import CRITICALS_MAX, EVENTS_MAX, STOP_S, AlertService
 from engine.notify.views import Seen
 from tests.notify.bench import NOON_NS
@@ -47,7 +47,7 @@ def service(tmp_path: Path, clock: Clock) -> Iterator[Make]:
 
     def make(*urls: str, deadline_s: float = 20.0, module: str = MODULE) -> AlertService:
         config = AlertConfig(
-            rules=(Rule(name="all", level="warning"),),
+            rules=(AlertRule(name="all", level="warning"),),
             channels=tuple(Channel(name=f"c{n}", url=SecretStr(u)) for n, u in enumerate(urls)),
             policy=Policy(deadline_s=deadline_s),
         )

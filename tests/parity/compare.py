@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtest.report import digest
-from backtest.run import Prepared
+from backtest.run import PreparedRun
 from backtest.simulate import Result, simulate
 from backtest.stretches import server_times
 from engine.decision.saved import dump_core, load_core
@@ -49,7 +49,7 @@ def run_both(
     restarts: Sequence[int] = (),
 ) -> Both:
     """Run a period both ways; live is restarted after the batches with these numbers."""
-    prepared = Prepared(compiled, dict(bars), Path(), from_ns, to_ns)
+    prepared = PreparedRun(compiled, dict(bars), Path(), from_ns, to_ns)
     with tempfile.TemporaryDirectory(prefix="pmpro-parity-") as work:
         live = Live(compiled, bars, batches_ns(prepared), Path(work), from_ns=from_ns)
         try:
@@ -69,7 +69,7 @@ def assert_goes_on(
     compiled: CompiledPortfolio, bars: Mapping[str, Bars], from_ns: int, to_ns: int, after: int
 ) -> None:
     """A backtest from live's state after `after` batches does what live does from there on."""
-    prepared = Prepared(compiled, dict(bars), Path(), from_ns, to_ns)
+    prepared = PreparedRun(compiled, dict(bars), Path(), from_ns, to_ns)
     batches = batches_ns(prepared)
     after = min(after, len(batches) - 1)
     core = compiled.core()

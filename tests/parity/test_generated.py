@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backtest.attribution import attribution_table
 from backtest.attribution import strategies as strategies_of
 from backtest.report import equity_table, summary, trades_table
-from backtest.run import Prepared
+from backtest.run import PreparedRun
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from pmpro_tui.cli.backtest.replay import batches_ns
 from strategies.loader import load_file
@@ -210,7 +210,7 @@ def test_a_backtest_goes_on_from_live(world, after):
     load_file(NOISE)
     compiled, bars, from_ns, to_ns = make(world)
     assume(any(len(b) and b["time_ns"][-1] >= from_ns for b in bars.values()))
-    assume(len(batches_ns(Prepared(compiled, bars, Path(), from_ns, to_ns))) > 1)
+    assume(len(batches_ns(PreparedRun(compiled, bars, Path(), from_ns, to_ns))) > 1)
     assert_goes_on(compiled, bars, from_ns, to_ns, after)
 
 

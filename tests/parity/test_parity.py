@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from backtest.report import digest
-from backtest.run import Prepared
+from backtest.run import PreparedRun
 from backtest.simulate import simulate
 from engine.model.bars import Bars
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
@@ -46,7 +46,7 @@ def generated(compiled: CompiledPortfolio, from_ns: int, to_ns: int) -> dict[str
 
 
 def both(compiled: CompiledPortfolio, bars: dict[str, Bars], from_ns: int, to_ns: int) -> Any:
-    prepared = Prepared(compiled, bars, Path(), from_ns, to_ns)
+    prepared = PreparedRun(compiled, bars, Path(), from_ns, to_ns)
     tested = simulate(compiled, bars, from_ns, to_ns)
     traded = as_result(prepared, replay(compiled, bars, batches_ns(prepared), from_ns=from_ns))
     return tested, traded

@@ -13,7 +13,7 @@ import pytest
 from backtest.gaps import minute_of
 from backtest.parity import go_on, pairs, refusal_at, scores
 from backtest.parity import tested_trades as made_in
-from backtest.run import Prepared
+from backtest.run import PreparedRun
 from backtest.simulate import Result
 from engine.decision.saved import dump_core
 from engine.decision.state import read_limits
@@ -86,7 +86,7 @@ def hours() -> Hours:
     compiled = compile_portfolio(parse_portfolio(WEEK.read_text(encoding="utf-8"), "week.toml"))
     from_ns, to_ns = START_NS + 12 * NS_PER_HOUR, START_NS + 18 * NS_PER_HOUR
     bars = generated(compiled, START_NS - 40 * NS_PER_DAY, to_ns)
-    batches = batches_ns(Prepared(compiled, bars, Path(), from_ns, to_ns))
+    batches = batches_ns(PreparedRun(compiled, bars, Path(), from_ns, to_ns))
     with tempfile.TemporaryDirectory(prefix="pmpro-parity-") as work:
         live = Live(compiled, bars, batches, Path(work), from_ns=from_ns)
         try:

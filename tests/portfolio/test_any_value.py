@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backtest.report import summary
 from backtest.simulate import simulate
 from engine.model.errors import ConfigError, UserError
-from engine.model.portfolio import Book, Portfolio, Strategy
+from engine.model.portfolio import BookSpec, Portfolio, StrategySpec
 from engine.model.server_clock import ServerClock
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio, read_portfolio
@@ -253,8 +253,8 @@ def test_a_portfolio_s_text_says_the_same_in_the_same_order(params, members):
     """TOML of any names and values is read back as it was, members in their order, and nothing in
     it moves a terminal."""
     one = Portfolio(
-        strategy=[Strategy(name="s", kind="k", symbol="EURUSD", params=params)],
-        book=[Book(name="b", members=members)],
+        strategy=[StrategySpec(name="s", kind="k", symbol="EURUSD", params=params)],
+        book=[BookSpec(name="b", members=members)],
     )
     text = portfolio_text(one)
     assert text.replace("\n", "").isprintable()

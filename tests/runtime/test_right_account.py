@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from engine.model.errors import ConfigError
-from engine.model.portfolio import Account, Portfolio, Strategy
+from engine.model.portfolio import AccountSpec, Portfolio, StrategySpec
 from engine.portfolio.compile import compile_portfolio
 from engine.runtime.terminal_start import host_config, verify_account, verify_clock
 from engine.settings.settings import load_settings
 from tests.terminal.fake_api import ACCOUNT
 
-PORTFOLIO = Portfolio(strategy=[Strategy(name="a", kind="ma_cross", symbol="EURUSD")])
+PORTFOLIO = Portfolio(strategy=[StrategySpec(name="a", kind="ma_cross", symbol="EURUSD")])
 
 
 def test_the_right_account_and_clock_pass() -> None:
@@ -49,7 +49,7 @@ def test_real_money_is_for_live_alone() -> None:
 
 def test_two_clocks_are_refused() -> None:
     """A backtest's trading day must be the one that trades."""
-    other = msgspec.structs.replace(PORTFOLIO, server_clock="UTC+2", account=Account())
+    other = msgspec.structs.replace(PORTFOLIO, server_clock="UTC+2", account=AccountSpec())
     with pytest.raises(ConfigError, match="set both to the broker's"):
         verify_clock(load_settings(mode="demo"), other)
 

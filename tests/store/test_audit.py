@@ -21,7 +21,7 @@ from engine.store import migrate
 from engine.store.audit import GENESIS, Head, head, head_of, newest, verify, verify_chain
 from engine.store.connection import connect, lazy_engine
 from engine.store.embedded import Urls
-from engine.store.rows import RowStore, Seen
+from engine.store.rows import KnownRows, RowStore
 from engine.store.writer import Writer
 
 NOW_NS = 1_793_500_000_123_456_789
@@ -109,7 +109,7 @@ def test_nobody_changes_entries(chained: Session, owner: Engine) -> None:
 def test_a_forged_place_is_overruled(operator: Engine, session: Session) -> None:
     """Ids and hashes given by whoever inserts are replaced by the chain's own."""
     with operator.begin() as connection:
-        RowStore(connection, Seen()).store([audit(1)])
+        RowStore(connection, KnownRows()).store([audit(1)])
         connection.execute(
             text(
                 "INSERT INTO audit_logs VALUES"
@@ -128,7 +128,7 @@ def test_two_writers_make_one_chain(operator: Engine, session: Session) -> None:
         start.wait(10)
         for n in range(20):
             with operator.connect() as connection, connection.begin() as transaction:
-                RowStore(connection, Seen()).store([audit(offset)])
+                RowStore(connection, KnownRows()).store([audit(offset)])
                 if n % 5 == 0:
                     transaction.rollback()
 
@@ -164,7 +164,7 @@ def test_whatever_is_written_verifies(
         row = AuditRow(
             time_ns=NOW_NS, event_type="CONFIG", actor=actor, details=details, box_ns=box_ns
         )
-        RowStore(connection, Seen()).store([row])
+        RowStore(connection, KnownRows()).store([row])
         assert verify_chain(session) is None
         session.rollback()
 

@@ -11,7 +11,7 @@ from engine.execution.journal import Journal
 from engine.model.records import AuditRow
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, iso_utc
 from engine.model.views.snapshot import EventView
-from engine.notify.records import Rule
+from engine.notify.records import AlertRule
 from engine.notify.rules import Rulebook
 from engine.runtime.audit_heads import SOURCE, AuditHeads
 from engine.runtime.database import DatabaseKeeper
@@ -129,9 +129,9 @@ def event(level: str, source: str, said: str) -> EventView:
 
 
 @pytest.mark.parametrize(
-    "rules", [(), (Rule(name="mine", level="critical"),)], ids=["no rules", "rules"]
+    "rules", [(), (AlertRule(name="mine", level="critical"),)], ids=["no rules", "rules"]
 )
-def test_the_daily_head_is_an_alert_whatever_the_rules_say(rules: tuple[Rule, ...]) -> None:
+def test_the_daily_head_is_an_alert_whatever_the_rules_say(rules: tuple[AlertRule, ...]) -> None:
     """It goes out through every channel unless a rule of the operator's takes it; nothing else of
     its level does."""
     book = Rulebook(rules)
@@ -144,7 +144,7 @@ def test_the_daily_head_is_an_alert_whatever_the_rules_say(rules: tuple[Rule, ..
     other = event("info", SOURCE, "the audit trail's head is told daily; now it is 5")
     assert book.match(other) is None
     assert not book.may_fit(other)
-    own = Rule(name="quiet", level="info", source="audit", channels=())
+    own = AlertRule(name="quiet", level="info", source="audit", channels=())
     assert Rulebook((own, *rules)).match(daily) == own
 
 

@@ -12,7 +12,7 @@ from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_MINUTE, Timeframe, anchor_ns
 from strategies.base import as_columns, flat_signals
 from strategies.contract import check_signals
-from strategies.growing import Series
+from strategies.growing import GrowingSeries
 from strategies.registry import KINDS, create
 from strategies.resample import close_times, resample
 from strategies.variants import variants
@@ -165,7 +165,7 @@ def test_windows_on_one_series_say_what_they_say_alone():
     """Of different lengths, begun before and after bars came; and a series keeps what is needed."""
     strategies = [made("macd"), made("ma_cross"), made("donchian_breakout")]
     bars = columns_of(random_bars(np.random.default_rng(3), utc("2018-03-01 00:00"), 12 * 1440))
-    series = Series()
+    series = GrowingSeries()
     together = [Window(strategy, [series]) for strategy in strategies]
     alone = [Window(strategy) for strategy in strategies]
     for i in range(0, bars.n, 97):
@@ -185,7 +185,7 @@ def test_windows_on_one_series_say_what_they_say_alone():
 
 def test_a_series_forgets_what_no_window_needs():
     """A window that is gone holds nothing; views that were given out stay as they were."""
-    window = Window(create("macd", {}, "EURUSD", Timeframe.M1, POINT), [series := Series()])
+    window = Window(create("macd", {}, "EURUSD", Timeframe.M1, POINT), [series := GrowingSeries()])
     bars = columns_of(bars_at(utc("2018-03-01 00:00") + np.arange(600) * NS_PER_MINUTE))
     series.append(bars.part(0, 500))
     given = series.columns()

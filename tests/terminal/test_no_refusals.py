@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import NotSent
 from engine.terminal.host import trading
-from engine.terminal.host.loading import Terminal
-from engine.terminal.host.session import Session
+from engine.terminal.host.loading import LoadedTerminal
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.protocol import HostConfig
 from engine.terminal.simulated.module import constants as c
 from tests.terminal.simulated.worlds import EUR, flat, make_bars, make_terminal, minute
@@ -89,8 +89,8 @@ class Broker:
         self.terminal.advance(minute(5))
         self.terminal.control({"op": "set_switches", "trade_modes": {EUR: world["mode"]}})
         host = HostConfig(module="simulated", lock_path="", login=1_000_001, stepped=True)
-        loaded = Terminal(self.terminal, now_ns=self.terminal.now_ns, control=None)
-        self.session = Session(loaded, host)
+        loaded = LoadedTerminal(self.terminal, now_ns=self.terminal.now_ns, control=None)
+        self.session = TerminalSession(loaded, host)
         self.session.connect()
         self.checked = checked
         self.answers: list[OrderResult] = []

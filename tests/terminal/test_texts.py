@@ -9,13 +9,13 @@ import pytest
 
 from engine.model.printable import is_printable
 from engine.terminal.host import convert
-from engine.terminal.host.loading import Terminal
+from engine.terminal.host.loading import LoadedTerminal
 from engine.terminal.host.process import _failure
 from engine.terminal.host.server_time import ServerTime
-from engine.terminal.host.session import Session
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.host.symbol_names import SymbolNames
 from engine.terminal.host_link import _meaning
-from engine.terminal.protocol import CallFailed, HostConfig, Reply
+from engine.terminal.protocol import CallFailed, HostConfig, TerminalReply
 from tests.terminal.fake_api import SYMBOL, FakeApi
 
 BAD = "x\x1b]0;OWNED\x07 \x9b31m \x00 \n \u202e \u200b half \ud83d byte \udcff"
@@ -79,7 +79,7 @@ def test_a_symbol_of_an_odd_name_is_still_ours() -> None:
 
 def test_a_failure_is_printable_at_both_ends() -> None:
     """Said by the module here, or by another box."""
-    reply = msgspec.msgpack.decode(_failure(CallFailed("order_send", -1, BAD)), type=Reply)
+    reply = msgspec.msgpack.decode(_failure(CallFailed("order_send", -1, BAD)), type=TerminalReply)
     assert reply.failure is not None
     assert is_printable(reply.failure.text)
     raw = msgspec.structs.replace(reply.failure, text=BAD)
@@ -87,7 +87,7 @@ def test_a_failure_is_printable_at_both_ends() -> None:
     api = FakeApi()
     api.error = (-1, BAD)
     host = HostConfig(module="x", lock_path="", server_clock="UTC")
-    session = Session(Terminal(api, now_ns=api.now_ns, control=None), host)
+    session = TerminalSession(LoadedTerminal(api, now_ns=api.now_ns, control=None), host)
     assert is_printable(session.last_error()[1])
 
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from engine.model.portfolio import Portfolio, Strategy
+from engine.model.portfolio import Portfolio, StrategySpec
 from engine.model.views.decisions import read_rules
 from engine.portfolio.compile import compile_portfolio
 from engine.views.details import take_picture
@@ -13,7 +13,7 @@ def test_a_slot_that_was_never_asked_has_no_decision() -> None:
     """After a restart too, no rule is said to refuse where none was asked."""
     names = ("asked", "never")
     compiled = compile_portfolio(
-        Portfolio(strategy=[Strategy(name=n, kind="ma_cross", symbol="EURUSD") for n in names])
+        Portfolio(strategy=[StrategySpec(name=n, kind="ma_cross", symbol="EURUSD") for n in names])
     )
     core = compiled.core(1e5)
     core.account[0]["batch_ns"] = 60_000_000_000

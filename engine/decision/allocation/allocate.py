@@ -1,7 +1,7 @@
 """Allocation: records of daily results in, shares out. Asked once a server day.
 
 Pure: no I/O, no clock, no chance; a backtest and the engine call the same function on the same
-bits. A unit is a book of the portfolio or a member of one book, as `Allocation.level` says.
+bits. A unit is a book of the portfolio or a member of one book, as `AllocationSpec.level` says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from engine.decision.allocation.scores import (
     shrink_scores,
 )
 from engine.decision.allocation.share_limits import limit_turnover, normalised, spread
-from engine.model.portfolio import Allocation
+from engine.model.portfolio import AllocationSpec
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ class Allocated(NamedTuple):
 
 
 def allocate(
-    settings: Allocation, daily_r: npt.ArrayLike, shares: npt.ArrayLike, *, names: Sequence[str]
+    settings: AllocationSpec, daily_r: npt.ArrayLike, shares: npt.ArrayLike, *, names: Sequence[str]
 ) -> Allocated:
     """Return the units' shares for the next day; they sum to 1.
 
@@ -108,7 +108,7 @@ def _current(shares: Floats) -> Floats:
 
 
 def _weights(
-    settings: Allocation, results: Floats, records: Records, score: Floats, judged: Booleans
+    settings: AllocationSpec, results: Floats, records: Records, score: Floats, judged: Booleans
 ) -> tuple[Booleans, Floats]:
     """Return who is judged and the judged ones' weights."""
     if settings.method == "score":
@@ -119,7 +119,7 @@ def _weights(
 
 
 def _hierarchical(
-    settings: Allocation, results: Floats, judged: Booleans
+    settings: AllocationSpec, results: Floats, judged: Booleans
 ) -> tuple[Booleans, Floats]:
     common = results[np.all(known_days(results) | ~judged, axis=1)]
     if judged.any() and len(common) >= max(settings.min_days, 2):
@@ -140,7 +140,7 @@ def _target(old: Floats, judged: Booleans, weights: Floats) -> Floats:
     return target
 
 
-def _bounded(settings: Allocation, old: Floats, judged: Booleans, target: Floats) -> Floats:
+def _bounded(settings: AllocationSpec, old: Floats, judged: Booleans, target: Floats) -> Floats:
     n = len(old)
     low, high = settings.floor_ratio / max(n, 1), min(settings.cap_ratio / max(n, 1), 1.0)
     out = np.clip(old, low, high)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.decision.allocation.scores import Floats, ages_of, as_records, known_days, read_records
-from engine.model.portfolio import Switch
+from engine.model.portfolio import SwitchSpec
 
 Reason = Literal["drawdown", "score", "recovered"]
 
@@ -32,7 +32,7 @@ class Switching(NamedTuple):
 
 
 def decide(
-    settings: Switch,
+    settings: SwitchSpec,
     daily_r: npt.ArrayLike,
     benched: npt.ArrayLike,
     benched_days: npt.ArrayLike,

@@ -28,7 +28,7 @@ _PING_WARN_MS: Final = 300.0
 _BARS_WARN: Final = 100_000
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class TerminalFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One line; `stop` is what keeps the engine from trading."""
 
     check: str
@@ -37,10 +37,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-def terminal_findings(info: dict[str, Any]) -> list[Finding]:
+def terminal_findings(info: dict[str, Any]) -> list[TerminalFinding]:
     """Judge `terminal_info` and `version`."""
     ping_ms = info["ping_last"] / 1000.0
-    found = [Finding(check="terminal", finding=f"{info['name']}, build {info['build']}")]
+    found = [TerminalFinding(check="terminal", finding=f"{info['name']}, build {info['build']}")]
     if not info["connected"]:
         found.append(
             _stop("trade server", "not connected", "log in to the account in the terminal")
@@ -48,7 +48,9 @@ def terminal_findings(info: dict[str, Any]) -> list[Finding]:
     elif ping_ms > _PING_WARN_MS:
         found.append(_warn("trade server", f"{ping_ms:.0f} ms away", "a host nearer to the broker"))
     else:
-        found.append(Finding(check="trade server", finding=f"connected, {ping_ms:.0f} ms away"))
+        found.append(
+            TerminalFinding(check="trade server", finding=f"connected, {ping_ms:.0f} ms away")
+        )
     if not info["trade_allowed"]:
         found.append(
             _stop("algo trading", "switched off", "press Algo Trading in the terminal's toolbar")
@@ -67,12 +69,12 @@ def terminal_findings(info: dict[str, Any]) -> list[Finding]:
     return found
 
 
-def account_findings(account: AccountState, info: dict[str, Any]) -> list[Finding]:
+def account_findings(account: AccountState, info: dict[str, Any]) -> list[TerminalFinding]:
     """Judge the account; whether it is the configured one is judged at connecting."""
     kind = "real money" if account.real_money else "no real money"
     margin = "hedging" if account.hedging else "netting"
     found = [
-        Finding(
+        TerminalFinding(
             check="account",
             finding=f"{account.login} at {account.server}, {kind}, {account.currency}, {margin}, "
             f"1:{account.leverage}, {account.balance_ccy:z,.2f}",
@@ -85,7 +87,7 @@ def account_findings(account: AccountState, info: dict[str, Any]) -> list[Findin
     return found
 
 
-def clock_findings(state: ClockState) -> list[Finding]:
+def clock_findings(state: ClockState) -> list[TerminalFinding]:
     """Judge the server's clock."""
     if state.wrong:
         return [_stop("server clock", state.problem, "correct it in terminal and portfolio file")]
@@ -98,13 +100,15 @@ def clock_findings(state: ClockState) -> list[Finding]:
             )
         ]
     text = f"UTC{state.offset_ns / NS_PER_HOUR:+g} h by its ticks, as {state.rule} says"
-    return [Finding(check="server clock", finding=text)]
+    return [TerminalFinding(check="server clock", finding=text)]
 
 
-def symbol_findings(facts: SymbolFacts, quote: Quote | None, *, commission: bool) -> list[Finding]:
+def symbol_findings(
+    facts: SymbolFacts, quote: Quote | None, *, commission: bool
+) -> list[TerminalFinding]:
     """Judge a symbol; `commission` is whether the portfolio knows what the broker charges."""
     name = facts.name
-    found = [Finding(check=name, finding=_described(facts))]
+    found = [TerminalFinding(check=name, finding=_described(facts))]
     allowed = [side for side, d in (("long", 1), ("short", -1)) if not side_problem(d, facts)]
     if not allowed:
         found.append(_stop(name, side_problem(1, facts), "trade another symbol, or ask the broker"))
@@ -145,9 +149,9 @@ def _described(facts: SymbolFacts) -> str:
     )
 
 
-def _stop(check: str, finding: str, remedy: str) -> Finding:
-    return Finding(check=check, status="stop", finding=finding, remedy=remedy)
+def _stop(check: str, finding: str, remedy: str) -> TerminalFinding:
+    return TerminalFinding(check=check, status="stop", finding=finding, remedy=remedy)
 
 
-def _warn(check: str, finding: str, remedy: str) -> Finding:
-    return Finding(check=check, status="warn", finding=finding, remedy=remedy)
+def _warn(check: str, finding: str, remedy: str) -> TerminalFinding:
+    return TerminalFinding(check=check, status="warn", finding=finding, remedy=remedy)

@@ -16,7 +16,7 @@ from engine.terminal.protocol import HostConfig
 Control = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-class Terminal:
+class LoadedTerminal:
     """The module, its clock (UTC ns) and its control channel, if it has one."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Terminal:
             end()
 
 
-def load(config: HostConfig) -> Terminal:
+def load(config: HostConfig) -> LoadedTerminal:
     """Load the configured module; BrokerError says what is missing."""
     name = "engine.terminal.simulated" if config.module == "simulated" else config.module
     try:
@@ -46,7 +46,7 @@ def load(config: HostConfig) -> Terminal:
         ) from None
     if config.module == "simulated":
         module = module.create(config.simulated)
-    return Terminal(
+    return LoadedTerminal(
         module,
         now_ns=getattr(module, "now_ns", None),
         control=getattr(module, "control", None),

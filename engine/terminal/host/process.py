@@ -22,7 +22,7 @@ from engine.model.printable import printable
 from engine.terminal import protocol as p
 from engine.terminal.host import trading
 from engine.terminal.host.loading import load
-from engine.terminal.host.session import Session
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.host.watcher import Watcher
 
 _log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ class Host:
     def __init__(self) -> None:
         self._config: p.HostConfig | None = None
         self._lock_fd = -1
-        self._session: Session | None = None
+        self._session: TerminalSession | None = None
         self._watcher: Watcher | None = None
         self._table: dict[type[Any], Callable[[Any], Any]] = {
             p.Open: self._open,
@@ -62,7 +62,7 @@ class Host:
         }
 
     @property
-    def session(self) -> Session:
+    def session(self) -> TerminalSession:
         """The open session."""
         if self._session is None:
             raise NotSent("terminal host is not open")
@@ -112,7 +112,7 @@ class Host:
             raise NotSent("terminal host was opened before")
         self._config = op.config
         self._lock_fd = hold_lock(Path(op.config.lock_path), wait_s=op.config.lock_wait_s)
-        self._session = Session(load(op.config), op.config)
+        self._session = TerminalSession(load(op.config), op.config)
         self._watcher = Watcher(self._session, op.config)
 
     def _last_rates(self, op: p.GetLastRates) -> bytes:
@@ -145,7 +145,7 @@ class Host:
 
 
 def _success(result: Any) -> bytes:
-    return _encode(p.Reply(result=msgspec.Raw(_encode(result))))
+    return _encode(p.TerminalReply(result=msgspec.Raw(_encode(result))))
 
 
 def _failure(error: PmproError) -> bytes:
@@ -160,7 +160,7 @@ def _failure(error: PmproError) -> bytes:
     else:
         kind: p.FailureKind = "locked" if isinstance(error, StateError) else "config"
         failure = p.Failure(kind=kind, text=text)
-    return _encode(p.Reply(failure=failure))
+    return _encode(p.TerminalReply(failure=failure))
 
 
 def main() -> None:

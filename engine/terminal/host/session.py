@@ -17,7 +17,7 @@ from engine.model.printable import printable
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.terminal.host import convert
 from engine.terminal.host.clock_meter import ClockMeter, ClockState
-from engine.terminal.host.loading import Terminal
+from engine.terminal.host.loading import LoadedTerminal
 from engine.terminal.host.server_time import ServerTime
 from engine.terminal.host.symbol_names import SymbolNames
 from engine.terminal.host.symbol_rules import SymbolFacts
@@ -38,10 +38,10 @@ _FACTS_HOLD_S: Final = 10.0
 Named = TypeVar("Named", BrokerDeal, BrokerOrder, BrokerPosition)
 
 
-class Session:
+class TerminalSession:
     """One connection of the module to a terminal and account."""
 
-    def __init__(self, terminal: Terminal, config: HostConfig) -> None:
+    def __init__(self, terminal: LoadedTerminal, config: HostConfig) -> None:
         self.terminal = terminal
         self.api = terminal.api
         self.time = ServerTime(config.server_clock)

@@ -14,7 +14,7 @@ from engine.model.errors import BrokerError, NotSent
 from engine.model.times import NS_PER_S
 from engine.terminal.host import convert
 from engine.terminal.host.requests import deal_request, modify_request
-from engine.terminal.host.session import Session
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.host.symbol_rules import (
     SymbolFacts,
     freeze_problem,
@@ -33,7 +33,12 @@ _DEFINITE: Final = (Action.REJECT, Action.STOP, Action.KILL, Action.FIX)
 
 
 def calc_profit(
-    session: Session, direction: int, symbol: str, lots: float, open_price: float, close: float
+    session: TerminalSession,
+    direction: int,
+    symbol: str,
+    lots: float,
+    open_price: float,
+    close: float,
 ) -> float:
     """Return the profit of a trade in account currency, by the terminal."""
     side = 0 if direction > 0 else 1
@@ -42,21 +47,23 @@ def calc_profit(
     return float(session.ask("order_calc_profit", *args))
 
 
-def calc_margin(session: Session, direction: int, symbol: str, lots: float, price: float) -> float:
+def calc_margin(
+    session: TerminalSession, direction: int, symbol: str, lots: float, price: float
+) -> float:
     """Return the margin of an order in account currency, by the terminal."""
     side = 0 if direction > 0 else 1
     name = session.facts(symbol).broker_name
     return float(session.ask("order_calc_margin", side, name, float(lots), float(price)))
 
 
-def check(session: Session, order: OrderRequest) -> OrderResult:
+def check(session: TerminalSession, order: OrderRequest) -> OrderResult:
     """Ask whether the terminal would take the order; retcode 0 with error 1 is yes."""
     session.require_connection()
     return _check(session, _request(session, order))
 
 
 def prepare_send(
-    session: Session, order: OrderRequest, *, checked: bool
+    session: TerminalSession, order: OrderRequest, *, checked: bool
 ) -> dict[str, Any] | OrderResult:
     """Return the request to send, or the broker's refusal.
 
@@ -78,7 +85,7 @@ def prepare_send(
 
 
 def prepare_modify(
-    session: Session, symbol: str, ticket: int, stop: float, target: float
+    session: TerminalSession, symbol: str, ticket: int, stop: float, target: float
 ) -> dict[str, Any]:
     """Return the request that sets a position's stop and target; 0.0 removes one."""
     session.require_connection()
@@ -101,7 +108,7 @@ def prepare_modify(
     return request
 
 
-def send(session: Session, request: dict[str, Any]) -> OrderResult:
+def send(session: TerminalSession, request: dict[str, Any]) -> OrderResult:
     """Send a prepared request; never raises a PmproError, never sends twice."""
     result = session.api.order_send(request)
     answer = convert.order_result(result, session.last_error() if result is None else (1, ""))
@@ -116,18 +123,20 @@ def send(session: Session, request: dict[str, Any]) -> OrderResult:
     return answer
 
 
-def _facts(session: Session, symbol: str, *, recent: bool = False) -> SymbolFacts:
+def _facts(session: TerminalSession, symbol: str, *, recent: bool = False) -> SymbolFacts:
     try:
         return session.recent_facts(symbol) if recent else session.facts(symbol)
     except BrokerError as error:
         raise NotSent(str(error)) from None
 
 
-def _request(session: Session, order: OrderRequest) -> dict[str, Any]:
+def _request(session: TerminalSession, order: OrderRequest) -> dict[str, Any]:
     return deal_request(order, _facts(session, order.symbol, recent=not order.position))
 
 
-def _refuse_bad_entry(session: Session, order: OrderRequest, request: dict[str, Any]) -> None:
+def _refuse_bad_entry(
+    session: TerminalSession, order: OrderRequest, request: dict[str, Any]
+) -> None:
     """Entries need a measured server clock and what the symbol allows; exits need neither."""
     facts = _facts(session, order.symbol)
     try:
@@ -145,7 +154,7 @@ def _refuse_bad_entry(session: Session, order: OrderRequest, request: dict[str, 
         raise NotSent(f"{order.symbol}: {problem}")
 
 
-def _held_lots(session: Session, facts: SymbolFacts, direction: int) -> float:
+def _held_lots(session: TerminalSession, facts: SymbolFacts, direction: int) -> float:
     """Return what is held and waiting in one direction, where the symbol limits it."""
     if facts.volume_limit_lots <= 0:
         return 0.0
@@ -161,7 +170,7 @@ def _held_lots(session: Session, facts: SymbolFacts, direction: int) -> float:
     return float(sum(Decimal(repr(float(lots))) for kind, lots in items if kind == side))
 
 
-def _checked(session: Session, request: dict[str, Any]) -> dict[str, Any] | OrderResult:
+def _checked(session: TerminalSession, request: dict[str, Any]) -> dict[str, Any] | OrderResult:
     """Return the request that `order_check` takes, or the broker's refusal."""
     verdict = _check(session, request)
     if verdict.retcode == 0:
@@ -171,7 +180,7 @@ def _checked(session: Session, request: dict[str, Any]) -> dict[str, Any] | Orde
     raise NotSent(f"order_check answered {verdict.retcode} {verdict.comment}")
 
 
-def _check(session: Session, request: dict[str, Any]) -> OrderResult:
+def _check(session: TerminalSession, request: dict[str, Any]) -> OrderResult:
     result = session.api.order_check(request)
     if result is None:
         code, text = session.last_error()

@@ -19,7 +19,7 @@ from engine.model.bars import BAR_DTYPE
 from engine.model.broker import MarketUpdate, Quote
 from engine.model.errors import BrokerError
 from engine.model.times import NS_PER_MINUTE, NS_PER_MS
-from engine.terminal.host.session import Session
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.protocol import CallFailed, HostConfig
 
 # A tick this far ahead of the terminal's clock cannot announce a minute.
@@ -35,7 +35,7 @@ T = TypeVar("T")
 class Watcher:
     """What has been told of the watched symbols, and what is new."""
 
-    def __init__(self, session: Session, config: HostConfig) -> None:
+    def __init__(self, session: TerminalSession, config: HostConfig) -> None:
         self._session = session
         self._grace_ns = int(config.batch_grace_ms * NS_PER_MS)
         self._heartbeat_s = config.heartbeat_ms / 1000

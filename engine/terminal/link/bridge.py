@@ -37,7 +37,7 @@ def main() -> None:
         link = dial(config.remote)
     except BrokerError as error:
         failure = p.Failure(kind="config", text=str(error))
-        write_frame(replies_fd, REPLY, encode(p.Reply(failure=failure)))
+        write_frame(replies_fd, REPLY, encode(p.TerminalReply(failure=failure)))
         return
     config = msgspec.structs.replace(config, remote=None)
     threading.Thread(target=_to_engine, args=(link, replies_fd), name="bridge", daemon=True).start()

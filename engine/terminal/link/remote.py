@@ -41,7 +41,7 @@ _ANSWERS: Final = (
 encode = msgspec.msgpack.Encoder().encode
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True):
+class LinkHello(msgspec.Struct, frozen=True, kw_only=True):
     """The engine's first word. `wire` names the records that it speaks."""
 
     token: str
@@ -49,10 +49,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     release: str
 
     def __repr__(self) -> str:
-        return f"Hello({self.wire!r}, {self.release!r})"
+        return f"LinkHello({self.wire!r}, {self.release!r})"
 
 
-class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+class LinkWelcome(msgspec.Struct, frozen=True, kw_only=True):
     """The server's answer: "" lets the engine in, else why not."""
 
     refusal: str = ""
@@ -66,12 +66,12 @@ def wire_version() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def greeting(token: str) -> Hello:
+def greeting(token: str) -> LinkHello:
     """Return this program's first word."""
-    return Hello(token=token, wire=wire_version(), release=version(_DISTRIBUTION))
+    return LinkHello(token=token, wire=wire_version(), release=version(_DISTRIBUTION))
 
 
-def difference(hello: Hello) -> str:
+def difference(hello: LinkHello) -> str:
     """Return why the two programs would misread each other, or ""."""
     if hello.wire == wire_version():
         return ""
@@ -143,7 +143,7 @@ def _introduce(link: SecureLink, remote: p.Remote) -> str:
         frame = link.read()
         if frame is None or frame[0] != REPLY:
             return "it hung up without an answer"
-        return msgspec.msgpack.decode(frame[1], type=Welcome).refusal
+        return msgspec.msgpack.decode(frame[1], type=LinkWelcome).refusal
     except (OSError, msgspec.MsgspecError) as error:
         return f"it does not answer as pmpro does: {error}"
 

@@ -28,7 +28,7 @@ from engine.child.spawner import spawn
 from engine.model.errors import BrokerError
 from engine.model.seldom import Seldom
 from engine.terminal import protocol as p
-from engine.terminal.link.remote import Hello, Welcome, difference, encode
+from engine.terminal.link.remote import LinkHello, LinkWelcome, difference, encode
 from engine.terminal.link.secure_link import SecureLink
 from engine.terminal.lobby import Lobby, Network, Stranger
 
@@ -160,7 +160,7 @@ class TerminalServer:
                 return
             refusal = refusal or f"it serves another engine, {self._engine}"
             self._say("engine_refused", peer=stranger.origin, why=refusal)
-            link.send(REPLY, encode(Welcome(refusal=refusal)))
+            link.send(REPLY, encode(LinkWelcome(refusal=refusal)))
         except (OSError, msgspec.MsgspecError) as error:
             _log.warning("link_lost", peer=peer, error=str(error))
         finally:
@@ -185,7 +185,7 @@ class TerminalServer:
         link = SecureLink(stranger.sock)
         frame = link.read()
         try:
-            hello = msgspec.msgpack.decode(frame[1] if frame else b"", type=Hello)
+            hello = msgspec.msgpack.decode(frame[1] if frame else b"", type=LinkHello)
         except msgspec.MsgspecError:
             return link, False, "that is no engine"
         if not hmac.compare_digest(hello.token.encode(), self._token.encode()):
@@ -202,14 +202,14 @@ class TerminalServer:
 
     def _welcome(self, link: SecureLink, peer: str) -> None:
         self._engine = f"{peer} since {time.strftime('%H:%M:%S')}"
-        link.send(REPLY, encode(Welcome()))
+        link.send(REPLY, encode(LinkWelcome()))
         link.trust()
         frame = link.read()
         if frame is None or frame[0] != REQUEST or self._closing.is_set():
             return
         asked = msgspec.msgpack.decode(frame[1], type=p.Open).config
         if text := overstepping(self._config, asked):
-            link.send(REPLY, encode(p.Reply(failure=p.Failure(kind="config", text=text))))
+            link.send(REPLY, encode(p.TerminalReply(failure=p.Failure(kind="config", text=text))))
             return
         _log.info("engine_connected", peer=peer)
         host = self._start_host(asked)

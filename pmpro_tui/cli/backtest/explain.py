@@ -11,12 +11,12 @@ from pmpro_tui.cli.output import print_line
 from pmpro_tui.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from backtest.run import Prepared
+    from backtest.run import PreparedRun
     from backtest.simulate import Result
 
 
 def explained(
-    prepared: "Prepared", result: "Result", trade: int | None, at: str | None, book: str | None
+    prepared: "PreparedRun", result: "Result", trade: int | None, at: str | None, book: str | None
 ) -> dict[str, Any]:
     """Return what was asked for: `explained` is a list of decisions."""
     from backtest.explain import explain_time, explain_trade

@@ -21,7 +21,7 @@ from pmpro_tui.cli.output import Config, Json, Mode, print_json
 from pmpro_tui.cli.own_strategies import Strategies, own_files, settings_with
 
 if TYPE_CHECKING:
-    from backtest.run import Prepared
+    from backtest.run import PreparedRun
     from backtest.simulate import Result
     from engine.replay.run import ReplayResult
 
@@ -66,7 +66,7 @@ def replay(
         show(document(prepared, result), result.equity["equity_ccy"].tolist())
 
 
-def batches_ns(prepared: "Prepared") -> list[int]:
+def batches_ns(prepared: "PreparedRun") -> list[int]:
     """Return every minute at which a bar of the period opens or closes."""
     opens = np.concatenate(
         [bars["time_ns"][bars["time_ns"] >= prepared.from_ns] for bars in prepared.bars.values()]
@@ -75,7 +75,7 @@ def batches_ns(prepared: "Prepared") -> list[int]:
     return times
 
 
-def as_result(prepared: "Prepared", done: "ReplayResult") -> "Result":
+def as_result(prepared: "PreparedRun", done: "ReplayResult") -> "Result":
     """Return a replay in the backtest's form, so that one report serves both."""
     from backtest.loop import EQUITY, TRADE
     from backtest.simulate import Result

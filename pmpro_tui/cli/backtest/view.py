@@ -17,7 +17,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _ROWS_SHOWN = 20
 
 
-class Advance(Protocol):
+class OnProgress(Protocol):
     """Takes how much is done, 0..1."""
 
     def __call__(self, done_frac: float, /) -> None:
@@ -25,7 +25,7 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress_bar(title: str, *, quiet: bool) -> Iterator[Advance]:
+def progress_bar(title: str, *, quiet: bool) -> Iterator[OnProgress]:
     """Show progress on stderr where it is a terminal."""
     columns = (TextColumn(title), BarColumn(40), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(

@@ -15,17 +15,17 @@ from engine.model.errors import PmproError
 from engine.model.printable import described
 from engine.settings.settings import Settings, load_settings
 from pmpro_tui.cli.doctor import engine_surroundings as around
-from pmpro_tui.cli.doctor.findings import Finding, fail, warn
+from pmpro_tui.cli.doctor.findings import DoctorFinding, fail, warn
 
 DISTRIBUTION = "portfolio-manager-pro"
 DISK_WARN_GB, DISK_FAIL_GB = 5.0, 0.5
 URL_TIMEOUT_S = 5
 
 
-Check = Callable[[Settings], Finding]
+Check = Callable[[Settings], DoctorFinding]
 
 
-def examine(config: Path | None, mode: str | None) -> list[Finding]:
+def examine(config: Path | None, mode: str | None) -> list[DoctorFinding]:
     """Return the findings about this box, and with readable settings about its set-up."""
     findings = [_python(), _packages(), _talib(), _kernels(), _bounds()]
     findings += [around.user(), around.spoken(), around.place(), around.files()]
@@ -34,7 +34,7 @@ def examine(config: Path | None, mode: str | None) -> list[Finding]:
     except PmproError as error:
         return [*findings, fail("settings", str(error), "correct it; `pmpro init` shows all keys")]
     named = settings.file or "defaults (no file)"
-    findings.append(Finding(check="settings", finding=f"{named}, mode {settings.mode}"))
+    findings.append(DoctorFinding(check="settings", finding=f"{named}, mode {settings.mode}"))
     findings += _all_owners(settings)
     checks = (
         _portfolio,
@@ -52,14 +52,14 @@ def examine(config: Path | None, mode: str | None) -> list[Finding]:
     return findings
 
 
-def _all_owners(settings: Settings) -> list[Finding]:
+def _all_owners(settings: Settings) -> list[DoctorFinding]:
     try:
         return around.owners(settings)
     except PmproError as error:
         return [fail("owners", str(error), "correct it")]
 
 
-def _guarded(check: Check, settings: Settings) -> Finding:
+def _guarded(check: Check, settings: Settings) -> DoctorFinding:
     try:
         return check(settings)
     except Exception as error:  # border: one check must not hide the others
@@ -68,20 +68,20 @@ def _guarded(check: Check, settings: Settings) -> Finding:
         )
 
 
-def _python() -> Finding:
+def _python() -> DoctorFinding:
     text = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     if (3, 11) <= sys.version_info[:2] <= (3, 14):
-        return Finding(check="python", finding=text)
+        return DoctorFinding(check="python", finding=text)
     return fail("python", text, "use Python 3.11 to 3.14")
 
 
-def _packages() -> Finding:
+def _packages() -> DoctorFinding:
     if not _installed(DISTRIBUTION):
         return fail("packages", f"{DISTRIBUTION} is not installed", "make setup")
     missing = [name for name in _required() if not _installed(name)]
     if missing:
         return fail("packages", f"missing: {', '.join(missing)}", "make setup")
-    return Finding(check="packages", finding=f"pmpro {version(DISTRIBUTION)}, all installed")
+    return DoctorFinding(check="packages", finding=f"pmpro {version(DISTRIBUTION)}, all installed")
 
 
 def _required() -> Iterator[str]:
@@ -100,7 +100,7 @@ def _installed(name: str) -> bool:
     return True
 
 
-def _talib() -> Finding:
+def _talib() -> DoctorFinding:
     try:
         import numpy as np
         import talib
@@ -110,10 +110,10 @@ def _talib() -> Finding:
         return fail("ta-lib", f"{type(error).__name__}: {error}", "reinstall TA-Lib: make setup")
     if last != 3.5:
         return fail("ta-lib", f"SMA of 3, 4 is {last}", "reinstall TA-Lib: make setup")
-    return Finding(check="ta-lib", finding=f"{version('TA-Lib')} computes")
+    return DoctorFinding(check="ta-lib", finding=f"{version('TA-Lib')} computes")
 
 
-def _kernels() -> Finding:
+def _kernels() -> DoctorFinding:
     try:
         from engine.kernels.cache import cache_dir
     except PmproError as error:
@@ -123,43 +123,43 @@ def _kernels() -> Finding:
     cache = cache_dir()
     if not any(cache.rglob("*.nbi")):
         return warn("kernels", "not compiled yet", "pmpro compile (or a slower first start)")
-    return Finding(check="kernels", finding=str(cache))
+    return DoctorFinding(check="kernels", finding=str(cache))
 
 
-def _portfolio(settings: Settings) -> Finding:
+def _portfolio(settings: Settings) -> DoctorFinding:
     from engine.portfolio.file import read_portfolio
 
     portfolio = read_portfolio(settings.portfolio_path)
     n, path = len(portfolio.strategy), settings.portfolio_path
-    return Finding(check="portfolio", finding=f"{path}: {n} strategies")
+    return DoctorFinding(check="portfolio", finding=f"{path}: {n} strategies")
 
 
-def _strategies(settings: Settings) -> Finding:
+def _strategies(settings: Settings) -> DoctorFinding:
     from engine.hosts.files import skipped_files, strategy_files
 
     directory = settings.strategies_path
     if skipped := skipped_files(directory):
         return warn("strategies", "; ".join(skipped), "rename it, or make it readable")
     n = len(strategy_files(directory))
-    return Finding(check="strategies", finding=f"{directory}: {n} files of your own")
+    return DoctorFinding(check="strategies", finding=f"{directory}: {n} files of your own")
 
 
-def _bounds() -> Finding:
+def _bounds() -> DoctorFinding:
     from engine.child.confinement import available
 
     here = available()
     text = f"Landlock {here.landlock or 'absent'}, seccomp {'there' if here.seccomp else 'absent'}"
     if here.landlock and here.seccomp:
-        return Finding(check="bounds", finding=f"{text}: strategies' code is bounded")
+        return DoctorFinding(check="bounds", finding=f"{text}: strategies' code is bounded")
     remedy = "Linux 5.13 or later with Landlock and seccomp; run no code that you do not trust"
     return warn("bounds", f"{text}: strategies' code may do what this user may", remedy)
 
 
-def _state(settings: Settings) -> Finding:
+def _state(settings: Settings) -> DoctorFinding:
     path = settings.state_path
     if not path.exists():
         if _can_create(path):
-            return Finding(check="state", finding=f"{path} will be made at the first start")
+            return DoctorFinding(check="state", finding=f"{path} will be made at the first start")
         return fail("state", f"cannot make {path}", "set state_dir to a directory of yours")
     status = path.stat()
     mode = stat.S_IMODE(status.st_mode)
@@ -172,10 +172,12 @@ def _state(settings: Settings) -> Finding:
     if os.name == "posix" and mode & 0o077:
         return warn("state", f"{path} has mode {mode:o}", "the next start closes it to others")
     real = path.resolve()
-    return Finding(check="state", finding=str(path) if real == path else f"{path}, which is {real}")
+    return DoctorFinding(
+        check="state", finding=str(path) if real == path else f"{path}, which is {real}"
+    )
 
 
-def _disk(settings: Settings) -> Finding:
+def _disk(settings: Settings) -> DoctorFinding:
     place = _existing(settings.state_path)
     free_gb = shutil.disk_usage(place).free / 1e9
     if hasattr(os, "statvfs") and (room := os.statvfs(place)).f_files and not room.f_favail:
@@ -185,10 +187,10 @@ def _disk(settings: Settings) -> Finding:
         return fail("disk", text, "make room")
     if free_gb < DISK_WARN_GB:
         return warn("disk", text, "make room")
-    return Finding(check="disk", finding=text)
+    return DoctorFinding(check="disk", finding=text)
 
 
-def _socket(settings: Settings) -> Finding:
+def _socket(settings: Settings) -> DoctorFinding:
     from engine.control.client import ControlClient
     from engine.model.errors import ControlError
 
@@ -198,38 +200,40 @@ def _socket(settings: Settings) -> Finding:
         client.connect()
     except ControlError:
         if _can_create(path):
-            return Finding(check="socket", finding=f"no engine is running; it would use {path}")
+            return DoctorFinding(
+                check="socket", finding=f"no engine is running; it would use {path}"
+            )
         return fail("socket", f"cannot make {path}", "set run_dir to a directory of yours")
     finally:
         client.close()
-    return Finding(check="socket", finding=f"an engine answers on {path}")
+    return DoctorFinding(check="socket", finding=f"an engine answers on {path}")
 
 
-def _terminal(settings: Settings) -> Finding:
+def _terminal(settings: Settings) -> DoctorFinding:
     if settings.terminal.module == "simulated":
-        return Finding(check="terminal", finding="simulated")
+        return DoctorFinding(check="terminal", finding="simulated")
     if settings.terminal.host is not None:
-        return Finding(check="terminal", finding=f"on {settings.terminal.host}")
+        return DoctorFinding(check="terminal", finding=f"on {settings.terminal.host}")
     if importlib.util.find_spec("MetaTrader5") is None:
         return fail(
             "terminal", "the MetaTrader5 package is not here", "set terminal.host, or simulated"
         )
-    return Finding(check="terminal", finding=f"MetaTrader5 {version('MetaTrader5')}")
+    return DoctorFinding(check="terminal", finding=f"MetaTrader5 {version('MetaTrader5')}")
 
 
-def _secrets(settings: Settings) -> Finding:
+def _secrets(settings: Settings) -> DoctorFinding:
     password, url = settings.terminal_password(), settings.database_url()
     if settings.terminal.module == "mt5" and password is None:
         return warn("secrets", "no terminal password", "needed unless the terminal has saved it")
     present = [name for name, it in (("password", password), ("database URL", url)) if it]
-    return Finding(check="secrets", finding=", ".join(present) or "none needed")
+    return DoctorFinding(check="secrets", finding=", ".join(present) or "none needed")
 
 
 # Nothing where the role is not there yet: the first migration makes it.
 _MAY_OPERATE = "SELECT pg_has_role(oid, 'SET') FROM pg_roles WHERE rolname = 'pmpro_operator'"
 
 
-def _database(settings: Settings) -> Finding:
+def _database(settings: Settings) -> DoctorFinding:
     url = settings.database_url()
     if url is None:
         return around.embedded(settings)
@@ -254,10 +258,10 @@ def _database(settings: Settings) -> Finding:
         return fail("database", "the URL's login may not act as pmpro_operator", remedy)
     if shutil.which("pg_dump") is None:
         return warn("database", f"PostgreSQL {number} answers", "install pg_dump for backups")
-    return Finding(check="database", finding=f"PostgreSQL {number} answers")
+    return DoctorFinding(check="database", finding=f"PostgreSQL {number} answers")
 
 
-def _alerts(settings: Settings) -> Finding:
+def _alerts(settings: Settings) -> DoctorFinding:
     from engine.notify.courier import Carrier
     from engine.runtime.alerts import alert_config
 
@@ -266,7 +270,7 @@ def _alerts(settings: Settings) -> Finding:
         text = "no channel: alerts are shown in the console alone"
         if settings.mode == "live":
             return warn("alerts", text, "set alerts.urls_file, then `pmpro alert test`")
-        return Finding(check="alerts", finding=text)
+        return DoctorFinding(check="alerts", finding=text)
     found = {}
     for channel in config.channels:
         carrier = Carrier(channel, deadline_s=config.policy.deadline_s)
@@ -277,7 +281,7 @@ def _alerts(settings: Settings) -> Finding:
         text = "; ".join(f"channel {name}: {detail}" for name, detail in wrong.items())
         return fail("alerts", text, "correct its URL: `pmpro alert test` tries it")
     text = ", ".join(f"{name} ({result.detail})" for name, result in found.items())
-    return Finding(check="alerts", finding=f"{text}; `pmpro alert test` tries them")
+    return DoctorFinding(check="alerts", finding=f"{text}; `pmpro alert test` tries them")
 
 
 def _existing(path: Path) -> Path:

@@ -13,16 +13,16 @@ from engine.files.places import own_uid, working_directory
 from engine.files.trust import fault_of, trusted, user_name
 from engine.model.errors import PmproError, StoreError
 from engine.settings.settings import Settings, demo_portfolio
-from pmpro_tui.cli.doctor.findings import Finding, fail, warn
+from pmpro_tui.cli.doctor.findings import DoctorFinding, fail, warn
 from pmpro_tui.cli.doctor.surroundings import ENGINE_FILES, FILES_WANTED, open_files
 
 if TYPE_CHECKING:
-    from engine.store.cluster import Place
+    from engine.store.cluster import ClusterPlace
 
 _UNNAMED = "x" * 12  # as long as a cluster's name
 
 
-def user() -> Finding:
+def user() -> DoctorFinding:
     """Who runs this, and where his home is."""
     import pwd
 
@@ -35,10 +35,10 @@ def user() -> Finding:
             f"{who} has no entry in the user database",
             "add one to /etc/passwd; a new embedded database may need it",
         )
-    return Finding(check="user", finding=who)
+    return DoctorFinding(check="user", finding=who)
 
 
-def spoken() -> Finding:
+def spoken() -> DoctorFinding:
     """Whether the locale is there and UTF-8; pmpro speaks UTF-8 in any case."""
     named = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
     remedy = "pmpro speaks UTF-8 all the same; `export LC_ALL=C.UTF-8` for everything else"
@@ -49,26 +49,26 @@ def spoken() -> Finding:
     codeset = locale.nl_langinfo(locale.CODESET)
     if codeset.upper().replace("-", "") != "UTF8":
         return warn("locale", f"{named or 'no locale is set'}, which is {codeset}", remedy)
-    return Finding(check="locale", finding=named or "C.UTF-8")
+    return DoctorFinding(check="locale", finding=named or "C.UTF-8")
 
 
-def place() -> Finding:
+def place() -> DoctorFinding:
     """Where the shell stands."""
     try:
-        return Finding(check="directory", finding=str(working_directory()))
+        return DoctorFinding(check="directory", finding=str(working_directory()))
     except PmproError as error:
         return warn("directory", str(error), "cd")
 
 
-def files() -> Finding:
+def files() -> DoctorFinding:
     """How many files an engine may have open, once it has asked for more."""
     text = f"{open_files()} open files"
     if open_files() < ENGINE_FILES:
         return fail("files", f"{text}, an engine needs {ENGINE_FILES}", f"ulimit -n {FILES_WANTED}")
-    return Finding(check="files", finding=text)
+    return DoctorFinding(check="files", finding=text)
 
 
-def owners(settings: Settings) -> list[Finding]:
+def owners(settings: Settings) -> list[DoctorFinding]:
     """Everything that runs or decides and that others could change."""
     from engine.hosts.files import candidates
 
@@ -89,28 +89,28 @@ def owners(settings: Settings) -> list[Finding]:
         if fault := fault_of(path, who):
             text, _, remedy = fault.rpartition(": ")
             found.append(fail("owners", f"{what}: {text}", remedy))
-    return found or [Finding(check="owners", finding="nobody else could change what runs")]
+    return found or [DoctorFinding(check="owners", finding="nobody else could change what runs")]
 
 
-def control(settings: Settings) -> Finding:
+def control(settings: Settings) -> DoctorFinding:
     """Whom the engine lets in, and whether they can reach it."""
     from engine.settings.access import roles_by_uid
 
     roles = roles_by_uid(settings)
     text = ", ".join(f"{user_name(uid)}: {role}" for uid, role in roles.items())
-    return Finding(check="control", finding=text or "this user and root alone")
+    return DoctorFinding(check="control", finding=text or "this user and root alone")
 
 
-def embedded(settings: Settings) -> Finding:
+def embedded(settings: Settings) -> DoctorFinding:
     """Whether the embedded server can be made, started and reached."""
     if fault := next(_embedded_faults(settings), None):
         return fault
     home = _place(settings).home
     text = f"in {home}" if home.name != _UNNAMED else "made at the first start"
-    return Finding(check="database", finding=f"embedded PostgreSQL, {text}")
+    return DoctorFinding(check="database", finding=f"embedded PostgreSQL, {text}")
 
 
-def _embedded_faults(settings: Settings) -> Iterator[Finding]:
+def _embedded_faults(settings: Settings) -> Iterator[DoctorFinding]:
     """Yield what is wrong with it; trading goes on without it."""
     from engine.store.binaries import installed_programs, server_account, with_a_name
     from engine.store.cluster import complaint_of
@@ -140,7 +140,7 @@ def _embedded_faults(settings: Settings) -> Iterator[Finding]:
     yield from _data_faults(found, bin_dir)
 
 
-def _data_faults(found: "Place", bin_dir: Path) -> Iterator[Finding]:
+def _data_faults(found: "ClusterPlace", bin_dir: Path) -> Iterator[DoctorFinding]:
     version_file = found.home / "data" / "PG_VERSION"
     if not os.access(version_file, os.R_OK):
         return
@@ -159,7 +159,7 @@ def _major(bin_dir: Path) -> str:
     return done.stdout.rpartition(" ")[2].partition(".")[0].strip()
 
 
-def _place(settings: Settings) -> "Place":
+def _place(settings: Settings) -> "ClusterPlace":
     import json
 
     from engine.store.binaries import server_account

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class DoctorFinding(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the report; `warn` does not keep the engine from trading."""
 
     check: str
@@ -14,11 +14,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-def fail(check: str, finding: str, remedy: str) -> Finding:
+def fail(check: str, finding: str, remedy: str) -> DoctorFinding:
     """Return what keeps an engine from trading."""
-    return Finding(check=check, status="fail", finding=finding, remedy=remedy)
+    return DoctorFinding(check=check, status="fail", finding=finding, remedy=remedy)
 
 
-def warn(check: str, finding: str, remedy: str) -> Finding:
+def warn(check: str, finding: str, remedy: str) -> DoctorFinding:
     """Return what an engine trades with all the same."""
-    return Finding(check=check, status="warn", finding=finding, remedy=remedy)
+    return DoctorFinding(check=check, status="warn", finding=finding, remedy=remedy)

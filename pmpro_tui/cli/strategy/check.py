@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.model.portfolio import Portfolio
     from engine.settings.settings import Settings
     from pmpro_tui.checking.client import Checkers
-    from pmpro_tui.checking.records import BarsWanted, Job, Report, Subject
+    from pmpro_tui.checking.records import BarsWanted, CheckReport, Job, Subject
 
 # A process's share of strategies of a large portfolio: its deadline is shared by so many.
 _SHARING = 50
@@ -211,7 +211,7 @@ def _job(
     )
 
 
-def _show(reports: list["Report"], *, json: bool) -> None:
+def _show(reports: list["CheckReport"], *, json: bool) -> None:
     if json:
         documents = [
             {"strategy": r.strategy, "findings": r.findings, "ok": not r.failures} for r in reports

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.portfolio.compile import CompiledPortfolio
     from engine.settings.settings import Settings
     from engine.terminal.gateway import Gateway
-    from engine.terminal.host.inspection import Finding
+    from engine.terminal.host.inspection import TerminalFinding
 
 Wait = Annotated[
     float, typer.Option("--wait", min=0.0, help="Seconds to wait for ticks that show the clock.")
@@ -50,14 +50,14 @@ def check(
         raise PmproError(f"{n_stops} of {len(findings)} findings keep the engine from trading")
 
 
-def examine(settings: "Settings", *, wait_s: float) -> "list[Finding]":
+def examine(settings: "Settings", *, wait_s: float) -> "list[TerminalFinding]":
     """Return the findings, as far as the terminal can be reached."""
     from engine.portfolio.compile import compile_portfolio
     from engine.portfolio.file import read_portfolio
-    from engine.terminal.host.inspection import Finding
+    from engine.terminal.host.inspection import TerminalFinding
 
     compiled = compile_portfolio(read_portfolio(settings.portfolio_path))
-    found: list[Finding] = []
+    found: list[TerminalFinding] = []
     try:
         with _gateway(settings, compiled) as gateway:
             account = gateway.connect()
@@ -66,11 +66,15 @@ def examine(settings: "Settings", *, wait_s: float) -> "list[Finding]":
     except StateError:
         remedy = "stop the engine (`pmpro stop`), then check; `pmpro status` shows how it is"
         found.append(
-            Finding(check="terminal", status="stop", finding="an engine uses it", remedy=remedy)
+            TerminalFinding(
+                check="terminal", status="stop", finding="an engine uses it", remedy=remedy
+            )
         )
     except BrokerError as error:
         remedy = "see the finding; logs/terminal-host.log has more"
-        found.append(Finding(check="terminal", status="stop", finding=str(error), remedy=remedy))
+        found.append(
+            TerminalFinding(check="terminal", status="stop", finding=str(error), remedy=remedy)
+        )
     return found
 
 
@@ -103,15 +107,15 @@ def _terminal_and_account(
     compiled: "CompiledPortfolio",
     gateway: "Gateway",
     account: "AccountState",
-) -> "list[Finding]":
+) -> "list[TerminalFinding]":
     from engine.runtime.terminal_start import verify_account, verify_clock
-    from engine.terminal.host.inspection import Finding, account_findings, terminal_findings
+    from engine.terminal.host.inspection import TerminalFinding, account_findings, terminal_findings
 
     began_s = time.monotonic()
     gateway.ping()
     text = f"{settings.terminal.host or 'here'}, {1000 * (time.monotonic() - began_s):.1f} ms away"
     info = gateway.terminal()
-    found = [Finding(check="terminal host", finding=text)]
+    found = [TerminalFinding(check="terminal host", finding=text)]
     found += terminal_findings(info) + account_findings(account, info)
     checks: tuple[Callable[[], None], ...] = (
         partial(verify_account, settings, account, compiled.portfolio),
@@ -123,17 +127,17 @@ def _terminal_and_account(
         except ConfigError as error:
             remedy = "correct the file, or log in to another account"
             found.append(
-                Finding(check="portfolio", status="stop", finding=str(error), remedy=remedy)
+                TerminalFinding(check="portfolio", status="stop", finding=str(error), remedy=remedy)
             )
     return found
 
 
 def _symbols_and_clock(
     compiled: "CompiledPortfolio", gateway: "Gateway", wait_s: float
-) -> "list[Finding]":
-    from engine.terminal.host.inspection import Finding, clock_findings, symbol_findings
+) -> "list[TerminalFinding]":
+    from engine.terminal.host.inspection import TerminalFinding, clock_findings, symbol_findings
 
-    found: list[Finding] = []
+    found: list[TerminalFinding] = []
     known = {spec.name: spec for spec in compiled.symbols}
     facts = []
     for name in known:
@@ -141,7 +145,9 @@ def _symbols_and_clock(
             facts += gateway.symbol_facts([name])
         except BrokerError as error:
             remedy = "name it as the broker does, or take it out of the portfolio"
-            found.append(Finding(check=name, status="stop", finding=str(error), remedy=remedy))
+            found.append(
+                TerminalFinding(check=name, status="stop", finding=str(error), remedy=remedy)
+            )
     quotes = _quotes(gateway, [item.name for item in facts], wait_s)
     for item in facts:
         commission = known[item.name].commission_per_lot_ccy

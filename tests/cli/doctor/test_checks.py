@@ -16,7 +16,7 @@ from engine.runtime.engine import Engine
 from engine.settings.settings import Settings, load_settings
 from engine.store.embedded import EmbeddedServer
 from pmpro_tui.cli.doctor import engine_surroundings as around
-from pmpro_tui.cli.doctor.findings import Finding
+from pmpro_tui.cli.doctor.findings import DoctorFinding
 from tests.cli.conftest import Pmpro
 from tests.cli.doctor.test_surroundings import gone
 from tests.cli.doctor.test_surroundings import pmpro as bare_pmpro
@@ -136,7 +136,7 @@ def test_a_full_disk_at_the_start(mount: Mount) -> None:
     shutil.rmtree(server._dir.parent)
 
 
-def database(settings: Settings) -> Finding:
+def database(settings: Settings) -> DoctorFinding:
     return around.embedded(settings)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.model.broker import OrderRequest
-from engine.model.portfolio import Portfolio, Strategy
+from engine.model.portfolio import Portfolio, StrategySpec
 from engine.portfolio.compile import compile_portfolio
 from engine.runtime.terminal_start import host_config
 from engine.settings.settings import load_settings
@@ -23,7 +23,7 @@ pytest.importorskip("cryptography", reason="the extra `terminal` makes certifica
 ARGUMENTS = ["terminal", "serve", "--listen", "127.0.0.1:0", "--mode", "demo"]
 PORTFOLIO = '[[strategy]]\nname = "a"\nkind = "ma_cross"\nsymbol = "EURUSD"\n'
 COMPILED = compile_portfolio(
-    Portfolio(strategy=[Strategy(name="a", kind="ma_cross", symbol="EURUSD")])
+    Portfolio(strategy=[StrategySpec(name="a", kind="ma_cross", symbol="EURUSD")])
 )
 
 

@@ -13,7 +13,7 @@ from engine.decision.allocation.allocate import SCORE_AT_ZERO, allocate, manual_
 from engine.decision.allocation.hierarchical import hierarchical_weights, load_skfolio
 from engine.decision.allocation.scores import read_records, shrink_scores
 from engine.decision.allocation.share_limits import limit_turnover, normalised, spread
-from engine.model.portfolio import Allocation
+from engine.model.portfolio import AllocationSpec
 
 METHODS = ("score", "inverse_volatility", "hrp")
 EPS = 1e-9
@@ -43,7 +43,7 @@ def histories(draw, *, max_units=6):
 @st.composite
 def cases(draw, methods=METHODS):
     """Settings, a history and current shares."""
-    rules = Allocation(
+    rules = AllocationSpec(
         method=draw(st.sampled_from(methods)),
         half_life_days=draw(st.sampled_from([1.0, 5.0, 30.0, 1000.0])),
         shrink_days=draw(st.sampled_from([0.0, 30.0])),
@@ -82,7 +82,7 @@ def bounds(rules, n):
 
 
 def changed(rules, **values):
-    return Allocation(**({f: getattr(rules, f) for f in rules.__struct_fields__} | values))
+    return AllocationSpec(**({f: getattr(rules, f) for f in rules.__struct_fields__} | values))
 
 
 @settings(deadline=None)
@@ -186,7 +186,9 @@ def test_a_better_score_never_has_less(case):
 def test_one_score_a_hair_above_zero_takes_nothing():
     """Shares do not jump where a score crosses 0."""
     day = np.tile([1.0, -1.0], 32)
-    rules = Allocation(method="score", shrink_days=0.0, half_life_days=1e4, turnover_max_frac=1.0)
+    rules = AllocationSpec(
+        method="score", shrink_days=0.0, half_life_days=1e4, turnover_max_frac=1.0
+    )
     got = ask(rules, np.column_stack([day + 1e-3, day - 1e-3, day - 1e-3]), np.full(3, 1 / 3))
     assert got.score[0] > 0.0 > got.score[1]
     weights = np.array([got.score[0] + SCORE_AT_ZERO, SCORE_AT_ZERO, SCORE_AT_ZERO])
@@ -198,7 +200,7 @@ def test_inverse_volatility_of_known_records():
     """Twice the deviation, half the share."""
     day = np.tile([1.0, -1.0], 32)
     got = ask(
-        Allocation(method="inverse_volatility", turnover_max_frac=1.0, floor_ratio=0.0),
+        AllocationSpec(method="inverse_volatility", turnover_max_frac=1.0, floor_ratio=0.0),
         np.column_stack([day, 2 * day, 4 * day]),
         np.full(3, 1 / 3),
     )
@@ -265,7 +267,7 @@ def test_no_number_makes_a_record_unknown(daily_r):
     """Infinite, huge, denormal results: every figure stays finite, and so do shares."""
     for method in ("score", "inverse_volatility"):
         n = daily_r.shape[1]
-        got = ask(Allocation(method=method, min_days=2), daily_r, np.full(n, 1 / n))
+        got = ask(AllocationSpec(method=method, min_days=2), daily_r, np.full(n, 1 / n))
         for figures in got:
             assert np.isfinite(figures).all()
         assert np.sum(got.shares) == pytest.approx(1.0, abs=EPS)
@@ -303,7 +305,7 @@ def test_manual_shares_are_the_operator_s():
     assert manual_shares({"a": 0}, ["a", "b", "c"]).tolist() == [0.0, 0.5, 0.5]
     assert manual_shares({"a": 0, "b": 0}, ["a", "b"]).tolist() == [0.5, 0.5]
     got = allocate(
-        Allocation(shares={"a": 99, "b": 1}), np.empty((0, 2)), [0.5, 0.5], names=["a", "b"]
+        AllocationSpec(shares={"a": 99, "b": 1}), np.empty((0, 2)), [0.5, 0.5], names=["a", "b"]
     )
     assert got.shares == pytest.approx([0.99, 0.01])
 
@@ -331,7 +333,7 @@ def test_hierarchical_weights_that_do_not_exist_move_nothing(monkeypatch):
 
     monkeypatch.setattr(parts.HierarchicalRiskParity, "fit", fail)
     shares = np.array([0.4, 0.35, 0.25])
-    got = ask(Allocation(method="hrp"), np.random.default_rng(3).normal(size=(64, 3)), shares)
+    got = ask(AllocationSpec(method="hrp"), np.random.default_rng(3).normal(size=(64, 3)), shares)
     assert not got.judged.any()
     assert np.array_equal(got.shares, shares)
 
@@ -340,7 +342,7 @@ def test_hrp_of_bets_that_cancel_each_other_out():
     """Perfect hedges make no NaN."""
     one, other = np.random.default_rng(3).normal(size=(2, 64))
     daily_r = np.column_stack([one, -one, other, -other])
-    got = ask(Allocation(method="hrp"), daily_r, np.full(4, 0.25))
+    got = ask(AllocationSpec(method="hrp"), daily_r, np.full(4, 0.25))
     assert np.isfinite(got.shares).all()
     assert np.sum(got.shares) == pytest.approx(1.0)
 
@@ -348,7 +350,7 @@ def test_hrp_of_bets_that_cancel_each_other_out():
 def test_hrp_of_more_units_than_days():
     """A singular covariance is nothing to warn of: clusters need no inverse."""
     daily_r = np.random.default_rng(5).normal(size=(20, 40))
-    got = ask(Allocation(method="hrp"), daily_r, np.full(40, 1 / 40))
+    got = ask(AllocationSpec(method="hrp"), daily_r, np.full(40, 1 / 40))
     assert got.judged.all()
     assert np.sum(got.shares) == pytest.approx(1.0)
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from engine.decision.allocation.scores import read_records
 from engine.decision.allocation.switching import decide, drawdown_since_r
-from engine.model.portfolio import Switch
+from engine.model.portfolio import SwitchSpec
 
-RULES = Switch()
+RULES = SwitchSpec()
 DAY = np.tile([1.0, -1.0], 32)
 
 
@@ -85,10 +85,10 @@ def test_who_is_benched_comes_back_when_all_is_well_again():
 
 def test_a_record_that_never_moved_says_nothing():
     """Neither benched for a score of 0 below a positive threshold, nor brought back by it."""
-    strict = Switch(disable_score=0.1, enable_score=0.1)
+    strict = SwitchSpec(disable_score=0.1, enable_score=0.1)
     idle = np.zeros((64, 1))
     assert ask(idle, rules=strict) == []
-    lax = Switch(disable_score=-0.2, enable_score=0.0)
+    lax = SwitchSpec(disable_score=-0.2, enable_score=0.0)
     assert ask(idle, rules=lax, benched=np.array([True]), days=np.array([50])) == []
 
 

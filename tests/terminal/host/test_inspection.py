@@ -11,7 +11,7 @@ from engine.model.times import NS_PER_HOUR
 from engine.terminal.host.clock_meter import ClockState
 from engine.terminal.host.convert import symbol_facts
 from engine.terminal.host.inspection import (
-    Finding,
+    TerminalFinding,
     account_findings,
     clock_findings,
     symbol_findings,
@@ -39,7 +39,7 @@ CLOCK = ClockState(
 )
 
 
-def of(status: str, findings: list[Finding]) -> list[str]:
+def of(status: str, findings: list[TerminalFinding]) -> list[str]:
     """What was found with this status; each that is not ok says what to do."""
     assert all(f.finding and (f.remedy or f.status == "ok") for f in findings)
     return [f.finding for f in findings if f.status == status]

@@ -10,8 +10,8 @@ from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent
 from engine.model.times import NS_PER_HOUR, NS_PER_S
 from engine.terminal.host import trading
-from engine.terminal.host.loading import Terminal
-from engine.terminal.host.session import Session
+from engine.terminal.host.loading import LoadedTerminal
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.protocol import CallFailed, HostConfig
 from tests.terminal.fake_api import FakeApi
 
@@ -19,16 +19,16 @@ NOW_NS = 1_800_000_000 * NS_PER_S
 ORDER = OrderRequest(symbol="A", direction=1, lots=0.1, price=1.1, magic=5, comment="pm1")
 
 
-def send(session: Session, order: OrderRequest, *, checked: bool = False) -> OrderResult:
+def send(session: TerminalSession, order: OrderRequest, *, checked: bool = False) -> OrderResult:
     prepared = trading.prepare_send(session, order, checked=checked)
     return trading.send(session, prepared) if isinstance(prepared, dict) else prepared
 
 
-def session_of(api: FakeApi, *, own_clock: bool = True, **config: object) -> Session:
+def session_of(api: FakeApi, *, own_clock: bool = True, **config: object) -> TerminalSession:
     host = HostConfig(**{"module": "x", "lock_path": "", "server_clock": "UTC", **config})
-    terminal = Terminal(api, now_ns=api.now_ns, control=None)
+    terminal = LoadedTerminal(api, now_ns=api.now_ns, control=None)
     terminal.has_own_clock = own_clock
-    return Session(terminal, host)
+    return TerminalSession(terminal, host)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_an_account_switched_later_is_noticed(api: FakeApi) -> None:
     ],
 )
 def test_another_accounts_emptiness_is_no_evidence(
-    api: FakeApi, ask: Callable[[Session], Any]
+    api: FakeApi, ask: Callable[[TerminalSession], Any]
 ) -> None:
     """Whoever asks first after the switch is refused: nothing of it is read, nothing sent."""
     session = session_of(api, login=7)
@@ -112,7 +112,7 @@ def test_another_accounts_emptiness_is_no_evidence(
     assert api.sent == []
 
 
-def tick(api: FakeApi, session: Session, *, server_hours: int = 0, age_ns: int = 0) -> None:
+def tick(api: FakeApi, session: TerminalSession, *, server_hours: int = 0, age_ns: int = 0) -> None:
     """A tick arrives between two looks, by a server that is so many hours ahead."""
     session.quote("A")
     api.now += NS_PER_S

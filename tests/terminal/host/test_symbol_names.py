@@ -9,8 +9,8 @@ from engine.model.broker import OrderRequest
 from engine.model.errors import BrokerError, NotSent
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.terminal.host import trading
-from engine.terminal.host.loading import Terminal
-from engine.terminal.host.session import Session
+from engine.terminal.host.loading import LoadedTerminal
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.host.watcher import Watcher
 from engine.terminal.protocol import CallFailed, HostConfig
 from tests.terminal.fake_api import FakeApi
@@ -18,19 +18,19 @@ from tests.terminal.fake_api import FakeApi
 NOW_NS = 1_800_000_000 * NS_PER_S
 
 
-def session_with(*names: str, **config: Any) -> Session:
+def session_with(*names: str, **config: Any) -> TerminalSession:
     """A connected session of a terminal with these symbols, all of them EUR against USD."""
     api = FakeApi()
     api.now = NOW_NS
     api.ticks = dict.fromkeys(names, (NOW_NS, 1.1))
     api.bars = {name: [NOW_NS - NS_PER_MINUTE] for name in names}
     host = HostConfig(module="fake", lock_path="", server_clock="UTC", **config)
-    session = Session(Terminal(api, now_ns=api.now_ns, control=None), host)
+    session = TerminalSession(LoadedTerminal(api, now_ns=api.now_ns, control=None), host)
     session.connect()
     return session
 
 
-def broker_name(session: Session, name: str = "EURUSD") -> str:
+def broker_name(session: TerminalSession, name: str = "EURUSD") -> str:
     facts = session.facts(name)
     assert facts.name == name
     return facts.broker_name

@@ -9,9 +9,9 @@ from engine.model.bars import BAR_DTYPE
 from engine.model.broker import MarketUpdate
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from engine.terminal.host import session
-from engine.terminal.host.loading import Terminal
+from engine.terminal.host.loading import LoadedTerminal
 from engine.terminal.host.server_time import ServerTime
-from engine.terminal.host.session import Session
+from engine.terminal.host.session import TerminalSession
 from engine.terminal.host.watcher import Watcher
 from engine.terminal.protocol import HostConfig
 from tests.terminal.fake_api import FakeApi
@@ -36,8 +36,8 @@ class Market:
             **config,
         }
         host = HostConfig(**options)
-        terminal = Terminal(self.api, now_ns=self.api.now_ns, control=None)
-        self.session = Session(terminal, host)
+        terminal = LoadedTerminal(self.api, now_ns=self.api.now_ns, control=None)
+        self.session = TerminalSession(terminal, host)
         self.session.connect()
         self.watcher = Watcher(self.session, host)
         self.watcher.watch(["A", "B"], T0)
@@ -209,7 +209,7 @@ def test_a_doubled_hour_comes_bar_by_bar_in_utc() -> None:
     api.ticks = {"A": (clock.to_server_ns(first_ns), 1.0)}
     api.bars = {"A": [clock.to_server_ns(first_ns)]}
     host = HostConfig(module="fake", lock_path="", server_clock="new_york+7")
-    session = Session(Terminal(api, now_ns=api.now_ns, control=None), host)
+    session = TerminalSession(LoadedTerminal(api, now_ns=api.now_ns, control=None), host)
     session.connect()
     watcher = Watcher(session, host)
     watcher.watch(["A"], first_ns)
