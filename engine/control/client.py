@@ -22,13 +22,13 @@ from engine.control.messages import (
     Ask,
     Changed,
     Denied,
+    DetailAnswer,
     Execute,
     Executed,
     Hello,
     Poll,
     Request,
     Role,
-    Told,
     Unchanged,
     Welcome,
 )
@@ -170,7 +170,7 @@ class ControlClient:
         """
         self.connect()
         answer = self._exchange(Ask(question=question))
-        if not isinstance(answer, Told):
+        if not isinstance(answer, DetailAnswer):
             raise self._unexpected(answer)
         if answer.detail is None:
             raise error_of(answer.failure, answer.text, Unanswered)

@@ -131,7 +131,7 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True, tag="executed"):
     reply: Reply
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
+class DetailAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     """Details, or why there are none."""
 
     detail: Detail | None = None
@@ -140,7 +140,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
 
 
 Request = Hello | Poll | Execute | Ask
-Answer = Welcome | Denied | Unchanged | Changed | Executed | Told
+Answer = Welcome | Denied | Unchanged | Changed | Executed | DetailAnswer
 
 
 def role_of(text: str) -> Role:

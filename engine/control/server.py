@@ -29,7 +29,7 @@ from engine.control.paths import clear_stale, prepare_run_dir
 from engine.control.peer import peer_of
 from engine.control.results import Results
 from engine.control.session import Service, Session
-from engine.control.tally import Tally
+from engine.control.tally import RefusalTally
 from engine.control.toll import Toll
 from engine.model.errors import ControlError, StateError, Unanswered
 from engine.model.seldom import Seldom
@@ -85,7 +85,7 @@ class ControlServer:
     ) -> None:
         self._path = path
         self._roles = dict(roles)
-        self._tally = Tally()
+        self._tally = RefusalTally()
         self._toll = Toll()
         self._seldom = Seldom()
         self._service = Service(

@@ -24,20 +24,20 @@ from engine.control.messages import (
     Ask,
     Changed,
     Denied,
+    DetailAnswer,
     Execute,
     Executed,
     Hello,
     Poll,
     Request,
     Role,
-    Told,
     Unchanged,
     Welcome,
 )
 from engine.control.order import SendOrder
 from engine.control.peer import Peer
 from engine.control.results import Results
-from engine.control.tally import Kind, Tally
+from engine.control.tally import Kind, RefusalTally
 from engine.control.toll import PROCESS_COMMANDS, Toll
 from engine.model.errors import ControlError, Failure, PmproError, failure_of
 from engine.model.printable import described, printable_record
@@ -75,7 +75,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     now_ns: Callable[[], int]
     results: Results
     order: SendOrder
-    tally: Tally
+    tally: RefusalTally
     toll: Toll
 
 
@@ -240,15 +240,15 @@ class Session:
         fresh = tuple(event for event in now.events if event.seq > poll.events_after)
         return Changed(snapshot=msgspec.structs.replace(now, events=fresh))
 
-    def _tell(self, question: Question) -> Told:
+    def _tell(self, question: Question) -> DetailAnswer:
         """Answer on this thread; what it takes is the answer's own deadline."""
         try:
-            return Told(detail=self._service.answer(question))
+            return DetailAnswer(detail=self._service.answer(question))
         except PmproError as error:
-            return Told(text=str(error), failure=failure_of(error))
+            return DetailAnswer(text=str(error), failure=failure_of(error))
         except Exception as error:  # border: one question must not end the conversation
             log.exception("question_failed", question=type(question).__name__)
-            return Told(text=f"failed in the engine ({described(error)})", failure="failed")
+            return DetailAnswer(text=f"failed in the engine ({described(error)})", failure="failed")
 
     def _execute(self, request: Execute, actor: Actor) -> Reply:
         command = request.command

@@ -22,7 +22,7 @@ overtaken by a newer command, a role that is too low, no personal token, a user 
 too many commands, too many connections, a process that the engine itself has started."""
 
 
-class Tally:
+class RefusalTally:
     """Counts refusals since the engine's start."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from engine.model.broker import BrokerDeal
 _ENTRY_IN = 0
 
 
-class Explained(msgspec.Struct, frozen=True, kw_only=True):
+class NettedLots(msgspec.Struct, frozen=True, kw_only=True):
     """What the deals say: lots of ours and of others, and the deals that took from ours.
 
     `closed_frac`: our part of those deals' money. `orders` are told by now, and count no more.
@@ -30,7 +30,7 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
 
 def explain(
     held_lots: float, there_lots: float, known_orders: Collection[int], deals: Sequence[BrokerDeal]
-) -> Explained | None:
+) -> NettedLots | None:
     """Return how a position's deals lead from our lots to the terminal's, None where they do not.
 
     `deals` are all the position's; those of `known_orders`, our opening one among them, are in
@@ -46,14 +46,14 @@ def explain(
     ours_lots = min(held_lots, there_lots)
     gone_lots = held_lots - ours_lots
     if gone_lots <= LOTS_EPS:
-        return Explained(
+        return NettedLots(
             ours_lots=held_lots,
             others_lots=float(round_lots(there_lots - held_lots)),
             closing=(),
             closed_frac=0.0,
             orders=(),
         )
-    return Explained(
+    return NettedLots(
         ours_lots=ours_lots,
         others_lots=0.0,
         closing=closing,

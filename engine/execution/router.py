@@ -53,7 +53,7 @@ def request_of(intent: Intent, filling: int = 0) -> OrderRequest:
     )
 
 
-class Desk(Protocol):
+class OrderPolicy(Protocol):
     """Who asks for a phase's orders, and is asked about them while they are under way."""
 
     def allowed(self, intent: Intent) -> bool:
@@ -105,7 +105,9 @@ class Router:
         """Go on above an id that the terminal shows, whatever the journal knows."""
         self._last_id = max(self._last_id, used_id)
 
-    def execute(self, intents: Sequence[Intent], *, desk: Desk) -> list[tuple[Intent, Outcome]]:
+    def execute(
+        self, intents: Sequence[Intent], *, policy: OrderPolicy
+    ) -> list[tuple[Intent, Outcome]]:
         """Journal the intents, send each in turn; return them as sent, and what became of them.
 
         What the broker certainly did not take goes out again after the others, at the price of
@@ -119,22 +121,22 @@ class Router:
         attempts = [Attempt(i, filling=self._filling.get(i.symbol, 0)) for i in intents]
         waiting, busy = attempts, False
         for _ in range(ROUNDS_MAX):
-            busy |= self._round(waiting, desk)
+            busy |= self._round(waiting, policy)
             waiting = [a for a in waiting if a.outcome is None]
             if not waiting:
                 break
-            desk.wait(max(a.wait_s for a in waiting))
+            policy.wait(max(a.wait_s for a in waiting))
         for a in waiting:
             a.outcome = _outcome(a.intent, IntentState.NOT_SENT, detail=a.detail or "no time left")
         self._gap_s = BUSY_GAP_S if busy else 0.0
         return self._with_deals(attempts)
 
-    def _round(self, waiting: Sequence[Attempt], desk: Desk) -> bool:
+    def _round(self, waiting: Sequence[Attempt], policy: OrderPolicy) -> bool:
         """Send what waits once more; True where the broker takes no more requests now."""
         for a in waiting:
             if self._gap_s:
-                desk.wait(self._gap_s)
-            if self._send_safely(a, desk) == "TOO_MANY_REQUESTS":
+                policy.wait(self._gap_s)
+            if self._send_safely(a, policy) == "TOO_MANY_REQUESTS":
                 self._gap_s = BUSY_GAP_S
                 return True
         return False
@@ -144,18 +146,18 @@ class Router:
         failed, self._failed = self._failed, []
         return failed
 
-    def _send_safely(self, a: Attempt, desk: Desk) -> str:
+    def _send_safely(self, a: Attempt, policy: OrderPolicy) -> str:
         try:
-            return self._send(a, desk)
+            return self._send(a, policy)
         except Exception as e:  # border: the phase's other orders go their way
             self._failed.append(e)
             self._no_entries = True
             a.outcome = _outcome(a.intent, IntentState.UNKNOWN, detail=described(e))
             return ""
 
-    def _send(self, a: Attempt, desk: Desk) -> str:
+    def _send(self, a: Attempt, policy: OrderPolicy) -> str:
         """Send one intent if it may go out; return the name of the answer."""
-        changed = desk.again(a.intent) if a.n_sent and not self._lost else a.intent
+        changed = policy.again(a.intent) if a.n_sent and not self._lost else a.intent
         if isinstance(changed, str):
             detail = f"{a.detail}, then {changed}"
             a.outcome = _outcome(a.intent, IntentState.REJECTED, detail=detail)
@@ -164,12 +166,12 @@ class Router:
         opening = a.intent.action == "OPEN"
         if self._lost:
             a.outcome = _outcome(a.intent, IntentState.NOT_SENT, detail="no answer from terminal")
-        elif (opening and self._no_entries) or not desk.allowed(a.intent):
+        elif (opening and self._no_entries) or not policy.allowed(a.intent):
             detail = "withdrawn before sending"
             a.outcome = _outcome(a.intent, IntentState.NOT_SENT, detail=detail)
         else:
             began_s = time.monotonic()
-            name = self._ask(a, desk)
+            name = self._ask(a, policy)
             silent = a.outcome is not None and not a.outcome.retcode
             self._lost = silent and time.monotonic() - began_s >= LOST_S
             unknown = a.outcome is not None and a.outcome.state == IntentState.UNKNOWN
@@ -177,7 +179,7 @@ class Router:
             return name
         return ""
 
-    def _ask(self, a: Attempt, desk: Desk) -> str:
+    def _ask(self, a: Attempt, policy: OrderPolicy) -> str:
         a.n_sent += 1
         try:
             result = self._terminal.send(request_of(a.intent, a.filling))
@@ -196,7 +198,7 @@ class Router:
             IntentState.REJECTED,
             IntentState.NOT_SENT,
         ):
-            desk.refused(a.intent, verdict)
+            policy.refused(a.intent, verdict)
         return verdict.name
 
     def _judge(self, a: Attempt, result: OrderResult, verdict: Verdict) -> None:

@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     alerts: Sequence[Alert]
 
 
-class Line:
+class ChannelState:
     """A channel's state: what is on its way, when it sent, how often it has failed in a row."""
 
     def __init__(self, channel: Channel) -> None:
@@ -51,12 +51,12 @@ class Line:
         return hurry or not waits(self.sent_ns + digest_ns, now_ns, digest_ns)
 
 
-class Desk:
+class AlertRegister:
     """All alerts, by id, and the channels they go through."""
 
     def __init__(self, config: AlertConfig, now_ns: Callable[[], int]) -> None:
         self.alerts: dict[int, Alert] = {}
-        self.lines = {channel.name: Line(channel) for channel in config.channels}
+        self.lines = {channel.name: ChannelState(channel) for channel in config.channels}
         self.rulebook = Rulebook(config.rules)
         self.n_forgotten = 0
         self.n_changes = 0
@@ -164,7 +164,7 @@ class Desk:
         alerts = [self.alerts[alert_id] for alert_id in sorted(self._live)]
         return [a for a in alerts if _pending(a.deliveries.get(channel))]
 
-    def _dispatch(self, line: Line, alerts: Sequence[Alert]) -> None:
+    def _dispatch(self, line: ChannelState, alerts: Sequence[Alert]) -> None:
         # Counted before it goes: a crash in between must not make the tries endless.
         for alert in alerts:
             alert.deliveries[line.channel.name].tries += 1

@@ -13,11 +13,11 @@ from engine.model.times import NS_PER_MINUTE
 from engine.model.views.snapshot import EventView
 from engine.notify.courier import MODULE, Carrier, Courier
 from engine.notify.delivery import DeliveryResult
-from engine.notify.desk import Desk
+from engine.notify.desk import AlertRegister
 from engine.notify.message import compose
 from engine.notify.records import CRITICAL, AlertConfig
 from engine.notify.store import AlertStore
-from engine.notify.views import Seen, seen
+from engine.notify.views import AlertsView, seen
 
 log = structlog.get_logger(__name__)
 
@@ -50,10 +50,10 @@ class AlertService:
         self._now_ns = now_ns
         self._head = head
         self._tell = tell
-        self._desk = Desk(config, now_ns)
-        self._may_alert = self._desk.rulebook.may_fit
+        self._register = AlertRegister(config, now_ns)
+        self._may_alert = self._register.rulebook.may_fit
         self._store = AlertStore(path)
-        self._desk.load(self._store.loaded)
+        self._register.load(self._store.loaded)
         self._lock = threading.Lock()
         self._events: queue.SimpleQueue[EventView] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[str, DeliveryResult]] = queue.SimpleQueue()
@@ -61,7 +61,7 @@ class AlertService:
         self._stopping = threading.Event()
         self._n_lost = 0
         self._unsaved = self._failed = ""
-        self._seen = Seen()
+        self._seen = AlertsView()
         self._couriers: Mapping[str, Courier] = {
             channel.name: Courier(
                 channel.name,
@@ -80,7 +80,7 @@ class AlertService:
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> AlertsView:
         """What snapshots show; any thread."""
         return self._seen
 
@@ -106,7 +106,7 @@ class AlertService:
             UserError: there is no such alert.
         """
         with self._lock:
-            text = self._desk.ack(target, who, up_to)
+            text = self._register.ack(target, who, up_to)
             self._save()
             self._show()
         return f"{text}; not on disk: {self._unsaved}" if self._unsaved else text
@@ -138,7 +138,7 @@ class AlertService:
     def _finish(self) -> None:
         self._guarded_turn(hurry=True)
         for _ in range(int(STOP_S / BURST_S)):
-            if not self._desk.sending:
+            if not self._register.sending:
                 return
             self._wake.wait(BURST_S)
             self._wake.clear()
@@ -161,10 +161,10 @@ class AlertService:
         with self._lock:
             for _ in range(self._results.qsize()):
                 channel, result = self._results.get()
-                self._desk.done(channel, ok=result.ok, detail=result.detail)
+                self._register.done(channel, ok=result.ok, detail=result.detail)
             for _ in range(self._events.qsize()):
-                self._desk.take(self._events.get())
-            batches = self._desk.turn(hurry=hurry)
+                self._register.take(self._events.get())
+            batches = self._register.turn(hurry=hurry)
             self._save()
             messages = [(batch.channel, compose(self._head, batch.alerts)) for batch in batches]
             self._show()
@@ -173,14 +173,14 @@ class AlertService:
 
     def _save(self) -> None:
         """Write what changed; what cannot be written is tried again with the next change."""
-        changed, forgotten = self._desk.take_changes()
+        changed, forgotten = self._register.take_changes()
         try:
             self._store.save(changed, forgotten)
             if self._unsaved:
                 self._tell("info", "alerts are kept on the disk again")
             self._unsaved = ""
         except sqlite3.Error as error:
-            self._desk.keep_changes(changed, forgotten)
+            self._register.keep_changes(changed, forgotten)
             if not self._unsaved:
                 log.error("alerts_not_saved", error=str(error))
                 text = f"{self._store.path}: {error}: alerts go out and are not kept over a restart"
@@ -190,7 +190,7 @@ class AlertService:
     def _show(self) -> None:
         """Make a new picture if something changed; a minute is what quiet hours are told in."""
         now_ns = self._now_ns()
-        of = (self._desk.n_changes, self._n_lost, now_ns // NS_PER_MINUTE)
+        of = (self._register.n_changes, self._n_lost, now_ns // NS_PER_MINUTE)
         if of != self._seen_of:
             self._seen_of = of
-            self._seen = seen(self._desk, now_ns, self._n_lost)
+            self._seen = seen(self._register, now_ns, self._n_lost)

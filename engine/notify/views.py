@@ -3,7 +3,7 @@
 import msgspec
 
 from engine.model.views.snapshot import AlertView, ChannelView
-from engine.notify.desk import TRIES_MAX, Desk
+from engine.notify.desk import TRIES_MAX, AlertRegister
 from engine.notify.records import CRITICAL, Alert, Delivery
 
 SHOWN = 200
@@ -12,7 +12,7 @@ _TEXT_MAX = 300
 _WORST_FIRST = ("FAILED", "PENDING", "HELD", "SENT")
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class AlertsView(msgspec.Struct, frozen=True, kw_only=True):
     """What a snapshot shows of alerts."""
 
     alerts: tuple[AlertView, ...] = ()
@@ -21,15 +21,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[ChannelView, ...] = ()
 
 
-def seen(desk: Desk, now_ns: int, n_lost: int) -> Seen:
+def seen(register: AlertRegister, now_ns: int, n_lost: int) -> AlertsView:
     """Return the newest alerts, newest first, and the channels."""
-    quiet = {name: line.channel.quiet.until(now_ns) for name, line in desk.lines.items()}
-    newest = sorted(desk.alerts.values(), key=lambda a: (a.last_ns, a.id), reverse=True)
-    return Seen(
+    quiet = {name: line.channel.quiet.until(now_ns) for name, line in register.lines.items()}
+    newest = sorted(register.alerts.values(), key=lambda a: (a.last_ns, a.id), reverse=True)
+    return AlertsView(
         alerts=tuple(_alert(alert, quiet) for alert in newest[:SHOWN]),
         n_unacked_critical=sum(alert.unacked_critical for alert in newest),
-        n_lost=n_lost + desk.n_forgotten,
-        channels=tuple(_channel(desk, name, until) for name, until in quiet.items()),
+        n_lost=n_lost + register.n_forgotten,
+        channels=tuple(_channel(register, name, until) for name, until in quiet.items()),
     )
 
 
@@ -71,9 +71,9 @@ def _of_channel(
     return "PENDING", name, tried
 
 
-def _channel(desk: Desk, name: str, until: str) -> ChannelView:
-    line = desk.lines[name]
-    n_waiting = desk.n_waiting(name)
+def _channel(register: AlertRegister, name: str, until: str) -> ChannelView:
+    line = register.lines[name]
+    n_waiting = register.n_waiting(name)
     if line.fails:
         detail = f"{line.fails} failed in a row: {line.detail}"
         return ChannelView(name=name, state="FAILING", n_waiting=n_waiting, detail=detail)

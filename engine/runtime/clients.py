@@ -15,7 +15,7 @@ from engine.settings.access import Tokens, roles_by_uid
 from engine.settings.settings import Settings
 from engine.store.reader import Reader
 from engine.trading.events import EventLog
-from engine.views.details import Details, Picture
+from engine.views.details import CoreCopy, Details
 
 
 class Front:
@@ -51,7 +51,7 @@ class Front:
         commands: Commands,
         *,
         snapshot: Callable[[], Snapshot],
-        picture: Callable[[], Picture | None],
+        picture: Callable[[], CoreCopy | None],
     ) -> None:
         """Listen.
 

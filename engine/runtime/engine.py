@@ -34,7 +34,7 @@ from engine.model.server_clock import ServerClock
 from engine.model.times import NS_PER_DAY, NS_PER_MINUTE
 from engine.model.views.snapshot import LogView, Snapshot
 from engine.notify.service import AlertService
-from engine.notify.views import Seen
+from engine.notify.views import AlertsView
 from engine.portfolio.compile import CompiledPortfolio, compile_portfolio, points
 from engine.portfolio.running import read_running, write_removed, write_running
 from engine.replay.setup import Recorded, load_history, load_strategies
@@ -128,7 +128,9 @@ class Engine:
         self._alerts: AlertService | None = None
         self._parity: Parity | None = None
         self._publisher = Publisher(
-            settings, self.events, lambda: Seen() if self._alerts is None else self._alerts.seen
+            settings,
+            self.events,
+            lambda: AlertsView() if self._alerts is None else self._alerts.seen,
         )
         self._connected = False
         self._doubt = ""

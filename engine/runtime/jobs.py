@@ -47,7 +47,7 @@ class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, bytes] = {}
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class JobProgress(msgspec.Struct, frozen=True, kw_only=True):
     """What the child tells: how far it is; at the end the result in short."""
 
     progress_frac: float
@@ -196,11 +196,11 @@ class Jobs:
             log_path=self._log_dir / "backtests.log",
             others=True,
         )
-        last = Told(progress_frac=0.0)
+        last = JobProgress(progress_frac=0.0)
 
         def on_frame(frame: bytes) -> None:
             nonlocal last
-            last = msgspec.json.decode(frame, type=Told)
+            last = msgspec.json.decode(frame, type=JobProgress)
             with self._lock:
                 job.become(progress_frac=last.progress_frac)
 

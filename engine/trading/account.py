@@ -28,7 +28,7 @@ _FIRST_LOOK_NS = 7 * NS_PER_DAY
 _MARGIN_NS = 2 * NS_PER_HOUR
 
 
-class Explained(msgspec.Struct, frozen=True, kw_only=True):
+class ExplainedBalance(msgspec.Struct, frozen=True, kw_only=True):
     """The balance up to and with the deal of this number and time."""
 
     balance_ccy: float
@@ -48,7 +48,7 @@ class Balance:
         now_ns: Callable[[], int],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.explained: Explained | None = None
+        self.explained: ExplainedBalance | None = None
         self.on_doubt: Callable[[str], object] = lambda reason: None
         self.on_cash: Callable[[float], None] = lambda cash_ccy: None
         self._terminal = terminal
@@ -74,7 +74,7 @@ class Balance:
         if deals:
             last = max(deals, key=lambda d: d.ticket)
             newest, time_ns = last.ticket, last.time_ns
-        now = Explained(balance_ccy=there_ccy, deal=newest, time_ns=time_ns)
+        now = ExplainedBalance(balance_ccy=there_ccy, deal=newest, time_ns=time_ns)
         if known is None:
             self.explained = now
             return
@@ -95,7 +95,7 @@ class Balance:
         self._events.add("warning", "account", text)
         self._recorder.audit("ACCOUNT", {word: abs(cash_ccy), "comment": comment})
 
-    def _doubt(self, now: Explained, changed_ccy: float, moved_ccy: float) -> None:
+    def _doubt(self, now: ExplainedBalance, changed_ccy: float, moved_ccy: float) -> None:
         now_s = self._monotonic_s()
         if math.isnan(self._since_s):
             self._since_s = now_s

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from engine.trading.trader import Trader
 
 
-class TradingDesk:
-    """Answers for one trader, on its thread; see `engine.execution.router.Desk`."""
+class TraderPolicy:
+    """Answers for one trader, on its thread; see `engine.execution.router.OrderPolicy`."""
 
     def __init__(self, trader: "Trader") -> None:
         self._trader = trader

@@ -58,8 +58,8 @@ from engine.model.signals import HOLD, StrategySignal
 from engine.portfolio.allocator import Allocator, Change
 from engine.portfolio.compile import CompiledPortfolio
 from engine.portfolio.explain import refused_by
-from engine.trading.account import Explained
-from engine.trading.desk import TradingDesk
+from engine.trading.account import ExplainedBalance
+from engine.trading.desk import TraderPolicy
 from engine.trading.doubts import Doubts
 from engine.trading.events import EventLog
 from engine.trading.limits import Limits, SetLimit
@@ -80,7 +80,7 @@ class Saved(msgspec.Struct):
     equity_points: list[tuple[int, float]] = []
     reason: str = ""
     limits: dict[str, SetLimit] = {}
-    balance: Explained | None = None
+    balance: ExplainedBalance | None = None
     paused: dict[str, Pause] = {}
     returns: DayReturns | None = None
 
@@ -171,7 +171,7 @@ class Trader:
         self._hosts = hosts
         self._evaluator = futures.ThreadPoolExecutor(1, thread_name_prefix="strategies")
         self._router = Router(terminal, self.recorder.begin, journal.last_intent_id())
-        self._desk = TradingDesk(self)
+        self._policy = TraderPolicy(self)
         self._clock = clock
         self.events = events
         self.now_ns = now_ns
@@ -568,7 +568,7 @@ class Trader:
 
     def _close(self, slots: list[int], batch_ns: int) -> None:
         tickets = self.core.positions["ticket"]
-        if self._desk.oldest_first:
+        if self._policy.oldest_first:
             slots = sorted(slots, key=self.core.positions["entry_ns"].__getitem__)
         intents, failed = [], []
         for slot in slots:
@@ -599,18 +599,18 @@ class Trader:
         # An entry was counted when it was accepted: by then the next one had to know.
         self.count_messages([intent for intent in intents if intent.action == "CLOSE"])
         try:
-            answered = self._router.execute(intents, desk=self._desk)
+            answered = self._router.execute(intents, policy=self._policy)
         except BaseException:
             # Whatever it was, the broker knows what became of them.
             for intent in intents:
                 self.positions.mark_unknown(intent)
             raise
         taken = [outcome for intent, outcome in answered if self._take_outcome(intent, outcome)]
-        if barred := self._router.barred or self._desk.barred:
+        if barred := self._router.barred or self._policy.barred:
             halt_entries(self.core)
             self.reason = f"the terminal forbids trading: {barred}"
             self.events.add("critical", "terminal", f"entries halted: {barred}")
-            self._router.barred = self._desk.barred = ""
+            self._router.barred = self._policy.barred = ""
         self.save(taken)
         failed, self._failed_orders = self._failed_orders, []
         if failed := failed + self._router.take_failed():

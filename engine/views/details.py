@@ -50,7 +50,7 @@ class Decided(NamedTuple):
     at_ns: int
 
 
-class Picture(NamedTuple):
+class CoreCopy(NamedTuple):
     """One moment of the core; `decided` by slot, only those that decided since the start."""
 
     compiled: CompiledPortfolio
@@ -63,12 +63,12 @@ class Picture(NamedTuple):
     decided: dict[str, Decided]
 
 
-def take_picture(trader: Trader, before: Picture | None) -> Picture:
+def take_picture(trader: Trader, before: CoreCopy | None) -> CoreCopy:
     """Return the core as it is now, on the engine thread, right after the exposures are marked."""
     core = trader.core
     equity_ccy = float(core.account[0]["equity_ccy"])
     net_ccy = core.work["net_ccy"][:-1]
-    return Picture(
+    return CoreCopy(
         compiled=trader.compiled,
         outputs=core.outputs.copy(),
         days=core.days.copy(),
@@ -98,7 +98,7 @@ class Details:
     def __init__(
         self,
         *,
-        picture: Callable[[], Picture | None],
+        picture: Callable[[], CoreCopy | None],
         reader: Reader,
         portfolios: Callable[[], tuple[str, ...]],
         data: str,
@@ -136,7 +136,7 @@ class Details:
         except StoreError as error:
             raise Unanswered(f"the database cannot tell: {error}") from None
 
-    def _now(self) -> Picture:
+    def _now(self) -> CoreCopy:
         picture = self._picture()
         if picture is None:
             raise Unanswered("the engine is still starting; ask again in a moment")
@@ -165,7 +165,7 @@ class Details:
         )
 
 
-def rules(now: Picture, slot: str) -> Rules:
+def rules(now: CoreCopy, slot: str) -> Rules:
     """Return what the rules last said: of every slot in short, of one in full.
 
     Raises:
@@ -209,7 +209,7 @@ def _used_frac(rule: Rule) -> float:
     return rule.value / rule.limit if measured else math.nan
 
 
-def correlations(now: Picture) -> Correlation:
+def correlations(now: CoreCopy) -> Correlation:
     """Return the correlation of every symbol with every other one."""
     matrix = correlation(now.covariance)
     return Correlation(
@@ -221,7 +221,7 @@ def correlations(now: Picture) -> Correlation:
     )
 
 
-def strategy(now: Picture, name: str) -> StrategyDetail:
+def strategy(now: CoreCopy, name: str) -> StrategyDetail:
     """Return what the engine knows of a strategy without the database.
 
     Raises:
@@ -252,7 +252,7 @@ def strategy(now: Picture, name: str) -> StrategyDetail:
 _votes: Callable[[Any, int], bool] = getattr(signals.votes, "py_func", signals.votes)
 
 
-def _vote(now: Picture, member: int) -> VoteView:
+def _vote(now: CoreCopy, member: int) -> VoteView:
     output = now.outputs[member]
     return VoteView(
         strategy=now.compiled.strategies[member].name,

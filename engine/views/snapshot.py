@@ -14,11 +14,11 @@ from engine.model.broker import AccountState
 from engine.model.jobs import JobView
 from engine.model.reasons import TradingState
 from engine.model.views.snapshot import ControlView, LogView, RiskView, Snapshot, TerminalView
-from engine.notify.views import Seen
+from engine.notify.views import AlertsView
 from engine.settings.settings import Settings
 from engine.trading.events import EventLog
 from engine.trading.trader import EQUITY_POINTS_KEPT, Trader
-from engine.views.details import Picture, take_picture
+from engine.views.details import CoreCopy, take_picture
 from engine.views.fates import Previews
 from engine.views.parts import book_views, position_views, risk_view, strategy_views, symbol_views
 
@@ -138,7 +138,7 @@ class Publisher:
     """Holds the newest snapshot; any thread may read it."""
 
     def __init__(
-        self, settings: Settings, events: EventLog, alerts: Callable[[], Seen] = Seen
+        self, settings: Settings, events: EventLog, alerts: Callable[[], AlertsView] = AlertsView
     ) -> None:
         self.state: State = "STARTING"
         self.reason = "starting"
@@ -153,7 +153,7 @@ class Publisher:
         self._published_s = 0.0
         self._made_in_ms = 0.0
         self._previews = Previews()
-        self.picture: Picture | None = None
+        self.picture: CoreCopy | None = None
         self._snapshot = self._make(None, None)
 
     @property

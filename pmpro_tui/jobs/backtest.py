@@ -17,7 +17,7 @@ from engine.child.serve import serve
 from engine.hosts.bounds import bound_strategies
 from engine.kernels.cache import KERNEL_DIR
 from engine.model.errors import PmproError, StoreError
-from engine.runtime.jobs import BacktestRequest, Told
+from engine.runtime.jobs import BacktestRequest, JobProgress
 
 if TYPE_CHECKING:
     from backtest.run import Report
@@ -44,9 +44,9 @@ def begin(hidden: Iterable[Path], readable: Iterable[Path] = ()) -> None:
 
 
 def handle(body: bytes) -> Iterator[bytes]:
-    """Run one backtest; yields `Told` as JSON."""
+    """Run one backtest; yields `JobProgress` as JSON."""
     request = msgspec.json.decode(body, type=BacktestRequest)
-    told: queue.SimpleQueue[Told | Exception] = queue.SimpleQueue()
+    told: queue.SimpleQueue[JobProgress | Exception] = queue.SimpleQueue()
 
     def work() -> None:
         try:
@@ -70,7 +70,9 @@ class JobFailed(Exception):
     """What the operator is told."""
 
 
-def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") -> Told:
+def _run(
+    request: BacktestRequest, told: "queue.SimpleQueue[JobProgress | Exception]"
+) -> JobProgress:
     from backtest.run import run_portfolio
     from backtest.variant import varied
     from pmpro_tui.cli.backtest.options import parse_time
@@ -85,12 +87,12 @@ def _run(request: BacktestRequest, told: "queue.SimpleQueue[Told | Exception]") 
         source=spec.source or None,
         name=Path(spec.portfolio).stem or "running",
         files=OwnFiles(request.files, request.strategies),
-        progress=lambda frac: told.put(Told(progress_frac=min(frac, 1.0))),
+        progress=lambda frac: told.put(JobProgress(progress_frac=min(frac, 1.0))),
     )
     result_id, remark = _store(report, request.database)
     figures = report.document["summary"]
     stop = f"{figures['no_entry']}; " if figures["no_entry"] else ""
-    return Told(
+    return JobProgress(
         progress_frac=1.0,
         text=f"{stop}{figures['total_return_frac']:+z.2%}, "
         f"drawdown {figures['max_drawdown_frac']:.2%}, "

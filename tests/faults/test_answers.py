@@ -65,7 +65,7 @@ class Counter:
         """Return what became of an intent, and how often it was sent."""
         before = self._n_sent()
         self.router.barred = ""
-        [(_, outcome)] = self.router.execute([intent], desk=self)
+        [(_, outcome)] = self.router.execute([intent], policy=self)
         return outcome, self._n_sent() - before
 
     def deals(self, intent: Intent) -> int:
@@ -155,7 +155,7 @@ def test_a_phase_goes_on_beside_what_is_sent_again(make_bench: Make) -> None:
     for code in (10004, 10021, 10024):
         bench.fault(call="order_send", kind="retcode", retcode=code)
 
-    outcomes = [o for _, o in counter.router.execute(intents, desk=counter)]
+    outcomes = [o for _, o in counter.router.execute(intents, policy=counter)]
 
     assert [o.state for o in outcomes] == [IntentState.DONE] * 3
     deals = sorted(bench.deals, key=lambda d: d.ticket)
@@ -216,9 +216,9 @@ def test_a_kill_while_an_entry_waits_withdraws_it(make_bench: Make, code: int) -
 
     bench = make_bench({"a": "LLLL"})
     bench.fault(call="order_send", kind="retcode", retcode=code)
-    again = bench.trader._desk.again
+    again = bench.trader._policy.again
     member = bench.member("a")
-    bench.trader._desk.again = lambda intent: (  # type: ignore[method-assign]
+    bench.trader._policy.again = lambda intent: (  # type: ignore[method-assign]
         switches.kill(bench.trader.core, member),
         again(intent),
     )[1]
@@ -318,7 +318,7 @@ def test_the_oldest_position_is_closed_first_where_the_account_asks(make_bench: 
 
     bench.step()
     assert [p.magic >> 32 for p in bench.held] == [1]
-    bench.trader._desk.oldest_first = True
+    bench.trader._policy.oldest_first = True
     bench.step(2)
     assert bench.held == []
     bench.check_balance()

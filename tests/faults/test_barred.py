@@ -34,7 +34,7 @@ def test_orders_that_were_not_executed_bar_nothing(make_bench: Make, answer: str
     if answer == "refused":
         bench.fault(**REJECT, count=12)
     elif answer == "withdrawn":
-        bench.trader._desk.allowed = lambda intent: False  # type: ignore[method-assign]
+        bench.trader._policy.allowed = lambda intent: False  # type: ignore[method-assign]
     else:
         bench.gateway.send = never_sent  # type: ignore[method-assign]
     bench.step(12)
@@ -42,7 +42,7 @@ def test_orders_that_were_not_executed_bar_nothing(make_bench: Make, answer: str
     assert bench.held == []
     assert (slot["barred"], slot["repeated"], slot["orders_today"]) == (0, 0, 0)
     if answer == "withdrawn":
-        del bench.trader._desk.allowed
+        del bench.trader._policy.allowed
     elif answer == "never sent":
         del bench.gateway.send
     bench.gateway.control({"op": "clear_faults"})

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from engine.model.times import NS_PER_MINUTE, NS_PER_S
 from engine.model.views.snapshot import AlertView, EventView
-from engine.notify.desk import GATHER_NS, Batch, Desk
+from engine.notify.desk import GATHER_NS, AlertRegister, Batch
 from engine.notify.quiet import NEVER, Quiet
 from engine.notify.records import Alert, AlertConfig, AlertRule, Channel, Policy
 from engine.notify.views import seen
@@ -34,7 +34,7 @@ class DeskBench:
         self, *channels: Channel, rules: Iterable[AlertRule] = (), kept: Iterable[Alert] = ()
     ) -> None:
         self.now_ns = NOON_NS
-        self.desk = Desk(
+        self.desk = AlertRegister(
             AlertConfig(rules=tuple(rules), channels=channels or (channel("mail"),), policy=POLICY),
             lambda: self.now_ns,
         )

@@ -14,7 +14,7 @@ from engine.model.views.snapshot import EventView
 from engine.notify.courier import MODULE
 from engine.notify.records import AlertConfig, AlertRule, Channel, Policy
 from engine.notify.service import CRITICALS_MAX, EVENTS_MAX, STOP_S, AlertService
-from engine.notify.views import Seen
+from engine.notify.views import AlertsView
 from tests.notify.bench import NOON_NS
 from tests.notify.servers import http_server
 
@@ -71,7 +71,7 @@ def event(level: str = "error", text: str = "bad", source: str = "risk") -> Even
     return EventView(seq=next(_seq), time_ns=NOON_NS, level=level, source=source, text=text)
 
 
-def until(service: AlertService, found: Callable[[Seen], bool]) -> Seen:
+def until(service: AlertService, found: Callable[[AlertsView], bool]) -> AlertsView:
     end_s = time.monotonic() + WAIT_S
     while not found(service.seen):
         assert time.monotonic() < end_s, service.seen
@@ -246,18 +246,18 @@ def test_a_turn_that_fails_inside_is_said_once_and_counted(service: Make, clock:
     one = service()
     told: list[tuple[str, str]] = []
     one._tell = lambda level, text: told.append((level, text))
-    works = one._desk.turn
+    works = one._register.turn
 
     def fails(*, hurry: bool) -> Any:
         raise KeyError("secret")
 
-    one._desk.turn = fails  # type: ignore[method-assign]
+    one._register.turn = fails  # type: ignore[method-assign]
     for _ in range(3):
         one._guarded_turn(hurry=False)
     assert told == [("critical", "alerts fail inside, KeyError: some may not go out")]
-    one._desk.turn = works  # type: ignore[method-assign]
+    one._register.turn = works  # type: ignore[method-assign]
     one._guarded_turn(hurry=False)
     assert one.seen.n_lost == 3
-    one._desk.turn = fails  # type: ignore[method-assign]
+    one._register.turn = fails  # type: ignore[method-assign]
     one._guarded_turn(hurry=False)
     assert len(told) == 2

@@ -30,7 +30,7 @@ from engine.portfolio.text import portfolio_text
 from engine.runtime.commands import Commands
 from engine.runtime.inbox import Inbox
 from engine.trading.changes import Changes, Terms
-from engine.views.details import Picture, take_picture
+from engine.views.details import CoreCopy, take_picture
 from engine.views.parts import strategy_views
 from tests.faults.bench import (
     HISTORY,
@@ -367,7 +367,7 @@ def test_a_changed_portfolio_forgets_no_decision_of_what_goes_on(
     bench.order("halt")
     bench.step(2)
 
-    pictures: list[Picture | None] = [None]
+    pictures: list[CoreCopy | None] = [None]
 
     def decisions() -> dict[str, tuple[int, bytes, int]]:
         trader = bench.trader
