@@ -8,11 +8,11 @@ what adds risk needs a fresh picture. No safety key is a letter that ends an esc
 from typing import Final, Literal
 
 from pmpro_tui.console import command_actions, view_actions
-from pmpro_tui.console.context import Action
+from pmpro_tui.console.context import ConsoleAction
 
 SPEEDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 
-ACTIONS: Final[tuple[Action, ...]] = (
+ACTIONS: Final[tuple[ConsoleAction, ...]] = (
     *command_actions.COMMANDS,
     *command_actions.STRATEGIES,
     *command_actions.POSITIONS,

@@ -3,10 +3,10 @@
 from typing import Final
 
 from pmpro_tui.console import context as reasons
-from pmpro_tui.console.context import Action
+from pmpro_tui.console.context import ConsoleAction
 
 COMMANDS: Final = (
-    Action(
+    ConsoleAction(
         name="kill",
         keys=("K",),
         shown="K",
@@ -16,7 +16,7 @@ COMMANDS: Final = (
         rank=0,
         blocked=reasons.targeted,
     ),
-    Action(
+    ConsoleAction(
         name="kill_close",
         keys=("ctrl+k",),
         shown="^k",
@@ -26,7 +26,7 @@ COMMANDS: Final = (
         rank=5,
         blocked=reasons.targeted,
     ),
-    Action(
+    ConsoleAction(
         name="enable",
         keys=("e",),
         shown="e",
@@ -36,7 +36,7 @@ COMMANDS: Final = (
         rank=1,
         blocked=reasons.enable,
     ),
-    Action(
+    ConsoleAction(
         name="disable",
         keys=("d",),
         shown="d",
@@ -46,7 +46,7 @@ COMMANDS: Final = (
         rank=2,
         blocked=reasons.targeted,
     ),
-    Action(
+    ConsoleAction(
         name="halt",
         keys=("X",),
         shown="X",
@@ -55,7 +55,7 @@ COMMANDS: Final = (
         kind="reduce",
         rank=3,
     ),
-    Action(
+    ConsoleAction(
         name="flatten",
         keys=("ctrl+x",),
         shown="^x",
@@ -65,7 +65,7 @@ COMMANDS: Final = (
         rank=4,
         asks="once",
     ),
-    Action(
+    ConsoleAction(
         name="resume",
         keys=("r",),
         shown="r",
@@ -76,7 +76,7 @@ COMMANDS: Final = (
         blocked=reasons.resume,
         asks="the word `resume`",
     ),
-    Action(
+    ConsoleAction(
         name="rebase",
         keys=("ctrl+r",),
         shown="^r",
@@ -90,7 +90,7 @@ COMMANDS: Final = (
 )
 
 STRATEGIES: Final = (
-    Action(
+    ConsoleAction(
         name="allocate",
         keys=("w",),
         shown="w",
@@ -105,7 +105,7 @@ STRATEGIES: Final = (
 )
 
 POSITIONS: Final = (
-    Action(
+    ConsoleAction(
         name="close",
         keys=("x",),
         shown="x",
@@ -116,7 +116,7 @@ POSITIONS: Final = (
         screens=("positions",),
         asks="once",
     ),
-    Action(
+    ConsoleAction(
         name="pick",
         keys=("v",),
         shown="v",
@@ -128,7 +128,7 @@ POSITIONS: Final = (
 )
 
 ALERTS: Final = (
-    Action(
+    ConsoleAction(
         name="ack",
         keys=("a",),
         shown="a",
@@ -138,7 +138,7 @@ ALERTS: Final = (
         rank=2,
         screens=("alerts",),
     ),
-    Action(
+    ConsoleAction(
         name="ack_all",
         keys=("ctrl+a",),
         shown="^a",
@@ -151,7 +151,7 @@ ALERTS: Final = (
 )
 
 DETAILS: Final = (
-    Action(
+    ConsoleAction(
         name="limit",
         keys=("l",),
         shown="l",
@@ -163,7 +163,7 @@ DETAILS: Final = (
         blocked=reasons.fresh,
         asks="the value; the word `limit` where that adds risk, else once",
     ),
-    Action(
+    ConsoleAction(
         name="launch",
         keys=("n",),
         shown="n",
@@ -174,7 +174,7 @@ DETAILS: Final = (
         screens=("backtests",),
         asks="what to test",
     ),
-    Action(
+    ConsoleAction(
         name="cancel",
         keys=("c",),
         shown="c",
@@ -184,7 +184,7 @@ DETAILS: Final = (
         rank=2,
         screens=("backtests",),
     ),
-    Action(
+    ConsoleAction(
         name="compare",
         keys=("m",),
         shown="m",
@@ -193,7 +193,7 @@ DETAILS: Final = (
         rank=3,
         screens=("backtests",),
     ),
-    Action(
+    ConsoleAction(
         name="follow",
         keys=("f",),
         shown="f",
@@ -202,7 +202,7 @@ DETAILS: Final = (
         rank=3,
         screens=("log",),
     ),
-    Action(
+    ConsoleAction(
         name="level",
         keys=("L",),
         shown="L",
@@ -211,7 +211,7 @@ DETAILS: Final = (
         rank=3,
         screens=("log",),
     ),
-    Action(
+    ConsoleAction(
         name="jump",
         keys=("t",),
         shown="t",
@@ -221,7 +221,7 @@ DETAILS: Final = (
         screens=("log",),
         asks="the time",
     ),
-    Action(
+    ConsoleAction(
         name="find",
         keys=("o",),
         shown="o",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FAR = 1_000_000_000
 
 
-class Commands:
+class ActionRunner:
     """Runs actions for the frame; every command's picture is the one on the screen."""
 
     def __init__(self, screen: MainScreen) -> None:

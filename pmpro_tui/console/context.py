@@ -31,7 +31,7 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Action:
+class ConsoleAction:
     """One thing the operator can do. `blocked` returns why not now, None if possible.
 
     `kind`: view only changes the screen; reduce and add are commands; detach leaves.
@@ -52,7 +52,7 @@ class Action:
     asks: str = ""
 
 
-def why_not(action: Action, context: Context) -> str | None:
+def why_not(action: ConsoleAction, context: Context) -> str | None:
     """Return why an action is impossible now, None if it is possible."""
     if context.readonly and action.kind in ("reduce", "add"):
         return "this console is read-only"
@@ -62,7 +62,7 @@ def why_not(action: Action, context: Context) -> str | None:
     return action.blocked(context) or context.local(action.name)
 
 
-def manual_row(action: Action) -> str:
+def manual_row(action: ConsoleAction) -> str:
     """Return an action's row in the manual's table of keys."""
     keys = " ".join(f"`{key.replace('^', 'ctrl+')}`" for key in action.shown.split())
     asks = action.asks or ("no" if action.kind in ("reduce", "add") else "")

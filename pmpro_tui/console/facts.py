@@ -15,7 +15,7 @@ from engine.model.views.snapshot import AlertView, ChannelView, PositionView, Sn
 from pmpro_tui.console.draw.text import NONE, age, figure, full_price, gain, percent, price
 from pmpro_tui.console.draw.zone import Zone
 from pmpro_tui.console.limit_words import LIMIT_WORDS
-from pmpro_tui.console.screens.log_rows import Told
+from pmpro_tui.console.screens.log_rows import RecordLine
 from pmpro_tui.console.screens.risk_rows import LimitRow, limit_text
 
 _NAME_WIDTH: Final = 16
@@ -25,18 +25,20 @@ Fact = tuple[str, str] | tuple[str, str, str]
 """A name, its value in words, and the value's tone."""
 
 
-def told_facts(title: str, facts: Sequence[Fact], width: int) -> list[Told]:
+def told_facts(title: str, facts: Sequence[Fact], width: int) -> list[RecordLine]:
     """Return a title above names and values; a value that is long goes on below itself."""
-    lines = [Told(0, part, "title") for part in textwrap.wrap(title, max(_LEAST_WIDTH, width - 4))]
+    lines = [
+        RecordLine(0, part, "title") for part in textwrap.wrap(title, max(_LEAST_WIDTH, width - 4))
+    ]
     room = max(_LEAST_WIDTH, width - _NAME_WIDTH - 8)
     for name, value, *tone in facts:
         first, *rest = textwrap.wrap(value, room) or [NONE]
-        lines.append(Told(0, f"  {name:<{_NAME_WIDTH}}  {first}", *tone))
-        lines += [Told(0, f"  {'':<{_NAME_WIDTH}}  {part}", *tone) for part in rest]
+        lines.append(RecordLine(0, f"  {name:<{_NAME_WIDTH}}  {first}", *tone))
+        lines += [RecordLine(0, f"  {'':<{_NAME_WIDTH}}  {part}", *tone) for part in rest]
     return lines
 
 
-def position_facts(p: PositionView, now: Snapshot, zone: Zone, width: int) -> list[Told]:
+def position_facts(p: PositionView, now: Snapshot, zone: Zone, width: int) -> list[RecordLine]:
     """Return a position as it is, or as it was last seen where it is gone."""
     gone = all((q.ticket, q.owner) != (p.ticket, p.owner) for q in now.positions)
     held = age((now.market_ns - p.opened_ns) / NS_PER_S)
@@ -58,7 +60,7 @@ def position_facts(p: PositionView, now: Snapshot, zone: Zone, width: int) -> li
     return told_facts(f"Position {p.ticket}: {p.direction} {p.symbol}", facts, width)
 
 
-def trade_facts(t: TradeView, zone: Zone, width: int) -> list[Told]:
+def trade_facts(t: TradeView, zone: Zone, width: int) -> list[RecordLine]:
     """Return a strategy's part of a trade."""
     profit = gain(t.profit_ccy)
     facts: list[Fact] = [
@@ -76,7 +78,7 @@ def trade_facts(t: TradeView, zone: Zone, width: int) -> list[Told]:
     return told_facts(f"Trade of order {t.order}: {t.direction} {t.symbol}", facts, width)
 
 
-def signal_facts(s: SignalView, zone: Zone, width: int) -> list[Told]:
+def signal_facts(s: SignalView, zone: Zone, width: int) -> list[RecordLine]:
     """Return a change of a strategy's output."""
     facts = (
         ("strategy", s.strategy),
@@ -87,7 +89,7 @@ def signal_facts(s: SignalView, zone: Zone, width: int) -> list[Told]:
     return told_facts(f"Signal of {zone.stamp(s.time_ns)}", facts, width)
 
 
-def gap_facts(g: Gap, zone: Zone, width: int) -> list[Told]:
+def gap_facts(g: Gap, zone: Zone, width: int) -> list[RecordLine]:
     """Return where live and its backtest were not alike, and why."""
     facts = (
         ("symbol", g.symbol),
@@ -97,7 +99,7 @@ def gap_facts(g: Gap, zone: Zone, width: int) -> list[Told]:
     return told_facts(f"Gap to the backtest, {zone.stamp(g.time_ns)}", facts, width)
 
 
-def strategy_facts(s: StrategyView, currency: str, width: int) -> list[Told]:
+def strategy_facts(s: StrategyView, currency: str, width: int) -> list[RecordLine]:
     """Return everything that the picture has of a strategy."""
     mean = gain(s.shadow_mean_r)
     facts: list[Fact] = [
@@ -120,7 +122,7 @@ def strategy_facts(s: StrategyView, currency: str, width: int) -> list[Told]:
     return told_facts(s.name, facts, width)
 
 
-def alert_facts(a: AlertView, zone: Zone, width: int) -> list[Told]:
+def alert_facts(a: AlertView, zone: Zone, width: int) -> list[RecordLine]:
     """Return an alert with what became of it; the box's clock is named where it is meant."""
     seen = f"{a.acked_by}, {zone.stamp(a.acked_ns)} on the box's clock" if a.acked_ns else "nobody"
     times = "once" if a.n == 1 else f"{a.n:,} times, the newest at this time"
@@ -135,7 +137,7 @@ def alert_facts(a: AlertView, zone: Zone, width: int) -> list[Told]:
     return told_facts(f"Alert {a.id}, {zone.stamp(a.time_ns)}", facts, width)
 
 
-def channel_facts(c: ChannelView, width: int) -> list[Told]:
+def channel_facts(c: ChannelView, width: int) -> list[RecordLine]:
     """Return how a channel of alerts does."""
     facts = (
         ("state", c.state),
@@ -145,7 +147,7 @@ def channel_facts(c: ChannelView, width: int) -> list[Told]:
     return told_facts(f"Channel {c.name}", facts, width)
 
 
-def limit_facts(row: LimitRow, width: int) -> list[Told]:
+def limit_facts(row: LimitRow, width: int) -> list[RecordLine]:
     """Return a limit: its words, its option's name, its value and what that is compared with."""
     values = (("now", row.now), ("limit", row.limit), ("room", row.limit - row.now))
     facts: list[Fact] = [

@@ -18,7 +18,7 @@ _COMMAND_S = 6.0
 """Longer than the engine takes to say that it is busy."""
 
 
-class Feed(Protocol):
+class EngineFeed(Protocol):
     """What the console needs of an engine; each method may block, up to its own deadline.
 
     `poll_s` is the pause between two looks; `theme` and `zone` are how the screen begins;

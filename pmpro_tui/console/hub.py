@@ -27,7 +27,7 @@ from pmpro_tui.console.link import Link
 from pmpro_tui.console.screens import event_rows as eventlog
 
 if TYPE_CHECKING:
-    from pmpro_tui.console.feed import Feed
+    from pmpro_tui.console.feed import EngineFeed
 
 HANDS_OFF_AFTER_S = 2.0
 
@@ -66,12 +66,12 @@ class Hub:
         self.readonly = readonly
         self.now_ns = now_ns
         self.monotonic_ns = monotonic_ns
-        self.feed: Feed | None = None
+        self.feed: EngineFeed | None = None
         self.shown: Snapshot | None = None
         self.latest: Snapshot | None = None
         self.link = Link(now_ns, monotonic_ns)
         self.zone = Zone()
-        self.history = eventlog.EventLog()
+        self.history = eventlog.EventList()
         self.steps: list[str] = []
         self.fetching = False
         self.stopping = False

@@ -4,10 +4,10 @@ from textual.message import Message
 
 from engine.model.views.details import Detail, Question
 from engine.model.views.snapshot import Command, Reply, Snapshot
-from pmpro_tui.console.feed import Feed
+from pmpro_tui.console.feed import EngineFeed
 
 
-class Step(Message):
+class StartStep(Message):
     """One step of finding or starting the engine."""
 
     def __init__(self, text: str) -> None:
@@ -18,7 +18,7 @@ class Step(Message):
 class Opened(Message):
     """The engine's feed, or the reason why there is none."""
 
-    def __init__(self, result: Feed | Exception) -> None:
+    def __init__(self, result: EngineFeed | Exception) -> None:
         super().__init__()
         self.result = result
 
@@ -40,7 +40,7 @@ class Answered(Message):
         self.reply = reply
 
 
-class Told(Message):
+class DetailReceived(Message):
     """Details that were asked for, or why there are none."""
 
     def __init__(self, question: Question, result: Detail | Exception) -> None:

@@ -20,7 +20,7 @@ from engine.model.views.snapshot import Command
 from pmpro_tui.console import screens
 from pmpro_tui.console import threads as worker
 from pmpro_tui.console.actions import ACTIONS
-from pmpro_tui.console.commands import Commands
+from pmpro_tui.console.commands import ActionRunner
 from pmpro_tui.console.context import Context
 from pmpro_tui.console.draw import frame
 from pmpro_tui.console.draw.footer import footer_line
@@ -30,7 +30,7 @@ from pmpro_tui.console.draw.statusline import status_line
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.draw.text import Line, shown, shown_lines
 from pmpro_tui.console.hub import Hub, Notice
-from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
+from pmpro_tui.console.messages import Answered, DetailReceived, Fetched, Opened, StartStep
 from pmpro_tui.console.screens import alert_rows as alert_table
 from pmpro_tui.console.screens.page import Page, Target
 from pmpro_tui.console.tty.suspend import has_shell
@@ -70,7 +70,7 @@ class MainScreen(Screen[None]):
     def __init__(self, hub: Hub, opener: worker.Opener, *, poll_s: float) -> None:
         super().__init__(classes="-waiting")
         self.hub = hub
-        self.commands = Commands(self)
+        self.commands = ActionRunner(self)
         self.narrow = False
         self.name_shown = "overview"
         self._came_from: dict[str, str] = {}
@@ -169,8 +169,8 @@ class MainScreen(Screen[None]):
         self._draw_truth()
         self.hub.look()
 
-    @on(Step)
-    def stepped(self, message: Step) -> None:
+    @on(StartStep)
+    def stepped(self, message: StartStep) -> None:
         """Show how far the start of the engine is."""
         self.hub.steps.append(message.text)
         self.query_one("#steps", Painted).draw()
@@ -210,8 +210,8 @@ class MainScreen(Screen[None]):
         self.tell(self.hub.answered(message.command, message.reply))
         self.draw_footer()
 
-    @on(Told)
-    def told(self, message: Told) -> None:
+    @on(DetailReceived)
+    def told(self, message: DetailReceived) -> None:
         """Draw the details that came."""
         self.hub.inquiries.told(message.question, message.result)
         if self.is_current:

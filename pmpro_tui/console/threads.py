@@ -12,10 +12,10 @@ from textual.message import Message
 from engine.model.errors import PmproError
 from engine.model.views.details import Detail, Question
 from engine.model.views.snapshot import Command, Reply, Snapshot
-from pmpro_tui.console.feed import Feed
-from pmpro_tui.console.messages import Answered, Fetched, Opened, Step, Told
+from pmpro_tui.console.feed import EngineFeed
+from pmpro_tui.console.messages import Answered, DetailReceived, Fetched, Opened, StartStep
 
-Opener = Callable[[Callable[[str], None]], Feed]
+Opener = Callable[[Callable[[str], None]], EngineFeed]
 """Finds or starts the engine, reporting each step; raises PmproError."""
 
 Post = Callable[[Message], object]
@@ -25,7 +25,7 @@ def open_feed(opener: Opener, post: Post) -> None:
     """Find or start the engine; posts Steps, then Opened."""
 
     def report(text: str) -> None:
-        post(Step(text))
+        post(StartStep(text))
 
     def run() -> None:
         try:
@@ -36,7 +36,7 @@ def open_feed(opener: Opener, post: Post) -> None:
     _start("open", run)
 
 
-def fetch(feed: Feed, since: int, events_after: int, post: Post) -> None:
+def fetch(feed: EngineFeed, since: int, events_after: int, post: Post) -> None:
     """Ask for news; posts Fetched."""
 
     def run() -> None:
@@ -50,7 +50,7 @@ def fetch(feed: Feed, since: int, events_after: int, post: Post) -> None:
     _start("fetch", run)
 
 
-def send(feed: Feed, command: Command, post: Post) -> None:
+def send(feed: EngineFeed, command: Command, post: Post) -> None:
     """Send a command; posts Answered."""
 
     def run() -> None:
@@ -65,7 +65,7 @@ def send(feed: Feed, command: Command, post: Post) -> None:
     _start("command", run)
 
 
-def ask(feed: Feed, question: Question, post: Post) -> None:
+def ask(feed: EngineFeed, question: Question, post: Post) -> None:
     """Ask for details; posts Told."""
 
     def run() -> None:
@@ -74,7 +74,7 @@ def ask(feed: Feed, question: Question, post: Post) -> None:
             result = feed.ask(question)
         except Exception as error:
             result = error
-        post(Told(question, result))
+        post(DetailReceived(question, result))
 
     _start("ask", run)
 

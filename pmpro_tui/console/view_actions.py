@@ -3,59 +3,59 @@
 from typing import Final
 
 from pmpro_tui.console import context as reasons
-from pmpro_tui.console.context import Action
+from pmpro_tui.console.context import ConsoleAction
 
 SCREENS: Final = (
-    Action(
+    ConsoleAction(
         name="overview",
         keys=("1",),
         shown="1",
         label="Overview",
         help="Equity, drawdown, risk, today by strategy, and what the engine depends on",
     ),
-    Action(
+    ConsoleAction(
         name="strategies",
         keys=("2",),
         shown="2",
         label="Strategies",
         help="Every strategy: state, signal, weight, result",
     ),
-    Action(
+    ConsoleAction(
         name="positions",
         keys=("3",),
         shown="3",
         label="Positions",
         help="Every open position: owner, stop, target, age, result",
     ),
-    Action(
+    ConsoleAction(
         name="risk",
         keys=("4",),
         shown="4",
         label="Risk",
         help="Every limit and rule with value and headroom; how the symbols move together",
     ),
-    Action(
+    ConsoleAction(
         name="backtests",
         keys=("5",),
         shown="5",
         label="Backtests",
         help="Launch backtests, see and compare their results",
     ),
-    Action(
+    ConsoleAction(
         name="log",
         keys=("6",),
         shown="6",
         label="Log",
         help="What the engine did, the audit trail, the orders",
     ),
-    Action(
+    ConsoleAction(
         name="alerts",
         keys=("7",),
         shown="7",
         label="Alerts",
         help="What wants somebody's eyes, and who has seen it",
     ),
-    Action(
+    ConsoleAction(
         name="help",
         keys=("8", "question_mark"),
         shown="? 8",
@@ -66,7 +66,7 @@ SCREENS: Final = (
 )
 
 WITHIN: Final = (
-    Action(
+    ConsoleAction(
         name="next_panel",
         keys=("tab", "right_square_bracket"),
         shown="tab ]",
@@ -74,20 +74,24 @@ WITHIN: Final = (
         help="Give the keys to the next panel",
         rank=10,
     ),
-    Action(
+    ConsoleAction(
         name="previous_panel",
         keys=("shift+tab", "left_square_bracket"),
         shown="shift+tab [",
         label="Panel ←",
         help="Give the keys to the panel before",
     ),
-    Action(name="down", keys=("j", "down"), shown="j ↓", label="Down", help="Next row"),
-    Action(name="up", keys=("k", "up"), shown="k ↑", label="Up", help="Row before"),
-    Action(name="page_down", keys=("pagedown",), shown="PgDn", label="Page down", help="Page down"),
-    Action(name="page_up", keys=("pageup",), shown="PgUp", label="Page up", help="Page up"),
-    Action(name="first", keys=("home", "g"), shown="g Home", label="First", help="First row"),
-    Action(name="last", keys=("end", "G"), shown="G End", label="Last", help="Last row"),
-    Action(
+    ConsoleAction(name="down", keys=("j", "down"), shown="j ↓", label="Down", help="Next row"),
+    ConsoleAction(name="up", keys=("k", "up"), shown="k ↑", label="Up", help="Row before"),
+    ConsoleAction(
+        name="page_down", keys=("pagedown",), shown="PgDn", label="Page down", help="Page down"
+    ),
+    ConsoleAction(name="page_up", keys=("pageup",), shown="PgUp", label="Page up", help="Page up"),
+    ConsoleAction(
+        name="first", keys=("home", "g"), shown="g Home", label="First", help="First row"
+    ),
+    ConsoleAction(name="last", keys=("end", "G"), shown="G End", label="Last", help="Last row"),
+    ConsoleAction(
         name="open",
         keys=("enter",),
         shown="enter",
@@ -105,14 +109,14 @@ WITHIN: Final = (
             "alerts",
         ),
     ),
-    Action(
+    ConsoleAction(
         name="back",
         keys=("escape",),
         shown="esc",
         label="Back",
         help="Out of a detail, a filter, or the help",
     ),
-    Action(
+    ConsoleAction(
         name="filter",
         keys=("slash",),
         shown="/",
@@ -120,7 +124,7 @@ WITHIN: Final = (
         help="Show rows in which all words occur; enter keeps them, esc shows all",
         rank=7,
     ),
-    Action(
+    ConsoleAction(
         name="sort",
         keys=("s",),
         shown="s",
@@ -128,14 +132,14 @@ WITHIN: Final = (
         help="Order rows by the next column; after the last, as they come",
         rank=11,
     ),
-    Action(
+    ConsoleAction(
         name="reverse",
         keys=("S",),
         shown="S",
         label="Reverse",
         help="Turn the order round",
     ),
-    Action(
+    ConsoleAction(
         name="freeze",
         keys=("space",),
         shown="space",
@@ -143,7 +147,7 @@ WITHIN: Final = (
         help="Hold the picture to read it; keys still act",
         rank=9,
     ),
-    Action(
+    ConsoleAction(
         name="palette",
         keys=("colon", "ctrl+p"),
         shown=": ^p",
@@ -154,7 +158,7 @@ WITHIN: Final = (
 )
 
 CONSOLE: Final = (
-    Action(
+    ConsoleAction(
         name="faster",
         keys=("plus", "equals_sign"),
         shown="+ =",
@@ -164,7 +168,7 @@ CONSOLE: Final = (
         rank=13,
         blocked=reasons.speed,
     ),
-    Action(
+    ConsoleAction(
         name="slower",
         keys=("minus",),
         shown="-",
@@ -174,21 +178,21 @@ CONSOLE: Final = (
         rank=14,
         blocked=reasons.speed,
     ),
-    Action(
+    ConsoleAction(
         name="theme",
         keys=("T",),
         shown="T",
         label="Theme",
         help="Dark, light, or safe for colour-blind eyes, in turn",
     ),
-    Action(
+    ConsoleAction(
         name="zone",
         keys=("z",),
         shown="z",
         label="Zone",
         help="Show times in UTC, in the box's zone or in the configured one, in turn",
     ),
-    Action(
+    ConsoleAction(
         name="detach",
         keys=("q", "ctrl+q"),
         shown="q ^q",
@@ -197,7 +201,7 @@ CONSOLE: Final = (
         kind="detach",
         rank=6,
     ),
-    Action(
+    ConsoleAction(
         name="stop",
         keys=("Q",),
         shown="Q",
@@ -207,7 +211,7 @@ CONSOLE: Final = (
         rank=15,
         asks="once; the word `stop` while positions are open",
     ),
-    Action(
+    ConsoleAction(
         name="suspend",
         keys=("ctrl+z",),
         shown="^z",

@@ -10,7 +10,7 @@ import pytest
 
 from pmpro_tui.console.actions import ACTIONS, BY_NAME, SCREENS
 from pmpro_tui.console.app import ConsoleApp
-from pmpro_tui.console.messages import Step
+from pmpro_tui.console.messages import StartStep
 from tests.console.scripted import (
     ALARM,
     LOST,
@@ -241,7 +241,7 @@ def test_starting_usual(snap_compare: Any) -> None:
 
     async def prepare(pilot: Any) -> None:
         for text in ("none is running; starting one", "loading kernels", "connecting the terminal"):
-            app.main.post_message(Step(text))
+            app.main.post_message(StartStep(text))
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=USUAL, run_before=prepare)

@@ -1,7 +1,7 @@
 """The last line: what a key would hit, and the keys, from the action table."""
 
 from pmpro_tui.console.actions import ACTIONS, TARGETED
-from pmpro_tui.console.context import Action, Context, why_not
+from pmpro_tui.console.context import ConsoleAction, Context, why_not
 from pmpro_tui.console.draw.text import Line, Span, fit, line_width
 
 _ROOMY = 100
@@ -34,7 +34,7 @@ def footer_line(context: Context, pending: str, width: int) -> Line:
     return Line(tuple(parts))
 
 
-def _offered(context: Context, *, roomy: bool) -> list[Action]:
+def _offered(context: Context, *, roomy: bool) -> list[ConsoleAction]:
     """Return what the screen knows; where room is short, nothing that wants a target in vain."""
     offered = [
         a for a in ACTIONS if a.rank is not None and (not a.screens or context.screen in a.screens)

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 # Module and class by the name of the action that shows the screen.
 _WHERE: Final = {
-    "overview": "overview:Overview",
-    "strategies": "strategies:Strategies",
-    "strategy": "strategy:Strategy",
-    "positions": "positions:Positions",
-    "risk": "risk:Risk",
+    "overview": "overview:OverviewPage",
+    "strategies": "strategies:StrategiesPage",
+    "strategy": "strategy:StrategyPage",
+    "positions": "positions:PositionsPage",
+    "risk": "risk:RiskPage",
     "backtests": "backtests:BacktestsPage",
-    "log": "log:Log",
-    "alerts": "alerts:Alerts",
-    "help": "help:Help",
+    "log": "log:LogPage",
+    "alerts": "alerts:AlertsPage",
+    "help": "help:HelpPage",
 }
 
 

@@ -9,16 +9,16 @@ from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.facts import alert_facts, channel_facts
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.screens import alert_rows as alert_table
-from pmpro_tui.console.screens.log_rows import Told
+from pmpro_tui.console.screens.log_rows import RecordLine
 from pmpro_tui.console.screens.page import Readable
 
 
-class Alerts(Readable):
+class AlertsPage(Readable):
     """The alerts, newest first, and the channels they go out by; enter shows one whole."""
 
     PANELS: ClassVar[dict[str, str]] = {"alerts": "Alerts", "channels": "Channels"}
     FILTER: ClassVar[str] = "level, source, text, delivery, who"
-    DEFAULT_CSS = "Alerts #channels { height: 6; }"
+    DEFAULT_CSS = "AlertsPage #channels { height: 6; }"
 
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
@@ -70,7 +70,7 @@ class Alerts(Readable):
         if marked is None:
             return
 
-        def facts(width: int) -> list[Told]:
+        def facts(width: int) -> list[RecordLine]:
             now = self.hub.shown
             if isinstance(marked, ChannelView):
                 channels = now.channels if now is not None else ()

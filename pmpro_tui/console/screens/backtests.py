@@ -19,7 +19,7 @@ from pmpro_tui.console.draw.table import Table, title_line
 from pmpro_tui.console.draw.text import Line, Span, line
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.screens import backtest_rows as backtest_table
-from pmpro_tui.console.screens.log_rows import TOLD, Told, told
+from pmpro_tui.console.screens.log_rows import TOLD, RecordLine, told
 from pmpro_tui.console.screens.page import Box, Detailed, Stack
 
 EVERY_S = 10.0
@@ -56,7 +56,7 @@ class BacktestsPage(Detailed):
             yield Table[JobView]("Running", backtest_table.JOBS, key=lambda j: j.id, id="jobs")
             yield Table[BacktestView]("Results", columns, key=lambda b: b.id, id="results")
             yield Painted(self._paint_curve, id="curve", classes="panel")
-        yield Table[Told]("Result", TOLD, key=lambda told: told.number, id="detail")
+        yield Table[RecordLine]("Result", TOLD, key=lambda told: told.number, id="detail")
 
     def draw(self, now: Snapshot | None) -> None:
         """Draw jobs of the picture, and what was told of the stored ones."""

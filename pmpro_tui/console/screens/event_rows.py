@@ -66,7 +66,7 @@ def matching(rows: list[EventView], words: str) -> list[EventView]:
     return [e for e in rows if all(t in f"{e.level} {e.source} {e.text}".casefold() for t in terms)]
 
 
-class EventLog:
+class EventList:
     """The last events by sequence number; an engine that starts over clears it."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 
 from engine.model.views.snapshot import Snapshot
 from pmpro_tui.console.actions import ACTIONS
-from pmpro_tui.console.context import Action, Context, why_not
+from pmpro_tui.console.context import ConsoleAction, Context, why_not
 from pmpro_tui.console.draw.columns import Column
 from pmpro_tui.console.draw.lines import Painted
 from pmpro_tui.console.draw.table import Table, title_line
@@ -17,12 +17,12 @@ from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.screens.page import Page
 
 
-class Help(Page):
+class HelpPage(Page):
     """The table of actions, as the screen that asked for help has them."""
 
     PANELS: ClassVar[dict[str, str]] = {"keys": "Keys"}
     FILTER: ClassVar[str] = "key, name, text"
-    DEFAULT_CSS = "Help #marked { height: 4; }"
+    DEFAULT_CSS = "HelpPage #marked { height: 4; }"
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -35,11 +35,13 @@ class Help(Page):
     def compose(self) -> ComposeResult:
         """Lay out the table."""
         columns = (
-            Column[Action](header="Key", cell=lambda a: Span(a.shown, "accent"), least=11, most=11),
-            Column[Action](header="Action", cell=lambda a: Span(a.label), least=10, most=10),
-            Column[Action](header="Does", cell=self._does, least=30, most=1000, rank=1),
+            Column[ConsoleAction](
+                header="Key", cell=lambda a: Span(a.shown, "accent"), least=11, most=11
+            ),
+            Column[ConsoleAction](header="Action", cell=lambda a: Span(a.label), least=10, most=10),
+            Column[ConsoleAction](header="Does", cell=self._does, least=30, most=1000, rank=1),
         )
-        yield Table[Action]("Keys", columns, key=lambda a: a.name, id="keys")
+        yield Table[ConsoleAction]("Keys", columns, key=lambda a: a.name, id="keys")
         yield Painted(self._paint_marked, id="marked")
 
     def moved(self, move: Callable[[Table[Any]], None]) -> None:
@@ -64,17 +66,17 @@ class Help(Page):
         )
         self.paint()
 
-    def _does(self, action: Action) -> Span:
+    def _does(self, action: ConsoleAction) -> Span:
         text, reason = self._words_of(action)
         return Span(text) if reason is None else Span(f"not now: {reason} · {text}", "muted")
 
-    def _words_of(self, action: Action) -> tuple[str, str | None]:
+    def _words_of(self, action: ConsoleAction) -> tuple[str, str | None]:
         reason = why_not(action, self._asked) if self._asked is not None else None
         asks = f"; asks {action.asks}" if action.asks else ""
         return f"{action.help}{asks}", reason
 
     def _paint_marked(self, width: int, _: int) -> list[Line]:
-        action: Action | None = self.query_one("#keys", Table).selected
+        action: ConsoleAction | None = self.query_one("#keys", Table).selected
         if action is None:
             return []
         text, reason = self._words_of(action)

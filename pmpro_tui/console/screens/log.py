@@ -76,7 +76,7 @@ EVERY_S = 2.0
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-class Log(Readable):
+class LogPage(Readable):
     """Events above the audit trail above the orders; enter shows one record in full."""
 
     PANELS: ClassVar[dict[str, str]] = {"events": "Events", "audit": "Audit", "orders": "Orders"}

@@ -118,7 +118,7 @@ def order_columns(clock: Clock) -> tuple[_Order, ...]:
     )
 
 
-class Told(NamedTuple):
+class RecordLine(NamedTuple):
     """A line of a record."""
 
     number: int
@@ -126,17 +126,17 @@ class Told(NamedTuple):
     tone: str = ""
 
 
-def told(number: int, shown: Line) -> Told:
+def told(number: int, shown: Line) -> RecordLine:
     """Return a line that was painted, in its first tone."""
-    return Told(number, line_text(shown), next((s.tone for s in shown.spans if s.tone), ""))
+    return RecordLine(number, line_text(shown), next((s.tone for s in shown.spans if s.tone), ""))
 
 
 TOLD: Final = (
-    Column[Told](header="", cell=lambda one: Span(one.text, one.tone), least=20, most=1000),
+    Column[RecordLine](header="", cell=lambda one: Span(one.text, one.tone), least=20, most=1000),
 )
 
 
-def event_lines(event: EventView, clock: Clock, width: int) -> list[Told]:
+def event_lines(event: EventView, clock: Clock, width: int) -> list[RecordLine]:
     """Return everything about an event."""
     return _numbered(
         [
@@ -147,7 +147,7 @@ def event_lines(event: EventView, clock: Clock, width: int) -> list[Told]:
     )
 
 
-def record_lines(record: RecordDetail, clock: Clock, width: int) -> list[Told]:
+def record_lines(record: RecordDetail, clock: Clock, width: int) -> list[RecordLine]:
     """Return everything about a record: the audit entry, the order from its end to its signals."""
     lines: list[tuple[str, str]] = []
     if record.audit is not None:
@@ -163,8 +163,8 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(40, width), subsequent_indent=indent) or [""]
 
 
-def _numbered(lines: list[tuple[str, str]]) -> list[Told]:
-    return [Told(number, *said) for number, said in enumerate(lines)]
+def _numbered(lines: list[tuple[str, str]]) -> list[RecordLine]:
+    return [RecordLine(number, *said) for number, said in enumerate(lines)]
 
 
 def _audit_lines(entry: AuditEntry, clock: Clock, width: int) -> Iterator[tuple[str, str]]:
@@ -227,7 +227,7 @@ def _decision_lines(order: OrderDetail, clock: Clock) -> Iterator[tuple[str, str
     yield f"decided by code {order.code}", "muted"
 
 
-def slot_lines(title: str, rules: Sequence[RuleView]) -> list[Told]:
+def slot_lines(title: str, rules: Sequence[RuleView]) -> list[RecordLine]:
     """Return every rule of a slot's last decision."""
     return _numbered([(title, "title"), *_rule_lines(rules)])
 

@@ -16,7 +16,7 @@ from pmpro_tui.console.screens.page import Box, Page, Stack, Target
 _DRAWN = ("brief", "risk", "exposure", "health", "recent")
 
 
-class Overview(Page):
+class OverviewPage(Page):
     """Everything at a glance."""
 
     PANELS: ClassVar[dict[str, str]] = {
@@ -28,15 +28,15 @@ class Overview(Page):
     }
     FILTER: ClassVar[str] = "name, kind, symbol, book, state"
     DEFAULT_CSS = """
-    Overview #brief { height: 2; }
-    Overview #recent { height: 3; }
-    Overview #side { width: 48; margin-left: 1; }
-    Overview #equity { height: 17; }
-    Overview #risk { height: 15; }
-    Overview #health { height: 9; }
-    Overview.-wide #side { width: 72; }
-    Overview.-wide #recent { display: block; height: 9; }
-    Overview.-wide #equity { height: 21; }
+    OverviewPage #brief { height: 2; }
+    OverviewPage #recent { height: 3; }
+    OverviewPage #side { width: 48; margin-left: 1; }
+    OverviewPage #equity { height: 17; }
+    OverviewPage #risk { height: 15; }
+    OverviewPage #health { height: 9; }
+    OverviewPage.-wide #side { width: 72; }
+    OverviewPage.-wide #recent { display: block; height: 9; }
+    OverviewPage.-wide #equity { height: 21; }
     """
 
     def compose(self) -> ComposeResult:

@@ -17,7 +17,7 @@ from pmpro_tui.console.context import Context
 from pmpro_tui.console.draw.lines import Lines, Painted
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.screens.log_rows import TOLD, Told, record_lines
+from pmpro_tui.console.screens.log_rows import TOLD, RecordLine, record_lines
 
 
 class Target(NamedTuple):
@@ -181,7 +181,7 @@ class Page(Vertical):
 
 FOREVER_S = 3600.0
 
-Facts = Callable[[int], Sequence[Told]]
+Facts = Callable[[int], Sequence[RecordLine]]
 """Tells a row whole, in lines of at most so many cells."""
 
 
@@ -233,7 +233,7 @@ class Readable(Detailed):
         self._facts: Facts | None = None
         self._question: RecordOf | None = None
 
-    def record(self) -> Table[Told]:
+    def record(self) -> Table[RecordLine]:
         """Return the panel that a row is read in."""
         return Table("Record", TOLD, key=lambda told: told.number, id=self.DETAIL)
 
@@ -253,9 +253,9 @@ class Readable(Detailed):
             waits = known.fault or "asking the engine …"
             if isinstance(known.answer, RecordDetail):
                 told = record_lines(known.answer, self.hub.zone.stamp, width)
-                lines += [Told(0, "")] * bool(lines) + told
+                lines += [RecordLine(0, "")] * bool(lines) + told
             elif lines:
-                lines += [Told(0, ""), Told(0, waits, "muted")]
+                lines += [RecordLine(0, ""), RecordLine(0, waits, "muted")]
             else:
                 table.say(waits)
         self.fill(table, [one._replace(number=i) for i, one in enumerate(lines)])

@@ -13,7 +13,7 @@ from pmpro_tui.console.draw.text import gain
 from pmpro_tui.console.facts import position_facts
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.screens import position_rows as position_table
-from pmpro_tui.console.screens.log_rows import Told
+from pmpro_tui.console.screens.log_rows import RecordLine
 from pmpro_tui.console.screens.page import Readable, Target
 from pmpro_tui.console.screens.position_rows import EXTERNAL
 
@@ -21,7 +21,7 @@ _LISTED = 8
 _NONE = "nothing is selected: j marks a row"
 
 
-class Positions(Readable):
+class PositionsPage(Readable):
     """The table of positions; enter shows one with the record of the order that opened it."""
 
     PANELS: ClassVar[dict[str, str]] = {"positions": "Positions"}
@@ -83,7 +83,7 @@ class Positions(Readable):
         if marked is None:
             return
 
-        def facts(width: int) -> list[Told]:
+        def facts(width: int) -> list[RecordLine]:
             now = self.hub.shown
             if now is None:
                 return []

@@ -20,7 +20,7 @@ from pmpro_tui.console.facts import limit_facts
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.limit_words import LIMIT_WORDS
 from pmpro_tui.console.screens import risk_rows as limit_table
-from pmpro_tui.console.screens.log_rows import Told, slot_lines
+from pmpro_tui.console.screens.log_rows import RecordLine, slot_lines
 from pmpro_tui.console.screens.page import Box, Readable, Stack
 from pmpro_tui.console.screens.risk_rows import LimitRow, limit_text, loosens
 
@@ -29,7 +29,7 @@ CORRELATION_EVERY_S = 30.0
 _NO_MATCH = "nothing matches: esc shows all"
 
 
-class Risk(Readable):
+class RiskPage(Readable):
     """Limits beside the slots and the map; enter shows a limit whole, or a slot's rules."""
 
     PANELS: ClassVar[dict[str, str]] = {
@@ -39,8 +39,8 @@ class Risk(Readable):
     }
     FILTER: ClassVar[str] = "limits and slots"
     DEFAULT_CSS = """
-    Risk #limits { width: 5fr; }
-    Risk #beside { width: 4fr; margin-left: 1; }
+    RiskPage #limits { width: 5fr; }
+    RiskPage #beside { width: 4fr; margin-left: 1; }
     """
 
     def compose(self) -> ComposeResult:
@@ -104,15 +104,18 @@ class Risk(Readable):
         table.say(_NO_MATCH if told.answer.slots else "no book trades anything")
         self.fill(table, [s for s in told.answer.slots if self._matches(s.name)])
 
-    def _rules_of(self, slot: str) -> list[Told]:
+    def _rules_of(self, slot: str) -> list[RecordLine]:
         """Return every rule of a slot's last decision, as the engine has them now."""
         told = self.hub.detail(RulesOf(slot=slot), every_s=RULES_EVERY_S)
         if not isinstance(told.answer, Rules):
-            return [Told(0, told.fault or "asking the engine …", "muted")]
+            return [RecordLine(0, told.fault or "asking the engine …", "muted")]
         chosen = next((s for s in told.answer.slots if s.name == slot), SlotView(name=slot))
         if not told.answer.rules:
             nothing = "no entry of this slot was decided since the engine's start"
-            return [Told(0, f"Rules of {slot}", "title"), Told(0, f"  {nothing}", "muted")]
+            return [
+                RecordLine(0, f"Rules of {slot}", "title"),
+                RecordLine(0, f"  {nothing}", "muted"),
+            ]
         when = f" at {self.hub.zone.stamp(chosen.decided_ns)}" if chosen.decided_ns else ""
         remark = self.hub.inquiries.remark(told)
         title = f"Rules of {slot}, last decision{when} {remark}".strip()

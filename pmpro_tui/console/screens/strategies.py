@@ -11,7 +11,7 @@ from pmpro_tui.console.screens import strategy_rows as strategy_table
 from pmpro_tui.console.screens.page import Page, Target
 
 
-class Strategies(Page):
+class StrategiesPage(Page):
     """The table of strategies."""
 
     PANELS: ClassVar[dict[str, str]] = {"strategies": "Strategies"}

@@ -31,7 +31,7 @@ from pmpro_tui.console.screens.page import Box, Readable, Stack, Target
 DETAIL_EVERY_S = 5.0
 
 
-class Strategy(Readable):
+class StrategyPage(Readable):
     """The strategy that is marked in its book, one step below the tables of strategies.
 
     Enter shows the marked trade with its order's record, or the marked row of another panel whole.
@@ -49,15 +49,15 @@ class Strategy(Readable):
         "made": "Made",
     }
     DEFAULT_CSS = """
-    Strategy #left { width: 46; }
-    Strategy #about { height: 20; }
-    Strategy #right { margin-left: 1; }
-    Strategy #made { height: 8; }
-    Strategy #members { height: 9; }
-    Strategy #gaps { height: 5; }
-    Strategy #below { height: 9; }
-    Strategy #signals { width: 30; }
-    Strategy #mentions { margin-left: 1; }
+    StrategyPage #left { width: 46; }
+    StrategyPage #about { height: 20; }
+    StrategyPage #right { margin-left: 1; }
+    StrategyPage #made { height: 8; }
+    StrategyPage #members { height: 9; }
+    StrategyPage #gaps { height: 5; }
+    StrategyPage #below { height: 9; }
+    StrategyPage #signals { width: 30; }
+    StrategyPage #mentions { margin-left: 1; }
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -192,7 +192,7 @@ class Strategy(Readable):
         """Return the row that enter opens: a log that follows has its last one marked."""
         return table.selected or (table.rows[-1] if table.follows and table.rows else None)
 
-    def _facts_of_me(self, width: int) -> list[record_table.Told]:
+    def _facts_of_me(self, width: int) -> list[record_table.RecordLine]:
         now, me = self.hub.shown, self._me()
         return [] if now is None or me is None else facts.strategy_facts(me, now.currency, width)
 
