@@ -6,7 +6,7 @@ from engine.model.errors import ConfigError
 from engine.model.jobs import Variant
 from engine.model.near import meant
 from engine.model.portfolio import Portfolio, SymbolOverride
-from engine.portfolio.check import complaints
+from engine.portfolio.check import portfolio_faults
 
 
 def varied(portfolio: Portfolio, variant: Variant) -> Portfolio:
@@ -30,7 +30,7 @@ def varied(portfolio: Portfolio, variant: Variant) -> Portfolio:
         for name in traded
     }
     changed = msgspec.structs.replace(portfolio, symbols=symbols)
-    for complaint in complaints(changed):
+    for complaint in portfolio_faults(changed):
         raise ConfigError(complaint)
     return changed
 

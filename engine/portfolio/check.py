@@ -37,7 +37,7 @@ _SHARE_MOST = 1e6
 _STEP_EPS = 1e-9
 
 
-def complaints(p: Portfolio) -> list[str]:
+def portfolio_faults(p: Portfolio) -> list[str]:
     """Return what is wrong with a portfolio that was read, in the order of its tables."""
     return [
         *_account_complaints(p),

@@ -10,7 +10,7 @@ from engine.files.text_files import parse_toml, read_text
 from engine.model.errors import ConfigError
 from engine.model.near import nearest
 from engine.model.portfolio import Portfolio
-from engine.portfolio.check import complaints
+from engine.portfolio.check import portfolio_faults
 
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`(?: - at `\$(?P<path>[^`]*)`)?")
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
@@ -32,7 +32,7 @@ def parse_portfolio(text: str, where: str) -> Portfolio:
         portfolio = msgspec.convert(tables, Portfolio)
     except msgspec.ValidationError as e:
         raise ConfigError(f"{where}: {_explain(str(e))}") from None
-    for complaint in complaints(portfolio):
+    for complaint in portfolio_faults(portfolio):
         raise ConfigError(f"{where}: {complaint}")
     return portfolio
 

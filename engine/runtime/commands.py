@@ -21,7 +21,7 @@ from engine.runtime.accepted import Keep, not_kept
 from engine.runtime.command_audit import CommandAudit, command_details
 from engine.runtime.inbox import Inbox
 from engine.trading.adoption import adopt
-from engine.trading.changes import Successor, close_for_removal
+from engine.trading.changes import NextPortfolio, close_for_removal
 from engine.views import fates
 from engine.views.snapshot import kept_out
 
@@ -128,7 +128,7 @@ class Commands:
         return bool(_barred(trader, _members_or_none(trader, command.target)))
 
     def _hand_over(
-        self, job: Callable[[], str], actor: Actor, change: "Prepared | Successor | None"
+        self, job: Callable[[], str], actor: Actor, change: "Prepared | NextPortfolio | None"
     ) -> "Future[Any]":
         """Give the engine thread a job; what was prepared for it is given up where it is busy."""
         try:
@@ -136,7 +136,7 @@ class Commands:
         except TryAgain:
             hosts = self._hosts()
             if hosts is not None and change is not None:
-                hosts.discard(change.hosts if isinstance(change, Successor) else change)
+                hosts.discard(change.hosts if isinstance(change, NextPortfolio) else change)
             raise
 
     def _end(self, trader: "Trader | None", command: Command, actor: Actor) -> Reply:
@@ -232,7 +232,7 @@ class Commands:
             return f"flattening {n_open} position(s), entries halted"
         return ""
 
-    def _prepare(self, trader: "Trader", command: Command) -> "Prepared | Successor | None":
+    def _prepare(self, trader: "Trader", command: Command) -> "Prepared | NextPortfolio | None":
         """Have strategies made ready, on the caller's thread: it may take seconds."""
         hosts, changes = self._hosts(), self._changes()
         if command.name == "add" and changes is not None:
@@ -260,7 +260,7 @@ class Commands:
         command: Command,
         actor: Actor,
         flagged: str,
-        change: "Prepared | Successor | None",
+        change: "Prepared | NextPortfolio | None",
         after: int,
     ) -> str:
         """Journal and pursue, on the engine thread; what is refused here is journalled too."""
@@ -290,7 +290,7 @@ class Commands:
         trader: "Trader",
         command: Command,
         actor: Actor,
-        change: "Prepared | Successor | None",
+        change: "Prepared | NextPortfolio | None",
         after: int,
     ) -> str:
         """Do what was not done at once; return what it hit."""
@@ -303,12 +303,12 @@ class Commands:
         return self._switch(trader, command, actor, change, after)
 
     def _change(
-        self, trader: "Trader", command: Command, change: "Prepared | Successor | None"
+        self, trader: "Trader", command: Command, change: "Prepared | NextPortfolio | None"
     ) -> str:
         changes = self._changes()
         if changes is None:
             raise UserError("this engine's portfolio cannot be changed")
-        if isinstance(change, Successor):
+        if isinstance(change, NextPortfolio):
             return changes.succeed(trader, change)
         return changes.remove(trader, command.target, command.text)
 
@@ -317,7 +317,7 @@ class Commands:
         trader: "Trader",
         command: Command,
         actor: Actor,
-        change: "Prepared | Successor | None",
+        change: "Prepared | NextPortfolio | None",
         after: int,
     ) -> str:
         core = trader.core

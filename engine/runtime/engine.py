@@ -47,7 +47,7 @@ from engine.runtime.commands import Commands
 from engine.runtime.database import DatabaseKeeper
 from engine.runtime.failures import Failures
 from engine.runtime.inbox import Inbox
-from engine.runtime.parity import Parity, Past
+from engine.runtime.parity import Parity, PastBars
 from engine.runtime.reloads import SOURCE as STRATEGIES
 from engine.runtime.reloads import Reloads
 from engine.runtime.state_dir import StateDir
@@ -55,7 +55,7 @@ from engine.runtime.terminal_start import host_config, patiently, verify_account
 from engine.runtime.vitals import Vitals
 from engine.settings.settings import Settings
 from engine.terminal.gateway import Deadlines, Gateway
-from engine.trading.changes import Changes, Terms, add_portfolio_rows
+from engine.trading.changes import ChangeMeans, Changes, add_portfolio_rows
 from engine.trading.events import EventLog
 from engine.trading.missed import split_missed, unpack
 from engine.trading.restart import book_numbers, doubt_unless_balanced, reconcile, restore
@@ -211,7 +211,7 @@ class Engine:
             self._hosts,
             self._journal,
             self.events,
-            Terms(
+            ChangeMeans(
                 specify=partial(_specified, gateway),
                 watch=gateway.watch,
                 keep=partial(
@@ -444,7 +444,7 @@ class Engine:
         return Parity(
             self.settings.state_path,
             module=self._job_modules.parity,
-            past=Past(hosts.m1_bars_needed, hosts.kept, self._fetch_bars),
+            past=PastBars(hosts.m1_bars_needed, hosts.kept, self._fetch_bars),
             files=lambda: hosts.files,
             database=self._database_url,
             tell=lambda level, text: self.events.add(level, "parity", text),

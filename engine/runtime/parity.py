@@ -41,14 +41,14 @@ CLOSE_WAIT_S = 2.0
 _WAITING_MAX = 4
 
 
-class ParityTold(msgspec.Struct, frozen=True, kw_only=True):
+class ParityNotice(msgspec.Struct, frozen=True, kw_only=True):
     """What the child tells: the outcome in words and how loud it is."""
 
     level: str
     text: str
 
 
-class Past:
+class PastBars:
     """Where bars of past hours come from: warm-up that is kept, and the terminal.
 
     `needed(at_ns)`: M1 bars a symbol before a time that no strategy is warming after it;
@@ -116,7 +116,7 @@ class Parity:
         state: Path,
         *,
         module: str,
-        past: Past,
+        past: PastBars,
         files: Callable[[], dict[str, bytes]],
         database: Callable[[], str],
         tell: Callable[[str, str], object],
@@ -238,7 +238,7 @@ class Parity:
             told = self._ask(msgspec.msgpack.encode(request), name)
         self._say(told.level, f"{_hours(work)}: {told.text}")
 
-    def _ask(self, request: bytes, bars: str) -> ParityTold:
+    def _ask(self, request: bytes, bars: str) -> ParityNotice:
         """Have a child judge; it finds the bars in a directory.
 
         Raises:
@@ -259,7 +259,7 @@ class Parity:
                 if self._closed:
                     raise DataError("the engine stops")
             answer = child.call(request, timeout_s=CHILD_MAX_S)
-            return msgspec.msgpack.decode(answer, type=ParityTold)
+            return msgspec.msgpack.decode(answer, type=ParityNotice)
         except ChildError as error:
             raise DataError(why_failed(error, self._log_path)) from None
         finally:

@@ -34,7 +34,7 @@ from engine.trading.restart import book_numbers
 from engine.trading.trader import Trader
 
 
-class Terms(NamedTuple):
+class ChangeMeans(NamedTuple):
     """What a change needs of the terminal, and where the changed portfolio is kept."""
 
     specify: Callable[[CompiledPortfolio], CompiledPortfolio]
@@ -46,7 +46,7 @@ class Terms(NamedTuple):
     """Keep the tables of a target that is removed; where."""
 
 
-class Successor(NamedTuple):
+class NextPortfolio(NamedTuple):
     """A portfolio that is ready to take the place of `base`.
 
     `names` are the strategies that are new, `book` is the one whose members have other shares, ""
@@ -64,7 +64,9 @@ class Successor(NamedTuple):
 class Changes:
     """Changes of one engine's portfolio; `prepare_…` on any thread, the rest on the engine's."""
 
-    def __init__(self, hosts: Hosts, journal: Journal, events: EventLog, terms: Terms) -> None:
+    def __init__(
+        self, hosts: Hosts, journal: Journal, events: EventLog, terms: ChangeMeans
+    ) -> None:
         self._hosts = hosts
         self._journal = journal
         self._events = events
@@ -72,7 +74,7 @@ class Changes:
         # Targets that are removed when these positions are closed, by ticket.
         self._leaving: dict[str, set[int]] = {}
 
-    def prepare_addition(self, trader: Trader, text: str) -> Successor:
+    def prepare_addition(self, trader: Trader, text: str) -> NextPortfolio:
         """Make strategies ready that are given as a portfolio's tables in JSON; takes seconds.
 
         Raises:
@@ -91,9 +93,9 @@ class Changes:
             if name in hosts.faults:
                 self._hosts.discard(hosts)
                 raise StrategyError(f"{name}: {hosts.faults[name]}")
-        return Successor(base, compiled, hosts, names, f"added {', '.join(names)}")
+        return NextPortfolio(base, compiled, hosts, names, f"added {', '.join(names)}")
 
-    def prepare_share(self, trader: Trader, target: str, share_frac: float) -> Successor:
+    def prepare_share(self, trader: Trader, target: str, share_frac: float) -> NextPortfolio:
         """Make ready that a member has this share of its book, a book of the account.
 
         Raises:
@@ -104,9 +106,9 @@ class Changes:
         compiled = compile_portfolio(changed).with_symbols(trader.compiled.symbols)
         hosts = self._hosts.prepare(compiled.strategies, points(compiled.symbols))
         book = shared(base, target).book
-        return Successor(base, compiled, hosts, (), _share_told(base, changed, target), book)
+        return NextPortfolio(base, compiled, hosts, (), _share_told(base, changed, target), book)
 
-    def succeed(self, trader: Trader, ready: Successor) -> str:
+    def succeed(self, trader: Trader, ready: NextPortfolio) -> str:
         """Have what was prepared trade from the next batch on.
 
         Raises:

@@ -25,7 +25,7 @@ from engine.views.parts import book_views, position_views, risk_view, strategy_v
 Standing = Literal["ACTIVE", "REDUCING", "HALTED"]
 
 
-def standing(
+def trading_state(
     core: Core, *, flattening: bool, reason: str, withheld: str = ""
 ) -> tuple[Standing, str]:
     """Return the trading state with its reason.
@@ -200,7 +200,7 @@ class Publisher:
         if self.state == "STOPPING":
             return
         before = self.state, self.reason
-        self.state, self.reason = standing(
+        self.state, self.reason = trading_state(
             trader.core,
             flattening=trader.flattening is not None,
             reason=trader.reason,

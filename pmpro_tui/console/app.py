@@ -13,7 +13,7 @@ from textual.screen import Screen
 
 from pmpro_tui.console.actions import ACTIONS, TARGETED
 from pmpro_tui.console.context import why_not
-from pmpro_tui.console.draw.palettes import DARK, PALETTES, SIXTEEN, theme_of, wear
+from pmpro_tui.console.draw.palettes import DARK, PALETTES, SIXTEEN, apply_theme, theme_of
 from pmpro_tui.console.draw.theme import CSS as CONSOLE_CSS
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.screen import MainScreen
@@ -52,7 +52,7 @@ class ConsoleApp(App[str | Exception]):
             sixteen = self.console.color_system in ("standard", "windows")
         for palette in (SIXTEEN if sixteen else PALETTES).values():
             self.register_theme(theme_of(palette))
-        wear(self, DARK.name)
+        apply_theme(self, DARK.name)
         self._guard = KeyGuard()
         self._monotonic_ns = monotonic_ns
         self.hang_up = HangUp(self._told_to_end)

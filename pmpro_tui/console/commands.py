@@ -10,7 +10,7 @@ from engine.model.portfolio import parse_fraction
 from engine.model.views.snapshot import CommandName, Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import known, why_not
-from pmpro_tui.console.draw.palettes import wear_next
+from pmpro_tui.console.draw.palettes import apply_next_theme
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.screens.position_rows import EXTERNAL
 
@@ -176,7 +176,7 @@ class ActionRunner:
         await self._screen.leave()
 
     def _theme(self) -> None:
-        wear_next(self._screen.app)
+        apply_next_theme(self._screen.app)
 
     def _zone(self) -> None:
         self._screen.hub.zone.cycle()

@@ -25,7 +25,7 @@ from pmpro_tui.console.context import Context
 from pmpro_tui.console.draw import frame
 from pmpro_tui.console.draw.footer import footer_line
 from pmpro_tui.console.draw.lines import Painted
-from pmpro_tui.console.draw.palettes import wear
+from pmpro_tui.console.draw.palettes import apply_theme
 from pmpro_tui.console.draw.statusline import status_line
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.draw.text import Line, shown, shown_lines
@@ -187,7 +187,7 @@ class MainScreen(Screen[None]):
             self.move_child(rack, before=self.query_one("#footer"))
         self.hub.feed = message.result
         self.hub.zone.configure(message.result.zone)
-        wear(self.app, message.result.theme)
+        apply_theme(self.app, message.result.theme)
         self._timer.stop()
         self._timer = self.set_interval(message.result.poll_s, self.tick)
         self.tick()

@@ -12,7 +12,7 @@ from engine.child.serve import serve
 from engine.model.errors import PmproError, StoreError
 from engine.model.live_day import ParityRequest
 from engine.model.parity import ParityScore
-from engine.runtime.parity import ParityTold
+from engine.runtime.parity import ParityNotice
 from pmpro_tui.jobs.backtest import JobFailed, begin
 
 if TYPE_CHECKING:
@@ -90,18 +90,18 @@ def _live_day(engine: "Engine", from_ns: int, to_ns: int) -> "LiveDay":
         time.sleep(_LOOK_S)
 
 
-def told(scores: list[ParityScore]) -> ParityTold:
+def told(scores: list[ParityScore]) -> ParityNotice:
     """Return the outcome in words: a warning where a gap is not explained."""
     traded = [s for s in scores if s.n_trades]
     apart = [s for s in traded if s.gaps]
     odd = [s.strategy for s in apart if not all(gap.explained for gap in s.gaps)]
     text = f"{len(traded) - len(apart)} of {len(traded)} strategies traded as their backtest"
     if not apart:
-        return ParityTold(level="info", text=text)
+        return ParityNotice(level="info", text=text)
     if not odd:
-        return ParityTold(level="info", text=f"{text}; every gap is explained")
+        return ParityNotice(level="info", text=f"{text}; every gap is explained")
     names = ", ".join(odd[:_NAMED]) + (" …" if len(odd) > _NAMED else "")
-    return ParityTold(
+    return ParityNotice(
         level="warning",
         text=f"{text}; not explained: {names} (`pmpro strategy parity {odd[0]}`)",
     )

@@ -21,7 +21,7 @@ from engine.portfolio.file import parse_portfolio
 from engine.runtime.inbox import Inbox
 from engine.trading.restart import doubt_unless_balanced
 from engine.views.parts import book_views, risk_view, strategy_views, symbol_views
-from engine.views.snapshot import standing
+from engine.views.snapshot import trading_state
 from tests.faults.bench import BID, LOTS, POINT, SIZING, Bench, level_bars, portfolio
 from tests.faults.commanding import ACTOR, commands_of, order
 from tests.faults.scripted import HANG
@@ -41,7 +41,7 @@ def audited(bench: Bench, event_type: str) -> list[dict[str, Any]]:
 def state_of(bench: Bench) -> tuple[str, str]:
     trader = bench.trader
     flattening = trader.flattening is not None
-    return standing(trader.core, flattening=flattening, reason=trader.reason)
+    return trading_state(trader.core, flattening=flattening, reason=trader.reason)
 
 
 # ---- close

@@ -7,7 +7,7 @@ import pytest
 
 from engine.model.errors import Refused, UserError
 from engine.views.parts import risk_view
-from engine.views.snapshot import standing
+from engine.views.snapshot import trading_state
 from tests.faults.bench import BID, POINT, Bench, level_bars
 from tests.faults.commanding import order
 from tests.faults.test_controls import audited
@@ -35,7 +35,7 @@ def stopped(make_bench: Make, extra: str = "") -> Bench:
 
 
 def state(bench: Bench) -> tuple[str, str]:
-    return standing(bench.trader.core, flattening=False, reason=bench.trader.reason)
+    return trading_state(bench.trader.core, flattening=False, reason=bench.trader.reason)
 
 
 def test_resume_does_not_say_that_entries_are_back_where_tier_two_keeps_them_out(

@@ -12,7 +12,7 @@ from engine.model.errors import Refused
 from engine.model.reasons import ExitReason
 from engine.model.records import AuditRow
 from engine.views.parts import strategy_views
-from engine.views.snapshot import standing
+from engine.views.snapshot import trading_state
 from tests.faults.bench import BID, LOTS, POINT, SIZING, Bench, level_bars
 from tests.faults.commanding import order
 from tests.faults.scripted import HANG
@@ -22,7 +22,9 @@ Make = Callable[..., Bench]
 
 def state(bench: Bench) -> tuple[str, str]:
     trader = bench.trader
-    return standing(trader.core, flattening=trader.flattening is not None, reason=trader.reason)
+    return trading_state(
+        trader.core, flattening=trader.flattening is not None, reason=trader.reason
+    )
 
 
 def test_a_kill_closes_before_the_next_batch_and_stays(make_bench: Make) -> None:

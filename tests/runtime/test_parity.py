@@ -13,7 +13,7 @@ from engine.model.bars import BAR_DTYPE, Bars
 from engine.model.errors import DataError
 from engine.model.live_day import ParityStart
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE, iso_utc
-from engine.runtime.parity import BARS_MAX, NAME, Parity, Past
+from engine.runtime.parity import BARS_MAX, NAME, Parity, PastBars
 from pmpro_tui.launch.daemon import JOBS
 from tests.faults.bench import SCRIPTED, Bench, portfolio
 
@@ -27,7 +27,7 @@ class Told:
     def __init__(self, state: Path, url: str = "") -> None:
         self.files: dict[str, bytes] = {}
         self.texts: queue.Queue[tuple[str, str]] = queue.Queue()
-        past = Past(lambda at_ns: {}, lambda name: np.empty(0, BAR_DTYPE), self.fetch)
+        past = PastBars(lambda at_ns: {}, lambda name: np.empty(0, BAR_DTYPE), self.fetch)
         self.parity = Parity(
             state,
             module=JOBS.parity,
@@ -229,7 +229,7 @@ def test_warm_up_comes_from_memory_where_it_reaches(bench: Bench, kept: int, ask
         end = before_ns // NS_PER_MINUTE
         return {name: minutes_of(end - n, n) for name, n in wanted.items()}
 
-    past = Past(lambda at_ns: {}, lambda name: minutes_of(1000 - kept, kept + 50), fetch)
+    past = PastBars(lambda at_ns: {}, lambda name: minutes_of(1000 - kept, kept + 50), fetch)
     bars = dict(past.bars(start_at(1000, bench, 300), 1100 * NS_PER_MINUTE))["EURUSD"]
     assert counts == [asked]
     assert (bars["time_ns"] // NS_PER_MINUTE).tolist() == list(range(700, 1101))
@@ -237,6 +237,6 @@ def test_warm_up_comes_from_memory_where_it_reaches(bench: Bench, kept: int, ask
 
 def test_too_many_bars_are_not_asked_for(bench: Bench) -> None:
     """A comparison is not worth the engine's memory."""
-    past = Past(lambda at_ns: {}, lambda name: minutes_of(0, 1), Told.fetch)
+    past = PastBars(lambda at_ns: {}, lambda name: minutes_of(0, 1), Told.fetch)
     with pytest.raises(DataError, match="more than 4,000,000 bars"):
         dict(past.bars(start_at(1000, bench, BARS_MAX), 1100 * NS_PER_MINUTE))

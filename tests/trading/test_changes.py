@@ -29,7 +29,7 @@ from engine.portfolio.running import read_running, write_removed, write_running
 from engine.portfolio.text import portfolio_text
 from engine.runtime.commands import Commands
 from engine.runtime.inbox import Inbox
-from engine.trading.changes import Changes, Terms
+from engine.trading.changes import ChangeMeans, Changes
 from engine.views.details import CoreCopy, take_picture
 from engine.views.parts import strategy_views
 from tests.faults.bench import (
@@ -62,7 +62,7 @@ class Changing(Bench):
             hosts,
             self.journal,
             self.events,
-            Terms(
+            ChangeMeans(
                 lambda compiled: compiled,
                 self.gateway.watch,
                 self.kept.append,

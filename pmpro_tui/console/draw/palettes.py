@@ -116,12 +116,12 @@ SIXTEEN: Final = {"dark": _DARK_16, "light": _LIGHT_16, "safe": _SAFE_16}
 _BY_NAME: Final = {palette.name: palette for palette in (*PALETTES.values(), *SIXTEEN.values())}
 
 
-def wear(app: App[Any], name: str) -> None:
+def apply_theme(app: App[Any], name: str) -> None:
     """Have a console take a theme's colours, those of the palettes that its terminal can show."""
     app.theme = name if name in app.available_themes else SIXTEEN[name].name
 
 
-def wear_next(app: App[Any]) -> None:
+def apply_next_theme(app: App[Any]) -> None:
     """Have a console take the next theme's colours."""
     names = [name for name in _BY_NAME if name in app.available_themes]
     app.theme = names[(names.index(app.theme) + 1) % len(names)]
