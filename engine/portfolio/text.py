@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,10 +40,15 @@ def toml_text(tables: Mapping[str, Any]) -> str:
     parts = [_lines(values)] if values else []
     for key, value in tables.items():
         if _is_table(value):
-            parts.append(f"[{_key(key)}]\n{_lines(value)}")
+            parts.append(section_text((key,), value))
         elif _is_tables(value):
             parts += [f"[[{_key(key)}]]\n{_lines(item)}" for item in value]
     return "\n".join(parts)
+
+
+def section_text(head: Sequence[str], table: Mapping[str, Any]) -> str:
+    """Return a table below its header, which has the names that lead to it."""
+    return f"[{'.'.join(map(_key, head))}]\n{_lines(table)}"
 
 
 def _is_table(value: Any) -> bool:
