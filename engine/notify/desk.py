@@ -8,15 +8,16 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from engine.model.backoff import Backoff
 from engine.model.errors import UserError
-from engine.model.times import NS_PER_MINUTE, NS_PER_S
+from engine.model.times import NS_PER_S
 from engine.model.views.snapshot import EventView
 from engine.notify.records import CRITICAL, Alert, AlertConfig, AlertRule, Channel, Delivery
 from engine.notify.rules import Rulebook
 
 GATHER_NS: Final = 2 * NS_PER_S
-RETRY_FIRST_NS: Final = 5 * NS_PER_S
-RETRY_MOST_NS: Final = 15 * NS_PER_MINUTE
+RETRY_FIRST_S: Final = 5.0
+RETRY_MOST_S: Final = 15 * 60.0
 TRIES_MAX: Final = 20
 KEPT: Final = 1_000
 # Forgetting sorts: so many at once.
@@ -36,17 +37,16 @@ class Batch(NamedTuple):
 class ChannelState:
     """A channel's state: what is on its way, when it sent, how often it has failed in a row."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, now_ns: Callable[[], int]) -> None:
         self.channel = channel
         self.in_flight: dict[int, int] = {}
         self.sent_ns = 0
-        self.next_ns = 0
-        self.fails = 0
+        self.backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S, now_ns)
         self.detail = ""
 
     def free(self, now_ns: int, digest_ns: int, *, hurry: bool) -> bool:
         """Tell whether a message may go now."""
-        if self.in_flight or waits(self.next_ns, now_ns, RETRY_MOST_NS):
+        if self.in_flight or not self.backoff.may_try():
             return False
         return hurry or not waits(self.sent_ns + digest_ns, now_ns, digest_ns)
 
@@ -56,7 +56,7 @@ class AlertRegister:
 
     def __init__(self, config: AlertConfig, now_ns: Callable[[], int]) -> None:
         self.alerts: dict[int, Alert] = {}
-        self.lines = {channel.name: ChannelState(channel) for channel in config.channels}
+        self.lines = {channel.name: ChannelState(channel, now_ns) for channel in config.channels}
         self.rulebook = Rulebook(config.rules)
         self.n_forgotten = 0
         self.n_changes = 0
@@ -192,10 +192,10 @@ class AlertRegister:
         line.detail = detail
         self.n_changes += 1
         if ok:
-            line.sent_ns, line.fails, line.next_ns = now_ns, 0, 0
+            line.sent_ns = now_ns
+            line.backoff.succeeded()
         else:
-            wait_ns = min(RETRY_FIRST_NS << min(line.fails, 20), RETRY_MOST_NS)
-            line.fails, line.next_ns = line.fails + 1, now_ns + wait_ns
+            line.backoff.failed()
         for alert_id, n_sent in in_flight.items():
             alert = self.alerts.get(alert_id)
             delivery = None if alert is None else alert.deliveries.get(channel)

@@ -74,8 +74,8 @@ def _of_channel(
 def _channel(register: AlertRegister, name: str, until: str) -> ChannelView:
     line = register.lines[name]
     n_waiting = register.n_waiting(name)
-    if line.fails:
-        detail = f"{line.fails} failed in a row: {line.detail}"
+    if n_failed := line.backoff.n_failed:
+        detail = f"{n_failed} failed in a row: {line.detail}"
         return ChannelView(name=name, state="FAILING", n_waiting=n_waiting, detail=detail)
     if until:
         return ChannelView(name=name, state="QUIET", n_waiting=n_waiting, detail=f"until {until}")

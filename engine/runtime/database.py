@@ -4,6 +4,7 @@ Trading needs no database: while it is away, rows wait in the journal and the co
 """
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import structlog
 from sqlalchemy import URL
 
 from engine.execution.journal import Outbox
+from engine.model.backoff import Backoff
 from engine.model.errors import PmproError, SchemaMismatch
 from engine.runtime.audit_heads import AuditHeads
 from engine.store.connection import connect
@@ -21,7 +23,9 @@ from engine.store.writer import Writer
 
 log = structlog.get_logger(__name__)
 
-RETRY_FIRST_S = 2.0
+# Seconds between two looks while all is well.
+LOOK_S = 2.0
+RETRY_FIRST_S = 4.0
 RETRY_MOST_S = 60.0
 FLUSH_S = 10.0
 
@@ -31,7 +35,7 @@ class DatabaseKeeper:
 
     `on_damage` hears, on the writer's thread, why the journal cannot be read. `heads` looks at the
     audit trail now and then. `on_mismatch` hears why the schema will not do, "" once it does, and
-    `on_reject` what the database refused.
+    `on_reject` what the database refused. `clock`: monotonic, nanoseconds.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class DatabaseKeeper:
         heads: AuditHeads | None = None,
         on_mismatch: Callable[[str], object] = lambda reason: None,
         on_reject: Callable[[str, str], object] = lambda level, text: None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._on_reject = on_reject
         self._on_mismatch = on_mismatch
@@ -56,6 +61,7 @@ class DatabaseKeeper:
         self._writer: Writer | None = None
         self._status = "starting"
         self._ready_url = ""
+        self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S, clock)
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
 
     @property
@@ -98,7 +104,6 @@ class DatabaseKeeper:
             self._server.abandon()
 
     def _run(self) -> None:
-        wait_s = RETRY_FIRST_S
         while not self._stopping.is_set():
             try:
                 if self._writer is None:
@@ -109,17 +114,18 @@ class DatabaseKeeper:
                     self._server.start()  # the URLs stay, the writer connects again by itself
                 elif self._heads is not None:
                     self._heads.look(self._ready_url)
-                wait_s = RETRY_FIRST_S
+                self._backoff.succeeded()
+                wait_s = LOOK_S
             except PmproError as e:
                 if isinstance(e, SchemaMismatch):
                     self._on_mismatch(str(e))
                 self._status = f"away: {e}"
                 log.error("database_away", error=str(e))
-                wait_s = min(2 * wait_s, RETRY_MOST_S)
+                wait_s = self._backoff.failed()
             except Exception as e:  # border: thread
                 self._status = f"away: {type(e).__name__}: {e}"
                 log.exception("database_failed")
-                wait_s = min(2 * wait_s, RETRY_MOST_S)
+                wait_s = self._backoff.failed()
             self._stopping.wait(wait_s)
 
     def _begin(self) -> Writer:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
+from engine.model.backoff import Backoff
 from engine.model.broker import AccountState
 from engine.model.errors import BrokerError, ConfigError
 from engine.model.portfolio import Portfolio
@@ -19,8 +20,10 @@ from engine.terminal.protocol import CallFailed, HostConfig, Remote
 from engine.terminal.simulated.config import GeneratedPrices, ReplayPrices
 
 T = TypeVar("T")
-# A new host needs a moment, a terminal that restarts some more.
-WAITS_S: Final = (0.5, 1.0, 2.0, 4.0)
+# A new host needs a moment, a terminal that restarts some more: 0.5, 1, 2 and 4 s.
+RETRY_FIRST_S = 0.5
+RETRY_MOST_S = 4.0
+TRIES_MAX = 5
 
 
 def patiently(
@@ -29,6 +32,7 @@ def patiently(
     *,
     wait: Callable[[float], object],
     say: Callable[[str], None],
+    clock: Callable[[], int] = time.monotonic_ns,
 ) -> T:
     """Return what was asked of the terminal, asking again where its host or a call failed.
 
@@ -37,13 +41,15 @@ def patiently(
     Raises:
         BrokerError: it was asked in vain.
     """
-    for wait_s in WAITS_S:
+    backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S, clock)
+    for _ in range(TRIES_MAX - 1):
         pid = gateway.host_pid
         try:
             return ask()
         except BrokerError as e:
             if pid and gateway.host_pid == pid and not isinstance(e, CallFailed):
                 raise
+            wait_s = backoff.failed()
             say(f"{e}; trying again in {wait_s:g} s")
         wait(wait_s)
         with suppress(BrokerError):  # then the next try says so
@@ -51,7 +57,7 @@ def patiently(
     try:
         return ask()
     except BrokerError as e:
-        text = f"{e}; asked {len(WAITS_S) + 1} times: see logs/terminal-host.log, then start again"
+        text = f"{e}; asked {TRIES_MAX} times: see logs/terminal-host.log, then start again"
         raise BrokerError(text) from e
 
 

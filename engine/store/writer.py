@@ -22,6 +22,7 @@ from sqlalchemy import URL, Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
+from engine.model.backoff import Backoff
 from engine.model.printable import storable_record
 from engine.model.records import AuditRow, JournalEntry
 from engine.store.connection import first_line, lazy_engine
@@ -73,7 +74,7 @@ class Writer:
     """Moves one journal's outbox to one database until stopped; never raises into the engine.
 
     `on_reject` hears on the writer's thread, at most once in TELL_S, what was refused: the level
-    of an event and its text.
+    of an event and its text. `clock`: monotonic, nanoseconds.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Writer:
         batch_rows: int = BATCH_ROWS,
         backoff_max_s: float = BACKOFF_MAX_S,
         on_reject: Callable[[str, str], object] = lambda level, text: None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._on_reject = on_reject
         self._refused: Counter[str] = Counter()
@@ -94,7 +96,7 @@ class Writer:
         self._engine = lazy_engine(url)
         self._poll_s = poll_s
         self._batch_rows = batch_rows
-        self._backoff_max_s = backoff_max_s
+        self._backoff = Backoff(BACKOFF_MIN_S, backoff_max_s, clock)
         self._stopping = threading.Event()
         self._stop_at: float | None = None
         self._wake = threading.Event()
@@ -139,7 +141,6 @@ class Writer:
         return self._status.backlog == 0
 
     def _run(self) -> None:
-        backoff_s = BACKOFF_MIN_S
         while True:
             self._may_move.wait(REST_MOST_S)
             stopping = self._stopping.is_set()  # before the look: what came until then is moved
@@ -147,13 +148,12 @@ class Writer:
                 moved = self._move_batch()
             except Exception as e:
                 self._note_failure(e)
-                if self._stopping.wait(backoff_s):
+                if self._stopping.wait(self._backoff.failed()):
                     time.sleep(POLL_S)
-                backoff_s = min(2 * backoff_s, self._backoff_max_s)
             else:
                 self._note("ok")
                 self._tell_refused()
-                backoff_s = BACKOFF_MIN_S
+                self._backoff.succeeded()
                 if not moved:
                     if stopping:
                         break

@@ -15,8 +15,10 @@ import msgspec
 import structlog
 
 from engine.child.parent import Child, ChildError, ChildFailed, ChildGone, ChildTimeout
+from engine.model.backoff import Backoff
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown, PmproError, StateError
 from engine.model.printable import printable, printable_value
+from engine.model.times import NS_PER_S
 from engine.terminal import protocol as p
 from engine.terminal.turnstile import Turnstile
 
@@ -26,7 +28,7 @@ Ask = Callable[[Any, type[Any], float], Any]
 
 _BACKOFF_FIRST_S: Final = 0.25
 _BACKOFF_MOST_S: Final = 30.0
-_BACKOFF_WINDOW_S: Final = 300.0
+_BACKOFF_WINDOW_NS: Final = 300 * NS_PER_S
 _log = structlog.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_reply = msgspec.msgpack.Decoder(p.TerminalReply).decode
@@ -36,7 +38,7 @@ class HostLink:
     """Exactly one terminal host at a time, and calls to it.
 
     `prepare` brings a new host to where the old one was, before others may call it. `on_event`
-    and `on_lost` run on the reader thread.
+    and `on_lost` run on the reader thread. `clock`: monotonic, nanoseconds.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class HostLink:
         prepare: Callable[[Ask], None],
         on_event: Callable[[bytes], None],
         on_lost: Callable[[], None],
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._config = config
         self._remote = config.remote is not None
@@ -60,7 +63,9 @@ class HostLink:
         self._ready = threading.Event()
         self._lost = threading.Event()
         self._closing = threading.Event()
-        self._starts_s: deque[float] = deque()
+        self._clock = clock
+        self._backoff = Backoff(_BACKOFF_FIRST_S, _BACKOFF_MOST_S, clock)
+        self._starts_ns: deque[int] = deque()
         self._supervisor = threading.Thread(
             target=self._supervise, name="terminal-supervisor", daemon=True
         )
@@ -74,7 +79,7 @@ class HostLink:
     @property
     def restarts(self) -> int:
         """Hosts started lately, the present one not counted."""
-        return max(0, len(self._starts_s) - 1)
+        return max(0, len(self._starts_ns) - 1)
 
     @property
     def n_waiting(self) -> int:
@@ -139,29 +144,28 @@ class HostLink:
     def _supervise(self) -> None:
         while True:
             self._lost.wait()
-            if self._closing.wait(self._backoff_s()):
+            if self._closing.wait(self._pause_s()):
                 return
             self._lost.clear()
             try:
                 self._launch()
             except PmproError as error:
-                _log.error("terminal_host_failed", error=str(error), starts=len(self._starts_s))
+                _log.error("terminal_host_failed", error=str(error), starts=len(self._starts_ns))
                 self._lost.set()
             except Exception:
-                _log.exception("terminal_host_failed", starts=len(self._starts_s))
+                _log.exception("terminal_host_failed", starts=len(self._starts_ns))
                 self._lost.set()
 
-    def _backoff_s(self) -> float:
+    def _pause_s(self) -> float:
         """Return how long to wait before the next start, by the starts of the last minutes."""
-        now_s = time.monotonic()
-        while self._starts_s and self._starts_s[0] < now_s - _BACKOFF_WINDOW_S:
-            self._starts_s.popleft()
-        failures = len(self._starts_s) - 1
-        return min(_BACKOFF_FIRST_S * 2 ** (failures - 1), _BACKOFF_MOST_S) if failures > 0 else 0.0
+        since_ns = self._clock() - _BACKOFF_WINDOW_NS
+        while self._starts_ns and self._starts_ns[0] < since_ns:
+            self._starts_ns.popleft()
+        return self._backoff.pause_s(len(self._starts_ns) - 1)
 
     def _launch(self) -> None:
         """Start a host and prepare it; publish it only when it is where the old one was."""
-        self._starts_s.append(time.monotonic())
+        self._starts_ns.append(self._clock())
         holder: list[Child] = []
         child = Child(
             "engine.terminal.link.bridge" if self._remote else "engine.terminal.host.process",
@@ -186,7 +190,7 @@ class HostLink:
             child.kill()
             child.close(0.0)
             raise
-        _log.info("terminal_host_started", pid=child.pid, starts=len(self._starts_s))
+        _log.info("terminal_host_started", pid=child.pid, starts=len(self._starts_ns))
 
     def _call(self, child: Child, op: Any, result_type: type[T], timeout_s: float) -> T:
         """Call the host and say in broker's terms what went wrong."""

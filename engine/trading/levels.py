@@ -15,7 +15,7 @@ from engine.decision.moving_stops import move_stop
 from engine.decision.state import Core, stop_moves
 from engine.execution.router import LOST_S
 from engine.execution.terminal import Terminal
-from engine.model.backoff import Backoff
+from engine.model.backoff import TicketBackoffs
 from engine.model.broker import BrokerPosition
 from engine.model.errors import BrokerError
 from engine.model.symbols import price_text
@@ -43,7 +43,7 @@ class Levels:
         self._recorder = recorder
         self._events = events
         self._now_ns = now_ns
-        self._backoff = Backoff(now_ns)
+        self._backoffs = TicketBackoffs(now_ns)
 
     def reconfigure(self, core: Core, slots: list[str]) -> None:
         """Go on with another portfolio's core and slots."""
@@ -85,7 +85,7 @@ class Levels:
         """Set the levels again that the terminal does not have as the core has them."""
         positions = self._core.positions
         held = np.flatnonzero((positions["direction"] != 0) & (positions["unsettled"] == 0))
-        self._backoff.keep({int(positions[slot]["ticket"]) for slot in held})
+        self._backoffs.keep({int(positions[slot]["ticket"]) for slot in held})
         for slot in held.tolist():
             self._mend_slot(slot, found)
 
@@ -96,17 +96,17 @@ class Levels:
         there = next((p for p in found if p.identifier == position["ticket"]), None)
         if there is None or self._is_right(slot, there):
             return
-        if not self._backoff.may_try(there.identifier):
+        if not self._backoffs.may_try(there.identifier):
             return
         stop, target = float(position["stop"]), float(position["target"])
         text = f"{_in_words(there.stop, there.target)} at the terminal"
         if self._set(there, slot, stop, target):
-            self._backoff.done(there.identifier)
+            self._backoffs.done(there.identifier)
             text += f": set to {_in_words(or_zero(stop), or_zero(target))}"
             self._events.add(level, self._slots[slot], text)
             self._recorder.audit("POSITION", {"slot": self._slots[slot], "levels": text})
             return
-        self._backoff.refused(there.identifier)
+        self._backoffs.refused(there.identifier)
 
     def _is_right(self, slot: int, there: BrokerPosition) -> bool:
         """Tell whether the terminal has the core's levels; take a stop that did move after all."""

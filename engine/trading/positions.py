@@ -18,7 +18,7 @@ from engine.execution.netted import explain
 from engine.execution.outcomes import LOTS_EPS, deals_of, done
 from engine.execution.reconcile import Reconciler
 from engine.execution.terminal import Terminal
-from engine.model.backoff import Backoff
+from engine.model.backoff import TicketBackoffs
 from engine.model.broker import BrokerDeal, BrokerPosition
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent, IntentState, Outcome
@@ -77,7 +77,7 @@ class Positions:
         self._judged: set[int] = set()
         self._unknown: dict[int, Intent] = {}
         # Of closes that the broker refused.
-        self._backoff = Backoff(now_ns)
+        self._backoffs = TicketBackoffs(now_ns)
         self._differing: dict[int, float] = {}
         # Lots that others hold in a slot's own position, on a netting account.
         self._others_lots: dict[int, float] = {}
@@ -115,13 +115,13 @@ class Positions:
         elif outcome.state != IntentState.DONE:
             self._renew(intent, outcome)
         elif intent.position == int(self.core.positions[intent.slot]["ticket"]):
-            self._backoff.done(intent.position)
+            self._backoffs.done(intent.position)
             self._close_slot(intent.slot, ExitReason(intent.reason), outcome, [outcome.order])
         else:
             self._late_closed(intent, outcome)
 
     def _renew(self, intent: Intent, outcome: Outcome) -> None:
-        self._backoff.refused(intent.position, outcome.detail)
+        self._backoffs.refused(intent.position, outcome.detail)
         self._say("warning", intent, f"close refused, will be renewed: {outcome.detail}")
 
     def _apply_open(self, intent: Intent, outcome: Outcome) -> None:
@@ -415,7 +415,7 @@ class Positions:
 
     def may_retry(self, ticket: int) -> bool:
         """Tell whether a refused close of a position may be renewed by now."""
-        return self._backoff.may_try(ticket)
+        return self._backoffs.may_try(ticket)
 
     def goal(self, slot: int) -> str:
         """Return what becomes of a slot's position; "" while it is to stay."""
@@ -424,14 +424,14 @@ class Positions:
             return "UNKNOWN: looking for the order's outcome"
         if not position["close_reason"]:
             return ""
-        wait = self._backoff.wait(int(position["ticket"]))
-        if wait.wait_ns:
-            return f"WAITING till {to_datetime(wait.until_ns):%H:%M:%S} UTC: {wait.why}"
+        refused = self._backoffs.of(int(position["ticket"]))
+        if refused is not None:
+            return f"WAITING till {to_datetime(refused.until_ns):%H:%M:%S} UTC: {refused.why}"
         return f"CLOSING: {ExitReason(int(position['close_reason'])).name.lower()}"
 
     def retry_now(self) -> None:
         """Have every goal tried again at once: an operator asks for it."""
-        self._backoff.clear()
+        self._backoffs.clear()
 
     def any_open(self) -> bool:
         """Tell whether anything is held or may be."""

@@ -7,6 +7,7 @@ counts too, on the monotonic clock.
 
 from collections.abc import Callable
 
+from engine.model.backoff import Backoff
 from engine.model.times import NS_PER_S
 from engine.model.views.freshness import Word, word_of
 from pmpro_tui.console.draw.text import age
@@ -23,15 +24,12 @@ class Link:
         self._monotonic_ns = monotonic_ns
         self._taken_ns: int | None = None
         self._arrived_ns = monotonic_ns()
-        self._failed_ns: int | None = None
-        self._failures = 0
-        self._next_ns = 0
+        self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_MOST_S, monotonic_ns)
         self.reason = ""
 
     def arrived(self, taken_ns: int | None) -> None:
         """Note an answer; `taken_ns` of a new snapshot, None if nothing is new."""
-        self._failed_ns = None
-        self._failures = 0
+        self._backoff.succeeded()
         self.reason = ""
         if taken_ns is not None:
             self._taken_ns = taken_ns
@@ -39,17 +37,12 @@ class Link:
 
     def failed(self, reason: str) -> None:
         """Note a failed attempt; the next one waits longer."""
-        now_ns = self._monotonic_ns()
-        if self._failed_ns is None:
-            self._failed_ns = now_ns
-        pause_s = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2.0**self._failures)
-        self._failures += 1
-        self._next_ns = now_ns + int(pause_s * NS_PER_S)
+        self._backoff.failed()
         self.reason = reason
 
     def may_try(self) -> bool:
         """Return whether the pause after the last failure is over."""
-        return self._failures == 0 or self._monotonic_ns() >= self._next_ns
+        return self._backoff.may_try()
 
     def age_s(self) -> float:
         """Return how old the numbers on the screen are."""
@@ -66,4 +59,4 @@ class Link:
     def word(self) -> Word:
         """The state now."""
         age_s = None if self._taken_ns is None else self.age_s()
-        return word_of(age_s, lost=self._failed_ns is not None)
+        return word_of(age_s, lost=self._backoff.n_failed > 0)

@@ -136,6 +136,20 @@ def test_a_clock_set_back_makes_nothing_fresh() -> None:
     assert link.age_s() == pytest.approx(30)
 
 
+def test_a_day_without_an_engine_is_asked_for_every_four_seconds() -> None:
+    """However often in vain, the console asks again after 4 s, and at once after an answer."""
+    clock = Clock()
+    link = Link(clock, clock)
+    for _ in range(21_600):
+        link.failed("no engine")
+        assert not link.may_try()
+        clock.advance(4)
+        assert link.may_try()
+    link.failed("no engine")
+    link.arrived(None)
+    assert link.may_try()
+
+
 def test_a_restarted_engines_log_starts_over(feed: ScriptedFeed) -> None:
     """Event numbers of a new engine are not mistaken for old ones."""
     app = console(feed)

@@ -48,7 +48,8 @@ def test_a_host_that_dies_once_in_a_start_is_replaced(function: str) -> None:
 
 def test_a_host_that_dies_always_ends_the_start_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many tries, with where to look; nothing is left running."""
-    monkeypatch.setattr(patience, "WAITS_S", (0.01, 0.02))
+    monkeypatch.setattr(patience, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(patience, "TRIES_MAX", 3)
     monkeypatch.setenv("PMPRO_DEMO__FAULTS", "crash@copy_rates_from_pos")
     with demo_home(PORTFOLIO):
         engine = Engine(load_settings(mode="demo"))

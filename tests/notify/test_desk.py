@@ -87,9 +87,9 @@ def test_a_failing_channel_is_tried_more_and_more_seldom_then_given_up() -> None
     bench.event("error")
     tries_s = []
     for _ in range(8 * 3600):
-        before = bench.desk.lines["mail"].fails
+        before = bench.desk.lines["mail"].backoff.n_failed
         bench.run(1)
-        if bench.desk.lines["mail"].fails != before:
+        if bench.desk.lines["mail"].backoff.n_failed != before:
             tries_s.append(bench.at_s)
     pauses = [later - earlier for earlier, later in pairwise(tries_s)]
     assert len(tries_s) == TRIES_MAX

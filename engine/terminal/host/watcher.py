@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 import numpy as np
 import structlog
 
+from engine.model.backoff import Backoff
 from engine.model.bars import BAR_DTYPE
 from engine.model.broker import MarketUpdate, Quote
 from engine.model.errors import BrokerError
@@ -26,16 +27,27 @@ from engine.terminal.protocol import CallFailed, HostConfig
 _SKEW_NS: Final = NS_PER_MINUTE
 # What one read may ask for; terminals keep about as many.
 _BARS_MOST: Final = 100_000
-_RECONNECT_FIRST_S: Final = 1.0
+_RECONNECT_FIRST_S: Final = 2.0
 _RECONNECT_MOST_S: Final = 30.0
+# After a connection that was made.
+_RECONNECT_REST_S: Final = 1.0
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
 class Watcher:
-    """What has been told of the watched symbols, and what is new."""
+    """What has been told of the watched symbols, and what is new.
 
-    def __init__(self, session: TerminalSession, config: HostConfig) -> None:
+    `clock`: monotonic, nanoseconds; between tries to reconnect.
+    """
+
+    def __init__(
+        self,
+        session: TerminalSession,
+        config: HostConfig,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._session = session
         self._grace_ns = int(config.batch_grace_ms * NS_PER_MS)
         self._heartbeat_s = config.heartbeat_ms / 1000
@@ -45,8 +57,7 @@ class Watcher:
         self._batch_ns = 0
         self._looked_ns = 0
         self._told_s = time.monotonic()
-        self._reconnect_at_s = 0.0
-        self._reconnect_wait_s = _RECONNECT_FIRST_S
+        self._reconnects = Backoff(_RECONNECT_FIRST_S, _RECONNECT_MOST_S, clock)
 
     def watch(self, names: list[str], from_ns: int) -> None:
         """Watch these symbols; bars of new ones from `from_ns` on come with the batches."""
@@ -166,16 +177,15 @@ class Watcher:
 
     def _reconnect(self) -> None:
         """The module never reconnects by itself after the terminal restarted."""
-        if time.monotonic() < self._reconnect_at_s:
+        if not self._reconnects.may_try():
             return
         try:
             self._session.connect()
-            self._reconnect_wait_s = _RECONNECT_FIRST_S
+            self._reconnects.succeeded(_RECONNECT_REST_S)
             _log.info("terminal_reconnected")
         except BrokerError as error:
             _log.warning("terminal_reconnect_failed", error=str(error))
-            self._reconnect_wait_s = min(2 * self._reconnect_wait_s, _RECONNECT_MOST_S)
-        self._reconnect_at_s = time.monotonic() + self._reconnect_wait_s
+            self._reconnects.failed()
 
 
 def _minute(time_ns: int) -> int:

@@ -153,7 +153,7 @@ def live(job: Job) -> None:
     host_link._BACKOFF_FIRST_S = 0.01  # type: ignore[misc]
     host_link._BACKOFF_MOST_S = 0.1  # type: ignore[misc]
     writer.BACKOFF_MIN_S = writer.BACKOFF_MAX_S = 0.05
-    database.RETRY_FIRST_S = database.RETRY_MOST_S = 0.05
+    database.LOOK_S = database.RETRY_FIRST_S = database.RETRY_MOST_S = 0.05
     if not any(isinstance(a, Kill) and a.target == "strategies" for a in job.plan.actions):
         engine_module.StrategyHosts = QuietHosts  # type: ignore[attr-defined,misc,assignment]
     if job.broken:

@@ -1,6 +1,7 @@
 """When a batch is due and what it holds, decided on scripted ticks and clocks."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ class Market:
         terminal = LoadedTerminal(self.api, now_ns=self.api.now_ns, control=None)
         self.session = TerminalSession(terminal, host)
         self.session.connect()
-        self.watcher = Watcher(self.session, host)
+        self.watcher = Watcher(self.session, host, clock=self.api.now_ns)
         self.watcher.watch(["A", "B"], T0)
         self.poll(T0 + 2 * NS_PER_S)
 
@@ -167,6 +168,30 @@ def test_a_lost_pipe_is_told_and_mended() -> None:
     (batch,) = market.poll(T1 + 3 * NS_PER_S)
     assert (batch.connected, batch.batch_ns) == (True, T1)
     assert opens(batch, "A") == [T0]
+
+
+def test_a_terminal_that_stays_away_is_asked_more_and_more_seldom() -> None:
+    """Tries to reconnect come at once, then 2, 4, 8, 16 and 30 s later; one that made it is
+    followed by a second without any."""
+    market = Market(heartbeat_ms=0.0)
+    connect, tries_s = market.session.connect, []
+
+    def watched() -> None:
+        tries_s.append((market.api.now - T0) // NS_PER_S)
+        connect()
+
+    market.session.connect = watched  # type: ignore[method-assign]
+    market.api.down = (-10004, "No IPC connection")
+    for second in range(3, 100):
+        market.poll(T0 + second * NS_PER_S)
+    assert [later - sooner for sooner, later in pairwise(tries_s)] == [2, 4, 8, 16, 30, 30]
+    market.api.down, again = None, T0 + 125 * NS_PER_S
+    market.poll(again)
+    market.api.down = (-10004, "No IPC connection")
+    tries_s.clear()
+    for tenth in range(1, 21):
+        market.poll(again + tenth * NS_PER_S // 10)
+    assert tries_s == [126]
 
 
 def test_another_account_after_a_restart_is_not_used() -> None:
