@@ -12,14 +12,14 @@ import msgspec
 import structlog
 
 from engine.execution.outcomes import LOTS_EPS, deals_of, done, lots_of
-from engine.execution.steps import ROUNDS_MAX, Attempt, Step
+from engine.execution.steps import ROUNDS_MAX, Attempt
 from engine.execution.terminal import Terminal
 from engine.model.broker import OrderRequest, OrderResult
 from engine.model.errors import BrokerError, NotSent, OutcomeUnknown
 from engine.model.orders import Intent, IntentState, Outcome
 from engine.model.printable import described
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
-from engine.terminal.retcodes import PARTIAL, Verdict, classify
+from engine.terminal.retcodes import PARTIAL, Action, Verdict, classify
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +192,7 @@ class Router:
             return ""
         verdict = classify(result)
         self._judge(a, result, verdict)
-        if verdict.block_entries:
+        if verdict.halts_entries:
             self.barred = f"{verdict.name}: {verdict.note or result.comment or result.error_text}"
         elif a.outcome is not None and a.outcome.state in (
             IntentState.REJECTED,
@@ -205,12 +205,12 @@ class Router:
         """Take an answer: the outcome as far as it is told, none where it is sent again."""
         reason = "" if verdict.filled else f"{verdict.name} {result.comment or result.error_text}"
         step = a.answered(verdict, reason.strip())
-        if step is Step.AGAIN:
+        if step is Action.LATER:
             log.warning("order_refused", intent=a.intent.id, answer=verdict.name, n_sent=a.n_sent)
             return
-        if step is Step.FOLLOW and a.filling:
+        if step is Action.TAKEN and a.filling:
             self._filling[a.intent.symbol] = a.filling
-        state = {Step.FOLLOW: IntentState.DONE, Step.UNKNOWN: IntentState.UNKNOWN}.get(step)
+        state = {Action.TAKEN: IntentState.DONE, Action.UNKNOWN: IntentState.UNKNOWN}.get(step)
         if state is None:  # a None result that certainly left nothing has no code
             state = IntentState.REJECTED if result.retcode else IntentState.NOT_SENT
         a.outcome = _outcome(

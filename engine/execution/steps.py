@@ -4,7 +4,6 @@ An intent is sent again only where the broker has certainly not taken it: the an
 says how often. Everything else is settled by evidence.
 """
 
-import enum
 from typing import Final
 
 import msgspec
@@ -16,28 +15,17 @@ from engine.terminal.retcodes import Action, Verdict
 ROUNDS_MAX: Final = 4
 
 
-class Step(enum.StrEnum):
-    """What to do with an intent that was answered."""
+def next_step(verdict: Verdict, n_sent: int, *, closing: bool) -> Action:
+    """Return what follows the answer to an intent's `n_sent`-th sending.
 
-    FOLLOW = "FOLLOW"
-    """Taken: its deals say what it did."""
-    AGAIN = "AGAIN"
-    """Certainly not taken: the same intent once more, at the price and by the rules of then."""
-    REFUSED = "REFUSED"
-    """Certainly not taken, and not again."""
-    UNKNOWN = "UNKNOWN"
-    """Perhaps taken: never again; the terminal's evidence settles it."""
-
-
-def next_step(verdict: Verdict, n_sent: int, *, closing: bool) -> Step:
-    """Return what follows the answer to an intent's `n_sent`-th sending."""
+    TAKEN: its deals are waited for. LATER: the same intent goes out once more, at the price and by
+    the rules of then. REFUSED: it does not. UNKNOWN: the terminal's evidence settles it.
+    """
     if verdict.name == "POSITION_CLOSED" and closing:
-        return Step.REFUSED  # the broker was faster: its own deal is booked at the next look
-    if verdict.action is Action.OK:
-        return Step.FOLLOW
-    if verdict.action is Action.RECONCILE:
-        return Step.UNKNOWN
-    return Step.AGAIN if n_sent < verdict.n_sends else Step.REFUSED
+        return Action.REFUSED  # the broker was faster: its own deal is booked at the next look
+    if verdict.action in (Action.TAKEN, Action.UNKNOWN):
+        return verdict.action
+    return Action.LATER if n_sent < verdict.n_sends else Action.REFUSED
 
 
 class Attempt(msgspec.Struct):
@@ -50,7 +38,7 @@ class Attempt(msgspec.Struct):
     detail: str = ""
     outcome: Outcome | None = None
 
-    def answered(self, verdict: Verdict, detail: str) -> Step:
+    def answered(self, verdict: Verdict, detail: str) -> Action:
         """Take an answer and return what follows."""
         closing = self.intent.action == "CLOSE"
         step = next_step(verdict, self.n_sent, closing=closing)

@@ -13,40 +13,33 @@ from engine.model.broker import OrderResult
 
 
 class Action(enum.StrEnum):
-    """What the caller must do."""
+    """What an answer means for the order that was sent."""
 
-    OK = "OK"
-    """Done; compare volumes."""
-    RETRY = "RETRY"
-    """Refresh the price, check risk again, bounded attempts inside the intent's deadline."""
-    WAIT = "WAIT"
-    """Back off, then as RETRY."""
-    FIX = "FIX"
-    """Our bug or a wrong symbol rule: never send it unchanged again."""
-    REJECT = "REJECT"
-    """Drop the intent, record why."""
-    RECONCILE = "RECONCILE"
-    """Outcome unknown: ask the terminal's orders, deals and positions."""
-    STOP = "STOP"
-    """No entries in this symbol for now."""
-    KILL = "KILL"
-    """No entries at all; alert."""
+    TAKEN = "TAKEN"
+    """The broker has taken it: its deals say what it did."""
+    REFUSED = "REFUSED"
+    """Certainly not taken, and not to be sent again as it was."""
+    LATER = "LATER"
+    """Certainly not taken now: the same order may be taken a little later."""
+    UNKNOWN = "UNKNOWN"
+    """Perhaps taken: never sent again; the terminal's orders, deals and positions settle it."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """A code's name, what to do, and what the operator should know.
 
-    `filled`: a deal was made. `block_entries`: no new entries anywhere until it is settled.
-    `n_sends`: how often one intent is sent in all, more than once only where the broker has
-    certainly not taken it; `wait_s` before the second time, twice as long before the third.
-    `pause_s`: no entries in the symbol for so long, in `pause_direction` alone unless it is 0.
+    `filled`: a deal was made. `halts_entries`: no new entries in any symbol, until an operator
+    resumes. `n_sends`: how often one intent is sent in all, more than once only where the broker
+    has certainly not taken it; one that was REFUSED goes out with what was wrong made anew.
+    `wait_s` before the second time, twice as long before the third. `pause_s`: no entries in the
+    symbol for so long, in `pause_direction` alone unless it is 0.
     """
 
     name: str
     action: Action
     note: str = ""
     filled: bool = False
-    block_entries: bool = False
+    halts_entries: bool = False
     n_sends: int = 1
     wait_s: float = 0.0
     pause_s: float = 0.0
@@ -57,98 +50,98 @@ _MINUTE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 
 
-def _kill(name: str, note: str) -> Verdict:
-    return Verdict(name, Action.KILL, note, block_entries=True)
+def _halt(name: str, note: str) -> Verdict:
+    return Verdict(name, Action.REFUSED, note, halts_entries=True)
 
 
 PARTIAL: Final = 10010
 
 RETCODES: Final[dict[int, Verdict]] = {
-    10004: Verdict("REQUOTE", Action.RETRY, n_sends=3),
-    10006: Verdict("REJECT", Action.REJECT),
-    10007: Verdict("CANCEL", Action.REJECT),
-    10008: Verdict("PLACED", Action.OK, "not filled yet: follow up"),
-    10009: Verdict("DONE", Action.OK, "the deal's number may be 0", filled=True),
-    10010: Verdict("DONE_PARTIAL", Action.OK, "for the result's lots only", filled=True),
-    10011: Verdict("ERROR", Action.RECONCILE),
-    10012: Verdict("TIMEOUT", Action.RECONCILE),
-    10013: Verdict("INVALID", Action.FIX),
-    10014: Verdict("INVALID_VOLUME", Action.FIX),
-    10015: Verdict("INVALID_PRICE", Action.FIX, "one retry at a fresh price", n_sends=2),
-    10016: Verdict("INVALID_STOPS", Action.FIX),
+    10004: Verdict("REQUOTE", Action.LATER, n_sends=3),
+    10006: Verdict("REJECT", Action.REFUSED),
+    10007: Verdict("CANCEL", Action.REFUSED),
+    10008: Verdict("PLACED", Action.TAKEN, "not filled yet: follow up"),
+    10009: Verdict("DONE", Action.TAKEN, "the deal's number may be 0", filled=True),
+    10010: Verdict("DONE_PARTIAL", Action.TAKEN, "for the result's lots only", filled=True),
+    10011: Verdict("ERROR", Action.UNKNOWN),
+    10012: Verdict("TIMEOUT", Action.UNKNOWN),
+    10013: Verdict("INVALID", Action.REFUSED),
+    10014: Verdict("INVALID_VOLUME", Action.REFUSED),
+    10015: Verdict("INVALID_PRICE", Action.REFUSED, "one retry at a fresh price", n_sends=2),
+    10016: Verdict("INVALID_STOPS", Action.REFUSED),
     10017: Verdict(
         "TRADE_DISABLED",
-        Action.STOP,
-        "KILL if the account may not trade",
+        Action.REFUSED,
+        "halts all entries if the account may not trade",
         pause_s=15 * _MINUTE_S,
     ),
-    10018: Verdict("MARKET_CLOSED", Action.STOP, "until the session opens", pause_s=5 * _MINUTE_S),
-    10019: Verdict("NO_MONEY", Action.REJECT, "alert: margin"),
-    10020: Verdict("PRICE_CHANGED", Action.RETRY, n_sends=3),
-    10021: Verdict("PRICE_OFF", Action.WAIT, "no quotes", n_sends=3, wait_s=0.25),
-    10022: Verdict("INVALID_EXPIRATION", Action.FIX),
-    10023: Verdict("ORDER_CHANGED", Action.RECONCILE),
+    10018: Verdict(
+        "MARKET_CLOSED", Action.REFUSED, "until the session opens", pause_s=5 * _MINUTE_S
+    ),
+    10019: Verdict("NO_MONEY", Action.REFUSED, "alert: margin"),
+    10020: Verdict("PRICE_CHANGED", Action.LATER, n_sends=3),
+    10021: Verdict("PRICE_OFF", Action.LATER, "no quotes", n_sends=3, wait_s=0.25),
+    10022: Verdict("INVALID_EXPIRATION", Action.REFUSED),
+    10023: Verdict("ORDER_CHANGED", Action.UNKNOWN),
     10024: Verdict(
         "TOO_MANY_REQUESTS",
-        Action.WAIT,
+        Action.LATER,
         "slow everything down",
         n_sends=3,
         wait_s=0.5,
         pause_s=_MINUTE_S,
     ),
-    10025: Verdict("NO_CHANGES", Action.OK, "it was so already"),
-    10026: _kill("SERVER_DISABLES_AT", "the server has disabled automated trading"),
-    10027: _kill("CLIENT_DISABLES_AT", "algo trading is off in the terminal: switch it on"),
-    10028: Verdict("LOCKED", Action.RECONCILE, "being worked on: wait, then look"),
-    10029: Verdict("FROZEN", Action.WAIT, "then reject", n_sends=2, wait_s=0.5),
-    10030: Verdict("INVALID_FILL", Action.FIX, "the next filling mode", n_sends=3),
-    10031: Verdict("CONNECTION", Action.RECONCILE),
-    10032: _kill("ONLY_REAL", "allowed on real accounts only"),
-    10033: Verdict("LIMIT_ORDERS", Action.REJECT),
-    10034: Verdict("LIMIT_VOLUME", Action.REJECT),
-    10035: Verdict("INVALID_ORDER", Action.FIX),
-    10036: Verdict("POSITION_CLOSED", Action.RECONCILE, "a close counts as done"),
-    10038: Verdict("INVALID_CLOSE_VOLUME", Action.RECONCILE),
-    10039: Verdict("CLOSE_ORDER_EXIST", Action.RECONCILE),
-    10040: Verdict("LIMIT_POSITIONS", Action.REJECT),
-    10041: Verdict("REJECT_CANCEL", Action.REJECT),
+    10025: Verdict("NO_CHANGES", Action.TAKEN, "it was so already"),
+    10026: _halt("SERVER_DISABLES_AT", "the server has disabled automated trading"),
+    10027: _halt("CLIENT_DISABLES_AT", "algo trading is off in the terminal: switch it on"),
+    10028: Verdict("LOCKED", Action.UNKNOWN, "being worked on: wait, then look"),
+    10029: Verdict("FROZEN", Action.LATER, "then reject", n_sends=2, wait_s=0.5),
+    10030: Verdict("INVALID_FILL", Action.REFUSED, "the next filling mode", n_sends=3),
+    10031: Verdict("CONNECTION", Action.UNKNOWN),
+    10032: _halt("ONLY_REAL", "allowed on real accounts only"),
+    10033: Verdict("LIMIT_ORDERS", Action.REFUSED),
+    10034: Verdict("LIMIT_VOLUME", Action.REFUSED),
+    10035: Verdict("INVALID_ORDER", Action.REFUSED),
+    10036: Verdict("POSITION_CLOSED", Action.UNKNOWN, "a close counts as done"),
+    10038: Verdict("INVALID_CLOSE_VOLUME", Action.UNKNOWN),
+    10039: Verdict("CLOSE_ORDER_EXIST", Action.UNKNOWN),
+    10040: Verdict("LIMIT_POSITIONS", Action.REFUSED),
+    10041: Verdict("REJECT_CANCEL", Action.REFUSED),
     10042: Verdict(
         "LONG_ONLY",
-        Action.REJECT,
-        "stop short entries in the symbol",
+        Action.REFUSED,
+        "the symbol takes long entries only",
         pause_s=_HOUR_S,
         pause_direction=-1,
     ),
     10043: Verdict(
         "SHORT_ONLY",
-        Action.REJECT,
-        "stop long entries in the symbol",
+        Action.REFUSED,
+        "the symbol takes short entries only",
         pause_s=_HOUR_S,
         pause_direction=1,
     ),
-    10044: Verdict("CLOSE_ONLY", Action.REJECT, "stop entries in the symbol", pause_s=_HOUR_S),
-    10045: Verdict("FIFO_CLOSE", Action.FIX, "close the oldest position first"),
-    10046: Verdict("HEDGE_PROHIBITED", Action.REJECT),
+    10044: Verdict("CLOSE_ONLY", Action.REFUSED, "the symbol takes no entries", pause_s=_HOUR_S),
+    10045: Verdict("FIFO_CLOSE", Action.REFUSED, "close the oldest position first"),
+    10046: Verdict("HEDGE_PROHIBITED", Action.REFUSED),
 }
 
-UNKNOWN_RETCODE: Final = Verdict(
-    "UNKNOWN", Action.RECONCILE, "not in the table", block_entries=True
-)
+UNKNOWN_RETCODE: Final = Verdict("UNKNOWN", Action.UNKNOWN, "not in the table", halts_entries=True)
 
 # `order_send` returned None: what `last_error` says about it.
 LAST_ERRORS: Final[dict[int, Verdict]] = {
-    -2: Verdict("INVALID_PARAMS", Action.FIX, "never left this process"),
-    -8: _kill("AUTO_TRADING_DISABLED", "the Python API is disabled in the terminal"),
-    -10000: Verdict("INTERNAL_FAIL", Action.RECONCILE),
-    -10001: Verdict("INTERNAL_FAIL_SEND", Action.RECONCILE),
-    -10002: Verdict("INTERNAL_FAIL_RECEIVE", Action.RECONCILE),
+    -2: Verdict("INVALID_PARAMS", Action.REFUSED, "never left this process"),
+    -8: _halt("AUTO_TRADING_DISABLED", "the Python API is disabled in the terminal"),
+    -10000: Verdict("INTERNAL_FAIL", Action.UNKNOWN),
+    -10001: Verdict("INTERNAL_FAIL_SEND", Action.UNKNOWN),
+    -10002: Verdict("INTERNAL_FAIL_RECEIVE", Action.UNKNOWN),
     -10004: Verdict(
-        "INTERNAL_FAIL_CONNECT", Action.WAIT, "not sent: reconnect", n_sends=3, wait_s=0.5
+        "INTERNAL_FAIL_CONNECT", Action.LATER, "not sent: reconnect", n_sends=3, wait_s=0.5
     ),
-    -10005: Verdict("INTERNAL_FAIL_TIMEOUT", Action.RECONCILE),
+    -10005: Verdict("INTERNAL_FAIL_TIMEOUT", Action.UNKNOWN),
 }
 
-UNKNOWN_ERROR: Final = Verdict("NO_RESULT", Action.RECONCILE, "not in the table", False, True)
+UNKNOWN_ERROR: Final = Verdict("NO_RESULT", Action.UNKNOWN, "not in the table", halts_entries=True)
 
 
 def classify(result: OrderResult) -> Verdict:

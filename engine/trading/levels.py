@@ -133,7 +133,7 @@ class Levels:
         except BrokerError as e:
             self._events.add("error", self._slots[slot], f"levels not set: {e}")
             return False
-        if verdict.action is not Action.OK:
+        if verdict.action is not Action.TAKEN:
             self._events.add("error", self._slots[slot], f"levels not set: {verdict.name}")
             return False
         return True

@@ -197,7 +197,7 @@ def test_the_table_of_answers_is_the_code_s() -> None:
     assert told == {
         code: (
             verdict.name,
-            next_step(verdict, 1, closing=False) + ", entries halted" * verdict.block_entries,
+            next_step(verdict, 1, closing=False) + ", entries halted" * verdict.halts_entries,
             verdict.n_sends,
             verdict.wait_s,
             verdict.pause_s / 60,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.execution.steps import ROUNDS_MAX, Step, next_step
+from engine.execution.steps import ROUNDS_MAX, next_step
 from engine.model.broker import OrderResult
 from engine.model.orders import BECOMES, IntentState
 from engine.terminal.retcodes import LAST_ERRORS, RETCODES, Action, classify
@@ -15,18 +15,18 @@ CODES = st.integers(9_990, 10_100)
 def test_nothing_is_sent_again_that_may_have_been_taken(
     code: int, error: int, closing: bool, n_sent: int
 ) -> None:
-    """AGAIN and REFUSED need an answer whose class says that the broker did nothing."""
+    """LATER and REFUSED need an answer whose class says that the broker did nothing."""
     verdict = classify(OrderResult(retcode=code, error=error))
     step = next_step(verdict, n_sent, closing=closing)
-    if verdict.action in (Action.OK, Action.RECONCILE):
+    if verdict.action in (Action.TAKEN, Action.UNKNOWN):
         gone = closing and verdict.name == "POSITION_CLOSED"
-        assert step in ((Step.REFUSED,) if gone else (Step.FOLLOW, Step.UNKNOWN))
-    if step is Step.AGAIN:
+        assert step in ((Action.REFUSED,) if gone else (verdict.action,))
+    if step is Action.LATER:
         assert n_sent < min(verdict.n_sends, ROUNDS_MAX)
     if code == 0 and error not in LAST_ERRORS:
-        assert step is Step.UNKNOWN
+        assert step is Action.UNKNOWN
     if code and code not in RETCODES:
-        assert step is Step.UNKNOWN
+        assert step is Action.UNKNOWN
 
 
 def test_only_refusals_without_any_effect_are_sent_again() -> None:

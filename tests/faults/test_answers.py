@@ -7,16 +7,16 @@ import pytest
 
 from engine.execution.reconcile import Reconciler
 from engine.execution.router import Router
-from engine.execution.steps import Step, next_step
+from engine.execution.steps import next_step
 from engine.model.orders import Intent, IntentState, Outcome, magic_of
-from engine.terminal.retcodes import LAST_ERRORS, RETCODES, Verdict
+from engine.terminal.retcodes import LAST_ERRORS, RETCODES, Action, Verdict
 from tests.faults.bench import BID, LOTS, POINT, Bench
 
 Make = Callable[..., Bench]
 ASK = BID + 8 * POINT
 BOOK = 7
 # An answer that sends nothing again, and one without a code: what became of the order.
-ENDS = {Step.REFUSED: IntentState.REJECTED, Step.AGAIN: IntentState.REJECTED}
+ENDS = {Action.REFUSED: IntentState.REJECTED, Action.LATER: IntentState.REJECTED}
 
 
 class Counter:
@@ -92,9 +92,10 @@ def test_every_code_ends_as_the_table_says(make_bench: Make, action: str) -> Non
         if code == 10030:  # the host knows that no mode is left
             assert (outcome.state, n_sent) == (IntentState.NOT_SENT, 3)
             continue
-        step = Step.UNKNOWN if verdict is None else next_step(verdict, 1, closing=bool(position))
+        step = Action.UNKNOWN if verdict is None else next_step(verdict, 1, closing=bool(position))
         assert outcome.state == ENDS.get(step, IntentState.UNKNOWN), code
-        assert n_sent == (1 if verdict is None or step is not Step.AGAIN else verdict.n_sends), code
+        again = verdict is not None and step is Action.LATER
+        assert n_sent == (verdict.n_sends if again else 1), code
         assert outcome.retcode == code
         assert counter.deals(intent) == 0
     assert len(bench.held) == bool(position)
@@ -105,7 +106,7 @@ def test_what_is_sent_again_makes_one_order(make_bench: Make, action: str) -> No
     """After each answer that allows it, the next sending is the only one that is executed."""
     bench = make_bench({"a": "F"})
     counter = Counter(bench)
-    again = [c for c, v in RETCODES.items() if next_step(v, 1, closing=False) is Step.AGAIN]
+    again = [c for c, v in RETCODES.items() if next_step(v, 1, closing=False) is Action.LATER]
     for code in again:
         position = bench.by_hand(1, LOTS) if action == "CLOSE" else 0
         bench.fault(call="order_send", kind="retcode", retcode=code)

@@ -123,11 +123,11 @@ def test_an_order_that_never_reached_the_module_is_not_unknown(
 
 
 def test_none_after_sending_is_reconciled_not_repeated(make: MakeGateway) -> None:
-    """An IPC timeout's order is in the terminal once, and the verdict is RECONCILE."""
+    """An IPC timeout's order is in the terminal once, and the verdict is UNKNOWN."""
     gateway = make()
     result = gateway.send(order("none"))
     assert (result.retcode, result.error) == (0, -10005)
-    assert classify(result).action is Action.RECONCILE
+    assert classify(result).action is Action.UNKNOWN
     assert wait_until(lambda: can_read(gateway), 10)
     assert len(gateway.positions()) == 1
 

@@ -115,7 +115,7 @@ def test_a_trade_from_entry_to_exit(make: MakeGateway) -> None:
     assert (position.magic, position.direction, position.lots) == (2**32 + 1, 1, 0.1)
     assert (position.entry_price, position.stop, position.target) == (entry.price, 1.05, 1.2)
     assert position.opened_ns == START_NS + NS_PER_MINUTE
-    assert classify(gateway.modify(position, 1.06, 0.0)).action is Action.OK
+    assert classify(gateway.modify(position, 1.06, 0.0)).action is Action.TAKEN
     assert (gateway.positions()[0].stop, gateway.positions()[0].target) == (1.06, 0.0)
     gateway.advance(START_NS + 5 * NS_PER_MINUTE)
     gateway.send(order_at(gateway, -1, position=position.ticket))
@@ -194,7 +194,8 @@ def test_a_refusal_is_returned_not_raised(make: MakeGateway) -> None:
     with pytest.raises(BrokerError):
         gateway.symbols(["NOSUCH"])
     gateway.control({"op": "set_switches", "algo_trading": False})
-    assert classify(gateway.send(order_at(gateway))).action is Action.KILL
+    verdict = classify(gateway.send(order_at(gateway)))
+    assert (verdict.action, verdict.halts_entries) == (Action.REFUSED, True)
     assert gateway.positions() == []
 
 

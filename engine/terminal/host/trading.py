@@ -28,8 +28,6 @@ _log = structlog.get_logger(__name__)
 _TRADE_DISABLED: Final = 10017
 # By SYMBOL_TRADE_MODE: long only, short only, close only.
 _SIDE_RETCODES: Final = {1: 10042, 2: 10043, 3: 10044}
-# A check's answers that are the broker's own word on the order; others mean "not known".
-_DEFINITE: Final = (Action.REJECT, Action.STOP, Action.KILL, Action.FIX)
 
 
 def calc_profit(
@@ -171,11 +169,14 @@ def _held_lots(session: TerminalSession, facts: SymbolFacts, direction: int) -> 
 
 
 def _checked(session: TerminalSession, request: dict[str, Any]) -> dict[str, Any] | OrderResult:
-    """Return the request that `order_check` takes, or the broker's refusal."""
+    """Return the request that `order_check` takes, or the broker's refusal.
+
+    Every other answer of a check says nothing of the order: it is not sent.
+    """
     verdict = _check(session, request)
     if verdict.retcode == 0:
         return request
-    if classify(verdict).action in _DEFINITE:
+    if classify(verdict).action is Action.REFUSED:
         return verdict
     raise NotSent(f"order_check answered {verdict.retcode} {verdict.comment}")
 

@@ -1,5 +1,6 @@
 """Return codes, order dicts and symbol rules."""
 
+import re
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,14 @@ from engine.terminal.host.symbol_rules import (
     stops_problem,
     volume_problem,
 )
-from engine.terminal.retcodes import LAST_ERRORS, RETCODES, Action, classify
+from engine.terminal.retcodes import (
+    LAST_ERRORS,
+    RETCODES,
+    UNKNOWN_ERROR,
+    UNKNOWN_RETCODE,
+    Action,
+    classify,
+)
 from engine.terminal.simulated.module import constants
 from tests.terminal.fake_api import SYMBOL
 
@@ -55,16 +63,16 @@ def test_what_is_not_known_is_reconciled() -> None:
     for code in range(9_990, 10_100):
         verdict = classify(OrderResult(retcode=code))
         if code not in RETCODES:
-            assert (verdict.action, verdict.block_entries) == (Action.RECONCILE, True)
+            assert (verdict.action, verdict.halts_entries) == (Action.UNKNOWN, True)
     for error in module_constants("RES_E_").values():
         verdict = classify(OrderResult(retcode=0, error=error))
         if error not in LAST_ERRORS:
-            assert verdict.action is Action.RECONCILE
+            assert verdict.action is Action.UNKNOWN
 
 
 def test_only_the_three_certain_errors_mean_not_sent() -> None:
     """None after a send may be called harmless for -2, -8 and -10004 alone."""
-    harmless = {e for e, v in LAST_ERRORS.items() if v.action is not Action.RECONCILE}
+    harmless = {e for e, v in LAST_ERRORS.items() if v.action is not Action.UNKNOWN}
     assert harmless == {-2, -8, -10004}
 
 
@@ -73,10 +81,41 @@ def test_only_deals_are_filled() -> None:
     assert {code for code, v in RETCODES.items() if v.filled} == {10009, 10010}
 
 
-def test_every_killing_code_blocks_entries() -> None:
-    """KILL without blocking would be a word."""
-    verdicts = [*RETCODES.values(), *LAST_ERRORS.values()]
-    assert all(v.block_entries for v in verdicts if v.action is Action.KILL)
+def test_only_switched_off_trading_and_the_unexplained_halt_all_entries() -> None:
+    """MetaTrader's answers "no automated trading" and "real accounts only", and what is in no
+    table; everything else is a matter of its symbol or its order."""
+    verdicts = {**RETCODES, **LAST_ERRORS}
+    assert {c for c, v in verdicts.items() if v.halts_entries} == {10026, 10027, 10032, -8}
+    assert UNKNOWN_RETCODE.halts_entries
+    assert UNKNOWN_ERROR.halts_entries
+
+
+def test_a_closed_symbol_or_side_is_paused() -> None:
+    """Seconds and direction of each pause, which is one of entries; it comes with a refusal, or
+    with the broker's request to go slower."""
+    pauses = {c: (v.pause_s, v.pause_direction) for c, v in RETCODES.items() if v.pause_s}
+    assert pauses == {
+        10017: (900, 0),
+        10018: (300, 0),
+        10024: (60, 0),
+        10042: (3600, -1),
+        10043: (3600, 1),
+        10044: (3600, 0),
+    }
+    assert {c for c in pauses if RETCODES[c].action is not Action.REFUSED} == {10024}
+
+
+def test_later_are_only_answers_that_say_nothing_of_the_order() -> None:
+    """Price, quotes, load, freeze and connection pass by themselves; a wrong price or filling mode
+    does not, although it may be made anew."""
+    later = {c for c, v in {**RETCODES, **LAST_ERRORS}.items() if v.action is Action.LATER}
+    assert later == {10004, 10020, 10021, 10024, 10029, -10004}
+
+
+def test_no_text_calls_a_pause_a_stop_or_a_halt_a_kill() -> None:
+    """A stop is a price and a kill closes: neither word stands in what an operator reads here."""
+    notes = [v.note for v in (*RETCODES.values(), *LAST_ERRORS.values())]
+    assert not [n for n in notes if re.search(r"\b(stop|kill)", n, re.IGNORECASE)]
 
 
 @pytest.mark.parametrize(
