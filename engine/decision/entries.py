@@ -1,7 +1,6 @@
 """Entries: each rule in turn, then the size; the first rule that refuses names itself."""
 
 import math
-from typing import Final
 
 from engine.decision import rules
 from engine.decision.account import add_exposure, sum_exposure
@@ -12,43 +11,6 @@ from engine.decision.sizing import sized_lots
 from engine.decision.state import FIXED_LOTS, VOLATILITY_TARGET, WEIGHTED, Core
 from engine.kernels.compiled import core_kernel
 from engine.model.reasons import Refusal
-from engine.model.views.decisions import ORDER_RULES, STATE_RULES
-
-_ACCEPTED: Final = int(Refusal.ACCEPTED)
-_STALE_PRICE: Final = int(Refusal.STALE_PRICE)
-_HALTED: Final = int(Refusal.HALTED)
-_DRAWDOWN_TIER: Final = int(Refusal.DRAWDOWN_TIER)
-_NO_STOP: Final = int(Refusal.NO_STOP)
-_STOP_TOO_CLOSE: Final = int(Refusal.STOP_TOO_CLOSE)
-_VOLUME_BELOW_MIN: Final = int(Refusal.VOLUME_BELOW_MIN)
-_SYMBOL_EXPOSURE: Final = int(Refusal.SYMBOL_EXPOSURE)
-_GROSS_EXPOSURE: Final = int(Refusal.GROSS_EXPOSURE)
-_UNSETTLED: Final = int(Refusal.UNSETTLED)
-_NO_CONVERSION: Final = int(Refusal.NO_CONVERSION)
-_MARGIN: Final = int(Refusal.MARGIN)
-_UNKNOWN_EQUITY: Final = int(Refusal.UNKNOWN_EQUITY)
-_REDUCING: Final = int(Refusal.REDUCING)
-_SYMBOL_KILLED: Final = int(Refusal.SYMBOL_KILLED)
-_RESTRICTED: Final = int(Refusal.RESTRICTED)
-_CLOSED_SESSION: Final = int(Refusal.CLOSED_SESSION)
-_BARRED: Final = int(Refusal.BARRED)
-_DAILY_LOSS: Final = int(Refusal.DAILY_LOSS)
-_ACCOUNT_DRAWDOWN: Final = int(Refusal.ACCOUNT_DRAWDOWN)
-_SPREAD: Final = int(Refusal.SPREAD)
-_COLLAR: Final = int(Refusal.COLLAR)
-_NO_RECORD: Final = int(Refusal.NO_RECORD)
-_ORDER_LOTS: Final = int(Refusal.ORDER_LOTS)
-_ORDER_VALUE: Final = int(Refusal.ORDER_VALUE)
-_DECLARED_LOTS: Final = int(Refusal.DECLARED_LOTS)
-_DECLARED_ORDERS: Final = int(Refusal.DECLARED_ORDERS)
-_REPEATED: Final = int(Refusal.REPEATED)
-_THROTTLE: Final = int(Refusal.THROTTLE)
-_SYMBOL_THROTTLE: Final = int(Refusal.SYMBOL_THROTTLE)
-_BOOK_EXPOSURE: Final = int(Refusal.BOOK_EXPOSURE)
-_NET_EXPOSURE: Final = int(Refusal.NET_EXPOSURE)
-_CORRELATION: Final = int(Refusal.CORRELATION)
-_DIVERSIFICATION: Final = int(Refusal.DIVERSIFICATION)
-_VALUE_AT_RISK: Final = int(Refusal.VALUE_AT_RISK)
 
 
 @core_kernel
@@ -89,63 +51,6 @@ def entry_distances(core: Core, slot: int, direction: int) -> tuple[float, float
     return stop, target
 
 
-# As plain numbers, which kernels take.
-_STATE_RULES: Final = tuple(map(int, STATE_RULES))
-_ORDER_RULES: Final = tuple(map(int, ORDER_RULES))
-
-
-@core_kernel
-def check_state(core: Core, slot: int) -> int:
-    """Record what the rules say that forbid any entry of this slot now; return who refuses."""
-    row = core.checks[slot]
-    row[_HALTED, 0], row[_HALTED, 1] = rules.halted(core)
-    row[_REDUCING, 0], row[_REDUCING, 1] = rules.reducing(core)
-    row[_DRAWDOWN_TIER, 0], row[_DRAWDOWN_TIER, 1] = rules.drawdown_tier(core)
-    row[_UNKNOWN_EQUITY, 0], row[_UNKNOWN_EQUITY, 1] = rules.unknown_equity(core)
-    row[_ACCOUNT_DRAWDOWN, 0], row[_ACCOUNT_DRAWDOWN, 1] = rules.account_drawdown(core)
-    row[_DAILY_LOSS, 0], row[_DAILY_LOSS, 1] = rules.daily_loss(core)
-    row[_UNSETTLED, 0], row[_UNSETTLED, 1] = rules.unsettled(core, slot)
-    row[_SYMBOL_KILLED, 0], row[_SYMBOL_KILLED, 1] = rules.symbol_killed(core, slot)
-    row[_RESTRICTED, 0], row[_RESTRICTED, 1] = rules.restricted(core, slot)
-    row[_CLOSED_SESSION, 0], row[_CLOSED_SESSION, 1] = rules.closed_session(core, slot)
-    row[_BARRED, 0], row[_BARRED, 1] = rules.barred(core, slot)
-    row[_STALE_PRICE, 0], row[_STALE_PRICE, 1] = rules.stale_price(core, slot)
-    row[_NO_CONVERSION, 0], row[_NO_CONVERSION, 1] = rules.no_conversion(core, slot)
-    row[_SPREAD, 0], row[_SPREAD, 1] = rules.spread(core, slot)
-    row[_COLLAR, 0], row[_COLLAR, 1] = rules.collar(core, slot)
-    for rule in _STATE_RULES:
-        if not row[rule, 0] <= row[rule, 1]:  # a NaN refuses
-            return rule
-    return _ACCEPTED
-
-
-@core_kernel
-def check_order(core: Core, slot: int, direction: int, lots: float) -> int:
-    """Record what the rules say of an order of `lots`; return who refuses. Accepted ones count."""
-    row = core.checks[slot]
-    row[_ORDER_LOTS, 0], row[_ORDER_LOTS, 1] = rules.order_lots(core, slot, lots)
-    row[_ORDER_VALUE, 0], row[_ORDER_VALUE, 1] = rules.order_value(core, slot, lots)
-    row[_DECLARED_LOTS, 0], row[_DECLARED_LOTS, 1] = rules.declared_lots(core, slot, lots)
-    row[_DECLARED_ORDERS, 0], row[_DECLARED_ORDERS, 1] = rules.declared_orders(core, slot)
-    row[_REPEATED, 0], row[_REPEATED, 1] = rules.repeated(core, slot, direction)
-    row[_THROTTLE, 0], row[_THROTTLE, 1] = rules.throttle(core)
-    row[_SYMBOL_THROTTLE, 0], row[_SYMBOL_THROTTLE, 1] = rules.symbol_throttle(core, slot)
-    row[_BOOK_EXPOSURE, 0], row[_BOOK_EXPOSURE, 1] = rules.book_exposure(core, slot, lots)
-    row[_SYMBOL_EXPOSURE, 0], row[_SYMBOL_EXPOSURE, 1] = rules.symbol_exposure(core, slot, lots)
-    row[_GROSS_EXPOSURE, 0], row[_GROSS_EXPOSURE, 1] = rules.gross_exposure(core, slot, lots)
-    row[_NET_EXPOSURE, 0], row[_NET_EXPOSURE, 1] = rules.net_exposure(core, slot, direction, lots)
-    row[_MARGIN, 0], row[_MARGIN, 1] = rules.margin(core, slot, lots)
-    row[_CORRELATION, 0], row[_CORRELATION, 1] = rules.same_bet(core, slot, direction, lots)
-    row[_DIVERSIFICATION, 0], row[_DIVERSIFICATION, 1] = rules.diversification(core, slot, lots)
-    row[_VALUE_AT_RISK, 0], row[_VALUE_AT_RISK, 1] = rules.value_at_risk(
-        core, slot, direction, lots
-    )
-    for rule in _ORDER_RULES:
-        if not row[rule, 0] <= row[rule, 1]:
-            return rule
-    return _ACCEPTED
-
-
 @core_kernel
 def nearest_level(core: Core, slot: int, direction: int, stop: float, target: float) -> float:
     """Return how far the nearer of stop and target is from the closing price, in price units."""
@@ -168,8 +73,8 @@ def decide_entry(core: Core, slot: int) -> int:
     An accepted entry counts as filled at once for the next one's checks, and as entered once
     `count_entry` is told that it was.
     """
-    refusal = check_state(core, slot)
-    if refusal != _ACCEPTED:
+    refusal = rules.check_state(core, slot)
+    if refusal != Refusal.ACCEPTED:
         return refusal
     position = core.positions[slot]
     direction = position["wish"]
@@ -186,23 +91,27 @@ def decide_entry(core: Core, slot: int) -> int:
     least = round_price(spec["stops_level_points"] * spec["point"], spec["digits"])
     lots = sized_lots(core, slot, stop_distance)
     row = core.checks[slot]
-    row[_NO_STOP, 0] = 1.0 if needs_stop and not stop_distance > 0.0 else 0.0
-    row[_NO_STOP, 1] = row[_NO_RECORD, 1] = 0.0
-    row[_STOP_TOO_CLOSE, 0], row[_STOP_TOO_CLOSE, 1] = nearest, least
-    row[_NO_RECORD, 0] = 1.0 if method == VOLATILITY_TARGET and math.isnan(lots) else 0.0
-    row[_VOLUME_BELOW_MIN, 0], row[_VOLUME_BELOW_MIN, 1] = lots, spec["volume_min_lots"]
-    if row[_NO_STOP, 0] != 0.0:
-        return _NO_STOP
+    row[Refusal.NO_STOP, 0] = 1.0 if needs_stop and not stop_distance > 0.0 else 0.0
+    row[Refusal.NO_STOP, 1] = row[Refusal.NO_RECORD, 1] = 0.0
+    row[Refusal.STOP_TOO_CLOSE] = nearest, least
+    row[Refusal.NO_RECORD, 0] = 1.0 if method == VOLATILITY_TARGET and math.isnan(lots) else 0.0
+    row[Refusal.VOLUME_BELOW_MIN] = lots, spec["volume_min_lots"]
+    if row[Refusal.NO_STOP, 0] != 0.0:
+        return Refusal.NO_STOP
     if not nearest > least:
-        return _STOP_TOO_CLOSE
-    if row[_NO_RECORD, 0] != 0.0:
-        return _NO_RECORD
+        return Refusal.STOP_TOO_CLOSE
+    if row[Refusal.NO_RECORD, 0] != 0.0:
+        return Refusal.NO_RECORD
     if not lots > 0.0:
-        return _VOLUME_BELOW_MIN
-    refusal = check_order(core, slot, direction, lots)
-    if refusal == _DECLARED_LOTS or refusal == _DECLARED_ORDERS or refusal == _REPEATED:
+        return Refusal.VOLUME_BELOW_MIN
+    refusal = rules.check_order(core, slot, direction, lots)
+    if (
+        refusal == Refusal.DECLARED_LOTS
+        or refusal == Refusal.DECLARED_ORDERS
+        or refusal == Refusal.REPEATED
+    ):
         bar_book(core, slot, refusal)
-    if refusal != _ACCEPTED:
+    if refusal != Refusal.ACCEPTED:
         return refusal
     add_exposure(core, s, direction * lots)
     sum_exposure(core)
@@ -212,7 +121,7 @@ def decide_entry(core: Core, slot: int) -> int:
     position["pending_price"] = price
     position["pending_stop_distance"] = stop_distance
     position["pending_target_distance"] = target_distance
-    return _ACCEPTED
+    return Refusal.ACCEPTED
 
 
 @core_kernel

@@ -1,8 +1,9 @@
 """The rules before an entry: each a small pure function that returns its value and its limit.
 
-A rule refuses unless value <= limit, so that a NaN refuses. `RULES` names them in the order they
-are asked; the first that refuses names itself. Exposures, margin and VaR count the order as
-filled, and every entry accepted before it in the batch.
+A rule refuses unless value <= limit, so that a NaN refuses. `Refusal` is the table of the rules:
+number, group, and the order in which they are asked; the first that refuses names itself.
+`check_state` and `check_order`, at the end, ask a group. Exposures, margin and VaR count the order
+as filled, and every entry accepted before it in the batch.
 """
 
 import math
@@ -14,6 +15,7 @@ from engine.decision.state import Core
 from engine.kernels.compiled import core_kernel
 from engine.model.reasons import Refusal, TradingState
 from engine.model.times import NS_PER_MINUTE
+from engine.model.views.decisions import ORDER_RULES, STATE_RULES
 
 _HALTED: Final = int(TradingState.HALTED)
 _ACTIVE: Final = int(TradingState.ACTIVE)
@@ -335,35 +337,58 @@ def value_at_risk(core: Core, slot: int, direction: int, lots: float) -> tuple[f
     return over_equity(core, _QUANTILE_99 * deviation), core.limits[0]["var_max_frac"]
 
 
-RULES: Final = {
-    Refusal.HALTED: halted,
-    Refusal.REDUCING: reducing,
-    Refusal.DRAWDOWN_TIER: drawdown_tier,
-    Refusal.UNKNOWN_EQUITY: unknown_equity,
-    Refusal.ACCOUNT_DRAWDOWN: account_drawdown,
-    Refusal.DAILY_LOSS: daily_loss,
-    Refusal.UNSETTLED: unsettled,
-    Refusal.SYMBOL_KILLED: symbol_killed,
-    Refusal.RESTRICTED: restricted,
-    Refusal.CLOSED_SESSION: closed_session,
-    Refusal.BARRED: barred,
-    Refusal.STALE_PRICE: stale_price,
-    Refusal.NO_CONVERSION: no_conversion,
-    Refusal.SPREAD: spread,
-    Refusal.COLLAR: collar,
-    Refusal.ORDER_LOTS: order_lots,
-    Refusal.ORDER_VALUE: order_value,
-    Refusal.DECLARED_LOTS: declared_lots,
-    Refusal.DECLARED_ORDERS: declared_orders,
-    Refusal.REPEATED: repeated,
-    Refusal.THROTTLE: throttle,
-    Refusal.SYMBOL_THROTTLE: symbol_throttle,
-    Refusal.BOOK_EXPOSURE: book_exposure,
-    Refusal.SYMBOL_EXPOSURE: symbol_exposure,
-    Refusal.GROSS_EXPOSURE: gross_exposure,
-    Refusal.NET_EXPOSURE: net_exposure,
-    Refusal.MARGIN: margin,
-    Refusal.CORRELATION: same_bet,
-    Refusal.DIVERSIFICATION: diversification,
-    Refusal.VALUE_AT_RISK: value_at_risk,
-}
+# ---- all of them, a line each, in the order in which they are asked
+
+# As plain numbers, which kernels take.
+_STATE_RULES: Final = tuple(map(int, STATE_RULES))
+_ORDER_RULES: Final = tuple(map(int, ORDER_RULES))
+
+
+@core_kernel
+def check_state(core: Core, slot: int) -> int:
+    """Record what the rules say that forbid any entry of this slot now; return who refuses."""
+    row = core.checks[slot]
+    row[Refusal.HALTED] = halted(core)
+    row[Refusal.REDUCING] = reducing(core)
+    row[Refusal.DRAWDOWN_TIER] = drawdown_tier(core)
+    row[Refusal.UNKNOWN_EQUITY] = unknown_equity(core)
+    row[Refusal.ACCOUNT_DRAWDOWN] = account_drawdown(core)
+    row[Refusal.DAILY_LOSS] = daily_loss(core)
+    row[Refusal.UNSETTLED] = unsettled(core, slot)
+    row[Refusal.SYMBOL_KILLED] = symbol_killed(core, slot)
+    row[Refusal.RESTRICTED] = restricted(core, slot)
+    row[Refusal.CLOSED_SESSION] = closed_session(core, slot)
+    row[Refusal.BARRED] = barred(core, slot)
+    row[Refusal.STALE_PRICE] = stale_price(core, slot)
+    row[Refusal.NO_CONVERSION] = no_conversion(core, slot)
+    row[Refusal.SPREAD] = spread(core, slot)
+    row[Refusal.COLLAR] = collar(core, slot)
+    for rule in _STATE_RULES:
+        if not row[rule, 0] <= row[rule, 1]:  # a NaN refuses
+            return rule
+    return Refusal.ACCEPTED
+
+
+@core_kernel
+def check_order(core: Core, slot: int, direction: int, lots: float) -> int:
+    """Record what the rules say of an order of `lots`; return who refuses. Accepted ones count."""
+    row = core.checks[slot]
+    row[Refusal.ORDER_LOTS] = order_lots(core, slot, lots)
+    row[Refusal.ORDER_VALUE] = order_value(core, slot, lots)
+    row[Refusal.DECLARED_LOTS] = declared_lots(core, slot, lots)
+    row[Refusal.DECLARED_ORDERS] = declared_orders(core, slot)
+    row[Refusal.REPEATED] = repeated(core, slot, direction)
+    row[Refusal.THROTTLE] = throttle(core)
+    row[Refusal.SYMBOL_THROTTLE] = symbol_throttle(core, slot)
+    row[Refusal.BOOK_EXPOSURE] = book_exposure(core, slot, lots)
+    row[Refusal.SYMBOL_EXPOSURE] = symbol_exposure(core, slot, lots)
+    row[Refusal.GROSS_EXPOSURE] = gross_exposure(core, slot, lots)
+    row[Refusal.NET_EXPOSURE] = net_exposure(core, slot, direction, lots)
+    row[Refusal.MARGIN] = margin(core, slot, lots)
+    row[Refusal.CORRELATION] = same_bet(core, slot, direction, lots)
+    row[Refusal.DIVERSIFICATION] = diversification(core, slot, lots)
+    row[Refusal.VALUE_AT_RISK] = value_at_risk(core, slot, direction, lots)
+    for rule in _ORDER_RULES:
+        if not row[rule, 0] <= row[rule, 1]:
+            return rule
+    return Refusal.ACCEPTED

@@ -38,263 +38,204 @@ N_REFUSALS: Final = len(Refusal)
 N_DAYS: Final = 64
 N_RETURNS: Final = 250
 
-LIMITS = np.dtype(
-    [(name, "f8") for name in (*RISK_LIMITS, "leverage", "stop_out_frac", "drawdown_release_days")]
-    + [("currency_digits", "i8")]
+
+def _record(*groups: str, align: bool = False) -> Any:
+    """Return a record's type; each group is a type and the names of the fields that have it.
+
+    Saved states have this order of fields; what every event reads stands together, in small
+    numbers, because the core lives in the processor's cache.
+    """
+    fields = [(name, kind) for kind, *names in map(str.split, groups) for name in names]
+    return np.dtype(fields, align=align)
+
+
+LIMITS = _record(
+    # Every option of `[risk]`, then the account's own; stop_out_frac is the margin level.
+    " ".join(("f8", *RISK_LIMITS)),
+    "f8 leverage stop_out_frac drawdown_release_days",
+    "i8 currency_digits",
 )
 
-SYMBOL_CONFIG = np.dtype(
-    [
-        ("digits", "i8"),
-        ("point", "f8"),
-        ("contract_size", "f8"),
-        ("volume_min_lots", "f8"),
-        ("volume_max_lots", "f8"),
-        ("volume_step_lots", "f8"),
-        ("commission_per_lot_ccy", "f8"),
-        ("swap_long_points", "f8"),
-        ("swap_short_points", "f8"),
-        ("swap_triple_weekday", "i8"),
-        ("stops_level_points", "f8"),
-        ("spread_points", "f8"),
-        # Where account currency per unit of profit currency comes from: −1 means 1.0.
-        ("conversion_symbol", "i8"),
-        ("conversion_inverse", "i8"),
-        # 0: the account's ceiling.
-        ("order_max_lots", "f8"),
-        ("restricted", "i8"),
-        # Minutes of the server's day at which entries begin and end; both 0: always.
-        ("entry_from_minute", "i8"),
-        ("entry_to_minute", "i8"),
-    ]
+SYMBOL_CONFIG = _record(
+    # The contract: digits of a price, the smallest step of one, units in a lot.
+    "i8 digits",
+    "f8 point contract_size",
+    # The volumes that the broker takes.
+    "f8 volume_min_lots volume_max_lots volume_step_lots",
+    # Costs: of a side, and of a night; Monday is 0.
+    "f8 commission_per_lot_ccy swap_long_points swap_short_points",
+    "i8 swap_triple_weekday",
+    # The least distance of a stop from the price, and the usual spread.
+    "f8 stops_level_points spread_points",
+    # The symbol that prices the profit currency in the account's, −1 for 1.0; 1: by 1 / its bid.
+    "i8 conversion_symbol conversion_inverse",
+    # The largest order, 0 for the account's ceiling; 1: no entries.
+    "f8 order_max_lots",
+    "i8 restricted",
+    # Minutes of the server's day at which entries begin and end; both 0: always.
+    "i8 entry_from_minute entry_to_minute",
 )
 
 SYMBOL_STATE = np.dtype(
     [
         # The last believed quote and close, and what is known of a price that is not believed.
         *BELIEF_FIELDS,
-        # 1: the quote is T's own; 0: the last close, good for marking only.
-        ("fresh", "i8"),
-        ("conversion", "f8"),
-        # The bid of the last sample of returns.
-        ("sample_bid", "f8"),
-        ("n_samples", "i8"),
-        ("killed", "i8"),
-        # Whether a bar of it closed in the server's day under way.
-        ("traded", "i8"),
-        # The token bucket of this symbol's messages to the broker.
-        ("tokens", "f8"),
-        ("tokens_ns", "i8"),
-        # What others hold on this account: signed lots, and margin they use.
-        ("external_lots", "f8"),
+        *_record(
+            # 1: the quote is this batch's own; 0: the last close, good for marking only.
+            "i8 fresh",
+            # Account currency per unit of profit currency, NaN while unknown.
+            "f8 conversion",
+            # The bid of the last sample of returns, and the number of samples.
+            "f8 sample_bid",
+            "i8 n_samples",
+            # 1: an operator killed it; 1: a bar of it closed in the server's present day.
+            "i8 killed traded",
+            # The token bucket of its messages to the broker.
+            "f8 tokens",
+            "i8 tokens_ns",
+            # Signed lots of positions that are not the engine's.
+            "f8 external_lots",
+        ).descr,
     ]
 )
 
-# Worked out from the rest at need. The last row holds the account's sums.
-SYMBOL_WORK = np.dtype(
-    [
-        ("gross_ccy", "f8"),
-        ("net_ccy", "f8"),
-        # Timeframes whose bar closed at this batch, a bit each; members whose shadow waits.
-        ("closed", "i8"),
-        ("pending", "i8"),
-        # Members stand by symbol in `by_symbol`, those of this one from `first` to `stop`.
-        ("first", "i8"),
-        ("stop", "i8"),
-        # Lots on each side, where the broker's margin is asked for.
-        ("long_lots", "f8"),
-        ("short_lots", "f8"),
-        # Slots whose stop may move.
-        ("moving", "i8"),
-        # No level of a held position lies beyond these, bid for long and ask for short ones.
-        ("long_stop", "f8"),
-        ("long_target", "f8"),
-        ("short_stop", "f8"),
-        ("short_target", "f8"),
-    ]
+# Worked out from the rest at need, a row a symbol; the last row holds the account's sums.
+SYMBOL_WORK = _record(
+    # The notional, long and short added, and long less short.
+    "f8 gross_ccy net_ccy",
+    # Timeframes whose bar closed at this batch, a bit each; members whose shadow waits.
+    "i8 closed pending",
+    # Where the symbol's members begin and end in `by_symbol`.
+    "i8 first stop",
+    # Lots on each side, where the broker's margin is asked for.
+    "f8 long_lots short_lots",
+    # The number of slots whose stop may move.
+    "i8 moving",
+    # No level of an open position lies beyond these: bid for long, ask for short ones.
+    "f8 long_stop long_target short_stop short_target",
 )
 
-SLOT_CONFIG = np.dtype(
-    [
-        ("book", "i8"),
-        ("symbol", "i8"),
-        ("first_member", "i8"),
-        ("n_members", "i8"),
-        # Its members' timeframes, a bit each.
-        ("timeframes", "i8"),
-        ("combine", "i8"),
-        ("enter", "f8"),
-        ("exit", "f8"),
-        ("quorum", "i8"),
-        ("sizing", "i8"),
-        ("risk_frac", "f8"),
-        ("lots", "f8"),
-        ("volatility_frac", "f8"),
-        ("kelly_frac", "f8"),
-        ("kelly_max_frac", "f8"),
-        ("kelly_min_trades", "f8"),
-        ("kelly_shrink_trades", "f8"),
-        # What the book declares of itself; 0 declares nothing.
-        ("max_orders_per_day", "f8"),
-        ("max_lots", "f8"),
-        # How its stops move; 0 for not at all.
-        ("trail_points", "f8"),
-        ("trail_from_points", "f8"),
-        ("break_even_points", "f8"),
-        ("break_even_plus_points", "f8"),
-        ("step_points", "f8"),
-    ]
+SLOT_CONFIG = _record(
+    # Whose slot it is: numbers of its book and symbol, and its members' place in `members`.
+    "i8 book symbol first_member n_members",
+    # Its members' timeframes, a bit each.
+    "i8 timeframes",
+    # How its members' signals become one: WEIGHTED or VOTE, thresholds, and the vote's quorum.
+    "i8 combine",
+    "f8 enter exit",
+    "i8 quorum",
+    # How its size is found: the method, and each method's own numbers.
+    "i8 sizing",
+    "f8 risk_frac lots volatility_frac",
+    "f8 kelly_frac kelly_max_frac kelly_min_trades kelly_shrink_trades",
+    # What the book declares of itself; 0 declares nothing.
+    "f8 max_orders_per_day max_lots",
+    # How its stops move; 0 for not at all.
+    "f8 trail_points trail_from_points break_even_points break_even_plus_points step_points",
 )
 
-SLOT_STATE = np.dtype(
-    [
-        # What every batch reads stands together, in small numbers: the core lives in the cache.
-        ("direction", "i1"),
-        ("wish", "i1"),
-        ("spent", "i1"),
-        ("spent_direction", "i1"),
-        # What `combine` says may be out of date; decide at this batch though no bar closed.
-        ("dirty", "i1"),
-        ("due", "i1"),
-        # A goal, not an intent: closing is tried at every quote until the slot is flat.
-        ("close_reason", "i1"),
-        # An order of this slot has an unknown outcome: nothing is sent until it is settled.
-        ("unsettled", "i1"),
-        ("lots", "f8"),
-        ("entry_price", "f8"),
-        ("swap_ccy", "f8"),
-        ("net", "f8"),
-        ("stop", "f8"),
-        ("target", "f8"),
-        ("commission_ccy", "f8"),
-        # The best price on its closing side of the bars closed since the entry, ∓inf before the
-        # first; where its stop moves.
-        ("best_price", "f8"),
-        ("entry_ns", "i8"),
-        ("ticket", "i8"),
-        ("intent", "i8"),
-        # Multiplies lots: the book's share over the equal share.
-        ("allocation", "f8"),
-        ("pending_lots", "f8"),
-        ("pending_price", "f8"),
-        ("pending_stop_distance", "f8"),
-        ("pending_target_distance", "f8"),
-        ("pending_direction", "i1"),
-        ("refusal", "i1"),
-        # A rule took its entries until a named person enables it again: the Refusal.
-        ("barred", "i1"),
-        ("repeated_direction", "i1"),
-        ("orders_today", "i4"),
-        ("repeated", "i4"),
-        ("n_trades", "i4"),
-        ("repeated_since_ns", "i8"),
-        ("barred_ns", "i8"),
-        # The rules that have refused the present wish, a bit each.
-        ("refused_rules", "i8"),
-        # Sums over its closed positions; realised is net of costs.
-        ("realised_ccy", "f8"),
-        ("paid_commission_ccy", "f8"),
-        ("paid_swap_ccy", "f8"),
-    ],
+SLOT_STATE = _record(
+    # The side of its position, and the side that its members ask for; 0 for none.
+    "i1 direction wish",
+    # 1: it may not enter before its signal re-arms, and the side that it was closed on.
+    "i1 spent spent_direction",
+    # 1: `combine` may be out of date; 1: it decides at this batch though no bar closed.
+    "i1 dirty due",
+    # A goal, not an intent: closing is tried at every quote until the slot is flat.
+    "i1 close_reason",
+    # 1: an order has an unknown outcome: nothing is sent until that is settled.
+    "i1 unsettled",
+    # The position, its swap so far, and its members' net signal.
+    "f8 lots entry_price swap_ccy net",
+    # Its levels as prices, NaN for none, and the commission of its entry.
+    "f8 stop target commission_ccy",
+    # Where its stop moves: the best closing price of bars since the entry, ∓inf before the first.
+    "f8 best_price",
+    # When it was opened, and the broker's and the engine's numbers of it.
+    "i8 entry_ns ticket intent",
+    # Multiplies lots: the book's share over the equal share.
+    "f8 allocation",
+    # The entry that was accepted and is not booked yet; direction 0 for none.
+    "f8 pending_lots pending_price pending_stop_distance pending_target_distance",
+    "i1 pending_direction",
+    # The rule that refused its last wish; the rule that took its entries until it is enabled.
+    "i1 refusal barred",
+    # Entries of the day, and entries one after the other on the same side.
+    "i1 repeated_direction",
+    "i4 orders_today repeated",
+    # The number of its closed positions.
+    "i4 n_trades",
+    "i8 repeated_since_ns barred_ns",
+    # The rules that have refused the present wish, a bit each.
+    "i8 refused_rules",
+    # Sums over its closed positions; realised is net of costs.
+    "f8 realised_ccy paid_commission_ccy paid_swap_ccy",
     align=True,
 )
 
-MEMBER_CONFIG = np.dtype([("slot", "u4"), ("symbol", "u2"), ("timeframe", "u2"), ("share", "f8")])
+# Whose strategy it is, and its share of the book in the file.
+MEMBER_CONFIG = _record("u4 slot", "u2 symbol timeframe", "f8 share")
 
-MEMBER_STATE = np.dtype(
-    [
-        # As in SLOT_STATE, what every event reads stands together.
-        ("enabled", "i1"),
-        # Enabled again, but not before its output changes.
-        ("waiting", "i1"),
-        # Switched off by its shadow record, since this roll of the day.
-        ("benched", "i1"),
-        ("killed", "i1"),
-        ("quarantined", "i1"),
-        ("warming", "i1"),
-        # The raw output acted upon at the preceding bar, HOLD included; and what it stands for.
-        ("raw", "i1"),
-        ("direction", "i1"),
-        ("changed", "i1"),
-        ("shadow_direction", "i1"),
-        ("shadow_spent", "i1"),
-        ("shadow_pending", "i1"),
-        ("benched_day", "i4"),
-        ("confidence", "f8"),
-        # Its share of the book now; its share of the book's open position, fixed at entry.
-        ("share", "f8"),
-        ("entry_share", "f8"),
-        ("stop_distance", "f8"),
-        ("target_distance", "f8"),
-        # Its shadow record: prices per unit, results in R.
-        ("shadow_stop", "f8"),
-        ("shadow_target", "f8"),
-        ("shadow_price", "f8"),
-        ("shadow_unit", "f8"),
-        ("shadow_cost", "f8"),
-        ("shadow_swap", "f8"),
-        ("shadow_r", "f8"),
-        ("shadow_square_r", "f8"),
-        ("shadow_trades", "i8"),
-        # Days of its market that have ended since its record began.
-        ("shadow_days", "i8"),
-        # At the last day's end, open position included; the highest since it has its vote.
-        ("shadow_day_r", "f8"),
-        ("shadow_high_r", "f8"),
-        # Its parts of closed positions; realised is net of costs.
-        ("realised_ccy", "f8"),
-        ("paid_commission_ccy", "f8"),
-        ("paid_swap_ccy", "f8"),
-    ],
+MEMBER_STATE = _record(
+    # 1: it has its vote; 1: it has it again, but not before its output changes.
+    "i1 enabled waiting",
+    # 1: switched off by its shadow record, by an operator, by a fault.
+    "i1 benched killed quarantined",
+    # 1: its window is not full yet.
+    "i1 warming",
+    # The raw output at the preceding bar, HOLD included; what it stands for; 1: it changed.
+    "i1 raw direction changed",
+    # Its shadow position: the side; 1: spent; whether an exit (1) or an entry (2) waits.
+    "i1 shadow_direction shadow_spent shadow_pending",
+    # Its shadow_days when it was benched.
+    "i4 benched_day",
+    "f8 confidence",
+    # Its share of the book now; its share of the book's open position, fixed at entry.
+    "f8 share entry_share",
+    # What it says of levels, in price units, NaN for none.
+    "f8 stop_distance target_distance",
+    # Its shadow position, in price units; shadow_unit is 1 R.
+    "f8 shadow_stop shadow_target shadow_price shadow_unit shadow_cost shadow_swap",
+    # Its shadow record: sums of results in R and of their squares, and their number.
+    "f8 shadow_r shadow_square_r",
+    "i8 shadow_trades",
+    # Days of its market that have ended since its record began.
+    "i8 shadow_days",
+    # R at the last day's end, open position included; the highest since it has its vote.
+    "f8 shadow_day_r shadow_high_r",
+    # Its parts of closed positions; realised is net of costs.
+    "f8 realised_ccy paid_commission_ccy paid_swap_ccy",
     align=True,
 )
 
-ACCOUNT_STATE = np.dtype(
-    [
-        ("batch_ns", "i8"),
-        # The server's wall clock at the batch; its last day in which a bar opened; the calendar
-        # day up to which swaps are charged.
-        ("server_ns", "i8"),
-        ("server_day", "i8"),
-        ("swap_day", "i8"),
-        ("n_rolls", "i8"),
-        ("closed_day", "i8"),
-        ("balance_ccy", "f8"),
-        ("equity_ccy", "f8"),
-        ("high_water_ccy", "f8"),
-        # The mark that no `resume --rebase` lowers.
-        ("lifetime_high_ccy", "f8"),
-        ("day_start_equity_ccy", "f8"),
-        ("drawdown_frac", "f8"),
-        # What others on this account have made or lost, and its mark and drawdown with them.
-        ("external_ccy", "f8"),
-        ("account_high_ccy", "f8"),
-        ("account_drawdown_frac", "f8"),
-        ("tier", "i8"),
-        # TradingState: an operator's halt, or the engine's own doubt.
-        ("trading", "i8"),
-        ("halted_ns", "i8"),
-        # Server days in a row that began flat in tier 2.
-        ("stopped_days", "i8"),
-        ("tokens", "f8"),
-        ("tokens_ns", "i8"),
-        # Number of the last sample of returns, and where the next one is written.
-        ("sample", "i8"),
-        ("next_return", "i8"),
-    ]
+ACCOUNT_STATE = _record(
+    # The batch, and the server's wall clock at it.
+    "i8 batch_ns server_ns",
+    # The server's last day in which a bar opened; the day up to which swaps are charged.
+    "i8 server_day swap_day",
+    # The number of days that ended; 1: today takes no entries.
+    "i8 n_rolls closed_day",
+    "f8 balance_ccy equity_ccy",
+    # Marks of the equity; `resume --rebase` lowers all but the lifetime's.
+    "f8 high_water_ccy lifetime_high_ccy day_start_equity_ccy",
+    "f8 drawdown_frac",
+    # Profit of positions that are not the engine's; the whole account's mark and drawdown.
+    "f8 external_ccy account_high_ccy account_drawdown_frac",
+    # The drawdown tier, 0 to 3.
+    "i8 tier",
+    # TradingState: an operator's halt, or the engine's own doubt; when it was halted.
+    "i8 trading halted_ns",
+    # Server days in a row that began flat in tier 2.
+    "i8 stopped_days",
+    # The token bucket of all messages to the broker.
+    "f8 tokens",
+    "i8 tokens_ns",
+    # Number of the last sample of returns, and where the next one is written.
+    "i8 sample next_return",
 )
 
-
-EVENT = np.dtype(
-    [
-        ("confidence", "f8"),
-        ("stop_distance", "f8"),
-        ("target_distance", "f8"),
-        ("member", "u4"),
-        ("raw", "i1"),
-        ("warming", "i1"),
-    ],
-    align=True,
+EVENT = _record(
+    "f8 confidence stop_distance target_distance", "u4 member", "i1 raw warming", align=True
 )
 """One member's output at one closed bar."""
 

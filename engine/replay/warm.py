@@ -24,7 +24,6 @@ from engine.decision.batch import (
 from engine.decision.entries import (
     apply_open,
     cancel_entry,
-    check_state,
     count_entry,
     count_message,
     entry_levels,
@@ -44,6 +43,7 @@ from engine.decision.money import (
 )
 from engine.decision.moving_stops import choose_stops, move_stop
 from engine.decision.plausible import is_price, only_bars
+from engine.decision.rules import check_state
 from engine.decision.signals import is_due, take_events
 from engine.decision.state import EVENT, N_REFUSALS
 from engine.model.bars import BAR_DTYPE

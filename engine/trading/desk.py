@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.decision.entries import check_state, entry_levels
+from engine.decision.entries import entry_levels
+from engine.decision.rules import check_state
 from engine.model.broker import MarketUpdate
 from engine.model.errors import BrokerError
 from engine.model.orders import Intent

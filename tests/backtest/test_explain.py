@@ -9,11 +9,10 @@ import pytest
 from backtest.explain import explain_time, explain_trade
 from backtest.run import PreparedRun
 from backtest.simulate import decide_at, simulate
-from engine.decision import entries
 from engine.model.errors import UserError
 from engine.model.reasons import Refusal
 from engine.model.times import NS_PER_MINUTE, iso_utc
-from engine.model.views.decisions import ORDER_RULES, SIZE_RULES, STATE_RULES, Decision, judged
+from engine.model.views.decisions import STATE_RULES, Decision, judged
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.explain import read_decision
 from engine.portfolio.file import parse_portfolio
@@ -32,13 +31,6 @@ def run(prepared: PreparedRun, n_checks: int = 0):
     return simulate(
         prepared.compiled, prepared.bars, prepared.from_ns, prepared.to_ns, n_checks=n_checks
     )
-
-
-def test_the_rules_stand_in_the_order_they_are_asked():
-    """What is shown last is what was asked last, and no rule is left out."""
-    assert tuple(map(int, STATE_RULES)) == entries._STATE_RULES
-    assert tuple(map(int, ORDER_RULES)) == entries._ORDER_RULES
-    assert {*STATE_RULES, *SIZE_RULES, *ORDER_RULES} == set(Refusal) - {Refusal.ACCEPTED}
 
 
 def test_every_trade_is_explained_by_what_decided_it(tmp_path):

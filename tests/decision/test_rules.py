@@ -2,13 +2,14 @@
 
 import inspect
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.decision import entries, rules
+from engine.decision import rules
 from engine.decision.account import mark_exposure, set_quote
 from engine.decision.batch import choose_entries
 from engine.decision.covariance import correlation
@@ -18,6 +19,7 @@ from engine.decision.switches import enable
 from engine.metrics.risk import parametric_var_frac, portfolio_volatility_frac
 from engine.model.reasons import Refusal, TradingState
 from engine.model.times import NS_PER_MINUTE
+from engine.model.views.decisions import ORDER_RULES, SIZE_RULES, STATE_RULES
 from tests.decision.conftest import LONG, NONE, SHORT, build, hold, say, strategy, tell
 
 NOW_NS = 1_528_070_400 * 10**9
@@ -25,13 +27,13 @@ FIXED = 'sizing = { method = "fixed_lots", lots = 1.0 }'
 TWO = strategy("one", extra=FIXED) + strategy("two", "GBPUSD", FIXED)
 # Binary fractions, so that a limit can be met to the last bit.
 BID, CLOSE, WIDTH = 1 + 2**-8, 1.0, 2**-12
-# The rules of sizing, which are no functions of their own.
-OF_SIZE = (
-    Refusal.NO_STOP,
-    Refusal.STOP_TOO_CLOSE,
-    Refusal.NO_RECORD,
-    Refusal.VOLUME_BELOW_MIN,
-)
+# The rules that are functions: the one that `check_state` or `check_order` calls for each.
+CALLS = re.compile(r"row\[Refusal\.(\w+)\] = (\w+)\(")
+RULES = {
+    Refusal[name]: getattr(rules, function)
+    for check in (rules.check_state, rules.check_order)
+    for name, function in CALLS.findall(inspect.getsource(check.py_func))
+}
 
 
 def ready(text=TWO):
@@ -115,20 +117,22 @@ def empty(records, tokens):
 
 
 def test_the_rules_stand_in_the_order_in_which_they_are_asked():
-    """RULES names every rule that an entry is asked, and no other, in that order."""
-    asked = (*entries._STATE_RULES, *entries._ORDER_RULES)
-    assert tuple(map(int, rules.RULES)) == asked
+    """The table has every rule that an entry is asked, and no other, group by group, in order."""
+    assert tuple(RULES) == (*STATE_RULES, *ORDER_RULES)
+    assert rules._STATE_RULES == STATE_RULES
+    assert rules._ORDER_RULES == ORDER_RULES
+    assert tuple(Refusal) == (Refusal.ACCEPTED, *STATE_RULES, *SIZE_RULES, *ORDER_RULES)
 
 
 def test_every_code_has_a_rule_that_gives_it():
     """No refusal is a word that nothing says, and every rule is tested here."""
-    assert set(Refusal) - {Refusal.ACCEPTED} == {*rules.RULES, *OF_SIZE}
-    assert set(rules.RULES) == {*LIMITED, *FORBIDDEN}
+    assert set(Refusal) - {Refusal.ACCEPTED} == {*RULES, *SIZE_RULES}
+    assert set(RULES) == {*LIMITED, *FORBIDDEN}
 
 
 def test_each_rule_says_what_it_is():
     """A rule has a docstring, and takes no more than core, slot, direction and lots."""
-    for rule in rules.RULES.values():
+    for rule in RULES.values():
         assert rule.__doc__
         names = list(inspect.signature(getattr(rule, "py_func", rule)).parameters)
         assert names[0] == "core"
@@ -205,12 +209,12 @@ def test_the_first_rule_that_refuses_names_itself():
     core.account["trading"] = TradingState.HALTED
     heal[Refusal.HALTED] = lambda: core.account["trading"].fill(TradingState.REDUCING)
     answers = []
-    for rule in rules.RULES:
+    for rule in RULES:
         answers.append(decide(core))
         heal[rule]()
         if Refusal.BARRED in answers:
             core.positions["barred"] = 0
-    assert answers == list(rules.RULES)
+    assert answers == list(RULES)
     assert decide(core) == Refusal.ACCEPTED
 
 
@@ -219,9 +223,9 @@ def test_a_decision_records_every_rule():
     core = ready()
     assert decide(core) == Refusal.ACCEPTED
     rows = core.checks[0]
-    for rule in rules.RULES:
+    for rule in RULES:
         assert rows[rule, 0] <= rows[rule, 1], rule
-    assert not np.isnan(rows[list(OF_SIZE)]).any()
+    assert not np.isnan(rows[list(SIZE_RULES)]).any()
     assert np.isnan(rows[Refusal.ACCEPTED]).all()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.decision.account import mark, update_conversions
-from engine.decision.entries import check_state
+from engine.decision.rules import check_state
 from engine.model.bars import Bars
 from engine.model.broker import MarketUpdate, Quote
 from engine.model.reasons import Refusal

@@ -10,49 +10,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from engine.model.reasons import Refusal
+from engine.model.reasons import Refusal, RuleGroup
 
-# The order in which the rules are asked: before a size is known, of the size, of the order.
-STATE_RULES: Final = (
-    Refusal.HALTED,
-    Refusal.REDUCING,
-    Refusal.DRAWDOWN_TIER,
-    Refusal.UNKNOWN_EQUITY,
-    Refusal.ACCOUNT_DRAWDOWN,
-    Refusal.DAILY_LOSS,
-    Refusal.UNSETTLED,
-    Refusal.SYMBOL_KILLED,
-    Refusal.RESTRICTED,
-    Refusal.CLOSED_SESSION,
-    Refusal.BARRED,
-    Refusal.STALE_PRICE,
-    Refusal.NO_CONVERSION,
-    Refusal.SPREAD,
-    Refusal.COLLAR,
-)
-SIZE_RULES: Final = (
-    Refusal.NO_STOP,
-    Refusal.STOP_TOO_CLOSE,
-    Refusal.NO_RECORD,
-    Refusal.VOLUME_BELOW_MIN,
-)
-ORDER_RULES: Final = (
-    Refusal.ORDER_LOTS,
-    Refusal.ORDER_VALUE,
-    Refusal.DECLARED_LOTS,
-    Refusal.DECLARED_ORDERS,
-    Refusal.REPEATED,
-    Refusal.THROTTLE,
-    Refusal.SYMBOL_THROTTLE,
-    Refusal.BOOK_EXPOSURE,
-    Refusal.SYMBOL_EXPOSURE,
-    Refusal.GROSS_EXPOSURE,
-    Refusal.NET_EXPOSURE,
-    Refusal.MARGIN,
-    Refusal.CORRELATION,
-    Refusal.DIVERSIFICATION,
-    Refusal.VALUE_AT_RISK,
-)
+# The rules of each group, in the order in which they are asked.
+STATE_RULES: Final = tuple(rule for rule in Refusal if rule.group is RuleGroup.STATE)
+SIZE_RULES: Final = tuple(rule for rule in Refusal if rule.group is RuleGroup.SIZE)
+ORDER_RULES: Final = tuple(rule for rule in Refusal if rule.group is RuleGroup.ORDER)
 
 
 class Vote(msgspec.Struct, frozen=True, array_like=True):
