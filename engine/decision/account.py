@@ -1,13 +1,14 @@
 """The account's ledger and risk state: quotes, conversion, day roll, marking, drawdown tiers."""
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from engine.decision.allocation.shadow import roll_shadows
-from engine.decision.money import profit_ccy, round_price, swap_night_ccy, swap_nights
+from engine.decision.money import profit_ccy, round_ccy, round_price, swap_night_ccy, swap_nights
 from engine.decision.plausible import HISTORY_BARS, take_close, take_price
 from engine.decision.release import begin_stopped_day, leave_stopped_days
-from engine.decision.state import Core, Records
+from engine.decision.state import Core, Integers, Records
 from engine.kernels.compiled import core_kernel
 from engine.model.reasons import ExitReason, TradingState
 from engine.model.times import NS_PER_DAY
@@ -322,3 +323,60 @@ def guard(core: Core, now_ns: int) -> None:
         flatten_tier(core, held, now_ns)
     elif reached >= limits["drawdown_stop_entries_frac"] and held < 2:
         account["tier"] = 2
+
+
+# ---- called by Python only
+
+
+def book_cash(core: Core, *amounts_ccy: float) -> None:
+    """Add a deal's amounts to the balance, one after the other, and round it."""
+    account = core.account[0]
+    balance_ccy = float(account["balance_ccy"])
+    for amount_ccy in amounts_ccy:
+        balance_ccy += amount_ccy
+    account["balance_ccy"] = round_ccy(balance_ccy, core.limits[0]["currency_digits"])
+
+
+def move_cash(core: Core, cash_ccy: float) -> None:
+    """Take a deposit or withdrawal; every mark of the equity keeps its proportion to it."""
+    account = core.account[0]
+    equity_ccy = float(account["equity_ccy"])
+    whole_ccy = equity_ccy + float(account["external_ccy"])
+    book_cash(core, cash_ccy)
+    account["equity_ccy"] = equity_ccy + cash_ccy
+    for before_ccy, marks in (
+        (equity_ccy, ("high_water_ccy", "lifetime_high_ccy", "day_start_equity_ccy")),
+        (whole_ccy, ("account_high_ccy",)),
+    ):
+        if before_ccy > 0.0 and before_ccy + cash_ccy > 0.0:
+            for mark in marks:
+                account[mark] *= (before_ccy + cash_ccy) / before_ccy
+
+
+def take_external_lots(core: Core, found: Iterable[tuple[int, float]]) -> None:
+    """Set the lots that others hold: (symbol, signed lots) of each position, added up in order."""
+    core.quotes["external_lots"] = 0.0
+    for symbol, lots in found:
+        core.quotes["external_lots"][symbol] += lots
+
+
+def take_external_ccy(core: Core, amount_ccy: float) -> None:
+    """Set what others have made or lost on this account; negative is lost."""
+    core.account[0]["external_ccy"] = amount_ccy
+
+
+def open_ccy_with(core: Core, doubtful: Integers) -> float:
+    """Return the open profit with these symbols, (n,), at the prices that are in doubt.
+
+    The core's prices stay; it is marked anew at them.
+    """
+    kept = core.quotes.copy()
+    for side in ("bid", "ask"):
+        core.quotes[side][doubtful] = kept[f"suspect_{side}"][doubtful]
+    update_conversions(core)
+    mark(core)
+    account = core.account[0]
+    open_ccy = float(account["equity_ccy"] - account["balance_ccy"])
+    core.quotes[:] = kept
+    mark(core)
+    return open_ccy

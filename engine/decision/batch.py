@@ -107,6 +107,12 @@ def end_batch(core: Core) -> None:
         core.positions[slot]["due"] = 0
 
 
+def skip_batch(core: Core, batch_ns: int) -> None:
+    """Note a batch that was missed, which nothing was decided at; Python only."""
+    account = core.account[0]
+    account["batch_ns"] = max(int(account["batch_ns"]), batch_ns)
+
+
 @core_kernel
 def take_bar(
     core: Core,

@@ -1,13 +1,14 @@
 """Entries: each rule in turn, then the size; the first rule that refuses names itself."""
 
 import math
+from typing import NamedTuple
 
 from engine.decision import rules
 from engine.decision.account import add_exposure, sum_exposure
 from engine.decision.allocation.shadow import narrow_levels
+from engine.decision.allocation.sizing import sized_lots
 from engine.decision.money import commission_ccy, round_ccy, round_price
 from engine.decision.signals import votes
-from engine.decision.sizing import sized_lots
 from engine.decision.state import FIXED_LOTS, VOLATILITY_TARGET, WEIGHTED, Core
 from engine.kernels.compiled import core_kernel
 from engine.model.reasons import Refusal
@@ -216,3 +217,29 @@ def apply_open(
 def cancel_entry(core: Core, slot: int) -> None:
     """Forget a pending entry that the broker refused; the next mark frees its exposure."""
     core.positions[slot]["pending_direction"] = 0
+
+
+class EntryFill(NamedTuple):
+    """An entry as the broker executed it; distances in price units on the losing and the winning
+    side, NaN for none. `ticket` and `intent` are the broker's and the engine's numbers of it.
+    """
+
+    direction: int
+    lots: float
+    price: float
+    stop_distance: float
+    target_distance: float
+    time_ns: int
+    commission_ccy: float
+    ticket: int
+    intent: int
+
+
+def open_position(core: Core, slot: int, fill: EntryFill) -> None:
+    """Book an entry that the broker executed, whatever the slot had pending; Python only."""
+    position = core.positions[slot]
+    position["pending_direction"] = fill.direction
+    position["pending_stop_distance"] = fill.stop_distance
+    position["pending_target_distance"] = fill.target_distance
+    apply_open(core, slot, fill.price, fill.lots, fill.time_ns, fill.commission_ccy)
+    position["ticket"], position["intent"] = fill.ticket, fill.intent

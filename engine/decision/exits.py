@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from engine.decision.account import book_cash
 from engine.decision.attribution import book_result
-from engine.decision.money import commission_ccy, profit_ccy, round_ccy
+from engine.decision.money import commission_ccy, profit_ccy, round_ccy, round_lots
 from engine.decision.signals import combine, is_due, leaves
 from engine.decision.state import Core
 from engine.kernels.compiled import core_kernel
@@ -93,3 +94,19 @@ def apply_close(
     position["best_price"] = float("nan")
     position["stop"] = float("nan")
     position["target"] = float("nan")
+
+
+def reduce_position(
+    core: Core,
+    slot: int,
+    left_lots: float,
+    deal_profit_ccy: float,
+    deal_commission_ccy: float,
+    deal_swap_ccy: float,
+) -> None:
+    """Book a deal that closed a part and attribute it; `left_lots` > 0 stay open. Python only."""
+    position = core.positions[slot]
+    position["swap_ccy"] *= left_lots / position["lots"]
+    position["lots"] = float(round_lots(left_lots))
+    book_cash(core, deal_profit_ccy, deal_commission_ccy, deal_swap_ccy)
+    book_result(core, slot, deal_profit_ccy, deal_commission_ccy, deal_swap_ccy)

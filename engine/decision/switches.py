@@ -3,13 +3,14 @@
 Python callers only; each is a few assignments that depend on nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.decision.signals import combine, leaves, votes
-from engine.decision.state import Core
+from engine.decision.state import Core, Floats
 from engine.model.reasons import ExitReason, TradingState
 
 
@@ -98,7 +99,69 @@ def carried_without(core: Core, slot: int, members: Iterable[int], *, kill: bool
 
 
 def _decide_anew(core: Core, member: int) -> None:
-    core.positions[int(core.members[member]["slot"])]["dirty"] = 1
+    decide_anew(core, int(core.members[member]["slot"]))
+
+
+def decide_anew(core: Core, slot: int) -> None:
+    """Have a slot's members combined anew at its next decision."""
+    core.positions[slot]["dirty"] = 1
+
+
+def await_outcome(core: Core, slot: int, *, entry: bool, direction: int, lots: float) -> None:
+    """Send nothing of a slot while an order's outcome is looked for.
+
+    An `entry` of a flat slot counts in the rules of its book as if it had been filled.
+    """
+    position = core.positions[slot]
+    position["unsettled"] = 1
+    if entry and position["direction"] == 0:
+        position["pending_direction"], position["pending_lots"] = direction, lots
+
+
+def set_unsettled(core: Core, slot: int, unsettled: bool) -> None:
+    """Say whether an order of a slot is still looked for."""
+    core.positions[slot]["unsettled"] = int(unsettled)
+
+
+def settle_all(core: Core) -> None:
+    """Say that no order of any slot is looked for."""
+    core.positions["unsettled"] = 0
+
+
+@contextmanager
+def without_wishes(core: Core, slots: Sequence[int]) -> Iterator[None]:
+    """Decide entries inside it as if these slots wished none."""
+    wishes = core.positions["wish"].copy()
+    core.positions["wish"][list(slots)] = 0
+    try:
+        yield
+    finally:
+        core.positions["wish"] = wishes
+
+
+def begin(core: Core, enabled: Sequence[bool], allocations: Sequence[float]) -> None:
+    """Set what a portfolio file says of each member's vote and each slot's allocation."""
+    core.outputs["enabled"] = enabled
+    core.positions["allocation"] = allocations
+
+
+def take_file_shares(core: Core, allocations: Sequence[float]) -> None:
+    """Set the portfolio file's shares and slots' allocations; who is changed decides anew."""
+    changed = core.outputs["share"] != core.members["share"]
+    core.positions["dirty"][core.members["slot"][changed]] = 1
+    core.outputs["share"] = core.members["share"]
+    core.positions["allocation"] = allocations
+
+
+def allocate_slots(core: Core, slots: Sequence[int], allocation: float) -> None:
+    """Set the factor that multiplies the lots of slots."""
+    core.positions["allocation"][list(slots)] = allocation
+
+
+def share_out(core: Core, members: Sequence[int], shares: Floats) -> None:
+    """Set members' shares of their book, (n_members,) of these; their slots decide anew."""
+    core.outputs["share"][list(members)] = shares
+    core.positions["dirty"][core.members["slot"][list(members)]] = 1
 
 
 def kill(core: Core, member: int) -> int:

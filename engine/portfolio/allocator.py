@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from engine.decision import read
 from engine.decision.allocation.allocate import Allocated, allocate
 from engine.decision.allocation.hierarchical import load_skfolio
 from engine.decision.allocation.switching import decide
 from engine.decision.state import Core
-from engine.decision.switches import bench, unbench
+from engine.decision.switches import allocate_slots, bench, share_out, unbench
 from engine.portfolio.compile import CompiledPortfolio
 
 Floats = npt.NDArray[np.float64]
@@ -66,17 +67,18 @@ class Allocator:
         n_books = len(self._books)
         results = self._book_results(core)
         first = [slots[0] for slots in self._slots]
-        before = core.positions["allocation"][first] / n_books
+        allocations = [read.position(core, slot).allocation for slot in first]
+        before = np.array(allocations) / n_books
         decided = allocate(self._settings, results, before, names=self._books)
         for slots, share in zip(self._slots, decided.shares, strict=True):
-            core.positions["allocation"][slots] = share * n_books
+            allocate_slots(core, slots, share * n_books)
         return _changes(core, "allocation", self._books, before, decided)
 
     def _book_results(self, core: Core) -> Floats:
         results = core.days[:, self._by_book]
         known = ~np.isnan(results)
         # A member whose market was closed has made nothing; before its first day it was not there.
-        shares = core.outputs["share"][self._by_book] * np.logical_or.accumulate(known)
+        shares = read.shares(core)[self._by_book] * np.logical_or.accumulate(known)
         results[~known] = 0.0
         total = np.add.reduceat(shares, self._first_of_book, axis=1)
         sums = np.add.reduceat(results * shares, self._first_of_book, axis=1)
@@ -88,22 +90,20 @@ class Allocator:
             if len(members) == 1:
                 continue
             names = [self._names[m] for m in members]
-            shares = core.outputs["share"][members]
+            shares = read.shares(core)[members]
             before = shares / np.sum(shares)
             decided = allocate(self._settings, core.days[:, members], before, names=names)
-            core.outputs["share"][members] = decided.shares
-            core.positions["dirty"][core.members["slot"][members]] = 1
+            share_out(core, members, decided.shares)
             yield from _changes(core, "share", names, before, decided)
 
     def _switch(self, core: Core) -> Iterator[Change]:
-        outputs = core.outputs
         assert self._settings.switch is not None
         decided = decide(
             self._settings.switch,
             core.days,
-            outputs["benched"],
-            outputs["shadow_days"] - outputs["benched_day"],
-            outputs["shadow_high_r"] - outputs["shadow_day_r"],
+            read.benched(core),
+            read.benched_days(core),
+            read.fallen_r(core),
             half_life_days=self._settings.half_life_days,
         )
         for change in decided:
@@ -112,7 +112,7 @@ class Allocator:
             else:
                 unbench(core, change.unit)
             yield Change(
-                server_day=int(core.account[0]["server_day"]),
+                server_day=read.account(core).server_day,
                 unit=self._names[change.unit],
                 what="benched" if change.benched_after else "unbenched",
                 before=float(change.benched_after),
@@ -130,7 +130,7 @@ class Allocator:
 def _changes(
     core: Core, what: str, names: list[str], before: Floats, decided: Allocated
 ) -> Iterator[Change]:
-    server_day = int(core.account[0]["server_day"])
+    server_day = read.account(core).server_day
     for unit in np.flatnonzero(np.abs(decided.shares - before) > 1e-12).tolist():
         yield Change(
             server_day=server_day,

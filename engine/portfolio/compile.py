@@ -26,6 +26,7 @@ from engine.decision.state import (
     Records,
     new_core,
 )
+from engine.decision.switches import begin
 from engine.model.errors import ConfigError
 from engine.model.portfolio import (
     RISK_LIMITS,
@@ -115,8 +116,7 @@ class CompiledPortfolio(msgspec.Struct, frozen=True, kw_only=True):
             balance_ccy=account.balance_ccy if balance_ccy is None else balance_ccy,
             closed_days=closed,
         )
-        core.outputs["enabled"] = [s.enabled for s in self.strategies]
-        core.positions["allocation"] = self.allocations()
+        begin(core, [s.enabled for s in self.strategies], self.allocations())
         renew_work(core)
         return core
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from engine.decision import read
+from engine.decision.account import move_cash, take_external_ccy, take_external_lots
 from engine.decision.money import round_ccy
 from engine.decision.state import Core
 from engine.execution.terminal import Terminal
@@ -108,23 +110,6 @@ class Balance:
         self.explained, self._since_s = now, math.nan  # said once
 
 
-def move_cash(core: Core, cash_ccy: float) -> None:
-    """Add cash to our balance; every mark of the equity keeps its proportion to it."""
-    account = core.account[0]
-    equity_ccy = float(account["equity_ccy"])
-    whole_ccy = equity_ccy + float(account["external_ccy"])
-    balance_ccy = float(account["balance_ccy"]) + cash_ccy
-    account["balance_ccy"] = round_ccy(balance_ccy, core.limits[0]["currency_digits"])
-    account["equity_ccy"] = equity_ccy + cash_ccy
-    for before_ccy, marks in (
-        (equity_ccy, ("high_water_ccy", "lifetime_high_ccy", "day_start_equity_ccy")),
-        (whole_ccy, ("account_high_ccy",)),
-    ):
-        if before_ccy > 0.0 and before_ccy + cash_ccy > 0.0:
-            for mark in marks:
-                account[mark] *= (before_ccy + cash_ccy) / before_ccy
-
-
 class Others:
     """Keeps the difference between the terminal's balance and ours."""
 
@@ -151,19 +136,20 @@ class Others:
         Raises:
             BrokerError: the terminal could not be read.
         """
-        core.quotes["external_lots"] = 0.0
-        for position in held:
-            if position.symbol in symbols:
-                lots = position.direction * position.lots
-                core.quotes["external_lots"][symbols[position.symbol]] += lots
+        lots = (
+            (symbols[position.symbol], position.direction * position.lots)
+            for position in held
+            if position.symbol in symbols
+        )
+        take_external_lots(core, lots)
         now = {position.identifier: position.lots for position in held}
         if settled and (look or now != self._held):
             there_ccy = self._terminal.account().balance_ccy
             self._balance.look(core, there_ccy)
-            theirs_ccy = there_ccy - float(core.account[0]["balance_ccy"])
-            self._balance_ccy = float(round_ccy(theirs_ccy, core.limits[0]["currency_digits"]))
+            theirs_ccy = there_ccy - read.account(core).balance_ccy
+            self._balance_ccy = float(round_ccy(theirs_ccy, read.currency_digits(core)))
             self._held = now
         if self._balance_ccy is None:  # what was saved stands
             return
         open_ccy = sum(position.profit_ccy + position.swap_ccy for position in held)
-        core.account[0]["external_ccy"] = self._balance_ccy + open_ccy
+        take_external_ccy(core, self._balance_ccy + open_ccy)

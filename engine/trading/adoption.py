@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from engine.decision.entries import apply_open
+from engine.decision import read
+from engine.decision.entries import EntryFill, open_position
+from engine.decision.switches import decide_anew
 from engine.execution.ledger import Parts
 from engine.model.broker import BrokerPosition
 from engine.model.errors import BrokerError, Refused, TryAgain, UserError
@@ -44,7 +46,7 @@ def _external(trader: "Trader", ticket: str) -> BrokerPosition:
         trader.positions.book_broker_closes()
     except BrokerError as e:
         raise TryAgain(f"the terminal does not answer: {e}") from None
-    owned = set(trader.core.positions["ticket"].tolist())
+    owned = set(read.tickets(trader.core))
     for position in trader.positions.external:
         if ticket in (str(position.ticket), str(position.identifier)):
             if position.identifier in owned or position.identifier in trader.positions.late:
@@ -61,10 +63,10 @@ def _free_slot(trader: "Trader", book: str, symbol: str) -> int:
         books = [s.book.name for s in trader.compiled.slots if s.symbol == symbol]
         raise UserError(f"no book {book!r} trades {symbol}{meant(book, books)}")
     slot = trader.names.slots.index(name)
-    held = trader.core.positions[slot]
-    if held["direction"] != 0:
+    held = read.position(trader.core, slot)
+    if held.direction != 0:
         raise Refused(f"{name} holds a position already")
-    if held["unsettled"]:
+    if held.unsettled:
         raise TryAgain(f"{name} has an order that is being looked for")
     return slot
 
@@ -79,14 +81,21 @@ def _orders(trader: "Trader", position: BrokerPosition) -> tuple[int, ...]:
 
 
 def _hold(trader: "Trader", slot: int, position: BrokerPosition, orders: tuple[int, ...]) -> None:
-    held, which = trader.core.positions[slot], trader.compiled.slots[slot]
+    which = trader.compiled.slots[slot]
     members = [trader.compiled.strategies[m].name for m in which.members]
-    held["pending_direction"] = position.direction
-    held["pending_stop_distance"] = _distance(position, position.stop)
-    held["pending_target_distance"] = -_distance(position, position.target)
-    apply_open(trader.core, slot, position.entry_price, position.lots, position.opened_ns, 0.0)
-    held["ticket"], held["intent"] = position.identifier, 0
-    held["dirty"] = 1  # the book decides on it at its next bar
+    fill = EntryFill(
+        direction=position.direction,
+        lots=position.lots,
+        price=position.entry_price,
+        stop_distance=_distance(position, position.stop),
+        target_distance=-_distance(position, position.target),
+        time_ns=position.opened_ns,
+        commission_ccy=0.0,
+        ticket=position.identifier,
+        intent=0,
+    )
+    open_position(trader.core, slot, fill)
+    decide_anew(trader.core, slot)  # the book decides on it at its next bar
     intent = Intent(
         id=0,
         magic=position.identifier,
@@ -114,8 +123,8 @@ def _hold(trader: "Trader", slot: int, position: BrokerPosition, orders: tuple[i
         time_ns=position.opened_ns,
     )
     ledger, name = trader.positions.ledger, trader.names.slots[slot]
-    stop, target = float(held["stop"]), float(held["target"])
-    trader.recorder.add(ledger.opened(name, intent, outcome, stop, target))
+    held = read.position(trader.core, slot)
+    trader.recorder.add(ledger.opened(name, intent, outcome, held.stop, held.target))
     parts = Parts(orders=orders)
     ledger.open[name] = msgspec.structs.replace(ledger.open[name], parts=parts)
     trader.positions.book_broker_closes()

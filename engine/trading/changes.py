@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.decision import switches
-from engine.decision.sizing import ALLOCATION_MAX
+from engine.decision import read, switches
+from engine.decision.allocation.sizing import ALLOCATION_MAX
+from engine.decision.read import PositionReading
 from engine.execution.journal import Journal
 from engine.hosts.contract import Hosts, Prepared
 from engine.model.errors import PmproError, Refused, StrategyError, TryAgain, UserError
 from engine.model.near import meant
 from engine.model.portfolio import Portfolio
-from engine.model.reasons import ExitReason
 from engine.model.records import StrategyRow
 from engine.portfolio.compile import CompiledPortfolio, Slot, compile_portfolio, points
 from engine.portfolio.edit import (
@@ -143,9 +143,9 @@ class Changes:
             trader.compiled.symbols
         )
         slots = [s.name for s in trader.compiled.slots if gone & _members(trader.compiled, s)]
-        held = [name for name in slots if _position(trader, name)["direction"] != 0]
+        held = [name for name in slots if _position(trader, name).direction != 0]
         if how == "flatten" and (held or _unsettled(trader, slots)):
-            self._leaving[target] = {int(_position(trader, name)["ticket"]) for name in held}
+            self._leaving[target] = {_position(trader, name).ticket for name in held}
             return _closing(target, len(held))
         _refuse_unsettled(trader, slots)
         moved = _successors(trader, compiled, held, how)
@@ -167,7 +167,7 @@ class Changes:
     def finish(self, trader: Trader) -> None:
         """Remove what was to be closed first and is closed by now; every turn."""
         for target, tickets in list(self._leaving.items()):
-            if tickets & set(trader.core.positions["ticket"].tolist()):
+            if tickets & set(read.tickets(trader.core)):
                 continue
             try:
                 # What a book's other members have opened since is theirs.
@@ -193,7 +193,7 @@ class Changes:
             trader.quarantine_member(name, fault)
         symbols = compiled.names.symbols
         if set(symbols) != set(watched):
-            self._terms.watch(symbols, int(trader.core.account[0]["batch_ns"]))
+            self._terms.watch(symbols, read.account(trader.core).batch_ns)
         add_portfolio_rows(trader)
         trader.recorder.audit(
             "STRATEGY",
@@ -215,11 +215,8 @@ def close_for_removal(trader: Trader, target: str) -> str:
     gone = members_of(trader.compiled.portfolio, target)
     without(trader.compiled.portfolio, target)
     slots = {switches.kill(trader.core, trader.names.members.index(name)) for name in gone}
-    positions = trader.core.positions
-    held = [slot for slot in slots if positions[slot]["direction"] != 0]
-    for slot in held:
-        if not positions[slot]["close_reason"]:
-            positions[slot]["close_reason"] = int(ExitReason.KILL)
+    switches.close_slots(trader.core, slots)
+    held = slots & set(read.held_slots(trader.core))
     trader.urgent.set()
     return _closing(target, len(held))
 
@@ -232,13 +229,13 @@ def _members(compiled: CompiledPortfolio, slot: Slot) -> set[str]:
     return {compiled.strategies[m].name for m in slot.members}
 
 
-def _position(trader: Trader, slot: str) -> Any:
-    return trader.core.positions[trader.names.slots.index(slot)]
+def _position(trader: Trader, slot: str) -> PositionReading:
+    return read.position(trader.core, trader.names.slots.index(slot))
 
 
 def _unsettled(trader: Trader, slots: Iterable[str]) -> list[str]:
     late = {f"{opened.book}/{opened.symbol}" for opened, _ in trader.positions.late.values()}
-    return [name for name in slots if name in late or _position(trader, name)["unsettled"]]
+    return [name for name in slots if name in late or _position(trader, name).unsettled]
 
 
 def _refuse_unsettled(trader: Trader, slots: Iterable[str]) -> None:
@@ -270,7 +267,7 @@ def _successors(
             raise UserError(f"{name}: no book {book!r} in {symbol} is left to take it{hint}")
         if successor != name:
             _refuse_unsettled(trader, [successor])
-            if _position(trader, successor)["direction"] != 0:
+            if _position(trader, successor).direction != 0:
                 raise Refused(f"{successor} holds a position of its own")
             moved[name] = successor
     return moved
@@ -285,7 +282,7 @@ def _last_rows(trader: Trader, gone: set[str]) -> list[StrategyRow]:
             config=msgspec.to_builtins(strategy),
             enabled=False,
             allocation=0.0,
-            time_ns=int(trader.core.account[0]["batch_ns"]),
+            time_ns=read.account(trader.core).batch_ns,
         )
         for strategy in trader.compiled.strategies
         if strategy.name in gone
@@ -313,7 +310,7 @@ def _listed(portfolio: Portfolio) -> dict[str, Any]:
 
 def add_portfolio_rows(trader: Trader) -> None:
     """Record every book and strategy as the portfolio has them."""
-    now_ns = int(trader.core.account[0]["batch_ns"])
+    now_ns = read.account(trader.core).batch_ns
     n_books = len({slot.book.name for slot in trader.compiled.slots})
     for index, slot in enumerate(trader.compiled.slots):
         trader.recorder.add(
@@ -322,21 +319,22 @@ def add_portfolio_rows(trader: Trader) -> None:
                 kind="ENSEMBLE",
                 config=msgspec.to_builtins(slot.book),
                 enabled=True,
-                allocation=float(trader.core.positions[index]["allocation"]) / n_books,
+                allocation=read.position(trader.core, index).allocation / n_books,
                 time_ns=now_ns,
             )
         )
     for index, strategy in enumerate(trader.compiled.strategies):
-        slot = trader.compiled.slots[int(trader.core.members[index]["slot"])]
+        slot = trader.compiled.slots[read.slot_of(trader.core, index)]
         if strategy.name == slot.book.name:
             continue
+        member = read.member(trader.core.outputs, index)
         trader.recorder.add(
             StrategyRow(
                 name=strategy.name,
                 kind=strategy.kind,
                 config=msgspec.to_builtins(strategy),
-                enabled=bool(trader.core.outputs[index]["enabled"]),
-                allocation=float(trader.core.outputs[index]["share"]) / n_books,
+                enabled=bool(member.enabled),
+                allocation=member.share / n_books,
                 time_ns=now_ns,
             )
         )

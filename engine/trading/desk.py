@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from engine.decision import read
 from engine.decision.entries import entry_levels
 from engine.decision.rules import check_state
 from engine.model.broker import MarketUpdate
@@ -32,17 +33,17 @@ class TraderPolicy:
         trader = self._trader
         if intent.action == "CLOSE":
             return True
-        active = trader.core.account[0]["trading"] == TradingState.ACTIVE
+        active = read.account(trader.core).trading == TradingState.ACTIVE
         if not active or trader.flattening is not None or self.barred:
             return False
         if trader.positions.unknown_in(intent.symbol):
             return False
         if trader.pauses.reason(intent.symbol, intent.direction):
             return False
-        if trader.core.quotes[trader.symbol_index[intent.symbol]]["killed"]:
+        if read.quote(trader.core, trader.symbol_index[intent.symbol]).killed:
             return False
         voters = [trader.member_index[name] for name in intent.shares]
-        return bool(voters) and all(trader.core.outputs[m]["enabled"] for m in voters)
+        return bool(voters) and all(read.member(trader.core.outputs, m).enabled for m in voters)
 
     def again(self, intent: Intent) -> Intent | str:
         """Return an intent at the terminal's price of now, or what forbids it there."""
@@ -53,7 +54,7 @@ class TraderPolicy:
         except BrokerError as e:
             return f"no price: {e}"
         update = MarketUpdate(market_ns=trader.now_ns(), batch_ns=0, quotes=[quote])
-        trader.take_quotes(update, fresh_from_ns=int(trader.core.account[0]["batch_ns"]))
+        trader.take_quotes(update, fresh_from_ns=read.account(trader.core).batch_ns)
         if intent.action == "CLOSE":
             price = quote.closing(intent.direction)
             return msgspec.structs.replace(intent, price=price) if price > 0.0 else intent

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.decision.account import mark, update_conversions
+from engine.decision import read
+from engine.decision.account import open_ccy_with
 from engine.decision.plausible import FLOOR_FRAC, believe, is_price, note_doubt, only_bars
 from engine.decision.state import Core
 from engine.execution.terminal import Terminal
@@ -77,11 +78,11 @@ class Doubts:
         if quote.time_ns <= self._newest_ns.get(quote.symbol, 0):
             return
         self._newest_ns[quote.symbol] = quote.time_ns
-        good = core.quotes[index]
+        good = read.quote(core, index)
         text = f"{price_text(quote.bid)}/{price_text(quote.ask)}"
-        after = f"after {price_text(good['bid'])}/{price_text(good['ask'])}"
+        after = f"after {price_text(good.bid)}/{price_text(good.ask)}"
         if is_price(quote.bid, quote.ask):
-            self.open.setdefault(quote.symbol, float(good["bid"]))
+            self.open.setdefault(quote.symbol, good.bid)
             text = f"implausible price {text} {after}: not believed until a second one agrees"
         elif is_price(quote.ask, quote.bid):
             self._say("warning", quote.symbol, f"crossed quote {text}: left out")
@@ -98,14 +99,14 @@ class Doubts:
 
     def weigh(self, core: Core, symbols: Sequence[str], external: Sequence[BrokerPosition]) -> bool:
         """Believe prices that stand alone where the terminal's own equity has them too."""
-        alone = np.flatnonzero(core.quotes["suspect_bid"] > 0.0)
+        alone = read.doubtful_symbols(core)
         now_ns = self._now_ns()
         if not len(alone) or now_ns < self._ask_ns:
             return False
-        if now_ns - int(core.quotes["suspect_ns"][alone].max()) < STOOD_NS:
+        if now_ns - read.suspect_ns(core, alone) < STOOD_NS:
             return False
-        at_last_ccy = _open_ccy(core, alone[:0])
-        at_these_ccy = _open_ccy(core, alone)
+        at_last_ccy = open_ccy_with(core, alone[:0])
+        at_these_ccy = open_ccy_with(core, alone)
         apart_ccy = abs(at_these_ccy - at_last_ccy)
         if not 0.0 < apart_ccy < math.inf:  # nothing is held that is worth another amount then
             return False
@@ -139,20 +140,6 @@ class Doubts:
         text += f" (and {n_more} more before)" if n_more else ""
         self._events.add(level, symbol, text)
         self._recorder.audit("MARKET", {"symbol": symbol, "doubt": text}, status="FAILED")
-
-
-def _open_ccy(core: Core, at: Any) -> float:
-    """Return the open profit of what is held, symbols `at` at the prices that are in doubt."""
-    kept = core.quotes.copy()
-    for side in ("bid", "ask"):
-        core.quotes[side][at] = kept[f"suspect_{side}"][at]
-    update_conversions(core)
-    mark(core)
-    account = core.account[0]
-    open_ccy = float(account["equity_ccy"] - account["balance_ccy"])
-    core.quotes[:] = kept
-    mark(core)
-    return open_ccy
 
 
 def _bar_text(bar: Sequence[Any]) -> str:

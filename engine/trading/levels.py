@@ -8,8 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
-
+from engine.decision import read
 from engine.decision.entries import count_message
 from engine.decision.moving_stops import move_stop
 from engine.decision.state import Core, stop_moves
@@ -61,18 +60,17 @@ class Levels:
             self._events.add("error", "terminal", f"no stop moved: {e}")
             return
         for slot, stop in stops.items():
-            position = self._core.positions[slot]
-            there = held.get(int(position["ticket"]))
+            position = read.position(self._core, slot)
+            there = held.get(position.ticket)
             if there is None:  # closed a moment ago
                 continue
             began_s = time.monotonic()
-            if not self._set(there, slot, stop, float(position["target"])):
+            if not self._set(there, slot, stop, position.target):
                 if time.monotonic() - began_s >= LOST_S:
                     return
                 continue
-            before = float(position["stop"])
             move_stop(self._core, slot, stop)
-            self._say_moved(slot, before, stop)
+            self._say_moved(slot, position.stop, stop)
 
     def to_fill(self, slot: int) -> None:
         """Set stop and target anew from a fill that was not at the expected price."""
@@ -83,22 +81,21 @@ class Levels:
 
     def mend(self, found: Iterable[BrokerPosition]) -> None:
         """Set the levels again that the terminal does not have as the core has them."""
-        positions = self._core.positions
-        held = np.flatnonzero((positions["direction"] != 0) & (positions["unsettled"] == 0))
-        self._backoffs.keep({int(positions[slot]["ticket"]) for slot in held})
-        for slot in held.tolist():
+        held = read.settled_slots(self._core)
+        self._backoffs.keep({read.position(self._core, slot).ticket for slot in held})
+        for slot in held:
             self._mend_slot(slot, found)
 
     def _mend_slot(
         self, slot: int, found: Iterable[BrokerPosition], *, level: str = "warning"
     ) -> None:
-        position = self._core.positions[slot]
-        there = next((p for p in found if p.identifier == position["ticket"]), None)
+        position = read.position(self._core, slot)
+        there = next((p for p in found if p.identifier == position.ticket), None)
         if there is None or self._is_right(slot, there):
             return
         if not self._backoffs.may_try(there.identifier):
             return
-        stop, target = float(position["stop"]), float(position["target"])
+        stop, target = position.stop, position.target
         text = f"{_in_words(there.stop, there.target)} at the terminal"
         if self._set(there, slot, stop, target):
             self._backoffs.done(there.identifier)
@@ -110,14 +107,14 @@ class Levels:
 
     def _is_right(self, slot: int, there: BrokerPosition) -> bool:
         """Tell whether the terminal has the core's levels; take a stop that did move after all."""
-        position, config = self._core.positions[slot], self._core.slots[slot]
-        near = 0.5 * float(self._core.symbols[config["symbol"]]["point"])
-        stop, target = or_zero(position["stop"]), or_zero(position["target"])
+        position, config = read.position(self._core, slot), self._core.slots[slot]
+        near = 0.5 * read.point(self._core, read.symbol_of(self._core, slot))
+        stop, target = or_zero(position.stop), or_zero(position.target)
         if not abs(there.target - target) <= near:
             return False
         if abs(there.stop - stop) <= near:
             return True
-        better = (there.stop - stop) * int(position["direction"]) > 0.0 or stop == 0.0
+        better = (there.stop - stop) * position.direction > 0.0 or stop == 0.0
         if there.stop and stop_moves(config) and better:
             move_stop(self._core, slot, there.stop)
             self._say_moved(slot, stop, there.stop)
@@ -126,8 +123,8 @@ class Levels:
 
     def _set(self, there: BrokerPosition, slot: int, stop: float, target: float) -> bool:
         """Set levels at the broker; tell whether it has them now."""
-        now_ns = max(int(self._core.account[0]["batch_ns"]), self._now_ns())
-        count_message(self._core, int(self._core.slots[slot]["symbol"]), now_ns)
+        now_ns = max(read.account(self._core).batch_ns, self._now_ns())
+        count_message(self._core, read.symbol_of(self._core, slot), now_ns)
         try:
             verdict = classify(self._terminal.modify(there, or_zero(stop), or_zero(target)))
         except BrokerError as e:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from engine.decision.state import Core
+from engine.decision.state import Core, read_limits, write_limits
 from engine.model.errors import ConfigError, UserError
 from engine.model.near import meant
 from engine.model.portfolio import RISK_LIMITS, Portfolio
@@ -61,12 +61,12 @@ class Limits:
         if name in FIXED:
             raise UserError(f"{name} cannot change while running: set it in the portfolio file")
         check_limits(portfolio, self._values() | {name: value})
-        before = float(core.limits[0][name])
+        before = read_limits(core)[name]
         if value == of_file[name]:
             self.set.pop(name, None)
         else:
             self.set[name] = SetLimit(value, of_file[name])
-        core.limits[name] = value
+        write_limits(core, {name: value})
         return before
 
     def load(self, core: Core, portfolio: Portfolio, saved: Mapping[str, SetLimit]) -> list[str]:
@@ -83,8 +83,7 @@ class Limits:
 
     def apply(self, core: Core) -> None:
         """Write the set limits into a core that has the file's."""
-        for name, limit in self.set.items():
-            core.limits[name] = limit.value
+        write_limits(core, self._values())
 
     def _values(self) -> dict[str, float]:
         return {name: limit.value for name, limit in self.set.items()}
@@ -97,4 +96,5 @@ def _remark(name: str, limit: SetLimit, of_file: Mapping[str, float]) -> str:
 
 def limits_now(core: Core, names: Iterable[str]) -> dict[str, float]:
     """Return limits as they are in force."""
-    return {name: float(core.limits[0][name]) for name in names}
+    limits = read_limits(core)
+    return {name: limits[name] for name in names}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from engine.decision import read
 from engine.decision.entries import entry_levels
 from engine.decision.exits import exit_price
 from engine.decision.state import Core
@@ -36,16 +37,16 @@ class Intents:
 
     def closing(self, slot: int, batch_ns: int) -> Intent:
         """Return the whole close of a slot's position, for the reason it has."""
-        position = self._core.positions[slot]
+        position = read.position(self._core, slot)
         return self._intent(
             slot,
             batch_ns,
             action="CLOSE",
-            direction=int(position["direction"]),
-            lots=float(position["lots"]),
+            direction=position.direction,
+            lots=position.lots,
             price=exit_price(self._core, slot),
-            position=int(position["ticket"]),
-            reason=int(position["close_reason"]),
+            position=position.ticket,
+            reason=position.close_reason,
         )
 
     def opening(self, slot: int, batch_ns: int) -> Intent:
@@ -53,16 +54,16 @@ class Intents:
 
         Call before anything else is decided: votes and rules are those of now.
         """
-        position = self._core.positions[slot]
-        price = float(position["pending_price"])
+        position = read.position(self._core, slot)
+        price = position.pending_price
         stop, target = entry_levels(self._core, slot, price)
         decision = read_decision(self._compiled, self._core, slot)
         return self._intent(
             slot,
             batch_ns,
             action="OPEN",
-            direction=int(position["pending_direction"]),
-            lots=float(position["pending_lots"]),
+            direction=position.pending_direction,
+            lots=position.pending_lots,
             price=price,
             stop=or_zero(stop),
             target=or_zero(target),

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
-import numpy as np
 
+from engine.decision import read
 from engine.decision.state import Core
+from engine.decision.switches import without_wishes
 from engine.model.live_day import RefusedRun
 from engine.model.orders import Intent
 from engine.model.times import NS_PER_MINUTE, NS_PER_S, to_datetime
@@ -120,11 +121,10 @@ class Pauses:
 
         So no rule counts what cannot be sent; `symbols` is each slot's, `members` tells a slot's.
         """
-        wishes = core.positions["wish"].copy()
-        for slot in np.flatnonzero(wishes).tolist():
-            if self.reason(symbols[slot], int(wishes[slot])) or self.reason_of(members(slot)):
-                core.positions["wish"][slot] = 0
-        try:
+        paused = [
+            slot
+            for slot, direction in read.wishes(core).items()
+            if self.reason(symbols[slot], direction) or self.reason_of(members(slot))
+        ]
+        with without_wishes(core, paused):
             yield
-        finally:
-            core.positions["wish"] = wishes

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
-import numpy as np
 
-from engine.decision.account import open_profit_ccy
-from engine.decision.attribution import book_result
-from engine.decision.entries import apply_open, cancel_entry, count_entry
-from engine.decision.exits import apply_close
+from engine.decision import read
+from engine.decision.account import book_cash, open_profit_ccy
+from engine.decision.entries import EntryFill, cancel_entry, count_entry, open_position
+from engine.decision.exits import apply_close, reduce_position
 from engine.decision.money import round_ccy, round_lots
 from engine.decision.state import Core
+from engine.decision.switches import await_outcome, set_unsettled
 from engine.execution.ledger import ClosedTrade, Ledger
 from engine.execution.netted import explain
 from engine.execution.outcomes import LOTS_EPS, deals_of, done
@@ -107,14 +107,13 @@ class Positions:
             self._say("error", intent, f"outcome unknown, reconciling: {outcome.detail}")
             return
         self._unknown.pop(intent.id, None)
-        self.core.positions[intent.slot]["unsettled"] = int(
-            any(other.slot == intent.slot for other in self._unknown.values())
-        )
+        left = any(other.slot == intent.slot for other in self._unknown.values())
+        set_unsettled(self.core, intent.slot, left)
         if intent.action == "OPEN":
             self._apply_open(intent, outcome)
         elif outcome.state != IntentState.DONE:
             self._renew(intent, outcome)
-        elif intent.position == int(self.core.positions[intent.slot]["ticket"]):
+        elif intent.position == read.position(self.core, intent.slot).ticket:
             self._backoffs.done(intent.position)
             self._close_slot(intent.slot, ExitReason(intent.reason), outcome, [outcome.order])
         else:
@@ -130,17 +129,21 @@ class Positions:
             cancel_entry(self.core, slot)
             self._say("warning", intent, f"entry not filled: {outcome.detail}")
             return
-        position = self.core.positions[slot]
-        position["pending_direction"] = intent.direction
-        position["pending_stop_distance"] = _distance(intent.price, intent.stop)
-        position["pending_target_distance"] = _distance(intent.price, intent.target)
-        apply_open(
-            self.core, slot, outcome.price, outcome.lots, outcome.time_ns, outcome.commission_ccy
+        fill = EntryFill(
+            direction=intent.direction,
+            lots=outcome.lots,
+            price=outcome.price,
+            stop_distance=_distance(intent.price, intent.stop),
+            target_distance=_distance(intent.price, intent.target),
+            time_ns=outcome.time_ns,
+            commission_ccy=outcome.commission_ccy,
+            ticket=outcome.position,
+            intent=intent.id,
         )
+        open_position(self.core, slot, fill)
         count_entry(self.core, slot, intent.direction)
-        position["ticket"] = outcome.position
-        position["intent"] = intent.id
-        stop, target = float(position["stop"]), float(position["target"])
+        position = read.position(self.core, slot)
+        stop, target = position.stop, position.target
         row = self.ledger.opened(self.slots[slot], intent, outcome, stop, target)
         self._recorder.add(row)
         if (or_zero(stop), or_zero(target)) != (intent.stop, intent.target):
@@ -152,8 +155,7 @@ class Positions:
     def _close_slot(
         self, slot: int, reason: ExitReason, outcome: Outcome, orders: list[int]
     ) -> None:
-        position = self.core.positions[slot]
-        left_lots = float(position["lots"]) - outcome.lots
+        left_lots = read.position(self.core, slot).lots - outcome.lots
         if left_lots > LOTS_EPS:
             self._reduce_slot(slot, left_lots, outcome, orders)
             return
@@ -179,14 +181,14 @@ class Positions:
         self, slot: int, left_lots: float, outcome: Outcome, orders: list[int]
     ) -> None:
         """Book a part that was closed: filled in part, or taken by a hand at the terminal."""
-        position, account = self.core.positions[slot], self.core.account[0]
-        position["swap_ccy"] *= left_lots / position["lots"]
-        position["lots"] = float(round_lots(left_lots))
-        account["balance_ccy"] = round_ccy(
-            account["balance_ccy"] + outcome.profit_ccy + outcome.commission_ccy + outcome.swap_ccy,
-            self.core.limits[0]["currency_digits"],
+        reduce_position(
+            self.core,
+            slot,
+            left_lots,
+            outcome.profit_ccy,
+            outcome.commission_ccy,
+            outcome.swap_ccy,
         )
-        book_result(self.core, slot, outcome.profit_ccy, outcome.commission_ccy, outcome.swap_ccy)
         self.ledger.reduced(self.slots[slot], outcome, orders)
         text = f"{outcome.lots:g} lots closed at {price_text(outcome.price)}, {left_lots:g} left"
         self._events.add("error", self.slots[slot], text)
@@ -213,20 +215,19 @@ class Positions:
         return found
 
     def _book_closes(self, found: dict[int, BrokerPosition]) -> None:
-        held = self.core.positions["direction"] != 0
         # Their own deals would be taken for the broker's.
-        held[[i.slot for i in self._unknown.values() if i.action == "CLOSE"]] = False
-        slots = np.flatnonzero(held).tolist()
+        closing = {i.slot for i in self._unknown.values() if i.action == "CLOSE"}
+        slots = [slot for slot in read.held_slots(self.core) if slot not in closing]
         self._others_lots = {s: lots for s, lots in self._others_lots.items() if s in slots}
         changed = [slot for slot in slots if self._lots_differ(slot, found)]
         if changed:
-            earliest_ns = min(int(self.core.positions[slot]["entry_ns"]) for slot in changed)
+            earliest_ns = min(read.position(self.core, slot).entry_ns for slot in changed)
             deals = self._terminal.deals(earliest_ns - NS_PER_HOUR)
             newest_ns: dict[int, int] = {}
             for deal in deals:
                 before_ns = newest_ns.get(deal.position_id, 0)
                 newest_ns[deal.position_id] = max(before_ns, deal.time_ns)
-            tickets = self.core.positions["ticket"].tolist()
+            tickets = read.tickets(self.core)
             # In the order in which the broker closed them.
             for slot in sorted(changed, key=lambda s: (newest_ns.get(tickets[s], 0), s)):
                 self._book_broker_close(slot, self._lots_left(slot, found), deals)
@@ -238,37 +239,37 @@ class Positions:
 
     def _lots_left(self, slot: int, found: dict[int, BrokerPosition]) -> float:
         """Return what the terminal holds of a slot, in the slot's direction."""
-        held = self.core.positions[slot]
-        there = found.get(int(held["ticket"]))
-        return 0.0 if there is None else there.lots * there.direction * int(held["direction"])
+        held = read.position(self.core, slot)
+        there = found.get(held.ticket)
+        return 0.0 if there is None else there.lots * there.direction * held.direction
 
     def _lots_differ(self, slot: int, found: dict[int, BrokerPosition]) -> bool:
-        ours = float(self.core.positions[slot]["lots"]) + self._others_lots.get(slot, 0.0)
+        ours = read.position(self.core, slot).lots + self._others_lots.get(slot, 0.0)
         return not abs(self._lots_left(slot, found) - ours) <= LOTS_EPS
 
     def difference(self, slot: int, found: dict[int, BrokerPosition]) -> str:
         """Return in what a held slot and the terminal do not agree, "" where they do."""
-        held = self.core.positions[slot]
-        if held["direction"] == 0:
+        held = read.position(self.core, slot)
+        if held.direction == 0:
             return ""
         if self._lots_differ(slot, found):
             left = self._lots_left(slot, found)
-            return f"{held['lots']:g} lots here, {left:g} at the terminal, no deal says why"
-        there = found[int(held["ticket"])]
-        near = 0.5 * float(self.core.symbols[self.core.slots[slot]["symbol"]]["point"])
-        apart = 0.0 if slot in self._others_lots else abs(there.entry_price - held["entry_price"])
+            return f"{held.lots:g} lots here, {left:g} at the terminal, no deal says why"
+        there = found[held.ticket]
+        near = 0.5 * read.point(self.core, read.symbol_of(self.core, slot))
+        apart = 0.0 if slot in self._others_lots else abs(there.entry_price - held.entry_price)
         if not apart <= near:
-            here, other = price_text(held["entry_price"]), price_text(there.entry_price)
+            here, other = price_text(held.entry_price), price_text(there.entry_price)
             return f"entry {here} here, {other} at the terminal"
         return ""
 
     def _book_broker_close(self, slot: int, left_lots: float, deals: list[BrokerDeal]) -> None:
         """Book the deals that took a slot to `left_lots`, as far as they explain it."""
-        held = self.core.positions[slot]
+        held = read.position(self.core, slot)
         trade = self.ledger.open[self.slots[slot]]
-        own = [deal for deal in deals if deal.position_id == int(held["ticket"])]
+        own = [deal for deal in deals if deal.position_id == held.ticket]
         known = {trade.order, *trade.parts.orders}
-        told = explain(float(held["lots"]), left_lots, known, own)
+        told = explain(held.lots, left_lots, known, own)
         if told is None:
             return
         if told.others_lots != self._others_lots.get(slot, 0.0):
@@ -285,7 +286,7 @@ class Positions:
             order=last.order,
             deal=last.ticket,
             position=last.position_id,
-            lots=float(round_lots(float(held["lots"]) - told.ours_lots)),
+            lots=float(round_lots(held.lots - told.ours_lots)),
             price=last.price,
             profit_ccy=self._part(told.closed_frac, (d.profit_ccy for d in told.closing)),
             commission_ccy=self._part(told.closed_frac, (d.commission_ccy for d in told.closing)),
@@ -297,7 +298,7 @@ class Positions:
 
     def _part(self, part: float, amounts_ccy: Iterable[float]) -> float:
         """Return a part of deals' money, in whole cents."""
-        return float(round_ccy(part * sum(amounts_ccy), self.core.limits[0]["currency_digits"]))
+        return float(round_ccy(part * sum(amounts_ccy), read.currency_digits(self.core)))
 
     def _report_difference(self, slot: int, text: str) -> None:
         now_s = self._monotonic_s()
@@ -311,7 +312,7 @@ class Positions:
 
     def _shared(self, found: Iterable[BrokerPosition]) -> Iterator[BrokerPosition]:
         """Yield what others hold in positions of ours, as positions of theirs."""
-        by_ticket = {int(self.core.positions[s]["ticket"]): s for s in self._others_lots}
+        by_ticket = {read.position(self.core, s).ticket: s for s in self._others_lots}
         for there in found:
             slot = by_ticket.get(there.identifier)
             if slot is not None and self._others_lots[slot] > 0.0:
@@ -332,8 +333,8 @@ class Positions:
         """
         # After a restart a slot may hold what the broker closed before its entry was sent: that
         # close is booked first.
-        held = self.core.positions["direction"] != 0
-        unknown = [i for i in self._unknown.values() if i.action == "CLOSE" or not held[i.slot]]
+        held = read.held_slots(self.core)
+        unknown = [i for i in self._unknown.values() if i.action == "CLOSE" or i.slot not in held]
         if not unknown:
             return []
         outcomes = self._reconciler.settle(unknown)
@@ -346,10 +347,13 @@ class Positions:
     def mark_unknown(self, intent: Intent) -> None:
         """Have an intent without a certain outcome looked for; its slot sends nothing meanwhile."""
         self._unknown[intent.id] = intent
-        position = self.core.positions[intent.slot]
-        position["unsettled"] = 1
-        if intent.action == "OPEN" and position["direction"] == 0:  # it may be an entry
-            position["pending_direction"], position["pending_lots"] = intent.direction, intent.lots
+        await_outcome(
+            self.core,
+            intent.slot,
+            entry=intent.action == "OPEN",
+            direction=intent.direction,
+            lots=intent.lots,
+        )
 
     def unknown_in(self, symbol: str) -> bool:
         """Tell whether an intent of any book in a symbol is being looked for."""
@@ -362,7 +366,7 @@ class Positions:
     def read(self) -> list[BrokerPosition]:
         """Return the terminal's positions; those no slot owns become `external`."""
         found = self._terminal.positions()
-        ours = {int(ticket) for ticket in self.core.positions["ticket"]}
+        ours = set(read.tickets(self.core))
         self.external = tuple(p for p in found if p.identifier not in ours)
         self._find_late()
         return found
@@ -407,10 +411,7 @@ class Positions:
                     self._recorder.add(order_row(opened, entry, self._now_ns()))
                     self._recorder.settle(entry)
                     amounts.append(entry.commission_ccy)
-        account = self.core.account[0]
-        account["balance_ccy"] = round_ccy(
-            account["balance_ccy"] + sum(amounts), self.core.limits[0]["currency_digits"]
-        )
+        book_cash(self.core, sum(amounts))
         self._say("warning", intent, f"late order closed: {sum(amounts):+z,.2f}")
 
     def may_retry(self, ticket: int) -> bool:
@@ -419,15 +420,15 @@ class Positions:
 
     def goal(self, slot: int) -> str:
         """Return what becomes of a slot's position; "" while it is to stay."""
-        position = self.core.positions[slot]
-        if position["unsettled"]:
+        position = read.position(self.core, slot)
+        if position.unsettled:
             return "UNKNOWN: looking for the order's outcome"
-        if not position["close_reason"]:
+        if not position.close_reason:
             return ""
-        refused = self._backoffs.of(int(position["ticket"]))
+        refused = self._backoffs.of(position.ticket)
         if refused is not None:
             return f"WAITING till {to_datetime(refused.until_ns):%H:%M:%S} UTC: {refused.why}"
-        return f"CLOSING: {ExitReason(int(position['close_reason'])).name.lower()}"
+        return f"CLOSING: {ExitReason(position.close_reason).name.lower()}"
 
     def retry_now(self) -> None:
         """Have every goal tried again at once: an operator asks for it."""
@@ -435,15 +436,14 @@ class Positions:
 
     def any_open(self) -> bool:
         """Tell whether anything is held or may be."""
-        held = bool((self.core.positions["direction"] != 0).any())
-        return held or bool(self._unknown) or bool(self.late)
+        return bool(read.held_slots(self.core)) or bool(self._unknown) or bool(self.late)
 
     def open_profits_ccy(self) -> dict[str, float]:
         """Return each open slot's profit at the last quotes, swap included."""
         return {
-            self.slots[slot]: open_profit_ccy(self.core, int(slot))
-            + float(self.core.positions[slot]["swap_ccy"])
-            for slot in np.flatnonzero(self.core.positions["direction"] != 0)
+            self.slots[slot]: open_profit_ccy(self.core, slot)
+            + read.position(self.core, slot).swap_ccy
+            for slot in read.held_slots(self.core)
         }
 
     def _say(self, level: str, intent: Intent, text: str) -> None:

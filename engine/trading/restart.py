@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from engine.decision.switches import settle_all
 from engine.execution.journal import Journal
 from engine.model.broker import BrokerPosition
 from engine.model.orders import book_of, intent_of
@@ -45,7 +46,7 @@ def reconcile(trader: Trader, journal: Journal) -> list[str]:
     """
     slots = {name: i for i, name in enumerate(trader.names.slots)}
     orphans = []
-    trader.core.positions["unsettled"] = 0
+    settle_all(trader.core)
     for intent in journal.unsettled():
         slot = slots.get(f"{intent.book}/{intent.symbol}")
         if slot is None:

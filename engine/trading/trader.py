@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.decision import read
 from engine.decision.account import (
     guard,
     mark,
@@ -29,6 +30,7 @@ from engine.decision.batch import (
     decide_entries,
     decide_exits,
     end_batch,
+    skip_batch,
     take_bar,
 )
 from engine.decision.covariance import sample_returns
@@ -40,7 +42,15 @@ from engine.decision.release import Release, released
 from engine.decision.saved import Names, dump_core, load_core
 from engine.decision.signals import take_events
 from engine.decision.state import EVENT, N_REFUSALS, Core
-from engine.decision.switches import flatten, halt_entries, kill_held, quarantine, reduce_only
+from engine.decision.switches import (
+    decide_anew,
+    flatten,
+    halt_entries,
+    kill_held,
+    quarantine,
+    reduce_only,
+    take_file_shares,
+)
 from engine.execution.journal import CoreState, Journal
 from engine.execution.ledger import Ledger
 from engine.execution.router import Router
@@ -96,10 +106,7 @@ def _take_manual_shares(compiled: CompiledPortfolio, core: Core) -> None:
     """Set the file's shares where they are manual: saved ones are of an older file."""
     if compiled.portfolio.allocation.method != "manual":
         return
-    changed = core.outputs["share"] != core.members["share"]
-    core.positions["dirty"][core.members["slot"][changed]] = 1
-    core.outputs["share"] = core.members["share"]
-    core.positions["allocation"] = compiled.allocations()
+    take_file_shares(core, compiled.allocations())
 
 
 def events_of(signals: Sequence[tuple[int, StrategySignal]]) -> Any:
@@ -228,7 +235,7 @@ class Trader:
             before = self.compiled.members_by_slot
             for slot, members in enumerate(compiled.members_by_slot.items()):
                 if members not in before.items() or members[0] in moved.values():
-                    core.positions[slot]["dirty"] = 1  # others speak for what it holds
+                    decide_anew(core, slot)  # others speak for what it holds
             self._book_numbers = dict(book_numbers)
             self.positions.reconfigure(compiled, core, moved)
             self._take_portfolio(compiled, core)
@@ -277,7 +284,7 @@ class Trader:
         self._take_bars(closed)
         self._roll_day(batch_ns, opens=self._opens(update))
         self.take_quotes(update, fresh_from_ns=batch_ns)
-        tier = int(self.core.account[0]["tier"])
+        tier = read.account(self.core).tier
         begin_batch(self.core, batch_ns)
         self._mark_day()
         self.on_mark(batch_ns)
@@ -290,15 +297,12 @@ class Trader:
 
     def _forget_pending(self) -> None:
         """Forget entries that were decided and of which nothing has left."""
-        positions = self.core.positions
-        pending = (positions["pending_direction"] != 0) & (positions["unsettled"] == 0)
-        for slot in np.flatnonzero(pending).tolist():
+        for slot in read.pending_slots(self.core):
             cancel_entry(self.core, slot)
 
     def _refused_now(self) -> Iterator[tuple[str, str]]:
         """Yield the slots whose entries were refused at this batch, each with the rule."""
-        positions = self.core.positions
-        for slot in np.flatnonzero((positions["refusal"] != 0) & (positions["wish"] != 0)).tolist():
+        for slot in read.refused_slots(self.core):
             if rule := refused_by(self.core, slot):
                 yield self.names.slots[slot], rule
 
@@ -310,7 +314,7 @@ class Trader:
         """Give symbols without a price the last one of their history, for marking only."""
         for name, bars in history.items():
             index = self.symbol_index.get(name)
-            if index is None or not len(bars) or self.core.quotes[index]["close"] > 0.0:
+            if index is None or not len(bars) or read.quote(self.core, index).close > 0.0:
                 continue
             take_past(self.core, index, bars)
 
@@ -339,7 +343,7 @@ class Trader:
 
     def _begin_days_of(self, closed: Mapping[str, Bars]) -> None:
         """Begin the day of bars that opened in one of which no opening price was seen."""
-        known_day = int(self.core.account[0]["server_day"])
+        known_day = read.account(self.core).server_day
         opens_ns = [
             int(bars["time_ns"][0])
             for name, bars in closed.items()
@@ -349,15 +353,15 @@ class Trader:
             self._roll_day(min(opens_ns), opens=True)
 
     def _mark_day(self) -> None:
-        account = self.core.account[0]
-        self.day_returns.take(int(account["server_ns"]), float(account["equity_ccy"]))
+        account = read.account(self.core)
+        self.day_returns.take(account.server_ns, account.equity_ccy)
 
     def _move_cash(self, cash_ccy: float) -> None:
         self.day_returns.move_cash(cash_ccy)
 
     def _roll_day(self, batch_ns: int, *, opens: bool) -> None:
         """Charge swaps at the closes, and decide allocation where a day of the market has ended."""
-        before_ccy = float(self.core.account[0]["high_water_ccy"])
+        before_ccy = read.account(self.core).high_water_ccy
         if not roll_day(self.core, self._clock.to_server_ns(batch_ns), opens):
             return
         if release := released(self.core, batch_ns, before_ccy):
@@ -436,7 +440,7 @@ class Trader:
             signal = answer.signals.get(name)
             if signal is not None:
                 taken.append((index, signal))
-        before = self.core.outputs["direction"].tolist()
+        before = read.directions(self.core)
         take_events(self.core, events_of(taken))
         pursue_shadows(self.core)
         for index, signal in taken:
@@ -467,7 +471,7 @@ class Trader:
     @property
     def active(self) -> bool:
         """Whether neither a halt nor a doubt keeps entries out."""
-        return bool(self.core.account[0]["trading"] == TradingState.ACTIVE)
+        return read.account(self.core).trading == TradingState.ACTIVE
 
     def doubt(self, reason: str) -> bool:
         """Refuse entries until an operator resumes: something is not as it must be.
@@ -476,14 +480,14 @@ class Trader:
         """
         news = self.active
         reduce_only(self.core)
-        if self.core.account[0]["trading"] == TradingState.REDUCING:
+        if read.account(self.core).trading == TradingState.REDUCING:
             self.reason = self.reason or reason
         self.recorder.audit("RISK_CHECK", {"state": "REDUCING", "reason": reason}, status="FAILED")
         return news
 
     def give_up(self, reason: str) -> bool:
         """Halt entries until an operator resumes; return whether they were not halted until now."""
-        if self.core.account[0]["trading"] == TradingState.HALTED:
+        if read.account(self.core).trading == TradingState.HALTED:
             return False
         halt_entries(self.core)
         self.reason = reason
@@ -513,11 +517,12 @@ class Trader:
         if self.compiled.portfolio.account.margin_mode == "netting":
             self.pauses.taken = frozenset(p.symbol for p in self.positions.external)
         symbols = [slot.symbol for slot in self.compiled.slots]
-        barred = self.core.positions["barred"].copy()
+        barred = read.barred(self.core)
         with self.pauses.held_back(self.core, symbols, self.members_of):
             n_chosen = decide_entries(self.core, self._chosen, self.refused)
-        if (barred != self.core.positions["barred"]).any():
-            self._say_barred(np.flatnonzero(barred != self.core.positions["barred"]).tolist())
+        now = read.barred(self.core)
+        if now != barred:
+            self._say_barred([slot for slot, rule in enumerate(now) if rule != barred[slot]])
         self._execute([self._intents.opening(int(s), batch_ns) for s in self._chosen[:n_chosen]])
 
     def members_of(self, slot: int) -> Iterator[str]:
@@ -526,14 +531,12 @@ class Trader:
 
     def _say_barred(self, slots: Sequence[int]) -> None:
         """Say which books a rule has taken the entries of, and why; once a book."""
-        positions = self.core.positions
+        positions = read.positions(self.core)
         for book in dict.fromkeys(self.compiled.slots[slot].book.name for slot in slots):
             own = [s for s in slots if self.compiled.slots[s].book.name == book]
             # The one whose order was refused; the others are barred with it.
-            slot = next(
-                (s for s in own if positions[s]["refusal"] == positions[s]["barred"]), own[0]
-            )
-            rule = Refusal(int(positions[slot]["barred"]))
+            slot = next((s for s in own if positions[s].refusal == positions[s].barred), own[0])
+            rule = Refusal(positions[slot].barred)
             value, limit = self.core.checks[slot, int(rule)].tolist()
             text = (
                 f"no more entries: {rule.name} in {self.compiled.slots[slot].symbol}, {value:g} "
@@ -554,7 +557,7 @@ class Trader:
 
     def count_messages(self, intents: Sequence[Intent]) -> None:
         """Count orders that are about to be sent in the throttle."""
-        now_ns = max(int(self.core.account[0]["batch_ns"]), self.now_ns())
+        now_ns = max(read.account(self.core).batch_ns, self.now_ns())
         for intent in intents:
             count_message(self.core, self.symbol_index[intent.symbol], now_ns)
 
@@ -567,12 +570,12 @@ class Trader:
             self.positions.levels.move(dict(moved))
 
     def _close(self, slots: list[int], batch_ns: int) -> None:
-        tickets = self.core.positions["ticket"]
+        tickets = read.tickets(self.core)
         if self._policy.oldest_first:
-            slots = sorted(slots, key=self.core.positions["entry_ns"].__getitem__)
+            slots = sorted(slots, key=lambda slot: read.position(self.core, slot).entry_ns)
         intents, failed = [], []
         for slot in slots:
-            if self.positions.may_retry(int(tickets[slot])):
+            if self.positions.may_retry(tickets[slot]):
                 try:
                     intents.append(self._priced(self._intents.closing(slot, batch_ns)))
                 except Exception as e:  # border: one that cannot be closed keeps no other open
@@ -632,7 +635,7 @@ class Trader:
         """Mark at the latest quotes; only tighten: tier 2 refuses, tier 3 flattens."""
         self.take_quotes(update, fresh_from_ns=update.market_ns + 1)
         self.doubts.weigh(self.core, self.names.symbols, self.positions.external)
-        tier = int(self.core.account[0]["tier"])
+        tier = read.account(self.core).tier
         guard(self.core, update.market_ns)
         self._report_tier(tier)
 
@@ -642,11 +645,9 @@ class Trader:
         if self.flattening is not None:
             flatten(self.core, self.flattening)
         kill_held(self.core)
-        for slot in np.flatnonzero((self.core.positions["due"] != 0) & self._killed_slots()):
-            wants_exit(self.core, int(slot))
-        held = self.core.positions
-        goals = (held["direction"] != 0) & (held["close_reason"] != 0) & (held["unsettled"] == 0)
-        self._close(np.flatnonzero(goals).tolist(), int(self.core.account[0]["batch_ns"]))
+        for slot in read.killed_slots_due(self.core):
+            wants_exit(self.core, slot)
+        self._close(read.closing_slots(self.core), read.account(self.core).batch_ns)
         self._close_late()
         if self.flattening is not None and not self.positions.any_open():
             self.flattening = None
@@ -655,21 +656,16 @@ class Trader:
 
     def _close_late(self) -> None:
         """Close what was executed after it had been declared not executed."""
-        batch_ns = int(self.core.account[0]["batch_ns"])
+        batch_ns = read.account(self.core).batch_ns
         self._execute(
             [
                 self._intents.closing_late(self.names.slots.index(name), position, batch_ns)
                 for opened, position in list(self.positions.late.values())
                 if (name := f"{opened.book}/{opened.symbol}") in self.names.slots
-                and not self.core.positions[self.names.slots.index(name)]["unsettled"]
+                and not read.position(self.core, self.names.slots.index(name)).unsettled
                 and self.positions.may_retry(position.identifier)
             ]
         )
-
-    def _killed_slots(self) -> Any:
-        killed = np.zeros(len(self.core.slots), bool)
-        killed[self.core.members["slot"][self.core.outputs["killed"] != 0]] = True
-        return killed
 
     def settle_unknown(self) -> None:
         """Look again for the intents whose outcome is unknown, and save what was found."""
@@ -749,15 +745,14 @@ class Trader:
             decide_exits(self.core, self._chosen)
         finally:
             end_batch(self.core)
-        account = self.core.account[0]
-        account["batch_ns"] = max(int(account["batch_ns"]), batch_ns)
+        skip_batch(self.core, batch_ns)
         self._record_closed(closed)
 
     def _report_tier(self, before: int) -> None:
-        tier = int(self.core.account[0]["tier"])
+        tier = read.account(self.core).tier
         if tier == before:
             return
-        drawdown = float(self.core.account[0]["drawdown_frac"])
+        drawdown = read.account(self.core).drawdown_frac
         level = ("info", "warning", "critical", "critical")[tier]
         words = ("released", "sizes halved", "no new entries", "flattening, halted")[tier]
         self.events.add(level, "risk", f"drawdown {drawdown:.2%}: tier {tier}, {words}")

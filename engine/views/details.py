@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from engine.decision import signals
+from engine.decision import read, signals
 from engine.decision.state import Core, Floats, Records
 from engine.metrics.risk import correlation
 from engine.model.errors import StoreError, Unanswered, UserError
@@ -66,22 +66,22 @@ class CoreCopy(NamedTuple):
 def take_picture(trader: Trader, before: CoreCopy | None) -> CoreCopy:
     """Return the core as it is now, on the engine thread, right after the exposures are marked."""
     core = trader.core
-    equity_ccy = float(core.account[0]["equity_ccy"])
-    net_ccy = core.work["net_ccy"][:-1]
+    equity_ccy = read.account(core).equity_ccy
+    net_ccy = read.net_ccy(core)
     return CoreCopy(
         compiled=trader.compiled,
         outputs=core.outputs.copy(),
         days=core.days.copy(),
         covariance=core.covariance.copy(),
-        n_samples=tuple(core.quotes["n_samples"].tolist()),
+        n_samples=tuple(read.n_samples(core).tolist()),
         net_frac=tuple((net_ccy / equity_ccy if equity_ccy > 0.0 else net_ccy * np.nan).tolist()),
-        threshold_frac=float(core.limits[0]["correlation_threshold_frac"]),
+        threshold_frac=read.limits(core).correlation_threshold_frac,
         decided=_decided(trader, core, {} if before is None else before.decided),
     )
 
 
 def _decided(trader: Trader, core: Core, before: dict[str, Decided]) -> dict[str, Decided]:
-    now_ns = int(core.account[0]["batch_ns"])
+    now_ns = read.account(core).batch_ns
     # Rows that no decision has written yet hold nothing but NaN and zeros.
     asked = np.flatnonzero((core.checks > 0.0).any(axis=(1, 2))).tolist()
     found = {}
@@ -253,12 +253,12 @@ _votes: Callable[[Any, int], bool] = getattr(signals.votes, "py_func", signals.v
 
 
 def _vote(now: CoreCopy, member: int) -> VoteView:
-    output = now.outputs[member]
+    output = read.member(now.outputs, member)
     return VoteView(
         strategy=now.compiled.strategies[member].name,
         votes=bool(_votes(now, member)),
-        direction=int(output["direction"]),
-        confidence=float(output["confidence"]),
-        share=float(output["share"]),
-        entry_share=float(output["entry_share"]),
+        direction=output.direction,
+        confidence=output.confidence,
+        share=output.share,
+        entry_share=output.entry_share,
     )

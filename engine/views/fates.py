@@ -5,11 +5,11 @@ signal comes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-import numpy as np
 
+from engine.decision import read
 from engine.decision.state import Core
 from engine.decision.switches import Carried, carried_without
 from engine.model.broker import BrokerPosition
@@ -33,13 +33,13 @@ def of_members(
     `kill`: they are killed, else disabled. `close`: the positions are closed, whoever votes.
     """
     members = list(members)
-    concerned = sorted({int(core.members[member]["slot"]) for member in members})
+    concerned = sorted({read.slot_of(core, member) for member in members})
     found = []
     for slot in concerned:
-        position = core.positions[slot]
-        if position["direction"] == 0 and not position["unsettled"]:
+        position = read.position(core, slot)
+        if position.direction == 0 and not position.unsettled:
             continue
-        own = [m for m in members if int(core.members[m]["slot"]) == slot]
+        own = [m for m in members if read.slot_of(core, m) == slot]
         carried = carried_without(core, slot, own, kill=kill)
         alone = kill and carried.n_alive == 0
         found.append(_fate(core, slots, slot, carried, closes=close or alone, kill=kill))
@@ -54,7 +54,7 @@ def of_symbol(
     ours = [
         _fate(core, slots, slot, None, closes=True, kill=True)
         for slot, which in enumerate(slots)
-        if which.symbol == symbol and held[slot]
+        if which.symbol == symbol and slot in held
     ]
     others = [
         PositionFate(
@@ -82,11 +82,9 @@ class Previews:
         """Return a text for each member, "" where its book holds nothing."""
         texts = [""] * len(core.members)
         kept = {}
-        for slot in np.flatnonzero(_held(core)).tolist():
-            members, position = list(slots[slot].members), core.positions[slot]
-            goal = [
-                float(position[name]) for name in ("ticket", "lots", "close_reason", "unsettled")
-            ]
+        for slot in _held(core):
+            members, position = list(slots[slot].members), read.position(core, slot)
+            goal = position.ticket, position.lots, position.close_reason, position.unsettled
             state = core.outputs[members].tobytes() + repr(goal).encode()
             before = self._known.get(slots[slot].name)
             if before is None or before[0] != state:
@@ -144,8 +142,9 @@ def _words(fate: PositionFate) -> str:
     return f"{what}: {fate.why}" if fate.why else what
 
 
-def _held(core: Core) -> Any:
-    return (core.positions["direction"] != 0) | (core.positions["unsettled"] != 0)
+def _held(core: Core) -> list[int]:
+    """Return the slots that hold a position, or may."""
+    return sorted({*read.held_slots(core), *read.unsettled_slots(core)})
 
 
 def _fate(
@@ -158,26 +157,26 @@ def _fate(
     kill: bool,
 ) -> PositionFate:
     """Return the fate of what a slot holds, or of what an order whose outcome is unknown left."""
-    position, which = core.positions[slot], slots[slot]
-    direction = int(position["direction"])
+    position, which = read.position(core, slot), slots[slot]
+    direction = position.direction
     becomes: Becomes = "closes"
     why = ""
-    if position["unsettled"]:
+    if position.unsettled:
         becomes = "unsettled"
         why = "its order's outcome is being looked for"
         if direction == 0:
             fate = "closed" if closes else "left to the other members"
             why = f"an order's outcome is being looked for; a position that it opened is {fate}"
-    elif position["close_reason"] and not closes:
-        why = f"decided before: {_reason(int(position['close_reason']))}"
+    elif position.close_reason and not closes:
+        why = f"decided before: {_reason(position.close_reason)}"
     elif not closes and carried is not None:
         becomes, why = _voted(carried, which.book.combine, kill=kill)
     return PositionFate(
-        ticket=int(position["ticket"]) if direction else 0,
+        ticket=position.ticket if direction else 0,
         owner=which.book.name,
         symbol=which.symbol,
         direction="" if direction == 0 else "BUY" if direction > 0 else "SELL",
-        lots=float(position["lots"]) if direction else 0.0,
+        lots=position.lots if direction else 0.0,
         becomes=becomes,
         why=why,
     )

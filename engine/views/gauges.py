@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from engine.decision import read
 from engine.decision.covariance import samples_per_day
 from engine.decision.rules import value_at_risk
 from engine.decision.state import Core
@@ -36,15 +37,14 @@ class Tail(NamedTuple):
 
 def tail(core: Core) -> Tail:
     """Return what the worst days cost, and how much the parts of what is held differ."""
-    equity_ccy = float(core.account[0]["equity_ccy"])
-    held = np.flatnonzero(core.work["net_ccy"][:-1] != 0.0)
+    equity_ccy = read.account(core).equity_ccy
+    held = np.flatnonzero(read.net_ccy(core))
     if not len(held) or not equity_ccy > 0.0:
         empty = 0.0 if equity_ccy > 0.0 else math.nan
         return Tail(empty, empty, empty, math.nan)
-    weights = core.work["net_ccy"][held] / equity_ccy
-    n_known = min(int(core.quotes["n_samples"][held].min()), len(core.returns))
-    oldest_first = np.roll(core.returns, -int(core.account[0]["next_return"]), axis=0)
-    past = np.sum(oldest_first[len(core.returns) - n_known :, held] * weights, axis=1)
+    weights = read.net_ccy(core)[held] / equity_ccy
+    n_known = min(int(read.n_samples(core)[held].min()), len(core.returns))
+    past = np.sum(read.past_returns(core)[len(core.returns) - n_known :, held] * weights, axis=1)
     day = max(round(samples_per_day(core)), 1)
     return Tail(
         historical_var_frac(past, _LEVEL, day),
@@ -59,8 +59,8 @@ def var_frac(core: Core) -> float:
 
     `mark_exposure` comes first.
     """
-    held = np.flatnonzero(core.work["net_ccy"][:-1] != 0.0)
-    slots = np.flatnonzero(np.isin(core.slots["symbol"], held))
+    held = np.flatnonzero(read.net_ccy(core))
+    slots = np.flatnonzero(np.isin(read.symbols_of_slots(core), held))
     slot = int(slots[0]) if len(slots) else 0
     # An order of nothing.
     return float(value_at_risk(core, slot, 1, 0.0)[0]) if len(held) else 0.0
@@ -68,19 +68,19 @@ def var_frac(core: Core) -> float:
 
 def volatility_frac(core: Core) -> float:
     """Return a day's standard deviation of what is held over equity; NaN where unknown."""
-    equity_ccy = float(core.account[0]["equity_ccy"])
-    held = np.flatnonzero(core.work["net_ccy"][:-1] != 0.0)
+    equity_ccy = read.account(core).equity_ccy
+    held = np.flatnonzero(read.net_ccy(core))
     if not len(held):
         return 0.0
     if not equity_ccy > 0.0:
         return math.nan
     day = core.covariance[np.ix_(held, held)] * samples_per_day(core)
-    return portfolio_volatility_frac(core.work["net_ccy"][held] / equity_ccy, day)
+    return portfolio_volatility_frac(read.net_ccy(core)[held] / equity_ccy, day)
 
 
 def correlation_max(core: Core) -> float:
     """Return the largest |correlation| between two symbols held; 0 for one, NaN where unknown."""
-    held = np.flatnonzero(core.work["net_ccy"][:-1] != 0.0)
+    held = np.flatnonzero(read.net_ccy(core))
     if len(held) < 2:
         return 0.0
     matrix = correlation(core.covariance[np.ix_(held, held)])

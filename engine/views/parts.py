@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
-import numpy as np
 
+from engine.decision import read
 from engine.decision.account import mark_exposure, notional_ccy, open_profit_ccy
 from engine.decision.money import CURRENCY_DIGITS, round_ccy
+from engine.decision.read import MemberReading
 from engine.decision.state import Core
 from engine.model.broker import BrokerPosition
 from engine.model.reasons import Refusal
@@ -23,27 +24,6 @@ StrategyState = Literal["ON", "OFF", "KILLED", "WARMING", "QUARANTINED", "SPENT"
 SignalName = Literal["LONG", "FLAT", "SHORT"]
 
 _SIGNALS: dict[int, SignalName] = {1: "LONG", 0: "FLAT", -1: "SHORT"}
-
-
-class _Member(NamedTuple):
-    """What the core knows of a member, as plain Python: reading NumPy's fields one by one is slow.
-
-    Field names are the core's.
-    """
-
-    slot: int
-    direction: int
-    confidence: float
-    share: float
-    enabled: int
-    benched: int
-    killed: int
-    quarantined: int
-    warming: int
-    waiting: int
-    realised_ccy: float
-    shadow_trades: int
-    shadow_r: float
 
 
 class _Slot(NamedTuple):
@@ -62,11 +42,14 @@ def strategy_views(trader: Trader, previews: Previews | None = None) -> tuple[St
     on_kill = (previews or Previews()).of(trader.core, trader.compiled.slots)
     profits = trader.positions.open_profits_ccy()
     open_shares = trader.positions.ledger.open_share_ccy(profits)
-    members = _members(trader.core)
-    slots = _slots(trader, members)
+    members = read.members(trader.core.outputs)
+    owners = read.slots_of_members(trader.core)
+    slots = _slots(trader, members, owners)
     rows = []
-    for strategy, member, kill in zip(trader.compiled.strategies, members, on_kill, strict=True):
-        slot = slots[member.slot]
+    for strategy, member, owner, kill in zip(
+        trader.compiled.strategies, members, owners, on_kill, strict=True
+    ):
+        slot = slots[owner]
         tally = trader.positions.ledger.tallies.get(strategy.name)
         open_ccy = open_shares.get(strategy.name, 0.0)
         rows.append(
@@ -96,49 +79,37 @@ def strategy_views(trader: Trader, previews: Previews | None = None) -> tuple[St
     return tuple(rows)
 
 
-def _members(core: Core) -> list[_Member]:
-    slots = core.members["slot"].tolist()
-    columns = (core.outputs[name].tolist() for name in _Member._fields[1:])
-    return list(map(_Member, slots, *columns))
-
-
-def _slots(trader: Trader, members: Sequence[_Member]) -> list[_Slot]:
+def _slots(trader: Trader, members: Sequence[MemberReading], owners: Sequence[int]) -> list[_Slot]:
+    core = trader.core
     voting = [0.0] * len(trader.compiled.slots)
-    for member in members:
-        voting[member.slot] += member.share if member.enabled else 0.0
-    positions = trader.core.positions
-    killed = trader.core.quotes["killed"][trader.core.slots["symbol"]].tolist()
-    shares = positions["allocation"].tolist()
-    total = sum(shares) or 1.0
-    rows = zip(
-        trader.compiled.slots,
-        killed,
-        *(positions[name].tolist() for name in ("barred", "spent", "wish", "direction", "refusal")),
-        shares,
-        voting,
-        strict=True,
-    )
+    for member, owner in zip(members, owners, strict=True):
+        voting[owner] += member.share if member.enabled else 0.0
+    positions = read.positions(core)
+    killed = [read.quote(core, s).killed for s in range(len(core.symbols))]
+    total = sum(position.allocation for position in positions) or 1.0
     out = []
-    for which, is_killed, barred, spent, wish, direction, refusal, share, votes in rows:
+    for index, which in enumerate(trader.compiled.slots):
+        at, votes = positions[index], voting[index]
+        is_killed = bool(killed[trader.symbol_index[which.symbol]])
         detail = ""
         if is_killed:
             detail = f"symbol {which.symbol} is killed: enable {which.symbol}"
-        elif barred:
-            detail = f"book barred by {Refusal(barred).name}: enable {which.book.name}"
-        elif wish and (paused := trader.pauses.reason(which.symbol, wish)):
+        elif at.barred:
+            detail = f"book barred by {Refusal(at.barred).name}: enable {which.book.name}"
+        elif at.wish and (paused := trader.pauses.reason(which.symbol, at.wish)):
             detail = paused
         elif outdated := trader.pauses.reason_of(trader.names.members[m] for m in which.members):
             detail = outdated
-        elif wish and direction == 0 and refusal > 0:
-            detail = f"refused: {Refusal(refusal).name.lower()}"
-        weight_frac = share / total / votes if votes else 0.0
+        elif at.wish and at.direction == 0 and at.refusal > 0:
+            detail = f"refused: {Refusal(at.refusal).name.lower()}"
+        weight_frac = at.allocation / total / votes if votes else 0.0
         out.append(
-            _Slot(which.book.name, bool(is_killed), bool(barred), bool(spent), detail, weight_frac)
+            _Slot(which.book.name, is_killed, bool(at.barred), bool(at.spent), detail, weight_frac)
         )
     return out
 
 
-def _detail(trader: Trader, name: str, member: _Member, slot: _Slot) -> str:
+def _detail(trader: Trader, name: str, member: MemberReading, slot: _Slot) -> str:
     """Return why a strategy does not trade, "" where it does or its state says it."""
     if name in trader.quarantined:
         return trader.quarantined[name]
@@ -147,7 +118,7 @@ def _detail(trader: Trader, name: str, member: _Member, slot: _Slot) -> str:
     return slot.detail
 
 
-def _state(member: _Member, slot: _Slot) -> StrategyState:
+def _state(member: MemberReading, slot: _Slot) -> StrategyState:
     if member.killed or slot.symbol_killed:
         return "KILLED"
     if member.quarantined:
@@ -164,25 +135,23 @@ def _state(member: _Member, slot: _Slot) -> StrategyState:
 def position_views(trader: Trader) -> tuple[PositionView, ...]:
     """Return every open position, ours in slot order, then the others'."""
     rows = []
-    for slot, which in enumerate(trader.compiled.slots):
-        position = trader.core.positions[slot]
-        if position["direction"] == 0:
-            continue
-        s = int(trader.core.slots[slot]["symbol"])
-        quote = trader.core.quotes[s]
+    for slot in read.held_slots(trader.core):
+        which, position = trader.compiled.slots[slot], read.position(trader.core, slot)
+        s = read.symbol_of(trader.core, slot)
+        quote = read.quote(trader.core, s)
         rows.append(
             PositionView(
-                ticket=int(position["ticket"]),
+                ticket=position.ticket,
                 owner=which.book.name,
                 symbol=which.symbol,
-                direction="BUY" if position["direction"] > 0 else "SELL",
-                lots=float(position["lots"]),
-                entry_price=float(position["entry_price"]),
-                price=float(quote["bid"] if position["direction"] > 0 else quote["ask"]),
-                stop=float(position["stop"]),
-                target=float(position["target"]),
-                profit_ccy=float(open_profit_ccy(trader.core, slot) + position["swap_ccy"]),
-                opened_ns=int(position["entry_ns"]),
+                direction="BUY" if position.direction > 0 else "SELL",
+                lots=position.lots,
+                entry_price=position.entry_price,
+                price=quote.bid if position.direction > 0 else quote.ask,
+                stop=position.stop,
+                target=position.target,
+                profit_ccy=open_profit_ccy(trader.core, slot) + position.swap_ccy,
+                opened_ns=position.entry_ns,
                 digits=trader.compiled.symbols[s].digits,
                 goal=trader.positions.goal(slot),
             )
@@ -215,8 +184,8 @@ def book_views(trader: Trader) -> tuple[ResultView, ...]:
 def symbol_views(trader: Trader) -> tuple[ResultView, ...]:
     """Return what each traded symbol has made, and how much of it is held."""
     mark_exposure(trader.core)
-    equity_ccy = float(trader.core.account[0]["equity_ccy"])
-    net_ccy = trader.core.work["net_ccy"]
+    equity_ccy = read.account(trader.core).equity_ccy
+    net_ccy = read.net_ccy(trader.core)
     return tuple(
         msgspec.structs.replace(
             row,
@@ -232,14 +201,11 @@ def _results(trader: Trader, names: list[str]) -> tuple[ResultView, ...]:
     """Add the slots up by name; sums of whole cents are whole cents."""
     profits = trader.positions.open_profits_ccy()
     sums: dict[str, list[float]] = {name: [0, 0.0, 0.0] for name in names}
-    counts = trader.core.positions["n_trades"].tolist()
-    realised_ccy = trader.core.positions["realised_ccy"].tolist()
-    for n, made_ccy, name, slot in zip(
-        counts, realised_ccy, names, trader.names.slots, strict=True
-    ):
+    positions = read.positions(trader.core)
+    for position, name, slot in zip(positions, names, trader.names.slots, strict=True):
         row = sums[name]
-        row[0] += n
-        row[1] += made_ccy
+        row[0] += position.n_trades
+        row[1] += position.realised_ccy
         row[2] += profits.get(slot, 0.0)
     return tuple(
         ResultView(
@@ -255,49 +221,49 @@ def _results(trader: Trader, names: list[str]) -> tuple[ResultView, ...]:
 def gross_exposure_ccy(core: Core) -> float:
     """Return all notional at the last quotes, long and short added."""
     mark_exposure(core)
-    return float(core.work[-1]["gross_ccy"])
+    return read.total_gross_ccy(core)
 
 
 def _largest_book_ccy(trader: Trader) -> float:
     """Return the notional of the book that holds most, long and short added."""
     core = trader.core
     books: dict[int, float] = defaultdict(float)
-    for slot in np.flatnonzero(core.positions["direction"]).tolist():
-        config, lots = core.slots[slot], float(core.positions[slot]["lots"])
-        books[int(config["book"])] += notional_ccy(core, config["symbol"], lots)
+    for slot in read.held_slots(core):
+        lots = read.position(core, slot).lots
+        books[read.book_of(core, slot)] += notional_ccy(core, read.symbol_of(core, slot), lots)
     return max(books.values(), default=0.0)
 
 
 def risk_view(trader: Trader) -> RiskView:
     """Return the gauges against their limits."""
-    account = trader.core.account[0]
-    limits = trader.core.limits[0]
-    equity = float(account["equity_ccy"])
+    account = read.account(trader.core)
+    limits = read.limits(trader.core)
+    equity = account.equity_ccy
     gross = gross_exposure_ccy(trader.core)
-    largest_symbol = float(trader.core.work["gross_ccy"][:-1].max(initial=0.0))
-    margin = gross / float(limits["leverage"])
-    day_start = float(account["day_start_equity_ccy"])
+    largest_symbol = float(read.gross_ccy(trader.core).max(initial=0.0))
+    margin = gross / limits.leverage
+    day_start = account.day_start_equity_ccy
     of_file = file_limits(trader.compiled.portfolio)
     return RiskView(
-        balance_ccy=float(account["balance_ccy"]),
+        balance_ccy=account.balance_ccy,
         equity_ccy=equity,
-        high_water_ccy=float(account["high_water_ccy"]),
-        drawdown_frac=float(account["drawdown_frac"]),
+        high_water_ccy=account.high_water_ccy,
+        drawdown_frac=account.drawdown_frac,
         drawdown_limits_frac=(
-            float(limits["drawdown_reduce_frac"]),
-            float(limits["drawdown_stop_entries_frac"]),
-            float(limits["drawdown_flatten_frac"]),
+            limits.drawdown_reduce_frac,
+            limits.drawdown_stop_entries_frac,
+            limits.drawdown_flatten_frac,
         ),
-        tier=int(account["tier"]),
+        tier=account.tier,
         pnl_today_ccy=equity - day_start,
         gross_exposure_frac=gross / equity if equity > 0 else 0.0,
-        gross_exposure_max_frac=float(limits["gross_exposure_max_frac"]),
+        gross_exposure_max_frac=limits.gross_exposure_max_frac,
         margin_frac=margin / equity if equity > 0 else 0.0,
         margin_level_frac=equity / margin if margin > 0 else float("inf"),
         daily_loss_frac=max(1.0 - equity / day_start, 0.0) if day_start > 0 else 0.0,
-        account_drawdown_frac=float(account["account_drawdown_frac"]),
-        external_ccy=float(account["external_ccy"]),
-        net_exposure_frac=float(trader.core.work[-1]["net_ccy"]) / equity if equity > 0 else 0.0,
+        account_drawdown_frac=account.account_drawdown_frac,
+        external_ccy=account.external_ccy,
+        net_exposure_frac=read.total_net_ccy(trader.core) / equity if equity > 0 else 0.0,
         symbol_exposure_frac=largest_symbol / equity if equity > 0 else 0.0,
         book_exposure_frac=_largest_book_ccy(trader) / equity if equity > 0 else 0.0,
         var_frac=var_frac(trader.core) if equity > 0 else float("nan"),

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from engine.decision import read
 from engine.metrics.days import DayReturns, days_per_year
 from engine.metrics.performance import sharpe_ratio
 from engine.metrics.risk import correlation
@@ -18,7 +19,7 @@ SHARPE_DAYS_MIN = 20
 
 def add_positions_row(trader: Trader) -> None:
     """Record the open positions as they are now."""
-    now_ns = int(trader.core.account[0]["batch_ns"])
+    now_ns = read.account(trader.core).batch_ns
     items = [
         PositionItem(
             ticket=view.ticket,
@@ -42,20 +43,20 @@ def add_positions_row(trader: Trader) -> None:
 def add_batch_rows(trader: Trader) -> None:
     """Record open positions and the day's metrics after a batch."""
     add_positions_row(trader)
-    account = trader.core.account[0]
-    equity = float(account["equity_ccy"])
+    account = read.account(trader.core)
+    equity = account.equity_ccy
     gross_ccy = gross_exposure_ccy(trader.core)
     trader.recorder.add(
         MetricsRow(
-            date=iso_utc(int(account["server_day"]) * NS_PER_DAY)[:10],
-            total_balance=float(account["balance_ccy"]),
+            date=iso_utc(account.server_day * NS_PER_DAY)[:10],
+            total_balance=account.balance_ccy,
             equity=equity,
-            drawdown_pct=100.0 * float(account["drawdown_frac"]),
-            daily_pl=equity - float(account["day_start_equity_ccy"]),
+            drawdown_pct=100.0 * account.drawdown_frac,
+            daily_pl=equity - account.day_start_equity_ccy,
             win_rate=trader.positions.ledger.win_rate(),
             sharpe_ratio=_sharpe(trader.day_returns),
             leverage=gross_ccy / equity if equity > 0 else 0.0,
-            time_ns=int(account["batch_ns"]),
+            time_ns=account.batch_ns,
             volatility=_finite(volatility_frac(trader.core)),
             value_at_risk=_finite(var_frac(trader.core)) if equity > 0 else None,
             correlations=_correlations(trader),

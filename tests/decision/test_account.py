@@ -4,11 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.decision.account import (
+    book_cash,
     guard,
     mark,
     mark_exposure,
+    move_cash,
     roll_day,
     set_quote,
+    take_external_lots,
     take_quote,
     update_conversions,
     update_tier,
@@ -253,3 +256,38 @@ def test_lone_wrong_prices_move_no_tier_either_way(side, loss_frac, wrong, in_ba
         assert core.positions["close_reason"].tolist() == goals
         at_ns += 1
         assert take_quote(core, 0, 1.17, 1.1701, 1, at_ns)
+
+
+def test_a_deal_s_amounts_are_added_one_after_the_other_and_rounded_once():
+    """Twice 0.004 is a cent only together: 100.008 is 100.01."""
+    core = build(strategy("one"))
+    core.account["balance_ccy"] = 100.0
+    book_cash(core, 0.004, 0.004)
+    assert core.account[0]["balance_ccy"] == 100.01
+    book_cash(core)
+    assert core.account[0]["balance_ccy"] == 100.01
+
+
+def test_cash_moves_every_mark_in_proportion():
+    """No drawdown and no day's loss comes of a withdrawal: marks keep their ratio to equity."""
+    core = build(strategy("one"))
+    account = core.account[0]
+    account["balance_ccy"] = account["equity_ccy"] = 80_000.0
+    account["high_water_ccy"] = account["lifetime_high_ccy"] = 100_000.0
+    account["external_ccy"], account["account_high_ccy"] = 20_000.0, 125_000.0
+    account["day_start_equity_ccy"] = 90_000.0
+    move_cash(core, -40_000.0)
+    assert account["balance_ccy"] == account["equity_ccy"] == 40_000.0
+    assert account["high_water_ccy"] == account["lifetime_high_ccy"] == 50_000.0
+    assert account["day_start_equity_ccy"] == 45_000.0
+    # The whole account falls from 100,000 to 60,000: its mark to 60 % of what it was.
+    assert account["account_high_ccy"] == pytest.approx(75_000.0, abs=1e-9)
+
+
+def test_lots_of_others_are_added_up_by_symbol_and_replaced():
+    """Both sides of a symbol net out, and what is no longer there does not stay."""
+    core = build(strategy("one") + strategy("two", "GBPUSD"))
+    take_external_lots(core, [(0, 2.0), (1, 1.0), (0, -0.5)])
+    assert core.quotes["external_lots"].tolist() == [1.5, 1.0]
+    take_external_lots(core, [(1, 3.0)])
+    assert core.quotes["external_lots"].tolist() == [0.0, 3.0]

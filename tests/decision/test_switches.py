@@ -1,11 +1,15 @@
 """What an operator or a supervisor switches: at once, and undone by enabling or resuming."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 
 from engine.decision.batch import begin_batch, decide_entries, decide_exits
+from engine.decision.exits import reduce_position
 from engine.decision.state import N_REFUSALS
 from engine.decision.switches import (
+    await_outcome,
     disable,
     enable,
     enable_symbol,
@@ -17,6 +21,9 @@ from engine.decision.switches import (
     quarantine,
     reduce_only,
     resume,
+    set_unsettled,
+    settle_all,
+    without_wishes,
 )
 from engine.model.reasons import ExitReason, Refusal, TradingState
 from tests.decision.conftest import FLAT, LONG, hold, say, strategy, tell
@@ -123,3 +130,46 @@ def test_kills_do_not_depend_on_what_can_be_computed(make_core, trading):
     flatten(core)
     reasons = core.positions["close_reason"].tolist()
     assert reasons == [ExitReason.KILL, ExitReason.FLATTEN, ExitReason.KILL]
+
+
+def test_an_order_that_is_looked_for_counts_as_an_entry_of_a_flat_slot_only(make_core):
+    """An unknown entry is pending in a flat slot; an unknown close leaves nothing pending."""
+    core = make_core(strategy("one") + strategy("two", "GBPUSD"))
+    hold(core, 1, LONG, 2.0, 1.17)
+    await_outcome(core, 0, entry=True, direction=-1, lots=0.5)
+    await_outcome(core, 1, entry=True, direction=-1, lots=0.5)
+    assert core.positions["unsettled"].tolist() == [1, 1]
+    assert core.positions["pending_direction"].tolist() == [-1, 0]
+    assert core.positions[0]["pending_lots"] == 0.5
+    set_unsettled(core, 0, unsettled=False)
+    assert core.positions["unsettled"].tolist() == [0, 1]
+    settle_all(core)
+    assert core.positions["unsettled"].tolist() == [0, 0]
+
+
+def test_wishes_that_are_held_back_are_there_again_afterwards(make_core):
+    """Only inside it slots wish nothing, also where it ends in an error."""
+    core = make_core(strategy("one") + strategy("two", "GBPUSD"))
+    core.positions["wish"] = [1, -1]
+    inside = ExitStack()
+    inside.enter_context(without_wishes(core, [1]))
+    assert core.positions["wish"].tolist() == [1, 0]
+    with pytest.raises(ZeroDivisionError), inside:
+        raise ZeroDivisionError
+    assert core.positions["wish"].tolist() == [1, -1]
+    with without_wishes(core, []):
+        assert core.positions["wish"].tolist() == [1, -1]
+
+
+def test_a_part_that_is_closed_takes_its_swap_and_its_money(make_core):
+    """Of 2 lots half a lot closes: a quarter of the swap goes, three quarters stay unrounded."""
+    core = make_core(strategy("one"))
+    hold(core, 0, LONG, 2.0, 1.17)
+    core.account["balance_ccy"] = 1_000.0
+    core.positions[0]["swap_ccy"] = -1.3
+    core.outputs["entry_share"] = 1.0
+    reduce_position(core, 0, 1.5, 10.0, -0.25, -0.33)
+    assert core.positions[0]["lots"] == 1.5
+    assert core.positions[0]["swap_ccy"] == pytest.approx(-0.975, abs=1e-12)
+    assert core.account[0]["balance_ccy"] == 1_009.42
+    assert core.positions[0]["realised_ccy"] == core.outputs[0]["realised_ccy"] == 9.42

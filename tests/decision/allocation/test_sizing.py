@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.decision.allocation.sizing import kelly_risk_frac, sized_lots, wanted_lots
 from engine.decision.money import floor_lots
-from engine.decision.sizing import kelly_risk_frac, sized_lots, wanted_lots
 from engine.decision.state import VOLATILITY_TARGET
 from engine.model.reasons import Refusal
 from tests.decision.conftest import build, strategy
