@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.simulate import Result
+from engine.decision import read
 from engine.decision.attribution import split_ccy
 from engine.decision.money import CURRENCY_DIGITS, rounded_ccy
 from engine.decision.state import Records
@@ -100,8 +101,8 @@ def strategies(result: Result) -> list[dict[str, Any]]:
 
 
 def _shadow(result: Result, member: int) -> dict[str, Any]:
-    output = result.core.outputs[member]
-    n_trades, total_r = int(output["shadow_trades"]), float(output["shadow_r"])
+    record = read.member(result.core.outputs, member)
+    n_trades, total_r = record.shadow_trades, record.shadow_r
     curve_r = np.cumsum(np.nan_to_num(result.core.days[:, member]))
     highs_r = np.maximum(np.maximum.accumulate(curve_r), 0.0)
     return {

@@ -24,6 +24,7 @@ from backtest.simulate import Result, decide_at, simulate
 from engine.decision.money import CURRENCY_DIGITS, round_ccy
 from engine.decision.saved import load_core
 from engine.decision.state import Core, write_limits
+from engine.decision.switches import settle_all
 from engine.model.bars import Bars
 from engine.model.errors import DataError
 from engine.model.live_day import LiveDay, LiveTrade, ParityStart
@@ -72,7 +73,7 @@ def _begun(start: ParityStart) -> tuple[CompiledPortfolio, Core]:
     core = compiled.core()
     load_core(core, compiled.names, start.core)
     write_limits(core, start.limits)
-    core.positions["unsettled"] = 0  # the broker has answered since
+    settle_all(core)  # the broker has answered since
     return compiled, core
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from backtest.simulate import Result
 from backtest.stopped import barred_books, stopped
+from engine.decision import read
 from engine.model.symbols import price_text
 from engine.model.times import NS_PER_MINUTE, iso_utc
 
@@ -29,17 +30,16 @@ def remarks(result: Result) -> list[str]:
 
 def _signalled(result: Result, member: int) -> bool:
     """Tell whether a strategy was ever LONG or SHORT: its side, confidence and record stay."""
-    output = result.core.outputs[member]
-    return bool(output["direction"] or output["confidence"] or output["shadow_trades"])
+    said = read.member(result.core.outputs, member)
+    return bool(said.direction or said.confidence or said.shadow_trades)
 
 
 def _silent_strategies(result: Result) -> list[str]:
     """Say who never said LONG or SHORT, WARMING ones left out: what they lack is a note already."""
-    outputs = result.core.outputs
     names = [
         spec.name
         for m, spec in enumerate(result.compiled.strategies)
-        if not outputs[m]["warming"] and not _signalled(result, m)
+        if not read.member(result.core.outputs, m).warming and not _signalled(result, m)
     ]
     if not names:
         return []
@@ -85,15 +85,9 @@ def _releases(result: Result) -> list[str]:
 
 def _doubted_prices(result: Result) -> list[str]:
     """Say which symbols had prices that were not believed."""
-    quotes = result.core.quotes
     out = []
-    for spec, n, newest_ns, bid in zip(
-        result.compiled.symbols,
-        quotes["n_doubts"].tolist(),
-        quotes["doubt_ns"].tolist(),
-        quotes["bid"].tolist(),
-        strict=True,
-    ):
+    for spec, quote in zip(result.compiled.symbols, read.quotes(result.core), strict=True):
+        n, newest_ns, bid = quote.n_doubts, quote.doubt_ns, quote.bid
         if n:
             minutes = "1 minute" if n == 1 else f"{n:,} minutes"
             when = iso_utc(newest_ns - newest_ns % NS_PER_MINUTE)

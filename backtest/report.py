@@ -14,6 +14,7 @@ from backtest.output import Column
 from backtest.simulate import Result
 from backtest.stopped import summary_of
 from backtest.stretches import server_times
+from engine.decision import read
 from engine.decision.money import CURRENCY_DIGITS, round_ccy, rounded_ccy
 from engine.metrics import performance as metrics
 from engine.metrics.days import days_per_year, market_days
@@ -117,7 +118,7 @@ def summary(result: Result) -> dict[str, Any]:
     """Return the figures by name; the unit is the name's end, None is "not defined"."""
     portfolio = result.compiled.portfolio
     first_ccy = portfolio.account.balance_ccy
-    last_ccy = float(result.core.account[0]["balance_ccy"])
+    last_ccy = read.account(result.core).balance_ccy
     equity = result.equity["equity_ccy"]
     times = result.equity["time_ns"]
     span_ns = int(times[-1] - times[0]) if len(times) else 0
@@ -167,15 +168,15 @@ def summary(result: Result) -> dict[str, Any]:
 
 def _halts(result: Result) -> dict[str, Any]:
     """Return when the drawdown stopped entries and when it flattened; None where it did not."""
-    account = result.core.account[0]
+    account = read.account(result.core)
     stop_frac = result.compiled.portfolio.risk.drawdown_stop_entries_frac
     beyond = np.flatnonzero(result.equity["drawdown_frac"] >= stop_frac)
     return {
-        "drawdown_tier_at_end": int(account["tier"]),
+        "drawdown_tier_at_end": account.tier,
         "entries_stopped_at": iso_utc(int(result.equity["time_ns"][beyond[0]]))
         if len(beyond)
         else None,
-        "halted_at": iso_utc(int(account["halted_ns"])) if account["halted_ns"] else None,
+        "halted_at": iso_utc(account.halted_ns) if account.halted_ns else None,
     }
 
 

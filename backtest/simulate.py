@@ -23,6 +23,7 @@ from backtest.loop import (
     run_batches,
 )
 from backtest.stretches import AHEAD, Market, Stretch, Stretches
+from engine.decision import read
 from engine.decision.account import take_past
 from engine.decision.plausible import HISTORY_BARS
 from engine.decision.release import Release, released
@@ -220,10 +221,12 @@ class _Run:
         if not len(market.batch_ns) or market.batch_ns[0] != self._decided_ns:
             return 0
         self._keep(finish_batch(self.core, market, out))
-        account = self.core.account[0]
+        account = read.account(self.core)
         out.equity[0] = (
             self._decided_ns,
-            *(account[name] for name in ("balance_ccy", "equity_ccy", "drawdown_frac")),
+            account.balance_ccy,
+            account.equity_ccy,
+            account.drawdown_frac,
         )
         return 1
 
@@ -240,7 +243,7 @@ class _Run:
         return self.core
 
     def _roll(self, market: Market, batch: int) -> None:
-        before_ccy = float(self.core.account[0]["high_water_ccy"])
+        before_ccy = read.account(self.core).high_water_ccy
         if not roll(self.core, market, batch):
             return
         if release := released(self.core, int(market.batch_ns[batch]), before_ccy):
@@ -258,9 +261,9 @@ class _Run:
         if len(equity):
             end_ns = int(equity["time_ns"][-1])
             self._keep(close_all(self.core, end_ns, self._out))
-            account = self.core.account[0]
-            balance = float(account["balance_ccy"])
-            high = max(float(account["high_water_ccy"]), balance)
+            account = read.account(self.core)
+            balance = account.balance_ccy
+            high = max(account.high_water_ccy, balance)
             equity[-1] = (end_ns, balance, balance, 1.0 - balance / high)
         return Result(
             compiled=self.compiled,

@@ -11,6 +11,7 @@ import numpy as np
 
 from backtest.simulate import Result
 from backtest.stretches import server_times
+from engine.decision import read
 from engine.decision.account import DRAWDOWN_EPS, TIER_RELEASE_FRAC
 from engine.decision.money import CURRENCY_DIGITS
 from engine.metrics import performance as metrics
@@ -34,18 +35,18 @@ class Stopped(NamedTuple):
 
 def stopped(result: Result) -> Stopped | None:
     """Return what kept entries out until the period's end, None where nothing did."""
-    account, limits = result.core.account[0], result.core.limits[0]
+    account, limits = read.account(result.core), read.limits(result.core)
     if not len(result.equity):
         return None
-    if account["tier"] == 3:
-        return Stopped(int(account["halted_ns"]), "drawdown tier 3, flattened and halted")
-    if account["tier"] == 2:
+    if account.tier == 3:
+        return Stopped(account.halted_ns, "drawdown tier 3, flattened and halted")
+    if account.tier == 2:
         return Stopped(_tier_2_since_ns(result), "drawdown tier 2")
-    balance = float(account["balance_ccy"])
+    balance = account.balance_ccy
     if not balance > 0.0:
         return Stopped(_last_entry_ns(result), f"equity is gone, {balance:,.{CURRENCY_DIGITS}f}")
-    fallen = float(account["account_drawdown_frac"])
-    most = float(limits["account_drawdown_max_frac"])
+    fallen = account.account_drawdown_frac
+    most = limits.account_drawdown_max_frac
     if fallen > most:
         text = f"account drawdown {fallen:.2%} where {most:.2%} is the most"
         return Stopped(_last_entry_ns(result), text)
@@ -54,7 +55,7 @@ def stopped(result: Result) -> Stopped | None:
 
 def _tier_2_since_ns(result: Result) -> int:
     """Return the batch at which the tier that stands at the end was reached."""
-    stop_frac = float(result.core.limits[0]["drawdown_stop_entries_frac"])
+    stop_frac = read.limits(result.core).drawdown_stop_entries_frac
     reached = result.equity["drawdown_frac"] + DRAWDOWN_EPS
     below = np.flatnonzero(reached < TIER_RELEASE_FRAC * stop_frac)
     first = int(below[-1]) + 1 if len(below) else 0
@@ -113,14 +114,9 @@ def _up_to(result: Result, stop_ns: int) -> dict[str, float]:
 
 def barred_books(result: Result) -> list[str]:
     """Return a line for each book of which a rule took the entries; nobody enables it in a test."""
-    positions = result.core.positions
     found: dict[str, str] = {}
-    for slot, rule, since_ns in zip(
-        result.compiled.slots,
-        positions["barred"].tolist(),
-        positions["barred_ns"].tolist(),
-        strict=True,
-    ):
+    for slot, position in zip(result.compiled.slots, read.positions(result.core), strict=True):
+        rule, since_ns = position.barred, position.barred_ns
         if rule:
             found.setdefault(
                 slot.book.name,

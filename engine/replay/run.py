@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine.decision import read
 from engine.decision.release import Release
 from engine.decision.state import Core
 from engine.execution.journal import Journal
@@ -208,19 +209,19 @@ class _Replay:
         trader.pursue()
         if trader.positions.any_open():
             raise StateError("replay: positions are still open after the last batch")
-        account = trader.core.account[0]
-        balance_ccy = float(account["balance_ccy"])
-        high_ccy = max(float(account["high_water_ccy"]), balance_ccy)
+        account = read.account(trader.core)
+        balance_ccy = account.balance_ccy
+        high_ccy = max(account.high_water_ccy, balance_ccy)
         self._equity[-1] = EquityPoint(
             update.batch_ns, balance_ccy, balance_ccy, 1.0 - balance_ccy / high_ccy
         )
 
 
 def _point(trader: Trader, batch_ns: int) -> EquityPoint:
-    account = trader.core.account[0]
+    account = read.account(trader.core)
     return EquityPoint(
         batch_ns,
-        float(account["balance_ccy"]),
-        float(account["equity_ccy"]),
-        float(account["drawdown_frac"]),
+        account.balance_ccy,
+        account.equity_ccy,
+        account.drawdown_frac,
     )

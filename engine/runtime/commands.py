@@ -11,7 +11,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
 from engine.control.messages import AGELESS_COMMANDS, Actor
-from engine.decision import switches
+from engine.decision import read, switches
 from engine.hosts.contract import Prepared
 from engine.model.errors import PmproError, Refused, TryAgain, UserError
 from engine.model.near import meant
@@ -227,7 +227,7 @@ class Commands:
             trader.flattening = ExitReason.FLATTEN
             switches.flatten(trader.core)
             trader.reason = f"flattened by {user}"
-            n_open = int((trader.core.positions["direction"] != 0).sum())
+            n_open = len(read.held_slots(trader.core))
             trader.urgent.set()
             return f"flattening {n_open} position(s), entries halted"
         return ""
@@ -388,18 +388,18 @@ class Commands:
             Refused: there is nothing to lift, or it would come back at once.
         """
         core = trader.core
-        account, limits = core.account[0], core.limits[0]
+        account, limits = read.account(core), read.limits(core)
         currency = trader.compiled.portfolio.account.currency
         if trader.flattening is not None:
             raise Refused("still flattening: resume when everything is closed")
         if trader.pauses.mismatches:
             raise Refused("; ".join(trader.pauses.mismatches.values()))
-        drawdown = float(account["drawdown_frac"])
-        if not rebase and drawdown >= limits["drawdown_flatten_frac"]:
+        drawdown = account.drawdown_frac
+        if not rebase and drawdown >= limits.drawdown_flatten_frac:
             raise Refused(f"drawdown is {drawdown:.2%}: it flattens again; use resume --rebase")
-        if rebase and not 0.0 < account["equity_ccy"] < math.inf:
+        if rebase and not 0.0 < account.equity_ccy < math.inf:
             raise Refused(f"no mark can be set: {kept_out(core, currency)}")
-        lifts = rebase or not trader.active or account["tier"] == 3 or trader.pauses.paused
+        lifts = rebase or not trader.active or account.tier == 3 or trader.pauses.paused
         if not lifts and (kept := trader.withheld or kept_out(core, currency)):
             raise Refused(f"nothing is halted, and yet no entry: {kept}")
         said = self._rebase(trader, actor) if rebase else ""
@@ -413,14 +413,14 @@ class Commands:
     @staticmethod
     def _rebase(trader: "Trader", actor: Actor) -> str:
         """Set the high-water marks to today's equity; return the words for it."""
-        account = trader.core.account[0]
+        account = read.account(trader.core)
         before = {
-            "high_water_before_ccy": float(account["high_water_ccy"]),
-            "tier_before": int(account["tier"]),
-            "drawdown_before_frac": float(account["drawdown_frac"]),
+            "high_water_before_ccy": account.high_water_ccy,
+            "tier_before": account.tier,
+            "drawdown_before_frac": account.drawdown_frac,
         }
         switches.resume(trader.core, rebase=True)
-        after_ccy = float(account["high_water_ccy"])
+        after_ccy = read.account(trader.core).high_water_ccy
         text = (
             f"the high-water mark is {after_ccy:,.2f} "
             f"{trader.compiled.portfolio.account.currency}, it was "
@@ -475,10 +475,10 @@ def _barred(trader: "Trader", members: Iterable[int]) -> dict[str, str]:
     core = trader.core
     out = {}
     for m in members:
-        slot = int(core.members[m]["slot"])
+        slot = read.slot_of(core, m)
         book = trader.compiled.slots[slot].book.name
         own = [s for s, other in enumerate(trader.compiled.slots) if other.book.name == book]
-        if rules := [int(rule) for rule in core.positions["barred"][own] if rule]:
+        if rules := [rule for s in own if (rule := read.position(core, s).barred)]:
             out[book] = Refusal(rules[0]).name
     return out
 
@@ -554,7 +554,7 @@ def _rebases(command: Command) -> bool:
 def _goal(trader: "Trader", slot: str) -> str:
     """Return what becomes of a slot's position; "" where it stays, or nothing is held."""
     index = trader.names.slots.index(slot) if slot in trader.names.slots else None
-    held = index is not None and trader.core.positions[index]["direction"] != 0
+    held = index is not None and read.position(trader.core, index).direction != 0
     return trader.positions.goal(index) if held and index is not None else ""
 
 

@@ -18,6 +18,8 @@ import msgspec
 import structlog
 
 from engine.child.output import NO_LOG, OutputState
+from engine.decision import read
+from engine.decision.state import write_limits
 from engine.execution.journal import Journal
 from engine.hosts.contract import Hosts
 from engine.hosts.files import FileWatch, strategy_files
@@ -370,9 +372,9 @@ class Engine:
             book_numbers=book_numbers(self._journal, compiled),
             now_ns=lambda: self._market_ns,
         )
-        trader.core.limits["leverage"] = account.leverage
+        write_limits(trader.core, {"leverage": account.leverage})
         if account.stop_out_frac is not None:
-            trader.core.limits["stop_out_frac"] = account.stop_out_frac
+            write_limits(trader.core, {"stop_out_frac": account.stop_out_frac})
         return trader
 
     def _begin_trading(self, trader: Trader, gateway: Gateway, compiled: CompiledPortfolio) -> None:
@@ -384,7 +386,7 @@ class Engine:
         now_ns = self._patiently(gateway, partial(self._terminal_now_ns, gateway))
         self._market_ns = now_ns
         since_ns = now_ns - now_ns % NS_PER_MINUTE
-        saved_ns = int(trader.core.account[0]["batch_ns"])
+        saved_ns = read.account(trader.core).batch_ns
         if saved_ns and since_ns - saved_ns <= CATCH_UP_MAX_NS:
             since_ns = min(saved_ns, since_ns)
         needed = self._hosts.m1_bars_needed(since_ns)

@@ -19,6 +19,7 @@ import numpy as np
 import structlog
 
 from engine.child.parent import Child, ChildError
+from engine.decision import read
 from engine.decision.saved import dump_core
 from engine.decision.state import read_limits
 from engine.model.bars import Bars
@@ -147,8 +148,8 @@ class Parity:
         if self._ended is not None:  # the bar that opened at its last batch has closed
             self._put(self._ended)
             self._ended = None
-        account, portfolio = trader.core.account[0], trader.compiled.portfolio
-        at_ns, server_day = int(account["batch_ns"]), int(account["server_day"])
+        account, portfolio = read.account(trader.core), trader.compiled.portfolio
+        at_ns, server_day = account.batch_ns, account.server_day
         last_ns, self._last_ns = self._last_ns, at_ns
         same, start = self._are_same(portfolio), self._start
         if start is not None:
@@ -158,7 +159,7 @@ class Parity:
             if SHORTEST_NS <= to_ns - start.from_ns <= 7 * 24 * SHORTEST_NS:
                 self._ended = Ended(start, to_ns, trader.refusals.since(start.from_ns))
             self._start = None
-        if trader.core.positions["unsettled"].any():
+        if read.unsettled_slots(trader.core):
             return  # what an order became of is part of the state to begin with: the next batch
         self._start = ParityStart(
             server_day=server_day,

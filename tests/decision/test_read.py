@@ -15,7 +15,7 @@ FIXED = 'sizing = { method = "fixed_lots", lots = 1.0 }'
 THREE = strategy("one", extra=FIXED) + strategy("two", "GBPUSD", FIXED)
 # Places at which Python outside of the decision core names a field of the core in a string. The
 # numbers only fall. `portfolio` makes the arrays out of the file: `engine.portfolio.compile`.
-LEFT: dict[str, int] = {"backtest": 26, "engine/replay": 5, "engine/runtime": 18}
+LEFT: dict[str, int] = {}
 ROOMS = [
     *sorted(
         f"engine/{room.name}"
