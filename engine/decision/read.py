@@ -82,8 +82,6 @@ class PositionReading(NamedTuple):
     pending_price: float
     pending_stop_distance: float
     pending_target_distance: float
-    n_trades: int
-    realised_ccy: float
 
 
 class MemberReading(NamedTuple):
@@ -271,6 +269,12 @@ def barred(core: Core) -> list[int]:
 def tickets(core: Core) -> list[int]:
     """Return the broker's number of each slot's position, 0 for none; in book order."""
     return core.positions["ticket"].tolist()  # type: ignore[no-any-return]
+
+
+def results(core: Core) -> list[tuple[int, float]]:
+    """Return each slot's number of closed positions and what they made, net of costs."""
+    found = core.positions
+    return list(zip(found["n_trades"].tolist(), found["realised_ccy"].tolist(), strict=True))
 
 
 def doubtful_symbols(core: Core) -> Integers:

@@ -201,11 +201,11 @@ def _results(trader: Trader, names: list[str]) -> tuple[ResultView, ...]:
     """Add the slots up by name; sums of whole cents are whole cents."""
     profits = trader.positions.open_profits_ccy()
     sums: dict[str, list[float]] = {name: [0, 0.0, 0.0] for name in names}
-    positions = read.positions(trader.core)
-    for position, name, slot in zip(positions, names, trader.names.slots, strict=True):
+    results = read.results(trader.core)
+    for (n_trades, made_ccy), name, slot in zip(results, names, trader.names.slots, strict=True):
         row = sums[name]
-        row[0] += position.n_trades
-        row[1] += position.realised_ccy
+        row[0] += n_trades
+        row[1] += made_ccy
         row[2] += profits.get(slot, 0.0)
     return tuple(
         ResultView(

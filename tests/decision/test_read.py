@@ -133,6 +133,8 @@ def test_readings_are_the_core_s_own_fields(core):
         *((read.quote(core, i), core.quotes[i]) for i in range(2)),
         *zip(read.quotes(core), core.quotes, strict=True),
     ]
+    made = [(row["n_trades"], row["realised_ccy"]) for row in core.positions]
+    assert read.results(core) == made
     for reading, row in pairs:
         for name, kind in type(reading).__annotations__.items():
             value = getattr(reading, name)
