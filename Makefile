@@ -19,7 +19,12 @@ choose = python=; \
 	}
 bootstrap = @$(choose); "$$python" -I .ci/preflight.py && "$$python" -I .ci/bootstrap.py
 
-.PHONY: run test test-long faults check bench setup wheel clean
+.PHONY: help run test test-long coverage faults check bench setup wheel clean
+
+.DEFAULT_GOAL := run
+
+help: ## what `make` can do
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: ## the console on the demo
 	@$(choose); "$$python" -I .ci/preflight.py --terminal && \
@@ -37,16 +42,23 @@ test-long: ## what takes longer
 	$(bootstrap) test research terminal web
 	$(PYTEST) -m long
 
+coverage: ## which lines the suite runs, in the terminal and in htmlcov/; takes longer than the suite
+	$(bootstrap) test dev research terminal web
+	$(PYTEST) -n 2 -m "not long" --cov --cov-report=term --cov-report=html
+
 faults: ## random faults and kills under a replay: N runs from SEED on
 	$(bootstrap) test research terminal
 	$(BIN)/python -m tests.faults.campaign --n $(N) --seed $(SEED)
 
-check: ## format, lint, types, import contracts
+check: ## format, lint, types, import contracts, dead code, dependencies, spelling
 	$(bootstrap) test dev web
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/deptry .
+	$(BIN)/codespell
 
 wheel: ## dist/*.whl, to install elsewhere; docs/INSTALLATION.md says how, with extras too
 	$(bootstrap) base
@@ -59,5 +71,5 @@ bench: ## how fast a year of backtest is
 
 clean: ## remove the environment and what tools left behind; never state or data
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache snapshot_report.html
+		.import_linter_cache .coverage htmlcov snapshot_report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -270,10 +270,6 @@ class Journal:
         found = self._intents("WHERE id = ?", intent_id)
         return found[0] if found else None
 
-    def intents_since(self, created_ns: int) -> list[tuple[Intent, Outcome | None]]:
-        """Return intents created at or after a time, with their latest outcomes, oldest first."""
-        return self._intents("WHERE created_ns >= ? ORDER BY id", created_ns)
-
     def last_intent_id(self) -> int:
         """Return the highest intent id ever written, 0 for none."""
         return int(self._rows("SELECT coalesce(max(id), 0) FROM intents")[0][0])

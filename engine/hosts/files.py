@@ -12,7 +12,6 @@ from engine.model.printable import described, is_printable, printable
 
 POLL_S = 1.0
 
-Contents = dict[str, bytes]
 _Stat = tuple[int, int, int]
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +32,7 @@ def skipped_files(directory: Path) -> list[str]:
     ]
 
 
-def read_files(paths: Iterable[Path]) -> Contents:
+def read_files(paths: Iterable[Path]) -> dict[str, bytes]:
     """Return what files hold, by path; one that cannot be read any more is left out."""
     contents = {}
     for path in paths:

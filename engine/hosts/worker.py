@@ -74,7 +74,6 @@ class Worker:
         self._order: list[str] = []
         self._files: list[str] = []
         self._hidden = [str(path) for path in hidden]
-        self._asked_s = 0.0
         try:
             self._path, self._progress = _progress_file(log_dir, f"strategy-host-{number}.progress")
             # The one place where its strategies may write.

@@ -15,7 +15,6 @@ PmproError
 │   └── Unanswered     the engine is there and cannot tell what was asked
 └── BrokerError        the terminal or its host
     ├── NotSent        the request certainly never reached the terminal
-    ├── OrderRejected  the broker refused: do not resend
     └── OutcomeUnknown sent, unanswered: it may have been executed; reconcile first
 """
 
@@ -83,10 +82,6 @@ class BrokerError(PmproError):
 
 class NotSent(BrokerError):
     """The request certainly never reached the terminal; it may be tried again."""
-
-
-class OrderRejected(BrokerError):
-    """The broker refused; do not resend."""
 
 
 class OutcomeUnknown(BrokerError):

@@ -129,11 +129,6 @@ def verify(session: Session, expected: Sequence[Head] = ()) -> Verified:
     )
 
 
-def verify_chain(session: Session) -> int | None:
-    """Return the id of the first entry that is missing or not as written; None: all is well."""
-    return verify(session).first_broken_id
-
-
 def _entries(session: Session) -> Iterator[_AuditEntry]:
     query = select(
         AuditLogTable.id,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.model.errors import ConfigError, OrderRejected, Refused, StoreError
+from engine.model.errors import ConfigError, OutcomeUnknown, Refused, StoreError
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import read_portfolio
 from engine.settings.settings import demo_portfolio, load_settings
@@ -64,7 +64,7 @@ def test_exit_codes_tell_what_the_caller_must_do() -> None:
     """2: change something; 3: a rule said no; 1: it failed."""
     assert exit_code(ConfigError("")) == 2
     assert exit_code(Refused("")) == 3
-    assert [exit_code(e) for e in (StoreError(""), OrderRejected(""), ValueError(""))] == [1] * 3
+    assert [exit_code(e) for e in (StoreError(""), OutcomeUnknown(""), ValueError(""))] == [1] * 3
     assert one_line(StoreError("a\n  b")) == "a b"
     assert one_line(ValueError("x")).startswith("internal error, ValueError: x")
 

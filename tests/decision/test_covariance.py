@@ -18,6 +18,7 @@ from engine.decision.state import N_RETURNS
 from engine.metrics import risk
 from engine.model.times import NS_PER_HOUR, NS_PER_MINUTE
 from tests.decision.conftest import build, strategy
+from tests.metrics.measures import shrunk_correlation
 
 NAMES = ("EURUSD", "GBPUSD", "AUDUSD")
 TEXT = "".join(strategy(name.lower(), name) for name in NAMES)
@@ -49,7 +50,7 @@ def test_the_covariance_is_a_plain_recomputation_of_the_newest_returns(n_samples
     returns = (bids[1:] / bids[:-1] - 1.0)[-N_RETURNS:]
     plain = risk.covariance(returns)
     np.testing.assert_allclose(np.diagonal(core.covariance), np.diagonal(plain), rtol=1e-12)
-    shrunk = risk.shrunk_correlation(risk.correlation(plain), 0.1)
+    shrunk = shrunk_correlation(risk.correlation(plain), 0.1)
     for a in range(3):
         deviation = math.sqrt(plain[a, a] * 24)
         assert daily_volatility_frac(core, a) == pytest.approx(deviation, rel=1e-12)

@@ -16,11 +16,12 @@ from engine.decision.covariance import correlation
 from engine.decision.entries import cancel_entry, count_entry, count_message, decide_entry
 from engine.decision.state import N_REFUSALS
 from engine.decision.switches import enable
-from engine.metrics.risk import parametric_var_frac, portfolio_volatility_frac
+from engine.metrics.risk import portfolio_volatility_frac
 from engine.model.reasons import Refusal, TradingState
 from engine.model.times import NS_PER_MINUTE
 from engine.model.views.decisions import ORDER_RULES, SIZE_RULES, STATE_RULES
 from tests.decision.conftest import LONG, NONE, SHORT, build, hold, say, strategy, tell
+from tests.metrics.measures import parametric_var_frac
 
 NOW_NS = 1_528_070_400 * 10**9
 FIXED = 'sizing = { method = "fixed_lots", lots = 1.0 }'

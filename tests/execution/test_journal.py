@@ -20,6 +20,7 @@ from engine.execution.journal import CoreState, Journal, Outbox
 from engine.model.errors import JournalError, StateError
 from engine.model.orders import BECOMES, Intent, IntentState, Outcome
 from engine.model.records import AuditRow, BarsRow, PositionsRow, Record, SignalRow
+from tests.journals import intents_since
 
 REPO = Path(__file__).resolve().parents[2]
 NOW_NS = 1_700_000_000_000_000_000
@@ -233,7 +234,7 @@ def test_outcomes_are_read_back(path: Path) -> None:
     assert found is not None
     assert found[1] == Outcome(intent_id=1, state=IntentState.DONE, deal=77)
     assert math.isnan(found[0].stop)
-    assert [i.id for i, _ in journal.intents_since(NOW_NS + 2)] == [2]
+    assert [i.id for i, _ in intents_since(journal, NOW_NS + 2)] == [2]
     assert journal.intent(3) is None
     journal.prune(NOW_NS + 100)
     assert journal.intent(1) is None
@@ -290,7 +291,7 @@ def contents(path: Path) -> tuple[object, ...]:
     journal, outbox = Journal(path, durable=False), Outbox(path)
     try:
         return (
-            str(journal.intents_since(0)),  # NaN is not itself
+            str(intents_since(journal, 0)),  # NaN is not itself
             [i.id for i in journal.unsettled()],
             journal.flags(),
             journal.load_core(),

@@ -11,6 +11,7 @@ from engine.execution.journal import Journal, Outbox
 from engine.model.errors import JournalError, StateError
 from engine.model.orders import IntentState, Outcome
 from tests.execution.test_journal import audit, intent
+from tests.journals import intents_since
 
 N = 25
 
@@ -31,7 +32,7 @@ def use(journal: Journal, outbox: Outbox) -> tuple[str, list[int]]:
     journal.prune(0)
     entries = outbox.entries(0, 10_000)
     assert all(e.record == audit(e.seq) for e in entries)
-    return str(journal.intents_since(0)), [e.seq for e in entries]
+    return str(intents_since(journal, 0)), [e.seq for e in entries]
 
 
 def change(path: Path, place: float, flip: int) -> None:

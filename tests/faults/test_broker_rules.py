@@ -9,6 +9,7 @@ from engine.model.orders import IntentState
 from engine.model.reasons import ExitReason
 from engine.model.times import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 from tests.faults.bench import BID, HISTORY, POINT, START_NS, Bench, level_bars
+from tests.journals import intents_since
 
 Make = Callable[..., Bench]
 
@@ -23,7 +24,7 @@ def test_a_position_too_many_is_refused_and_nothing_else(make_bench: Make) -> No
     bench.check_books()
     bench.step(4)
     assert [p.magic >> 32 for p in bench.held] == []
-    refused = bench.journal.intents_since(0)
+    refused = intents_since(bench.journal, 0)
     states = [outcome.state for _, outcome in refused if outcome is not None]
     assert states.count(IntentState.REJECTED) >= 1
     assert bench.journal.unsettled() == []

@@ -19,6 +19,7 @@ from tests.faults.campaign.plan import Job, Plan, batches_of
 from tests.faults.campaign.stepped import QuietHosts, SteppedEngine
 from tests.faults.engine_process import demo_home
 from tests.faults.test_controls import audited
+from tests.journals import intents_since
 from tests.parity.test_generated import FIRST_DAY_NS
 
 Make = Callable[..., Bench]
@@ -99,7 +100,7 @@ def state(engine: SteppedEngine) -> TradingState:
 
 def opened(engine: SteppedEngine) -> int:
     assert engine._journal is not None
-    return sum(intent.action == "OPEN" for intent, _ in engine._journal.intents_since(0))
+    return sum(intent.action == "OPEN" for intent, _ in intents_since(engine._journal, 0))
 
 
 PARTS: dict[str, Callable[[SteppedEngine], Any]] = {

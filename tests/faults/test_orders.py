@@ -11,6 +11,7 @@ from engine.model.broker import MarketUpdate, Quote
 from engine.model.orders import IntentState
 from engine.model.reasons import ExitReason
 from tests.faults.bench import BID, LOTS, POINT, Bench, level_bars
+from tests.journals import intents_since
 
 Make = Callable[..., Bench]
 LOST_REPLY = {"call": "order_send", "kind": "error", "code": -10005}
@@ -280,7 +281,7 @@ def test_without_a_journal_nothing_opens_and_everything_closes(make_bench: Make)
     assert bench.crash() == []
     bench.check_books()
     bench.check_balance()
-    intents = bench.journal.intents_since(0)
+    intents = intents_since(bench.journal, 0)
     assert [i.id for i, _ in intents] == list(range(1, len(intents) + 1))
     closes = [o for i, o in intents if i.action == "CLOSE"]
     assert [o.state for o in closes if o] == [IntentState.DONE] * 2

@@ -18,6 +18,7 @@ from engine.terminal.gateway import Gateway
 from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.views.rows import add_batch_rows
 from tests.faults.bench import BID, LOTS, POINT, Bench, level_bars
+from tests.journals import intents_since
 
 Make = Callable[..., Bench]
 
@@ -279,7 +280,7 @@ def written(bench: Bench) -> tuple[object, ...]:
     outbox = Outbox(bench.journal.path)
     rows = outbox.entries(0, 10_000)
     outbox.close()
-    return rows, bench.journal.intents_since(0), bench.deals, bench.held
+    return rows, intents_since(bench.journal, 0), bench.deals, bench.held
 
 
 def test_a_terminal_that_shows_a_close_late_is_not_misread(make_bench: Make) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from engine.metrics import risk as r
+from tests.metrics import measures
 
 _returns = st.integers(1, 60).flatmap(lambda n: arrays(np.float64, n, elements=st.floats(-0.5, 1)))
 _levels = st.sampled_from([0.5, 0.9, 0.95, 0.975, 0.99])
@@ -74,12 +75,12 @@ def test_horizons_compound():
 
 def test_parametric_figures_are_the_normal_distribution_s():
     """1.645 and 2.063 deviations at 95 %; four days are twice one day's; a mean comes off."""
-    assert r.parametric_var_frac(0.01, 0.95) == pytest.approx(0.0164485, abs=1e-7)
+    assert measures.parametric_var_frac(0.01, 0.95) == pytest.approx(0.0164485, abs=1e-7)
     assert r.parametric_shortfall_frac(0.01, 0.95) == pytest.approx(0.0206271, abs=1e-7)
-    assert r.parametric_var_frac(0.01, 0.95, 4) == pytest.approx(2 * 0.0164485, abs=1e-6)
-    with_mean = r.parametric_var_frac(0.01, 0.95, 4, mean_frac=0.001)
+    assert measures.parametric_var_frac(0.01, 0.95, 4) == pytest.approx(2 * 0.0164485, abs=1e-6)
+    with_mean = measures.parametric_var_frac(0.01, 0.95, 4, mean_frac=0.001)
     assert with_mean == pytest.approx(2 * 0.0164485 - 0.004, abs=1e-6)
-    assert math.isnan(r.parametric_var_frac(math.nan, 0.95))
+    assert math.isnan(measures.parametric_var_frac(math.nan, 0.95))
 
 
 def test_historical_figures_of_a_normal_sample_come_near_the_parametric_ones():
@@ -87,7 +88,7 @@ def test_historical_figures_of_a_normal_sample_come_near_the_parametric_ones():
     quantiles = (np.arange(1, 20_001) - 0.5) / 20_000
     sample = np.array([NormalDist(0.0, 0.02).inv_cdf(q) for q in quantiles])
     for historical, parametric in (
-        (r.historical_var_frac, r.parametric_var_frac),
+        (r.historical_var_frac, measures.parametric_var_frac),
         (r.historical_shortfall_frac, r.parametric_shortfall_frac),
     ):
         assert historical(sample, 0.99) == pytest.approx(parametric(0.02, 0.99), rel=0.01)
@@ -102,7 +103,7 @@ def test_decayed_covariance_is_the_recursion(panel, decay):
     for row in returns[1:]:
         step = decay * step + np.outer(row, row)
         total = decay * total + 1.0
-    weights = r.decay_weights(len(returns), decay)
+    weights = measures.decay_weights(len(returns), decay)
     assert np.sum(weights) == pytest.approx(1.0)
     assert r.covariance(returns, weights) == pytest.approx(step / total, abs=1e-15)
 
@@ -143,7 +144,7 @@ def test_correlation_of_known_series():
 def test_shrinking_keeps_the_diagonal_and_draws_the_rest_to_zero(panel, frac):
     """Between the correlations and the identity, symmetric, 1 on the diagonal."""
     correlations = r.correlation(r.covariance(panel[0]))
-    shrunk = r.shrunk_correlation(correlations, frac)
+    shrunk = measures.shrunk_correlation(correlations, frac)
     identity = np.eye(len(correlations))
     assert np.diagonal(shrunk) == pytest.approx(1.0)
     assert shrunk == pytest.approx(correlations + frac * (identity - correlations))
@@ -188,18 +189,18 @@ def test_volatility_is_that_of_the_portfolio_s_own_returns(panel, scale, part):
 def test_leverage_margin_and_shares():
     """Long and short add up in gross and cancel in net; without equity or margin, unknown."""
     exposures = np.array([60_000.0, -40_000.0, 0.0])
-    assert r.gross_leverage(exposures, 50_000.0) == 2.0
-    assert r.net_leverage(exposures, 50_000.0) == pytest.approx(0.4)
-    assert r.largest_share_frac(exposures) == 0.6
+    assert measures.gross_leverage(exposures, 50_000.0) == 2.0
+    assert measures.net_leverage(exposures, 50_000.0) == pytest.approx(0.4)
+    assert measures.largest_share_frac(exposures) == 0.6
     assert r.margin_level_frac(50_000.0, 1_000.0) == 50.0
-    assert r.gross_leverage(np.empty(0), 1.0) == 0.0
+    assert measures.gross_leverage(np.empty(0), 1.0) == 0.0
     for unknown in (
-        r.gross_leverage(exposures, 0.0),
-        r.net_leverage(exposures, -1.0),
+        measures.gross_leverage(exposures, 0.0),
+        measures.net_leverage(exposures, -1.0),
         r.margin_level_frac(50_000.0, 0.0),
-        r.largest_share_frac(np.zeros(3)),
-        r.largest_share_frac(np.empty(0)),
-        r.gross_leverage(np.array([1.0, math.nan]), 1.0),
+        measures.largest_share_frac(np.zeros(3)),
+        measures.largest_share_frac(np.empty(0)),
+        measures.gross_leverage(np.array([1.0, math.nan]), 1.0),
         r.historical_var_frac(np.array([0.1, math.nan]), 0.5),
         r.historical_shortfall_frac(np.array([0.1, math.nan]), 0.5),
     ):

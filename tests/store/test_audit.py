@@ -18,7 +18,7 @@ from engine.model.errors import StoreError, UserError
 from engine.model.records import AuditRow
 from engine.model.times import from_datetime
 from engine.store import migrate
-from engine.store.audit import GENESIS, Head, head, head_of, newest, verify, verify_chain
+from engine.store.audit import GENESIS, Head, head, head_of, newest, verify
 from engine.store.connection import connect, lazy_engine
 from engine.store.embedded import Urls
 from engine.store.rows import KnownRows, RowStore
@@ -50,7 +50,7 @@ def chained(journal: Journal, move: Callable[[], Writer], session: Session) -> S
 
 def test_an_untouched_chain_holds(chained: Session) -> None:
     """Entries of several years form one chain without gaps, from the genesis to the head."""
-    assert verify_chain(chained) is None
+    assert verify(chained).first_broken_id is None
     entries = newest(chained, 100)
     assert [e.id for e in entries] == list(range(1, 21))
     assert entries[0].previous_hash == GENESIS
@@ -60,7 +60,7 @@ def test_an_untouched_chain_holds(chained: Session) -> None:
 
 def test_an_empty_chain_holds(session: Session) -> None:
     """Nothing written is nothing broken."""
-    assert verify_chain(session) is None
+    assert verify(session).first_broken_id is None
 
 
 CHANGES = [
@@ -84,9 +84,9 @@ def test_any_change_is_found(chained: Session, owner: Engine) -> None:
             session.execute(text("SET LOCAL session_replication_role = replica"))
             changed = connection.exec_driver_sql(change)
             assert changed.rowcount > 0
-            assert verify_chain(session) == broken, change
+            assert verify(session).first_broken_id == broken, change
             session.rollback()
-            assert verify_chain(session) is None
+            assert verify(session).first_broken_id is None
 
 
 def test_nobody_changes_entries(chained: Session, owner: Engine) -> None:
@@ -103,7 +103,7 @@ def test_nobody_changes_entries(chained: Session, owner: Engine) -> None:
                 with pytest.raises(DBAPIError, match=r"append-only|permission denied"):
                     connection.exec_driver_sql(change)
                 connection.rollback()
-    assert verify_chain(chained) is None
+    assert verify(chained).first_broken_id is None
 
 
 def test_a_forged_place_is_overruled(operator: Engine, session: Session) -> None:
@@ -116,7 +116,7 @@ def test_a_forged_place_is_overruled(operator: Engine, session: Session) -> None
                 " (77, '2026-11-01', 'TRADE', 'bob', '{}', 'SUCCESS', 'forged', 'forged')"
             )
         )
-    assert verify_chain(session) is None
+    assert verify(session).first_broken_id is None
     assert head(session)[0] == 2
 
 
@@ -137,7 +137,7 @@ def test_two_writers_make_one_chain(operator: Engine, session: Session) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert verify_chain(session) is None
+    assert verify(session).first_broken_id is None
     assert head(session)[0] == 3 * 16
 
 
@@ -165,7 +165,7 @@ def test_whatever_is_written_verifies(
             time_ns=NOW_NS, event_type="CONFIG", actor=actor, details=details, box_ns=box_ns
         )
         RowStore(connection, KnownRows()).store([row])
-        assert verify_chain(session) is None
+        assert verify(session).first_broken_id is None
         session.rollback()
 
 
@@ -290,7 +290,7 @@ def test_the_box_s_time_stands_beside_the_market_s(
         for change in ("box_time + interval '1 us'", "NULL"):
             other.execute(text("SET LOCAL session_replication_role = replica"))
             other.execute(text(f"UPDATE audit_logs SET box_time = {change}"))
-            assert verify_chain(other) == 1
+            assert verify(other).first_broken_id == 1
             other.rollback()
 
 

@@ -9,6 +9,7 @@ from engine.model.reasons import Refusal
 from engine.model.records import OrderRow, TradeRow
 from engine.views.parts import strategy_views
 from tests.faults.bench import LOTS, Bench, portfolio
+from tests.journals import intents_since
 
 BOOK = f"""
 [[book]]
@@ -37,7 +38,7 @@ def rows(bench: Bench, kind: type) -> list:
 def test_an_order_carries_its_rules_votes_and_size(bench: Bench) -> None:
     """In the journal before it is sent, and in its row: the numbers of the core's decision."""
     bench.step(6)
-    intents = {i.action: (i, o) for i, o in bench.journal.intents_since(0)}
+    intents = {i.action: (i, o) for i, o in intents_since(bench.journal, 0)}
     opened, _ = intents["OPEN"]
     said = opened.decision.document()
     assert said["refusal"] is None

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 from engine.settings.settings import load_settings
-from engine.store.audit import verify_chain
+from engine.store.audit import verify
 from engine.store.embedded import EmbeddedServer
 from engine.store.tables import AuditLogTable
 from tests.conftest import REPO
@@ -124,7 +124,7 @@ def rows_of(user: str) -> list[dict[str, Any]]:
     with server.borrow() as urls:
         database = create_engine(urls.operator)
         with Session(database) as session:
-            assert verify_chain(session) is None
+            assert verify(session).first_broken_id is None
             query = select(AuditLogTable.details).where(AuditLogTable.actor == user)
             found = [dict(details) for details in session.scalars(query)]
         database.dispose()

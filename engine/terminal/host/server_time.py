@@ -35,10 +35,6 @@ class ServerTime:
         """Return UTC ns of a `time_msc`; 0 (never) stays 0."""
         return self._utc_ns(int(time_msc) * NS_PER_MS, now_ns) if time_msc else 0
 
-    def from_seconds(self, time_s: int, now_ns: int = _NEVER_NS) -> int:
-        """Return UTC ns of a `time`; 0 (never) stays 0."""
-        return self._utc_ns(int(time_s) * NS_PER_S, now_ns) if time_s else 0
-
     def to_seconds(self, utc_ns: int) -> int:
         """Return the server epoch in whole seconds, as date arguments want it."""
         return self.clock.to_server_ns(utc_ns) // NS_PER_S

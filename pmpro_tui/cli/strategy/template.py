@@ -26,6 +26,7 @@ from msgspec import Meta
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
 from strategies.base import BARS, Columns, Params, Signals, Strategy
 from strategies.indicators import sma
+from strategies.talib import MOM
 
 
 # Each parameter has a type, a range, a unit and a description. `stop_points` and `target_points`
@@ -63,7 +64,8 @@ class $cls(Strategy):
         steps = np.abs(np.diff(close, prepend=close[:1]))
         # `sma` sums every window afresh; a running sum would depend on where the window began.
         way = period * sma(steps, period)[period:]
-        change = close[period:] - close[:-period]
+        # `strategies.talib` has what TA-Lib has that keeps to windows of bars.
+        change = MOM(close, period)[period:]
         efficiency = np.divide(change, way, out=np.zeros(len(way)), where=way > 0)
         # Prices are decimals: just at a level is at it, whatever binary makes of the last digits.
         efficiency = np.round(efficiency, 9)

@@ -18,10 +18,11 @@ from engine.execution.journal import Journal
 from engine.model.orders import Intent, IntentState, Outcome, book_of
 from engine.portfolio.compile import CompiledPortfolio
 from engine.store import tables
-from engine.store.audit import verify_chain
+from engine.store.audit import verify
 from engine.terminal.simulated.broker.ledger import SimLedger
 from engine.terminal.simulated.broker.state import AccountRecord, Deal, SimOrder, SimPosition
 from engine.terminal.simulated.module.constants import DEAL_ENTRY_IN, DEAL_REASON_EXPERT
+from tests.journals import intents_since
 
 _CENT, _LOTS = 0.005, 1e-8
 _GONE = (IntentState.REJECTED, IntentState.NOT_SENT)
@@ -62,7 +63,7 @@ def read(state: Path, compiled: CompiledPortfolio) -> Evidence:
         positions=ledger.positions(),
         deals=ledger.deals(),
         orders=dict(orders),
-        intents=journal.intents_since(0),
+        intents=intents_since(journal, 0),
         core=core,
         backlog=journal.backlog(),
     )
@@ -216,7 +217,7 @@ def _trades(found: Evidence, session: Session) -> Iterator[str]:
 
 
 def _audit(found: Evidence, session: Session, n_starts: tuple[int, int]) -> Iterator[str]:
-    if (broken := verify_chain(session)) is not None:
+    if (broken := verify(session).first_broken_id) is not None:
         yield f"audit chain broken at entry {broken}"
     commands = [
         entry.details.get("command")

@@ -23,9 +23,9 @@ def test_there_and_back_is_the_same_instant(rule: str, utc_s: int) -> None:
     """Server seconds of an instant lead back to it: exactly, or in the repeated hour to its
     other reading; knowing "now" settles which."""
     time, utc_ns = ServerTime(rule), utc_s * NS_PER_S
-    back_ns = time.from_seconds(time.to_seconds(utc_ns))
+    back_ns = time.from_ms(1000 * time.to_seconds(utc_ns))
     assert back_ns - utc_ns in (0, NS_PER_HOUR)
-    assert time.from_seconds(time.to_seconds(utc_ns), now_ns=utc_ns) == utc_ns
+    assert time.from_ms(1000 * time.to_seconds(utc_ns), now_ns=utc_ns) == utc_ns
 
 
 @given(st.sampled_from(RULES), st.lists(st.integers(FIRST, LAST), max_size=20))
@@ -35,8 +35,8 @@ def test_arrays_convert_as_scalars(rule: str, utc_s: list[int]) -> None:
     server_s = sorted(time.to_seconds(s * NS_PER_S) for s in utc_s)
     bars_ns = time.bars_from_seconds(np.array(server_s, np.int64))
     for bar_ns, server in zip(bars_ns.tolist(), server_s, strict=True):
-        later_ns = time.from_seconds(server)
-        twice = time.from_seconds(server, now_ns=later_ns - NS_PER_HOUR) != later_ns
+        later_ns = time.from_ms(1000 * server)
+        twice = time.from_ms(1000 * server, now_ns=later_ns - NS_PER_HOUR) != later_ns
         assert bar_ns in ((later_ns, later_ns - NS_PER_HOUR, 0) if twice else (later_ns,))
 
 
