@@ -78,11 +78,10 @@ def test_the_lock_has_all_that_is_needed(script: ModuleType) -> None:
     """`--require-hashes` installs nothing that is not in the file: neither it nor anything that its
     packages need may be missing, extras included."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    older_python = {"async-timeout", "exceptiongroup", "tomli"}  # only below 3.11
-    base = script.needed(project["dependencies"]) - older_python
+    base = script.needed(project["dependencies"])
     assert {script.name_of(pin) for pin in locked("requirements.lock")} == base
     extras = [w for extra in project["optional-dependencies"].values() for w in extra]
-    everything = script.needed([*project["dependencies"], *extras]) - older_python
+    everything = script.needed([*project["dependencies"], *extras])
     assert everything <= {script.name_of(pin) for pin in pins()}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from engine.model.times import NS_PER_MINUTE
-from strategies import talib as facade
 from strategies import indicators as compiled
+from strategies import talib as facade
 from tests.conftest import REPO
 from tests.strategies.series import bars_at, utc
 
