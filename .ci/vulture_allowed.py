@@ -107,7 +107,7 @@ _.open_time
 _.settled_at
 _.correlation_matrix
 _.var
-_.RlModel
+_.RlModelTable
 _.episode
 _.reward
 _.model_path
@@ -165,8 +165,14 @@ _._detach
 
 # Found by the name of a screen: pmpro_tui/console/pages.
 _.BacktestsPage
-_.Help
-_.Overview
+_.AlertsPage
+_.HelpPage
+_.LogPage
+_.OverviewPage
+_.PositionsPage
+_.RiskPage
+_.StrategiesPage
+_.StrategyPage
 
 # Stand for `datetime` while a strategy is watched.
 _.__instancecheck__
