@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from engine.model.errors import UserError
 from engine.model.portfolio import parse_fraction
 from engine.model.views.snapshot import CommandName, Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
-from pmpro_tui.console.context import known, why_not
+from pmpro_tui.console.context import Runs, known, why_not
 from pmpro_tui.console.draw.palettes import apply_next_theme
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.screens.position_rows import EXTERNAL
@@ -38,8 +39,7 @@ class ActionRunner:
         if name in SCREENS:
             await screen.show(name)
             return
-        run = getattr(screen.page, f"do_{name}", None) or getattr(self, f"_{name}")
-        done = run()
+        done = (self.runs() | screen.page.runs())[name]()
         if isinstance(done, Notice):
             screen.tell(done)
         elif isinstance(done, str):
@@ -47,6 +47,40 @@ class ActionRunner:
         elif done is not None:
             await done
         screen.draw_footer()
+
+    def runs(self) -> Runs:
+        """Return the actions that no screen runs itself."""
+        screen = self._screen
+        return {
+            "kill": partial(self._to_target, "kill"),
+            "kill_close": partial(self._to_target, "kill", text="close"),
+            "enable": partial(self._to_target, "enable"),
+            "disable": partial(self._to_target, "disable"),
+            "allocate": self._allocate,
+            "halt": partial(self._send, "halt"),
+            "flatten": self._flatten,
+            "resume": self._resume,
+            "rebase": self._rebase,
+            "stop": self._stop,
+            "faster": partial(self._speed, 1),
+            "slower": partial(self._speed, -1),
+            "filter": screen.open_filter,
+            "freeze": self._freeze,
+            "back": screen.leave,
+            "theme": partial(apply_next_theme, screen.app),
+            "zone": self._zone,
+            "palette": screen.app.action_command_palette,
+            "suspend": screen.app.action_suspend_process,
+            "next_panel": partial(screen.step_panel, 1),
+            "previous_panel": partial(screen.step_panel, -1),
+            "down": partial(screen.moved, lambda table: table.move(1)),
+            "up": partial(screen.moved, lambda table: table.move(-1)),
+            "page_down": partial(screen.moved, lambda table: table.page(1)),
+            "page_up": partial(screen.moved, lambda table: table.page(-1)),
+            "first": partial(screen.moved, lambda table: table.move(-_FAR)),
+            "last": partial(screen.moved, lambda table: table.move(_FAR)),
+            "detach": self._detach,
+        }
 
     def _send(
         self, name: CommandName, target: str = "", *, value: float = 0.0, text: str = ""
@@ -56,17 +90,8 @@ class ActionRunner:
 
     # -- commands -------------------------------------------------------------------------
 
-    def _kill(self) -> None:
-        self._send("kill", self._screen.context().target)
-
-    def _kill_close(self) -> None:
-        self._send("kill", self._screen.context().target, text="close")
-
-    def _enable(self) -> None:
-        self._send("enable", self._screen.context().target)
-
-    def _disable(self) -> None:
-        self._send("disable", self._screen.context().target)
+    def _to_target(self, name: CommandName, *, text: str = "") -> None:
+        self._send(name, self._screen.context().target, text=text)
 
     def _allocate(self) -> None:
         from pmpro_tui.console.draw.form import Field, Form
@@ -84,9 +109,6 @@ class ActionRunner:
         self._screen.app.push_screen(
             Form(f"Share of {name}", body, [field], verb="Set", check=_is_share), send
         )
-
-    def _halt(self) -> None:
-        self._send("halt")
 
     def _flatten(self) -> None:
         from pmpro_tui.console.draw.dialogs import Confirm
@@ -145,12 +167,6 @@ class ActionRunner:
         body += "What is open stays open, with its stops at the broker, and nobody watches it."
         self._screen.app.push_screen(TypedWord("Stop the engine?", body, "stop"), self._if("stop"))
 
-    def _faster(self) -> None:
-        self._speed(1)
-
-    def _slower(self) -> None:
-        self._speed(-1)
-
     def _speed(self, step: Literal[1, -1]) -> None:
         now = self._screen.hub.shown
         if now is not None:
@@ -165,53 +181,14 @@ class ActionRunner:
 
     # -- the frame ------------------------------------------------------------------------
 
-    def _filter(self) -> None:
-        self._screen.open_filter()
-
     def _freeze(self) -> None:
         self._screen.hub.toggle_freeze()
         self._screen.draw()
-
-    async def _back(self) -> None:
-        await self._screen.leave()
-
-    def _theme(self) -> None:
-        apply_next_theme(self._screen.app)
 
     def _zone(self) -> None:
         self._screen.hub.zone.cycle()
         self._screen.place()
         self._screen.draw()
-
-    def _palette(self) -> None:
-        self._screen.app.action_command_palette()
-
-    def _suspend(self) -> None:
-        self._screen.app.action_suspend_process()
-
-    def _next_panel(self) -> None:
-        self._screen.step_panel(1)
-
-    def _previous_panel(self) -> None:
-        self._screen.step_panel(-1)
-
-    def _down(self) -> None:
-        self._screen.moved(lambda table: table.move(1))
-
-    def _up(self) -> None:
-        self._screen.moved(lambda table: table.move(-1))
-
-    def _page_down(self) -> None:
-        self._screen.moved(lambda table: table.page(1))
-
-    def _page_up(self) -> None:
-        self._screen.moved(lambda table: table.page(-1))
-
-    def _first(self) -> None:
-        self._screen.moved(lambda table: table.move(-_FAR))
-
-    def _last(self) -> None:
-        self._screen.moved(lambda table: table.move(_FAR))
 
     def _detach(self) -> None:
         self._screen.app.exit(f"detached: {self._screen.hub.farewell}")

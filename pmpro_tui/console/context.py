@@ -1,13 +1,18 @@
 """What decides whether an action is possible now, and the reasons why one is not. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from engine.model.views.freshness import Word
 from engine.model.views.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from pmpro_tui.console.hub import Notice
+
 Blocked = Callable[["Context"], str | None]
+Runs = dict[str, Callable[[], "Notice | str | Awaitable[None] | None"]]
+"""What runs each action, by the action's name: it returns words, a screen to show, or neither."""
 
 _OFF_STATES: Final = ("OFF", "KILLED", "QUARANTINED")
 

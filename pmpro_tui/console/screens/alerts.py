@@ -5,6 +5,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from engine.model.views.snapshot import AlertView, ChannelView, Snapshot
+from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.facts import alert_facts, channel_facts
 from pmpro_tui.console.hub import Notice
@@ -46,6 +47,14 @@ class AlertsPage(Readable):
         self.fill(channels, now.channels)
         if self.opened:
             self.draw_record()
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {
+            "open": self.do_open,
+            "ack": self.do_ack,
+            "ack_all": self.do_ack_all,
+        }
 
     def why_not(self, name: str) -> str | None:
         """See Page."""

@@ -12,6 +12,7 @@ from engine.model.jobs import BacktestSpec, JobView, Variant
 from engine.model.times import NS_PER_S
 from engine.model.views.details import Backtest, BacktestOf, Backtests, BacktestsOf, BacktestView
 from engine.model.views.snapshot import Snapshot
+from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw.columns import MARK_WIDTH
 from pmpro_tui.console.draw.form import Field, Form, Values
 from pmpro_tui.console.draw.lines import Painted
@@ -141,6 +142,15 @@ class BacktestsPage(Detailed):
         return known.fault or "asking the engine …"
 
     # -- actions --------------------------------------------------------------------------
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {
+            "compare": self.do_compare,
+            "open": self.do_open,
+            "cancel": self.do_cancel,
+            "launch": self.do_launch,
+        }
 
     def why_not(self, name: str) -> str | None:
         """Return why an action has nothing to act on."""

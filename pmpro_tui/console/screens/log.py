@@ -17,6 +17,7 @@ from engine.model.views.details import (
     RecordOf,
 )
 from engine.model.views.snapshot import EventView, Snapshot
+from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw.form import Field, Form, Values
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.hub import Hub
@@ -169,6 +170,16 @@ class LogPage(Readable):
         return lambda text: pattern.search(text) is not None
 
     # -- actions --------------------------------------------------------------------------
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {
+            "open": self.do_open,
+            "find": self.do_find,
+            "follow": self.do_follow,
+            "level": self.do_level,
+            "jump": self.do_jump,
+        }
 
     def why_not(self, name: str) -> str | None:
         """Return why an action has nothing to act on."""

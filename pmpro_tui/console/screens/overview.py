@@ -5,6 +5,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from engine.model.views.snapshot import Snapshot, StrategyView
+from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw import panels
 from pmpro_tui.console.draw.curve import Paced
 from pmpro_tui.console.draw.lines import Painted
@@ -79,6 +80,10 @@ class OverviewPage(Page):
         super().set_quiet(quiet)
         if quiet:
             self.paint("brief", "health")
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {"open": self.do_open}
 
     def why_not(self, name: str) -> str | None:
         """See Page."""

@@ -1,8 +1,8 @@
 """What every screen is: panels over the hub's picture, one of which has the keys.
 
 A screen is made when it is first shown and drawn only while it is shown. On a small terminal one
-panel is shown at a time. Where an action needs the screen, a method `do_NAME` runs it and
-`why_not` says why it cannot.
+panel is shown at a time. Where an action needs the screen, `runs` has what runs it and `why_not`
+says why it cannot.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 
 from engine.model.views.details import RecordDetail, RecordOf
 from engine.model.views.snapshot import Snapshot
-from pmpro_tui.console.context import Context
+from pmpro_tui.console.context import Context, Runs
 from pmpro_tui.console.draw.lines import Lines, Painted
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.hub import Hub
@@ -72,13 +72,17 @@ class Page(Vertical):
         """Return what commands hit."""
         return Target()
 
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return {"sort": self.do_sort, "reverse": self.do_reverse}
+
     def why_not(self, name: str) -> str | None:
         """Return why this screen cannot run an action now."""
         if name == "filter" and not self.FILTER:
             return "nothing to filter here"
         if name in ("sort", "reverse") and (self.table is None or not self.table.ordering.names):
             return "nothing to sort here"
-        if name == "open" and not hasattr(self, "do_open"):
+        if name == "open" and name not in self.runs():
             return "nothing to open here"
         return None
 

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from engine.model.views.details import RecordOf
 from engine.model.views.snapshot import PositionView, Snapshot
-from pmpro_tui.console.context import known
+from pmpro_tui.console.context import Runs, known
 from pmpro_tui.console.draw import panels
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.draw.text import gain
@@ -62,6 +62,10 @@ class PositionsPage(Readable):
             return Target()
         name = position.owner
         return Target(name, next((str(s.state) for s in now.strategies if s.name == name), ""))
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {"open": self.do_open, "pick": self.do_pick, "close": self.do_close}
 
     def why_not(self, name: str) -> str | None:
         """See Page."""

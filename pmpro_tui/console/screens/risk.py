@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 
 from engine.model.views.details import Correlation, Correlations, Rules, RulesOf, SlotView
 from engine.model.views.snapshot import Snapshot
-from pmpro_tui.console.context import known
+from pmpro_tui.console.context import Runs, known
 from pmpro_tui.console.draw import panels
 from pmpro_tui.console.draw.dialogs import Confirm, TypedWord
 from pmpro_tui.console.draw.form import Field, Form, Values
@@ -133,6 +133,10 @@ class RiskPage(Readable):
         return [*title, *heat_lines(told.answer, width, height - len(title))]
 
     # -- actions --------------------------------------------------------------------------
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {"open": self.do_open, "limit": self.do_limit}
 
     def why_not(self, name: str) -> str | None:
         """Return why an action has nothing to act on."""

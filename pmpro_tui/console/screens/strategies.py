@@ -5,6 +5,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from engine.model.views.snapshot import Snapshot, StrategyView
+from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw import panels
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.screens import strategy_rows as strategy_table
@@ -32,6 +33,10 @@ class StrategiesPage(Page):
         table.say(panels.why_no_strategies(now, self.words, self.hub.history.rows))
         table.title = panels.counted("Strategies", now, len(rows), len(now.strategies))
         self.fill(table, rows)
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {"open": self.do_open}
 
     def why_not(self, name: str) -> str | None:
         """See Page."""

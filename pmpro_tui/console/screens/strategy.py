@@ -16,7 +16,7 @@ from engine.model.views.details import (
 )
 from engine.model.views.snapshot import EventView, Snapshot, StrategyView
 from pmpro_tui.console import facts
-from pmpro_tui.console.context import Context
+from pmpro_tui.console.context import Context, Runs
 from pmpro_tui.console.draw.curve import Paced
 from pmpro_tui.console.draw.lines import Painted
 from pmpro_tui.console.draw.table import Table
@@ -155,6 +155,10 @@ class StrategyPage(Readable):
         gaps = strategy_detail.gaps(told) if told else []
         table.title = f"Parity: {len(gaps)} gaps to the backtest" if gaps else "Parity"
         self.fill(table, gaps)
+
+    def runs(self) -> Runs:
+        """Return the actions that this screen runs itself."""
+        return super().runs() | {"open": self.do_open}
 
     def why_not(self, name: str) -> str | None:
         """See Page."""
