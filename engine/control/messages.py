@@ -16,14 +16,8 @@ from engine.model.views.snapshot import Command, Reply, Snapshot
 Role = Literal["viewer", "operator", "admin"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "operator", "admin")
 
-ADMIN_COMMANDS: Final = frozenset({"resume", "stop", "add", "limit", "adopt"})
-"""Commands that add risk or leave positions unattended; all others need an operator."""
-
 ASKS_WHO: Final = "needs a personal token"
 """What a refusal says where a token would help: also of commands that only sometimes need one."""
-
-AGELESS_COMMANDS: Final = frozenset({"kill", "halt", "flatten"})
-"""Goals that only reduce risk: obeyed however late they arrive."""
 
 COMMAND_AGE_MAX_S: Final = 5.0
 NAME_MAX_CHARS: Final = 64

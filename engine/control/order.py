@@ -6,7 +6,8 @@ Without this a console's *enable*, sent first and delayed, would undo the *kill*
 import threading
 
 from engine.control.kept import KeptByUser
-from engine.control.messages import AGELESS_COMMANDS, COMMAND_AGE_MAX_S
+from engine.control.messages import COMMAND_AGE_MAX_S
+from engine.model.commands import COMMANDS
 from engine.model.times import NS_PER_S
 from engine.model.views.snapshot import Command
 
@@ -34,7 +35,7 @@ class SendOrder:
         with self._lock:
             newest_ns = self._newest_ns.of(uid)
             if command.sent_ns < newest_ns.get(client, command.sent_ns):
-                return command.name not in AGELESS_COMMANDS
+                return COMMANDS[command.name].ages
             if abs(now_ns - command.sent_ns) <= COMMAND_AGE_MAX_S * NS_PER_S:
                 newest_ns[client] = command.sent_ns
                 newest_ns.move_to_end(client)

@@ -13,8 +13,6 @@ import structlog
 from engine.control.descent import bounded, descends, gone
 from engine.control.frames import TooLong, receive_frame, send_frame
 from engine.control.messages import (
-    ADMIN_COMMANDS,
-    AGELESS_COMMANDS,
     ASKS_WHO,
     COMMAND_AGE_MAX_S,
     REQUEST_MAX_BYTES,
@@ -39,6 +37,7 @@ from engine.control.peer import Peer
 from engine.control.results import Results
 from engine.control.tally import Kind, RefusalTally
 from engine.control.toll import PROCESS_COMMANDS, Toll
+from engine.model.commands import COMMANDS
 from engine.model.errors import ControlError, Failure, PmproError, failure_of
 from engine.model.printable import described, printable_record
 from engine.model.times import NS_PER_S
@@ -288,7 +287,7 @@ class Session:
         if self._service.person is not None and not actor.person and self._is_a_persons(command):
             return "token", f"{name} {ASKS_WHO}: `pmpro token` makes one"
         toll, sender = self._service.toll, self.peer.credentials
-        if name in AGELESS_COMMANDS:
+        if not COMMANDS[name].ages:
             self._ending.wait(toll.kill_wait_s(sender))
         elif not toll.may_command(sender):
             most = f"{PROCESS_COMMANDS.per_s:g} commands a second"
@@ -300,7 +299,8 @@ class Session:
         return None
 
     def _is_a_persons(self, command: Command) -> bool:
-        return command.name in ADMIN_COMMANDS or self._service.needs_person(command)
+        needs_admin = COMMANDS[command.name].role == "admin"
+        return needs_admin or self._service.needs_person(command)
 
     def _refuse(self, command: Command, actor: Actor, kind: Kind, text: str) -> Reply:
         self._service.tally.add(kind)
@@ -325,7 +325,7 @@ def _cleaned(request: Request) -> Request:
 
 def role_refusal(command: Command, actor: Actor) -> str | None:
     """Return why `actor` may not have `command` run at all, or None."""
-    needed = "admin" if command.name in ADMIN_COMMANDS else "operator"
+    needed = COMMANDS[command.name].role
     if ROLES.index(actor.role) < ROLES.index(needed):
         return f"{command.name} needs role {needed}, {actor.user} is {actor.role}"
     return None
@@ -334,6 +334,6 @@ def role_refusal(command: Command, actor: Actor) -> str | None:
 def age_refusal(command: Command, now_ns: int) -> str | None:
     """Return why `command` is not of now, or None."""
     age_s = (now_ns - command.sent_ns) / NS_PER_S
-    if command.name not in AGELESS_COMMANDS and abs(age_s) > COMMAND_AGE_MAX_S:
+    if COMMANDS[command.name].ages and abs(age_s) > COMMAND_AGE_MAX_S:
         return f"{command.name} is {age_s:.0f} s old, {COMMAND_AGE_MAX_S:.0f} s allowed: send anew"
     return None

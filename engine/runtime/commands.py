@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any
 
-from engine.control.messages import AGELESS_COMMANDS, Actor
+from engine.control.messages import Actor
 from engine.decision import read, switches
 from engine.hosts.contract import Prepared
+from engine.model.commands import COMMANDS
 from engine.model.errors import PmproError, Refused, TryAgain, UserError
 from engine.model.near import meant
 from engine.model.reasons import ExitReason, Refusal
@@ -37,7 +38,6 @@ AUDIT_WAIT_S = 1.0
 SILENT_S = 10.0
 # An operator's command has closes tried at once; the broker is not asked more often than this.
 RETRY_S = 1.0
-_FLAGS = ("kill", "halt", "flatten", "close")
 
 
 def no_alerts(target: str, user: str, _up_to: int = 0) -> str:
@@ -101,7 +101,7 @@ class Commands:
                 after = self._number(trader, command)
             if text:
                 text = self._keep_flagged(trader, command, actor, text)
-            if command.name in _FLAGS:
+            if COMMANDS[command.name].at_once:
                 reply = self._answer(self._inbox.once("flags", self._pursue), text)
                 return _with_fates(trader, command, reply, before)
             change = self._prepare(trader, command)
@@ -359,7 +359,7 @@ class Commands:
 
     def _number(self, trader: "Trader", command: Command) -> int:
         """Number a kill, halt or flatten; return the newest one's number."""
-        if command.name in AGELESS_COMMANDS:
+        if not COMMANDS[command.name].ages:
             self._n_flagged += 1
             names = _named(trader, command.target) if command.name == "kill" else [""]
             self._flagged |= dict.fromkeys(names, self._n_flagged)

@@ -4,13 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.model.commands import COMMANDS, CommandName
 from engine.model.errors import ControlError, PmproError, StateError, UserError, error_of
 from engine.model.views.freshness import word_of
 from pmpro_tui.cli.output import (
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from engine.settings.settings import Settings
 
 STOP_WAIT_S = 60.0
-# What must not fail for the mode of a file.
-_LESS_RISK = frozenset({"kill", "disable", "halt"})
 ANSWER_WAIT_S = 6.0
 
 Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
@@ -157,7 +156,7 @@ def resume(
     json: Json = False,
 ) -> None:
     """Allow entries again after a halt, or say what else keeps them out."""
-    with connected_engine(config, mode, as_) as client:
+    with _commanded("resume", config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         if rebase:
             risk, currency = snapshot.risk, snapshot.currency
@@ -177,7 +176,7 @@ def flatten(
     config: Config = None, mode: Mode = None, as_: As = None, yes: Yes = False, json: Json = False
 ) -> None:
     """Close every position and refuse entries until `resume`."""
-    with connected_engine(config, mode, as_, lenient=True) as client:
+    with _commanded("flatten", config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         ours = [p for p in snapshot.positions if p.owner != "EXTERNAL"]
         lots, n_others = sum(p.lots for p in ours), len(snapshot.positions) - len(ours)
@@ -195,7 +194,7 @@ def close(
     json: Json = False,
 ) -> None:
     """Close some positions; their books enter again when their signals re-arm."""
-    with connected_engine(config, mode, as_) as client:
+    with _commanded("close", config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         held = {str(p.ticket): p for p in snapshot.positions}
         if missing := [ticket for ticket in tickets if ticket not in held]:
@@ -215,7 +214,7 @@ def limit(
     json: Json = False,
 ) -> None:
     """Show the risk limits, or set one from the next decision on."""
-    with connected_engine(config, mode, as_) as client:
+    with _commanded("limit", config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         if not name or value is None:
             show_limits(snapshot, name, json=json)
@@ -238,7 +237,7 @@ def adopt(
     json: Json = False,
 ) -> None:
     """Give a position that somebody else opened to a book, which may close it."""
-    with connected_engine(config, mode, as_) as client:
+    with _commanded("adopt", config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         ask(f"Let {book} have position {ticket} on {account(snapshot)}?", "adopt", yes)
         send(client, "adopt", ticket, text=book, seen_version=snapshot.version, json=json)
@@ -273,7 +272,7 @@ def stop(
 
 
 def _order(
-    name: str,
+    name: CommandName,
     target: str,
     *,
     text: str = "",
@@ -282,13 +281,20 @@ def _order(
     as_: str | None,
     json: bool,
 ) -> None:
-    with connected_engine(config, mode, as_, lenient=name in _LESS_RISK) as client:
+    with _commanded(name, config, mode, as_) as client:
         send(client, name, target, text=text, json=json)
+
+
+def _commanded(
+    name: CommandName, config: Path | None, mode: str | None, as_: str | None
+) -> AbstractContextManager["ControlClient"]:
+    """Connect to give a command: one that only reduces risk must not fail for a file's mode."""
+    return connected_engine(config, mode, as_, lenient=COMMANDS[name].reduces_risk)
 
 
 def send(
     client: "ControlClient",
-    name: str,
+    name: CommandName,
     target: str = "",
     *,
     text: str = "",
@@ -306,7 +312,7 @@ def send(
 
     def command() -> "Command":
         return new_command(
-            name,  # type: ignore[arg-type]  # the engine refuses other names
+            name,
             target,
             text=text,
             value=value,
@@ -389,11 +395,9 @@ def _connected(
         client.close()
 
 
-def personal_token(client: "ControlClient", name: str) -> str:
+def personal_token(client: "ControlClient", name: CommandName) -> str:
     """Return the operator's token where the engine is known to ask for one."""
-    from engine.control.messages import ADMIN_COMMANDS
-
-    if not client.connect().wants_token or name not in ADMIN_COMMANDS:
+    if not client.connect().wants_token or COMMANDS[name].role != "admin":
         return ""
     return typed_token()
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from engine.model.commands import CommandName
 from engine.model.errors import UserError
 from engine.model.portfolio import parse_fraction
-from engine.model.views.snapshot import CommandName, Snapshot
+from engine.model.views.snapshot import Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import Runs, known, why_not
 from pmpro_tui.console.draw.palettes import apply_next_theme

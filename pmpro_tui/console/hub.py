@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from engine.control.client import new_command
-from engine.control.messages import ADMIN_COMMANDS, ASKS_WHO
+from engine.control.messages import ASKS_WHO
+from engine.model.commands import COMMANDS, CommandName
 from engine.model.errors import PmproError
 from engine.model.times import NS_PER_S
 from engine.model.views.details import Question
-from engine.model.views.snapshot import Command, CommandName, Reply, Snapshot
+from engine.model.views.snapshot import Command, Reply, Snapshot
 from pmpro_tui.console import threads as worker
 from pmpro_tui.console.draw.statusline import data_age_s
 from pmpro_tui.console.draw.zone import Zone
@@ -183,7 +184,7 @@ class Hub:
         )
         if self.feed is None:
             return Notice("no engine is connected yet", words(command).capitalize())
-        if self.feed.wants_token and not self.feed.token and name in ADMIN_COMMANDS:
+        if self.feed.wants_token and not self.feed.token and COMMANDS[name].role == "admin":
             self.want_token(command)
         else:
             self.dispatch(command)

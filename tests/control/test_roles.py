@@ -10,10 +10,11 @@ import pytest
 
 from engine.child.confinement import available
 from engine.control.client import new_command
-from engine.control.messages import ADMIN_COMMANDS, ASKS_WHO, ROLES, Role
+from engine.control.messages import ASKS_WHO, ROLES, Role
+from engine.model.commands import CommandName
 from engine.model.errors import Unanswered
 from engine.model.views.details import Correlations, Rules, RulesOf
-from engine.model.views.snapshot import CommandName, Reply
+from engine.model.views.snapshot import Reply
 from tests.control.control_engine import ScriptedEngine
 
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
@@ -77,7 +78,7 @@ def test_an_admin_s_command_asks_for_a_personal_token(
     assert client.connect().wants_token
     for token, person in (("", ""), ("wrong", ""), ("secret", "alice")):
         command = new_command(name, "eur", now_ns=lambda: engine.now_ns)
-        asks = name in ADMIN_COMMANDS
+        asks = name not in OPERATORS
         reply = client.send(command, token=token)
         assert reply.ok is (not asks or person == "alice")
         assert "secret" not in reply.text

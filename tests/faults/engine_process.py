@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from engine.control.client import ControlClient, new_command
+from engine.model.commands import CommandName
 from engine.model.errors import ControlError
-from engine.model.views.snapshot import CommandName, Reply, Snapshot
+from engine.model.views.snapshot import Reply, Snapshot
 from engine.runtime.engine import Engine
 from engine.settings.settings import load_settings
 from tests.conftest import REPO

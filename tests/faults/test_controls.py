@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.control.messages import ADMIN_COMMANDS
 from engine.decision import switches
 from engine.execution.journal import Outbox
+from engine.model.commands import COMMANDS
 from engine.model.errors import PmproError, Refused, UserError
 from engine.model.reasons import ExitReason, Refusal, TradingState
 from engine.model.records import AuditRow
@@ -358,7 +358,7 @@ def _compiled(plans: dict[str, str], extra: str) -> Any:
 
 def test_a_limit_needs_an_admin() -> None:
     """Raising a limit adds risk."""
-    assert "limit" in ADMIN_COMMANDS
+    assert COMMANDS["limit"].role == "admin"
 
 
 # ---- others on the account

@@ -183,7 +183,14 @@ def test_a_kill_does_not_fail_for_a_mode(home: Path) -> None:
         done = pmpro(*words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "others may write it: chmod go-w" in done.stderr
-    for words in (["halt"], ["kill", "x"], ["flatten", "--yes"], ["disable", "x"], ["status"]):
+    for words in (
+        ["halt"],
+        ["kill", "x"],
+        ["flatten", "--yes"],
+        ["close", "7", "--yes"],
+        ["disable", "x"],
+        ["status"],
+    ):
         warning, end = pmpro(*words).stderr.splitlines()
         assert warning.startswith("pmpro: warning: configuration ")
         assert end.startswith("pmpro: no engine is running")

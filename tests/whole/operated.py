@@ -15,9 +15,10 @@ import pytest
 
 from engine.control.client import ControlClient, new_command
 from engine.control.messages import Role
+from engine.model.commands import CommandName
 from engine.model.errors import ControlError
 from engine.model.views.details import Detail, Question
-from engine.model.views.snapshot import CommandName, Reply, Snapshot
+from engine.model.views.snapshot import Reply, Snapshot
 from engine.settings.settings import Settings, load_settings
 from engine.store.cluster import Cluster
 from engine.store.embedded import BASE_DIR, EmbeddedServer

@@ -8,30 +8,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from engine.model.commands import CommandName
 from engine.model.errors import Failure
 from engine.model.jobs import JobView
 
 PROTOCOL_VERSION = 2
-
-CommandName = Literal[
-    "kill",
-    "enable",
-    "disable",
-    "halt",
-    "resume",
-    "flatten",
-    "speed",
-    "stop",
-    "add",
-    "remove",
-    "allocate",
-    "limit",
-    "adopt",
-    "ack",
-    "close",
-    "backtest",
-    "cancel",
-]
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
