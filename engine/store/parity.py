@@ -7,6 +7,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
+from engine.model.commands import COMMANDS
 from engine.model.live_day import LiveCommand, LiveDay, LiveOrder, LiveTrade
 from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_MINUTE, from_datetime, to_datetime
@@ -21,10 +22,6 @@ from engine.store.tables import (
     TradeTable,
 )
 
-# What they do to a strategy is seen otherwise, or nothing.
-_WITHOUT_EFFECT = ("start", "stop", "speed", "ack", "backtest", "cancel")
-# Their target is no book, strategy or symbol.
-_OF_ALL = ("limit", "resume")
 _FILLED = "DONE"
 
 
@@ -120,14 +117,14 @@ def _commands(session: Session, from_ns: int, to_ns: int) -> Iterator[LiveComman
         .order_by(AuditLogTable.id)
     )
     for entry in session.scalars(query):
-        command, details = entry.details.get("command"), entry.details
+        details = entry.details
+        command = COMMANDS.get(details.get("command", ""))
         at_ns = from_datetime(entry.timestamp)
-        if command and command not in _WITHOUT_EFFECT and entry.status == "SUCCESS":
-            concerned = "text" if command == "adopt" else "target"  # its text is the book
-            target = "" if command in _OF_ALL else str(details.get(concerned, ""))
-            text = f"`{command} {details.get('target', '')}`".replace(" `", "`")
+        if command and command.explains != "nothing" and entry.status == "SUCCESS":
+            concerned = "" if command.explains == "all" else details.get(command.explains, "")
+            text = f"`{command.name} {details.get('target', '')}`".replace(" `", "`")
             text = f"after {text} by {entry.actor}"
-            yield LiveCommand(time_ns=at_ns, text=text, target=target)
+            yield LiveCommand(time_ns=at_ns, text=text, target=str(concerned))
         elif "orders_off_to_ns" in details:
             first_ns, last_ns = details["orders_off_from_ns"], details["orders_off_to_ns"]
             text = "live took the batch late, with orders off"
