@@ -11,9 +11,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from engine.execution.journal import Accepted, Journal
-from engine.model.errors import PmproError
+from engine.model.errors import PmproError, UserError
 from engine.model.records import AuditRow
 from engine.model.views.snapshot import Command
+from engine.runtime.handlers import HANDLERS
 
 if TYPE_CHECKING:
     from engine.trading.trader import Trader
@@ -71,11 +72,7 @@ class Keeper:
             return Kept(audited=False, fault=str(error) or type(error).__name__)
 
 
-def obey_accepted(
-    trader: "Trader",
-    journal: Journal,
-    obey: Callable[["Trader", Command, str], str],
-) -> None:
+def obey_accepted(trader: "Trader", journal: Journal) -> None:
     """Have the commands obeyed again that were accepted and in no saved state, after a restart."""
     for accepted in journal.accepted():
         command = Command(
@@ -87,9 +84,10 @@ def obey_accepted(
         what = f"{accepted.name} {accepted.target}".strip()
         said = f"{what} of {accepted.user}, accepted before the engine ended"
         try:
-            result = obey(trader, command, accepted.user)
-            if accepted.name == "remove":
-                result = "killed and closing; its removal is to be asked for again"
+            if (handler := HANDLERS.get(accepted.name)) is None:
+                raise UserError("this version does not know it")
+            result = handler.now(trader, command, accepted.user)
+            result = handler.AFTER_RESTART or result
             trader.events.add("warning", "engine", f"{said}: {result}")
         except PmproError as error:
             result = f"not obeyed: {error}"

@@ -382,7 +382,7 @@ class Engine:
         assert self._journal is not None
         assert self._hosts is not None
         lost = restore(trader, self._journal)
-        obey_accepted(trader, self._journal, Commands.flag_now)
+        obey_accepted(trader, self._journal)
         now_ns = self._patiently(gateway, partial(self._terminal_now_ns, gateway))
         self._market_ns = now_ns
         since_ns = now_ns - now_ns % NS_PER_MINUTE

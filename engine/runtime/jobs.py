@@ -22,7 +22,6 @@ from engine.model.jobs import BacktestSpec, JobView
 from engine.model.near import meant
 from engine.model.portfolio import Portfolio
 from engine.model.times import utc_minute
-from engine.model.views.snapshot import Command
 from engine.portfolio.file import read_portfolio
 from engine.settings.settings import Settings
 
@@ -274,20 +273,27 @@ class Launches:
         self._strategies = settings.strategies_path
         self.data = settings.backtest.data or settings.demo.data
 
-    def carry_out(self, command: Command, running: Portfolio, by: str) -> str:
-        """Launch or cancel; return what was done.
+    def cancel(self, job: str, by: str) -> str:
+        """End the job of that number; return what was done.
+
+        Raises:
+            UserError: there is none.
+            Refused: it has ended.
+        """
+        if not job.isdecimal():
+            raise UserError(f"{job!r} is no number of a job")
+        return f"cancelled {self._jobs.cancel(int(job), by).title}"
+
+    def launch(self, text: str, running: Portfolio, by: str) -> str:
+        """Launch the backtest that the JSON of a `BacktestSpec` asks for; return what was done.
 
         Raises:
             UserError: it cannot be done as it is asked for.
             Refused: too many wait.
         """
-        if command.name == "cancel":
-            if not command.target.isdecimal():
-                raise UserError(f"{command.target!r} is no number of a job")
-            return f"cancelled {self._jobs.cancel(int(command.target), by).title}"
         if self.data is None:
             raise UserError("no bars to test on: set backtest.data in the configuration")
-        spec = _spec(command.text)
+        spec = _spec(text)
         portfolio = self._portfolio(spec.portfolio) if spec.portfolio else running
         view = self._jobs.launch(spec, portfolio, self.data, self._strategies, by)
         return f"backtest {view.id} queued: {view.title}"

@@ -31,7 +31,6 @@ from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio
 from engine.replay.setup import simulated_terminal, write_prices
 from engine.runtime.accepted import obey_accepted
-from engine.runtime.commands import Commands
 from engine.terminal.gateway import Deadlines, Gateway
 from engine.terminal.protocol import HostConfig
 from engine.terminal.simulated.broker.ledger import SimLedger
@@ -138,7 +137,7 @@ class Bench:
             monotonic_s=lambda: self.now_s,
         )
         lost = restore(self.trader, self.journal)
-        obey_accepted(self.trader, self.journal, Commands.flag_now)
+        obey_accepted(self.trader, self.journal)
         past = self.bars[self.bars["time_ns"] + NS_PER_MINUTE <= self.market_ns]
         assert hosts.start({"EURUSD": past}) == {}
         complaints = lost + reconcile(self.trader, self.journal)

@@ -27,7 +27,13 @@ def commands_of(bench: Bench, inbox: Inbox) -> Commands:
 
 
 def order(
-    bench: Bench, name: Any, target: str = "", value: float = 0.0, *, text: str = ""
+    bench: Bench,
+    name: Any,
+    target: str = "",
+    value: float = 0.0,
+    *,
+    text: str = "",
+    actor: Actor = ACTOR,
 ) -> Reply:
     """Give a command from a client's thread while this one is the engine's.
 
@@ -41,7 +47,7 @@ def order(
     def ask() -> None:
         command = Command(id="1", name=name, target=target, value=value, text=text)
         try:
-            replies.append(commands.execute(command, ACTOR))
+            replies.append(commands.execute(command, actor))
         except PmproError as error:
             replies.append(error)
 

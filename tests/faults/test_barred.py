@@ -166,7 +166,6 @@ def test_a_late_execution_counts_as_the_entry_that_it_was(make_bench: Make) -> N
 def test_the_actor_of_a_lifted_bar_is_the_person_where_known(make_bench: Make) -> None:
     """A shared login says nothing: the token's owner stands in the event."""
     bench = barred(make_bench)
-    commands = commands_of(bench, Inbox())
     alice = Actor(uid=0, user="desk", role="admin", person="alice")
-    commands._enable(bench.trader, "a", alice)
+    order(bench, "enable", "a", actor=alice)
     assert bench.said("lifted by alice", "warning")

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from typer.main import get_command
 
 from engine.model.commands import COMMANDS, CommandName
+from engine.runtime.handlers import BESIDE, HANDLERS, Handler
 from pmpro_tui.cli.main import build_app
 from pmpro_tui.console.actions import ACTIONS
 from pmpro_tui.console.context import targeted
@@ -33,6 +34,20 @@ def test_the_table_has_each_command_of_the_protocol_once() -> None:
     """What travels is in the table, and the table has nothing that cannot travel."""
     assert sorted(COMMANDS) == sorted(get_args(CommandName))
     assert all(kind.name == name for name, kind in COMMANDS.items())
+
+
+def test_every_command_has_one_handler() -> None:
+    """Each command is carried out by its own; only stop works while there is no trader yet."""
+    assert sorted([*HANDLERS, *BESIDE, "stop"]) == sorted(COMMANDS)
+    at_once = {name for name, handler in HANDLERS.items() if type(handler).apply is Handler.apply}
+    assert at_once == {k.name for k in COMMANDS.values() if k.at_once}
+    late = {name for name, handler in HANDLERS.items() if overtakes(handler)}
+    assert late == {k.name for k in COMMANDS.values() if not k.ages}
+
+
+def overtakes(handler: Handler) -> bool:
+    """Tell whether a handler undoes what waits."""
+    return type(handler).overtakes is not Handler.overtakes
 
 
 def test_what_is_obeyed_late_only_reduces_risk() -> None:
