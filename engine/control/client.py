@@ -34,8 +34,8 @@ from engine.control.messages import (
 )
 from engine.control.peer import credentials_of
 from engine.files.trust import Trusted, fault_of, trusted, user_name
-from engine.model.commands import CommandName
 from engine.model.errors import ControlError, Failure, Refused, Unanswered, error_of
+from engine.model.views.commands import CommandName
 from engine.model.views.details import Detail, Question
 from engine.model.views.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
 

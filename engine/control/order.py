@@ -7,8 +7,8 @@ import threading
 
 from engine.control.kept import KeptByUser
 from engine.control.messages import COMMAND_AGE_MAX_S
-from engine.model.commands import COMMANDS
 from engine.model.times import NS_PER_S
+from engine.model.views.commands import COMMANDS
 from engine.model.views.snapshot import Command
 
 CLIENTS_KEPT = 1000

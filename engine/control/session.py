@@ -37,10 +37,10 @@ from engine.control.peer import Peer
 from engine.control.results import Results
 from engine.control.tally import Kind, RefusalTally
 from engine.control.toll import PROCESS_COMMANDS, Toll
-from engine.model.commands import COMMANDS
 from engine.model.errors import ControlError, Failure, PmproError, failure_of
 from engine.model.printable import described, printable_record
 from engine.model.times import NS_PER_S
+from engine.model.views.commands import COMMANDS
 from engine.model.views.details import Detail, Question
 from engine.model.views.snapshot import PROTOCOL_VERSION, Command, Reply, Snapshot
 

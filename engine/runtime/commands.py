@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.control.messages import Actor
 from engine.decision import read
-from engine.model.commands import COMMANDS
 from engine.model.errors import PmproError, TryAgain, UserError
+from engine.model.views.commands import COMMANDS
 from engine.model.views.snapshot import Command, PositionFate, Reply
 from engine.runtime.accepted import Keep, not_kept
 from engine.runtime.command_audit import CommandAudit, command_details

@@ -2,7 +2,7 @@
 
 `now` is on the client's thread, whatever the engine's thread does: what only reduces risk is in
 force after it. `prepare` is on the client's thread too and may take seconds. `apply` is on the
-engine's thread. Who may give a command, and when it is too late, is in `engine.model.commands`.
+engine's thread. Who may give a command, and until when, is in `engine.model.views.commands`.
 """
 
 import math

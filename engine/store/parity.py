@@ -7,10 +7,10 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
-from engine.model.commands import COMMANDS
 from engine.model.live_day import LiveCommand, LiveDay, LiveOrder, LiveTrade
 from engine.model.parity import Gap, ParityScore
 from engine.model.times import NS_PER_MINUTE, from_datetime, to_datetime
+from engine.model.views.commands import COMMANDS
 from engine.store.tables import (
     AuditLogTable,
     MarketDataTable,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.model.commands import COMMANDS, CommandName
 from engine.model.errors import ControlError, PmproError, StateError, UserError, error_of
+from engine.model.views.commands import COMMANDS, CommandName
 from engine.model.views.freshness import word_of
 from pmpro_tui.cli.output import (
     As,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from engine.model.commands import CommandName
 from engine.model.errors import UserError
 from engine.model.portfolio import parse_fraction
+from engine.model.views.commands import CommandName
 from engine.model.views.snapshot import Snapshot
 from pmpro_tui.console.actions import BY_NAME, SCREENS, next_speed
 from pmpro_tui.console.context import Runs, known, why_not

@@ -14,9 +14,9 @@ import msgspec
 
 from engine.control.client import new_command
 from engine.control.messages import ASKS_WHO
-from engine.model.commands import COMMANDS, CommandName
 from engine.model.errors import PmproError
 from engine.model.times import NS_PER_S
+from engine.model.views.commands import COMMANDS, CommandName
 from engine.model.views.details import Question
 from engine.model.views.snapshot import Command, Reply, Snapshot
 from pmpro_tui.console import threads as worker

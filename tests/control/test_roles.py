@@ -11,8 +11,8 @@ import pytest
 from engine.child.confinement import available
 from engine.control.client import new_command
 from engine.control.messages import ASKS_WHO, ROLES, Role
-from engine.model.commands import CommandName
 from engine.model.errors import Unanswered
+from engine.model.views.commands import CommandName
 from engine.model.views.details import Correlations, Rules, RulesOf
 from engine.model.views.snapshot import Reply
 from tests.control.control_engine import ScriptedEngine

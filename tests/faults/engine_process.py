@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from engine.control.client import ControlClient, new_command
-from engine.model.commands import CommandName
 from engine.model.errors import ControlError
+from engine.model.views.commands import CommandName
 from engine.model.views.snapshot import Reply, Snapshot
 from engine.runtime.engine import Engine
 from engine.settings.settings import load_settings

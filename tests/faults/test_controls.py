@@ -11,10 +11,10 @@ import pytest
 
 from engine.decision import switches
 from engine.execution.journal import Outbox
-from engine.model.commands import COMMANDS
 from engine.model.errors import PmproError, Refused, UserError
 from engine.model.reasons import ExitReason, Refusal, TradingState
 from engine.model.records import AuditRow
+from engine.model.views.commands import COMMANDS
 from engine.model.views.snapshot import Command
 from engine.portfolio.compile import compile_portfolio
 from engine.portfolio.file import parse_portfolio

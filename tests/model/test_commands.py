@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from typer.main import get_command
 
-from engine.model.commands import COMMANDS, CommandName
+from engine.model.views.commands import COMMANDS, CommandName
 from engine.runtime.handlers import BESIDE, HANDLERS, Handler
 from pmpro_tui.cli.main import build_app
 from pmpro_tui.console.actions import ACTIONS

@@ -15,8 +15,8 @@ import pytest
 
 from engine.control.client import ControlClient, new_command
 from engine.control.messages import Role
-from engine.model.commands import CommandName
 from engine.model.errors import ControlError
+from engine.model.views.commands import CommandName
 from engine.model.views.details import Detail, Question
 from engine.model.views.snapshot import Reply, Snapshot
 from engine.settings.settings import Settings, load_settings

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from engine.model.commands import CommandName
 from engine.model.errors import Failure
 from engine.model.jobs import JobView
+from engine.model.views.commands import CommandName
 
 PROTOCOL_VERSION = 2
 
