@@ -24,76 +24,99 @@ class Section(BaseModel):
 
 
 class TerminalOptions(Section):
-    """The trading terminal behind the MetaTrader5 module's functions."""
+    """The trading terminal."""
 
     module: Literal["simulated", "mt5"] = Field(
-        "simulated", description="simulated, or mt5 (the MetaTrader5 package, Windows)"
+        "simulated",
+        description="The terminal: simulated, or mt5 (the MetaTrader5 package, Windows only).",
     )
     host: str | None = Field(
         None,
         min_length=1,
-        description="HOST:PORT of `pmpro terminal serve`, where the terminal is on another box",
+        description="HOST:PORT of `pmpro terminal serve`, if the terminal is on another machine.",
         examples=["10.0.0.5:8222"],
     )
     fingerprint: str | None = Field(
         None,
         pattern=r"^sha256:[0-9a-fA-F]{64}$",
-        description="that box's certificate, as `pmpro terminal serve` shows it",
+        description="Fingerprint of that machine's certificate, as `pmpro terminal serve` shows "
+        "it.",
         examples=["sha256:" + "5e" * 32],
     )
     token: SecretStr | None = Field(
-        None, description="only from the environment: PMPRO_TERMINAL__TOKEN"
+        None, description="set it only in the environment: PMPRO_TERMINAL__TOKEN"
     )
     token_file: Path | None = Field(
         None,
-        description="file with the token of `pmpro terminal serve` alone, yours, mode 600",
+        description="File that holds only the token of `pmpro terminal serve`; you own it, mode "
+        "600.",
         examples=["/etc/pmpro/terminal.token"],
     )
     path: Path | None = Field(
         None,
-        description="terminal64.exe, where it is not found by itself",
+        description="Path of terminal64.exe, if the MetaTrader5 package does not find it.",
         examples=["C:/Program Files/MetaTrader 5/terminal64.exe"],
     )
     login: int | None = Field(
-        None, ge=1, description="account number; live needs it", examples=[12345678]
+        None, ge=1, description="Account number; required in live mode.", examples=[12345678]
     )
     server: str | None = Field(
         None,
         min_length=1,
-        description="trade server, as the terminal names it",
+        description="Name of the trade server, as the terminal shows it.",
         examples=["Broker-Live"],
     )
     password: SecretStr | None = Field(
-        None, description="only from the environment: PMPRO_TERMINAL__PASSWORD"
+        None, description="set it only in the environment: PMPRO_TERMINAL__PASSWORD"
     )
     password_file: Path | None = Field(
         None,
-        description="file with the password alone, yours, mode 600",
+        description="File that holds only the password; you own it, mode 600.",
         examples=["/etc/pmpro/terminal.password"],
     )
     server_clock: str = Field(
         "new_york+7",
-        description="the broker's wall clock: new_york+7, a zone such as Europe/Athens, or UTC+2",
+        description="The broker's wall clock: new_york+7, a time zone such as Europe/Athens, or "
+        "UTC+2.",
     )
     symbol_prefix: str = Field(
-        "", description='what the broker writes before symbols: "m." makes EURUSD m.EURUSD'
+        "",
+        description='Text that the broker writes before every symbol: with "m.", EURUSD is '
+        "m.EURUSD.",
     )
     symbol_suffix: str = Field(
-        "", description='what the broker writes after symbols: ".r" makes EURUSD EURUSD.r'
+        "",
+        description='Text that the broker writes after every symbol: with ".r", EURUSD is '
+        "EURUSD.r.",
     )
     symbol_names: str = Field(
         "",
-        description="symbols with other names there: XAUUSD=GOLD, US500=SPX500.r",
+        description="Symbols that the broker names differently: XAUUSD=GOLD, US500=SPX500.r.",
     )
     call_deadline_s: float = Field(
-        5.0, gt=0, le=300, description="a call unanswered for so long has the terminal restarted"
+        5.0,
+        gt=0,
+        le=300,
+        description="Seconds without an answer after which the terminal host is killed and "
+        "restarted.",
     )
     order_deadline_s: float = Field(
-        15.0, gt=0, le=300, description="the same for an order; its outcome is then unknown"
+        15.0,
+        gt=0,
+        le=300,
+        description="Seconds without an answer to an order after which the terminal host is "
+        "killed and "
+        "restarted; the order's outcome is then unknown.",
     )
-    poll_ms: int = Field(10, ge=1, le=1000, description="pause between two looks at prices")
+    poll_ms: int = Field(
+        10, ge=1, le=1000, description="Milliseconds between two reads of the prices."
+    )
     bar_grace_s: float = Field(
-        1.0, ge=0, le=30, description="a bar is closed so long after its end if no tick comes"
+        1.0,
+        ge=0,
+        le=30,
+        description="Seconds after a bar's end at which the bar is closed if no later tick has "
+        "come.",
     )
 
     @field_validator("server_clock")
@@ -124,23 +147,28 @@ def symbol_pairs(text: str) -> dict[str, str]:
 
 
 class DemoOptions(Section):
-    """The demo's prices."""
+    """The prices of the demo."""
 
-    seed: int = Field(1, ge=0, description="generated prices are a function of this number")
+    seed: int = Field(
+        1, ge=0, description="Seed of the generated prices; equal seeds give equal prices."
+    )
     speed: float = Field(
-        60.0, gt=0, le=100_000, description="market seconds a second; adjustable in the console"
+        60.0,
+        gt=0,
+        le=100_000,
+        description="Market seconds per real second; the console can change the speed.",
     )
     data: Path | None = Field(
         None,
-        description="directory of bars to replay instead of generated prices",
+        description="Directory of bars to replay instead of generated prices.",
         examples=["/srv/bars"],
     )
     start: datetime | None = Field(
-        None, description="first moment that is traded", examples=["2018-03-06T08:00:00Z"]
+        None, description="Time at which trading begins.", examples=["2018-03-06T08:00:00Z"]
     )
     faults: str = Field(
         "",
-        description="what goes wrong at the simulated terminal: see Faults in the user guide",
+        description="Faults of the simulated terminal; see Faults in the user guide.",
         examples=["lost-reply%0.01*9, requote%0.05*99, seed=4"],
     )
 
@@ -166,45 +194,61 @@ class StrategyHostsOptions(Section):
     """The processes that evaluate strategies."""
 
     count: int = Field(
-        0, ge=0, le=64, description="processes that share the strategies; 0: one a core, at most 4"
+        0,
+        ge=0,
+        le=64,
+        description="Number of processes that share the strategies; 0 takes one per core, at most "
+        "4.",
     )
     deadline_s: float = Field(
-        0.5, gt=0, le=60, description="a strategy without an answer by then is quarantined"
+        0.5,
+        gt=0,
+        le=60,
+        description="Seconds that a process has for a batch; its slowest strategy is then "
+        "quarantined.",
     )
     memory_max_mb: int = Field(
         1024,
         ge=0,
         le=1_000_000,
-        description="what a process may take above its size at the start (Linux); 0: anything",
+        description="Megabytes that a process may use above its size at start (Linux); 0 sets no "
+        "limit.",
     )
 
 
 class DatabaseOptions(Section):
-    """PostgreSQL: started by the engine itself, or somewhere else by URL."""
+    """The PostgreSQL server: the embedded one, or your own by its URL."""
 
-    embedded: bool = Field(True, description="run the server that is installed with pmpro")
+    embedded: bool = Field(
+        True,
+        description="true: the engine runs the PostgreSQL server that is installed with pmpro.",
+    )
     url: SecretStr | None = Field(
-        None, description="only from the environment: PMPRO_DATABASE__URL (postgresql://…)"
+        None, description="set it only in the environment: PMPRO_DATABASE__URL (postgresql://…)"
     )
     url_file: Path | None = Field(
         None,
-        description="file with the URL alone, yours, mode 600; needs embedded = false",
+        description="File that holds only the URL; you own it, mode 600. Requires embedded = "
+        "false.",
         examples=["/etc/pmpro/database.url"],
     )
 
 
 class ControlOptions(Section):
-    """Who may use the engine's socket beside its own user and root, which are admin."""
+    """Roles of other logins. The engine's own user and root are always admin."""
 
-    admins: str = Field("", description="logins that may do everything: alice, bob")
+    admins: str = Field("", description="Logins with all rights, such as: alice, bob.")
     operators: str = Field(
-        "", description="logins that may kill, enable, flatten and the like, and launch backtests"
+        "",
+        description="Logins that may kill, enable, disable, halt and flatten, and launch "
+        "backtests.",
     )
-    viewers: str = Field("", description="logins that may look")
+    viewers: str = Field("", description="Logins that may look but change nothing.")
     tokens_file: Path | None = Field(
         None,
-        description="where several people share a login: hashes of their personal tokens, which "
-        "an admin's commands then need; written by `pmpro token`, yours, mode 600",
+        description="File with the hashes of personal tokens, for several people who share a "
+        "login. "
+        "Admin commands then require a token. `pmpro token` writes the file; you own it, mode 600.",
         examples=["/etc/pmpro/tokens"],
     )
 
@@ -215,52 +259,62 @@ class ControlOptions(Section):
 
 
 class BacktestOptions(Section):
-    """Backtests that the console launches."""
+    """Backtests that are launched in the console."""
 
     data: Path | None = Field(
         None,
-        description="directory of bars to test on; default: demo.data",
+        description="Directory of bars for these backtests. Default: demo.data.",
         examples=["/srv/bars"],
     )
 
 
 class AlertRuleOptions(Section):
-    """Which events raise an alert: the first rule that fits. Without one: errors and worse, to all.
+    """Which events raise an alert. The first matching rule decides; without rules, errors do.
 
     A critical event raises an alert whatever the rules say.
     """
 
-    name: str = Field(min_length=1, max_length=40, description="its name", examples=["orders"])
+    name: str = Field(
+        min_length=1, max_length=40, description="Name of the rule.", examples=["orders"]
+    )
     level: Literal["debug", "info", "warning", "error", "critical"] = Field(
-        "error", description="least level of its events"
+        "error", description="Lowest level of the events that match."
     )
     source: str = Field(
-        "*", description="what the event is about, as a shell pattern: terminal, risk, EUR*"
+        "*", description="Shell pattern for the event's source: terminal, risk, EUR*."
     )
-    text: str = Field("*", description="the event's text, as a shell pattern")
+    text: str = Field("*", description="Shell pattern for the event's text.")
     count: int = Field(
         1,
         ge=1,
         le=1000,
-        description="so many events within within_s raise it; critical ones at once",
+        description="Number of events within within_s that raise the alert; one critical event is "
+        "enough.",
     )
-    within_s: float = Field(60.0, gt=0, le=86_400, description="see count")
+    within_s: float = Field(
+        60.0, gt=0, le=86_400, description="Seconds in which events are counted."
+    )
     channels: tuple[str, ...] | None = Field(
-        None, description="where it goes; default: everywhere; []: console", examples=[["telegram"]]
+        None,
+        description="Channels that receive the alert. Default: all. []: the console only.",
+        examples=[["telegram"]],
     )
     escalate: tuple[str, ...] | None = Field(
         None,
-        description="where critical ones go as well that nobody acknowledges; default: everywhere",
+        description="Further channels for critical alerts that nobody has acknowledged. Default: "
+        "all.",
         examples=[["phone"]],
     )
 
 
 class AlertChannelOptions(Section):
-    """Quiet hours of a channel: what is not critical waits for their end."""
+    """Quiet hours of a channel. Alerts that are not critical wait until they end."""
 
-    name: str = Field(min_length=1, description="one of the names in urls_file", examples=["mail"])
-    quiet: str = Field("", description='such as "22:00-07:00"; "" for none')
-    zone: str = Field("UTC", description="time zone of the hours, such as Europe/Berlin")
+    name: str = Field(
+        min_length=1, description="Name of the channel, as in urls_file.", examples=["mail"]
+    )
+    quiet: str = Field("", description='Quiet hours, such as "22:00-07:00"; "" means none.')
+    zone: str = Field("UTC", description="Time zone of the quiet hours, such as Europe/Berlin.")
 
     @field_validator("quiet")
     @classmethod
@@ -284,45 +338,64 @@ def _checked(text: str, check: Callable[[Callable[[str, str], object]], object])
 
 
 class AlertsOptions(Section):
-    """Events that leave the box: Telegram, e-mail, whatever apprise knows."""
+    """Alerts that are sent by Telegram, e-mail or any other service that apprise supports."""
 
     urls: SecretStr | None = Field(
-        None, description="only from the environment: PMPRO_ALERTS__URLS (NAME=URL …)"
+        None, description="set it only in the environment: PMPRO_ALERTS__URLS (NAME=URL …)"
     )
     urls_file: Path | None = Field(
         None,
-        description="file with the channels, a line NAME = URL each, yours, mode 600; "
-        "URLs as apprise has them: tgram://TOKEN/CHAT, mailtos://USER:PASSWORD@HOST?to=ADDRESS",
+        description="File with one channel per line, NAME = URL; you own it, mode 600. The URLs "
+        "are those "
+        "of apprise: tgram://TOKEN/CHAT, mailtos://USER:PASSWORD@HOST?to=ADDRESS.",
         examples=["/etc/pmpro/alerts.urls"],
     )
     digest_s: float = Field(
-        20.0, ge=1, le=3600, description="between two messages of a channel; meanwhile it gathers"
+        20.0,
+        ge=1,
+        le=3600,
+        description="Seconds between two messages of a channel; alerts in between share one "
+        "message.",
     )
     repeat_minutes: float = Field(
-        10.0, ge=1, le=1440, description="what goes on is sent again after so long, with its count"
+        10.0,
+        ge=1,
+        le=1440,
+        description="Minutes after which an alert whose events continue is sent again with its "
+        "count.",
     )
     escalate_minutes: float = Field(
-        15.0, ge=1, le=1440, description="a critical one that nobody acknowledges goes again"
+        15.0,
+        ge=1,
+        le=1440,
+        description="Minutes after which an unacknowledged critical alert is sent again.",
     )
-    escalations: int = Field(4, ge=0, le=100, description="so many times")
+    escalations: int = Field(4, ge=0, le=100, description="Number of times that it is sent again.")
     deadline_s: float = Field(
-        20.0, ge=1, le=300, description="a channel that takes longer for a message has failed"
+        20.0,
+        ge=1,
+        le=300,
+        description="Seconds that a channel may take for a message before the delivery has failed.",
     )
     rule: tuple[AlertRuleOptions, ...] = Field(
-        (), max_length=50, description="which events, and where to"
+        (), max_length=50, description="Which events raise alerts, and for which channels."
     )
-    channel: tuple[AlertChannelOptions, ...] = Field((), max_length=16, description="quiet hours")
+    channel: tuple[AlertChannelOptions, ...] = Field(
+        (), max_length=16, description="Quiet hours of the channels."
+    )
 
 
 class ConsoleOptions(Section):
     """The full-screen console."""
 
-    refresh_hz: float = Field(4.0, gt=0, le=20, description="looks at the engine a second")
+    refresh_hz: float = Field(4.0, gt=0, le=20, description="Updates of the screen per second.")
     theme: Literal["dark", "light", "safe"] = Field(
-        "dark", description="dark, light, or safe for colour-blind eyes"
+        "dark", description="Colours: dark, light, or safe (for colour-blind eyes)."
     )
     zone: str = Field(
-        "UTC", description="times are shown in it: UTC, local, or a name such as Europe/Berlin"
+        "UTC",
+        description="Time zone of the times on screen: UTC, local, or a name such as "
+        "Europe/Berlin.",
     )
 
     @field_validator("zone")
@@ -337,10 +410,10 @@ class ConsoleOptions(Section):
 
 
 class LogOptions(Section):
-    """What the engine writes down."""
+    """The engine's log."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is logged"
+        "info", description="Lowest level of the events that are logged."
     )
 
 
@@ -348,27 +421,30 @@ class Options(Section):
     """The whole file."""
 
     mode: Mode = Field(
-        "demo", description="demo (generated or past prices), paper (simulated fills) or live"
+        "demo", description="What the engine trades on: demo, paper or live. See the user guide."
     )
     portfolio: Path = Field(
-        Path("portfolio.toml"), description="what trades; relative to this file's directory"
+        Path("portfolio.toml"), description="The portfolio file, relative to this file's directory."
     )
     strategies_dir: Path | None = Field(
         None,
-        description="Python files with strategies of your own, watched while the engine runs; "
-        "default: `strategies` beside this file",
+        description="Directory of your own strategies (Python files), watched while the engine "
+        "runs. "
+        "Default: `strategies` beside this file.",
         examples=["/srv/strategies"],
     )
     state_dir: Path | None = Field(
         None,
-        description="journal, database and logs, one directory a mode and account inside; "
-        "default: $XDG_STATE_HOME/pmpro or ~/.local/state/pmpro",
+        description="Directory of journal, database and logs; each mode and account has a "
+        "directory in it. "
+        "Default: $XDG_STATE_HOME/pmpro or ~/.local/state/pmpro.",
         examples=["/var/lib/pmpro"],
     )
     run_dir: Path | None = Field(
         None,
-        description="control sockets; default: /run/pmpro where the engine's user owns it, else "
-        "`run` inside state_dir, or /tmp/pmpro-UID where that is too deep or others have roles",
+        description="Directory of the control sockets. Default: /run/pmpro if the engine's user "
+        "owns it, else "
+        "`run` in state_dir; /tmp/pmpro-UID if that path is too long or [control] names logins.",
         examples=["/run/pmpro"],
     )
     terminal: TerminalOptions = TerminalOptions()

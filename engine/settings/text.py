@@ -10,10 +10,13 @@ from engine.settings.options import Options, Section
 from engine.settings.sources import OTHER_VARIABLES
 
 _HEAD = f"""\
-# Portfolio Manager Pro. Every option with its default; what is commented out has none.
-# Environment variables override: PMPRO_MODE, PMPRO_TERMINAL__LOGIN (section, two underscores, key).
-# Other variables: {", ".join(OTHER_VARIABLES)}.
-# Secrets never stand here: they come from the environment, or from a file of yours of mode 600.
+# Portfolio Manager Pro: every option with its default value.
+# An option that is commented out has no default value.
+# Environment variables override this file: PMPRO_MODE sets mode, PMPRO_TERMINAL__LOGIN sets login
+# in [terminal] (PMPRO_, the section, two underscores, the key).
+# Other environment variables: {", ".join(OTHER_VARIABLES)}.
+# Never write secrets into this file. Set them in the environment, or name files with mode 600 that
+# you own.
 
 """
 
