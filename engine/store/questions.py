@@ -114,7 +114,7 @@ def record(session: Session, asked: RecordOf) -> RecordDetail:
     number = asked.order or (0 if entry is None else entry.order)
     order = order_detail(session, number) if number else None
     if order is None and entry is None:
-        raise UserError(f"the database has no order {number}: what is not moved yet comes soon")
+        raise UserError(f"the database has no order {number}: a new order arrives in a moment")
     return RecordDetail(audit=entry, order=order)
 
 

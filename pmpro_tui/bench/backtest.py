@@ -42,16 +42,19 @@ class Data(NamedTuple):
 
 def backtest(
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Real bars; else generated ones.")
+        Path | None,
+        typer.Option(
+            "--data", metavar="DIR", help="Directory of real bars. Default: generated bars."
+        ),
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each figure; the median counts.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Runs per figure; the median is shown.")] = 5,
     against: Annotated[
         str | None,
         typer.Option("--against", metavar="RIVAL", help="Compare with `vectorbt` if installed."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run 100 strategies on 5 symbols over one-minute bars: warm, as a new process, uncompiled."""
+    """Time 100 strategies on 5 symbols over one-minute bars: warm, in a new process, uncompiled."""
     from pmpro_tui.bench.portfolio import write_bars
     from pmpro_tui.bench.report import report
     from pmpro_tui.cli.backtest.view import progress_bar

@@ -48,7 +48,7 @@ _ROW = b"eur-ma-000"
 
 
 def console(
-    seconds: Annotated[float, typer.Option(min=1, help="Seconds measured of each screen.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds per screen.")] = 20.0,
     json: Json = False,
 ) -> None:
     """Measure the console in a real terminal: first paint, keys, processor time, traffic."""

@@ -23,13 +23,14 @@ _PAUSE_S = 0.005
 
 
 def journal(
-    commits: Annotated[int, typer.Option(min=20, help="Orders journaled.")] = 1000,
+    commits: Annotated[int, typer.Option(min=20, help="Number of orders.")] = 1000,
     at: Annotated[
-        Path | None, typer.Option(help="A directory on the disk to measure; a new one is made.")
+        Path | None,
+        typer.Option(help="Directory on the disk to measure; a new one is created in it."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Time durable commits as a batch makes them: intents before they are sent, state after."""
+    """Time a batch's durable commits: intents before they are sent, state afterwards."""
     from pmpro_tui.bench.report import report
 
     report("journal", figures_of(*commit_times_ms(commits, at)), LIMITS, json=json)

@@ -62,10 +62,10 @@ book_orders_per_day_max = 1e6
 
 
 def latency(
-    batches: Annotated[int, typer.Option(min=2, help="Batches measured.")] = 300,
+    batches: Annotated[int, typer.Option(min=2, help="Number of batches.")] = 300,
     json: Json = False,
 ) -> None:
-    """Time orders after the tick that closes their bar, in a whole engine with its processes."""
+    """Time from the tick that closes a bar to the orders, in a whole engine with its processes."""
     from pmpro_tui.bench.report import report
     from pmpro_tui.cli.backtest.view import progress_bar
 

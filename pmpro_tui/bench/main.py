@@ -13,7 +13,7 @@ app = App()
 
 @app.callback()
 def bench() -> None:
-    """Measure how fast it is on this machine."""
+    """Measure the speed of this machine."""
 
 
 app.command("backtest")(backtest)

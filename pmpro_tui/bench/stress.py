@@ -24,10 +24,12 @@ _HEAD = "[account]\nbalance_ccy = 10_000_000.0\n[risk]\nrepeated_max = 1e6\n"
 
 def stress(
     minutes: Annotated[int, typer.Option(min=2, help="Minutes of market.")] = _DAY_MINUTES,
-    pause_s: Annotated[float, typer.Option(min=0.05, help="Pause after each, seconds.")] = 0.25,
+    pause_s: Annotated[
+        float, typer.Option(min=0.05, help="Seconds of pause after each minute.")
+    ] = 0.25,
     json: Json = False,
 ) -> None:
-    """Trade a day at twice the busiest minute's orders, with the throttles of [risk] in force."""
+    """Trade a day at twice the orders of the busiest minute, with the order limits of [risk]."""
     from pmpro_tui.bench.engine import Steps, measure
     from pmpro_tui.bench.latency import PROBE, portfolio_text
     from pmpro_tui.bench.report import report

@@ -20,10 +20,10 @@ _PAUSE_S = 0.001
 
 
 def terminal(
-    calls: Annotated[int, typer.Option(min=100, help="Calls measured.")] = 3000,
+    calls: Annotated[int, typer.Option(min=100, help="Number of calls.")] = 3000,
     json: Json = False,
 ) -> None:
-    """Time calls that ask the terminal nothing, through a host that watches the demo's market."""
+    """Time empty calls to the terminal, through a host that watches the demo's market."""
     from pmpro_tui.bench.report import report
 
     report("terminal", figures_of(call_times_ms(calls)), LIMITS, json=json)

@@ -22,7 +22,7 @@ app = App()
 
 @app.command("list")
 def list_alerts(
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many alerts.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="Number of alerts.")] = 20,
     config: Config = None,
     mode: Mode = None,
     json: Json = False,
@@ -71,12 +71,12 @@ def ack(
 
 @app.command("test")
 def try_channels(
-    channel: Annotated[str, typer.Argument(help="A channel's name; none tries all.")] = "",
+    channel: Annotated[str, typer.Argument(help="Name of a channel. Default: all channels.")] = "",
     config: Config = None,
     mode: Mode = None,
     json: Json = False,
 ) -> None:
-    """Send a message through each channel, or one, and tell what came back."""
+    """Send a message through each channel, or one, and show the answers."""
     from engine.notify.courier import Carrier
     from engine.notify.message import Message
     from engine.runtime.alerts import alert_config, head

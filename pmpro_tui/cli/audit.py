@@ -24,7 +24,7 @@ app = App()
 
 @app.command()
 def tail(
-    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many entries.")] = 20,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="Number of entries.")] = 20,
     config: Config = None,
     mode: Mode = None,
     json: Json = False,
@@ -140,13 +140,14 @@ def _proved(found: "Verified") -> str:
 @app.command()
 def explain(
     order: Annotated[
-        int, typer.Argument(metavar="ORDER", help="The terminal's order ticket, or a magic.")
+        int,
+        typer.Argument(metavar="ORDER", help="The terminal's order ticket, or the magic number."),
     ],
     config: Config = None,
     mode: Mode = None,
     json: Json = False,
 ) -> None:
-    """Say why an order was sent: its rules, votes and size, as for a backtest's trade."""
+    """Explain why an order was sent: its rules, votes and size, as for a backtest's trade."""
     from sqlalchemy.orm import Session
 
     from engine.store.orders import explained_order
@@ -156,8 +157,8 @@ def explain(
         found = explained_order(session, order)
     if found is None:
         raise UserError(
-            f"the database has no order {order}: give the ticket that the terminal shows, or a"
-            " magic; what is not moved yet is there in a moment"
+            f"the database has no order {order}: give the ticket that the terminal shows, or the"
+            " magic number; a new order arrives in a moment"
         )
     if json:
         print_json(found)

@@ -18,19 +18,26 @@ if TYPE_CHECKING:
 
 app = App()
 
-Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where; it is made if need be.")]
+Directory = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="Directory of the files; created if it does not exist."),
+]
 Symbols = Annotated[
     list[str] | None,
     typer.Option(
-        "--symbol", metavar="S", help="Only this symbol; again for more; else the portfolio's."
+        "--symbol",
+        metavar="S",
+        help="Only this symbol; repeat for more. Default: the portfolio's symbols.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Other prices; the same seed, the same ones.")]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Seed of the prices; equal seeds give equal prices.")
+]
 
 
 @app.callback()
 def data() -> None:
-    """Make files of bars."""
+    """Write files of bars."""
 
 
 @app.command()
@@ -44,7 +51,7 @@ def generate(
     mode: Mode = None,
     json: Json = False,
 ) -> None:
-    """Write one-minute bars of generated prices, a file a symbol, as the demo trades on."""
+    """Write one-minute bars of generated prices, one file per symbol, like the demo's."""
     from engine.portfolio.compile import compile_portfolio
     from engine.portfolio.file import read_portfolio
     from engine.settings.settings import load_settings

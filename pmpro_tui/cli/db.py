@@ -20,13 +20,13 @@ app = App()
 
 @app.command()
 def init(config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Make the database, embedded or at the URL, with the newest schema."""
+    """Create the database, embedded or at the URL, with the newest schema."""
     _upgrade(load_settings(config, mode=mode), json=json)
 
 
 @app.command()
 def upgrade(config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Bring the database's schema to this version's."""
+    """Upgrade the database's schema to this version's."""
     settings = load_settings(config, mode=mode)
     _require(settings)
     _upgrade(settings, json=json)
@@ -34,7 +34,7 @@ def upgrade(config: Config = None, mode: Mode = None, json: Json = False) -> Non
 
 @app.command()
 def status(config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Show schema, sizes and what the writer has moved or rejected."""
+    """Show the schema, sizes, and the rows that the writer has moved or rejected."""
     from engine.store.status import database_status
 
     settings = load_settings(config, mode=mode)

@@ -38,10 +38,15 @@ ANSWER_WAIT_S = 6.0
 
 Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
 Killable = Annotated[str, typer.Argument(help="A strategy's, a book's or a symbol's name.")]
-LimitName = Annotated[str, typer.Argument(help="A limit of [risk]; none lists them all.")]
-LimitValue = Annotated[float | None, typer.Argument(help="Its new value.")]
+LimitName = Annotated[
+    str, typer.Argument(help="A limit of [risk]. Without a name, all limits are listed.")
+]
+LimitValue = Annotated[float | None, typer.Argument(help="The limit's new value.")]
 Rebase = Annotated[
-    bool, typer.Option("--rebase", help="Measure drawdown from today's equity: ends tiers 2 and 3.")
+    bool,
+    typer.Option(
+        "--rebase", help="Measure the drawdown from today's equity, which ends tiers 2 and 3."
+    ),
 ]
 
 
@@ -64,7 +69,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(config: Config = None, mode: Mode = None, as_: As = None, json: Json = False) -> None:
-    """Show the engine's state, money, risk and positions; exit code 1 where it is silent."""
+    """Show the engine's state, money, risk and positions; exit code 1 if the engine is silent."""
     try:
         with connected_engine(config, mode, as_, lenient=True) as client:
             snapshot = newest_snapshot(client, warn=False)
@@ -112,14 +117,16 @@ def kill(
     target: Killable,
     close: Annotated[
         bool,
-        typer.Option("--close", help="Close its book's position too where other members keep it."),
+        typer.Option(
+            "--close", help="Close the book's position even if other members would keep it."
+        ),
     ] = False,
     config: Config = None,
     mode: Mode = None,
     as_: As = None,
     json: Json = False,
 ) -> None:
-    """Disable a strategy, book or symbol at once and say what that does to each position.
+    """Disable a strategy, book or symbol at once and say what happens to each position.
 
     A strategy that is alone in its book, a book and a symbol close what they hold. Of a book's
     member the others decide at once, without it: they keep the position or close it.
@@ -131,7 +138,7 @@ def kill(
 def enable(
     target: Killable, config: Config = None, mode: Mode = None, as_: As = None, json: Json = False
 ) -> None:
-    """Let a strategy, book or symbol trade again: from its next change."""
+    """Let a strategy, book or symbol trade again from its next change on."""
     _order("enable", target, config=config, mode=mode, as_=as_, json=json)
 
 
@@ -143,7 +150,7 @@ def disable(
 
 
 def halt(config: Config = None, mode: Mode = None, as_: As = None, json: Json = False) -> None:
-    """Refuse all entries until `resume`; exits go on."""
+    """Refuse all entries until `resume`; exits continue."""
     _order("halt", "", config=config, mode=mode, as_=as_, json=json)
 
 
@@ -155,7 +162,7 @@ def resume(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Allow entries again after a halt, or say what else keeps them out."""
+    """Allow entries again after a halt, or say what else prevents them."""
     with _commanded("resume", config, mode, as_) as client:
         snapshot = newest_snapshot(client)
         if rebase:
@@ -186,7 +193,9 @@ def flatten(
 
 
 def close(
-    tickets: Annotated[list[str], typer.Argument(metavar="TICKET", help="Positions of our books.")],
+    tickets: Annotated[
+        list[str], typer.Argument(metavar="TICKET", help="Tickets of the books' positions.")
+    ],
     config: Config = None,
     mode: Mode = None,
     as_: As = None,
@@ -229,7 +238,10 @@ def limit(
 
 def adopt(
     ticket: Annotated[str, typer.Argument(help="An EXTERNAL position's ticket.")],
-    book: Annotated[str, typer.Argument(help="A book that trades its symbol and holds nothing.")],
+    book: Annotated[
+        str,
+        typer.Argument(help="A book that trades the position's symbol and has no position in it."),
+    ],
     config: Config = None,
     mode: Mode = None,
     as_: As = None,
@@ -246,9 +258,9 @@ def adopt(
 def stop(
     config: Config = None, mode: Mode = None, as_: As = None, yes: Yes = False, json: Json = False
 ) -> None:
-    """Stop the engine and wait until it has ended; positions stay as they are.
+    """Stop the engine and wait until it has ended; positions stay open.
 
-    Where a killed engine has left its PostgreSQL running, that is stopped.
+    The PostgreSQL that a killed engine has left running is stopped too.
     """
     settings = _settings(config, mode)
     with _connected(settings, as_) as client:
@@ -337,7 +349,7 @@ def ask(question: str, word: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UserError(f"{question} Say so with --yes: there is no terminal to ask on")
+        raise UserError(f"{question} Confirm with --yes: there is no terminal to ask on")
     try:
         typed = input(f"{question} Type {word or 'yes'} to go on: ")
     except EOFError:

@@ -19,11 +19,12 @@ def register(app: typer.Typer) -> None:
 
 def init(
     directory: Annotated[
-        Path | None, typer.Argument(help="Where; default: the directory pmpro reads.")
+        Path | None,
+        typer.Argument(help="Directory of the files. Default: the one that pmpro reads."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a starting config.toml and portfolio.toml; never overwrite one."""
+    """Write a config.toml and a portfolio.toml to start from; never overwrite a file."""
     from engine.settings.settings import default_file, demo_portfolio
     from engine.settings.text import example_text
 

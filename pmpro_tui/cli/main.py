@@ -25,18 +25,18 @@ DISTRIBUTION = "portfolio-manager-pro"
 # Imported when named on the command line; in the overview their help stands for them.
 LAZY = {
     "backtest": ("pmpro_tui.cli.backtest.run", "Test portfolios on past bars."),
-    "bench": ("pmpro_tui.bench.main", "Measure how fast it is on this machine."),
+    "bench": ("pmpro_tui.bench.main", "Measure the speed of this machine."),
     "strategy": ("pmpro_tui.cli.strategy.change", "Add, remove, write and check strategies."),
-    "data": ("pmpro_tui.cli.data", "Make files of bars."),
-    "replay": ("pmpro_tui.cli.backtest.replay", "Play past bars through the whole live path."),
+    "data": ("pmpro_tui.cli.data", "Write files of bars."),
+    "replay": ("pmpro_tui.cli.backtest.replay", "Run past bars through the whole live path."),
     "terminal": (
         "pmpro_tui.cli.terminal.commands",
-        "Check or serve the terminal, run programs on a simulated one.",
+        "Check or serve the terminal; run programs on a simulated terminal.",
     ),
-    "alert": ("pmpro_tui.cli.alert", "List, acknowledge and try out alerts."),
-    "db": ("pmpro_tui.cli.db", "Set up the database and see how it is."),
+    "alert": ("pmpro_tui.cli.alert", "List, acknowledge and test alerts."),
+    "db": ("pmpro_tui.cli.db", "Set up the database and show its state."),
     "audit": ("pmpro_tui.cli.audit", "Read and verify the audit trail."),
-    "token": ("pmpro_tui.cli.token", "Personal tokens for a desk that shares one login."),
+    "token": ("pmpro_tui.cli.token", "Manage personal tokens of people who share one login."),
 }
 
 

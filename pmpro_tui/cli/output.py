@@ -12,16 +12,17 @@ from engine.model.printable import is_printable, printable, printable_value
 LINE_MAX_CHARS = 100_000
 """What a person asked to read is not cut."""
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Config = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Configuration file.")
 ]
 Mode = Annotated[
-    str | None, typer.Option("--mode", metavar="MODE", help="demo, paper or live, over the file's.")
+    str | None,
+    typer.Option("--mode", metavar="MODE", help="demo, paper or live, instead of the file's mode."),
 ]
 As = Annotated[
     str | None,
-    typer.Option("--as", metavar="ROLE", help="viewer or operator: a lower role than one's own."),
+    typer.Option("--as", metavar="ROLE", help="Act in a lower role: viewer or operator."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 Strategies = Annotated[
     Path | None,
     typer.Option(
-        "--strategies", metavar="DIR", help="Strategies of one's own, over strategies_dir."
+        "--strategies",
+        metavar="DIR",
+        help="Directory of your own strategies, instead of strategies_dir.",
     ),
 ]
 

@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="The person's name, as the audit trail
 
 @app.command()
 def add(name: Name, config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Make a person's token and show it, this once; a former one of theirs is void."""
+    """Create a person's token and show it once; the person's former token becomes invalid."""
     token = _tokens(config, mode).add(name)
     if json:
         print_json({"name": name, "token": token})
@@ -31,7 +31,7 @@ def add(name: Name, config: Config = None, mode: Mode = None, json: Json = False
 
 @app.command("list")
 def list_(config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """List who has a token."""
+    """List the people who have a token."""
     names = sorted(_tokens(config, mode).hashes())
     if json:
         print_json({"names": names})
@@ -41,7 +41,7 @@ def list_(config: Config = None, mode: Mode = None, json: Json = False) -> None:
 
 @app.command()
 def remove(name: Name, config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Make a person's token void, at once."""
+    """Revoke a person's token at once."""
     _tokens(config, mode).remove(name)
     if json:
         print_json({"name": name})
@@ -58,6 +58,6 @@ def _tokens(config: "Path | None", mode: str | None) -> "Tokens":
     if path is None:
         raise UserError(
             f"{settings.where('control.tokens_file')} is not set: name the file that keeps the "
-            "tokens' hashes there, and start the engine anew"
+            "tokens' hashes there, and restart the engine"
         )
     return Tokens(path, settings.where("control.tokens_file"))

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 Port = Annotated[
-    int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")
+    int, typer.Option("--port", min=0, max=65535, help="Port of 127.0.0.1; 0 takes a free port.")
 ]
 OnSocket = Annotated[
     bool,
-    typer.Option("--socket", help="Listen on a Unix socket (mode 600) instead; --port is yours."),
+    typer.Option(
+        "--socket",
+        help="Listen on a Unix socket (mode 600); --port is the port at your end of the tunnel.",
+    ),
 ]
 Control = Annotated[
-    bool, typer.Option("--control", help="Consoles may command the engine, not only look.")
+    bool, typer.Option("--control", help="Let consoles send commands. Default: they can only look.")
 ]
-Sessions = Annotated[int, typer.Option("--sessions", min=1, max=64, help="Consoles at once.")]
+Sessions = Annotated[
+    int,
+    typer.Option("--sessions", min=1, max=64, help="Greatest number of consoles at the same time."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +51,7 @@ def web(
     mode: Mode = None,
     json: Json = False,
 ) -> None:
-    """Serve the console to a browser on this box or behind a tunnel, until stopped."""
+    """Serve the console to a browser on this machine or behind a tunnel, until stopped."""
     from engine.child.log import json_lines
     from engine.child.output import take_streams
     from engine.settings.settings import load_settings

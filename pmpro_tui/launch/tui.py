@@ -47,8 +47,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         "or starts one that outlives this terminal. One-shot commands: `pmpro`.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="configuration file")
-    parser.add_argument("--demo", action="store_true", help="generated prices, simulated account")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="use this configuration file")
+    parser.add_argument(
+        "--demo", action="store_true", help="use generated prices and a simulated account"
+    )
     parser.add_argument(
         "--data", metavar="DIR", type=Path, help="with --demo: replay the bars in this directory"
     )
@@ -56,23 +58,29 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         "--strategies",
         metavar="DIR",
         type=Path,
-        help="strategies of one's own, over strategies_dir, where an engine is started",
+        help="directory of your own strategies instead of strategies_dir, if an engine is started",
     )
-    parser.add_argument("--readonly", action="store_true", help="look only: refuse every command")
+    parser.add_argument(
+        "--readonly", action="store_true", help="only look; the same as --as viewer"
+    )
     parser.add_argument(
         "--as",
         dest="role",
         type=_role,
         metavar="ROLE",
-        help="a lower role than one's own; viewer is --readonly",
+        help="act in a lower role: viewer or operator",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--attach", action="store_true", help="attach only: start no engine where none runs"
+        "--attach", action="store_true", help="only attach; if no engine answers, start none"
     )
-    where.add_argument("--daemon", action="store_true", help="run the engine here, no console")
     where.add_argument(
-        "--inline", action="store_true", help="run the engine inside the console; ends with it"
+        "--daemon", action="store_true", help="run the engine in this process, without a console"
+    )
+    where.add_argument(
+        "--inline",
+        action="store_true",
+        help="run the engine inside the console; the engine ends with the console",
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parser.add_argument("--version", action="store_true", help="show the version and exit")

@@ -61,7 +61,7 @@ def test_help_is_whole_and_no_markup(words):
     ("words", "said"),
     [
         (("strategy", "add"), "A file of [[strategy]] and [[book]] tables"),
-        (("limit",), "A limit of [risk]; none lists them all."),
+        (("limit",), "A limit of [risk]. Without a name, all limits are listed."),
         (("replay",), "[from, to)"),
     ],
 )

@@ -9,33 +9,52 @@ from engine.model.errors import UserError
 from engine.model.times import NS_PER_DAY, to_datetime, utc_minute
 from pmpro_tui.cli.output import print_note
 
-PortfolioFile = Annotated[Path, typer.Option("--portfolio", metavar="FILE", help="What trades.")]
+PortfolioFile = Annotated[
+    Path, typer.Option("--portfolio", metavar="FILE", help="The portfolio file.")
+]
 DataDir = Annotated[Path, typer.Option("--data", metavar="DIR", help="Directory of bar files.")]
 From = Annotated[
-    str, typer.Option("--from", metavar="D", help="First bar's open: date or ISO 8601 time, UTC.")
+    str,
+    typer.Option(
+        "--from", metavar="D", help="Open of the first bar: a date or an ISO 8601 time, UTC."
+    ),
 ]
 To = Annotated[
     str,
-    typer.Option("--to", metavar="D", help="Bars open before this, UTC; 2019-01-01 ends 2018."),
+    typer.Option(
+        "--to", metavar="D", help="End: bars open before this time, UTC. 2019-01-01 ends 2018."
+    ),
 ]
 Source = Annotated[
     str | None, typer.Option("--source", metavar="S", help="Use only files of this source.")
 ]
 Trades = Annotated[
-    Path | None, typer.Option("--trades", metavar="FILE", help="Write trades (.csv, .parquet).")
+    Path | None,
+    typer.Option(
+        "--trades", metavar="FILE", help="Write the trades to this file (.csv, .parquet)."
+    ),
 ]
 Equity = Annotated[
-    Path | None, typer.Option("--equity", metavar="FILE", help="Write equity (.csv, .parquet).")
+    Path | None,
+    typer.Option(
+        "--equity", metavar="FILE", help="Write the equity to this file (.csv, .parquet)."
+    ),
 ]
 Explain = Annotated[
     int | None,
-    typer.Option(metavar="TRADE", help="Say why: a row of the trades file, from 1."),
+    typer.Option(
+        metavar="TRADE", help="Explain why a trade was entered: its row in the trades file, from 1."
+    ),
 ]
 At = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Say what --book decided then, refused entries too."),
+    typer.Option(
+        metavar="TIME", help="Explain the decisions of --book at this time, refused entries too."
+    ),
 ]
-OfBook = Annotated[str | None, typer.Option("--book", metavar="BOOK", help="Whose, with --at.")]
+OfBook = Annotated[
+    str | None, typer.Option("--book", metavar="BOOK", help="The book that --at explains.")
+]
 
 
 def parse_time(option: str, text: str) -> int:
@@ -63,6 +82,6 @@ def check_explain(explain: int | None, at: str | None, book: str | None) -> None
     if (at is None) != (book is None):
         raise UserError("--at TIME and --book BOOK go together: they name one decision")
     if explain is not None and at is not None:
-        raise UserError("--explain TRADE or --at TIME --book BOOK, not both")
+        raise UserError("use either --explain TRADE or --at TIME --book BOOK")
     if at is not None:
         parse_time("--at", at)

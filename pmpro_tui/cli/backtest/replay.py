@@ -39,7 +39,7 @@ def replay(
     config: Config = None,
     mode: Mode = None,
 ) -> None:
-    """Play the bars that open in [from, to) through hosts, gateway, engine, simulated account."""
+    """Run the bars that open in [from, to) through hosts, gateway, engine and simulated account."""
     from backtest.output import check_path
     from backtest.run import document, prepare
     from engine.replay.run import replay as play

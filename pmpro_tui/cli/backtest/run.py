@@ -42,27 +42,35 @@ def run(
     to: To,
     source: Source = None,
     symbol: Annotated[
-        list[str] | None, typer.Option(metavar="S", help="Only strategies on it; again for more.")
+        list[str] | None,
+        typer.Option(metavar="S", help="Trade only strategies on this symbol; repeat for more."),
     ] = None,
     commission: Annotated[
-        float | None, typer.Option(min=0.0, help="Per lot and side, in place of the file's.")
+        float | None,
+        typer.Option(min=0.0, help="Account currency per lot and side, instead of the file's."),
     ] = None,
     spread_points: Annotated[
-        float | None, typer.Option(min=0.0, help="In place of the file's, where bars have none.")
+        float | None,
+        typer.Option(
+            min=0.0, help="Points of spread for bars without a spread, instead of the file's."
+        ),
     ] = None,
     trades: Trades = None,
     equity: Equity = None,
     attribution: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write who earned what of each trade (.csv, .parquet)."),
+        typer.Option(
+            metavar="FILE",
+            help="Write each member's part of each trade to this file (.csv, .parquet).",
+        ),
     ] = None,
     explain: Explain = None,
     at: At = None,
     book: OfBook = None,
     json: Json = False,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no result.")] = False,
-    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the stored result.")] = "",
-    note: Annotated[str, typer.Option(metavar="TEXT", help="What to remember about it.")] = "",
+    no_store: Annotated[bool, typer.Option("--no-store", help="Do not store the result.")] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the stored result.")] = "",
+    note: Annotated[str, typer.Option(metavar="TEXT", help="Note about the stored result.")] = "",
     strategies: Strategies = None,
     config: Config = None,
     mode: Mode = None,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from engine.settings.settings import Settings
 
 DataMoved = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Where its bars are now, to run again.")
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Directory of the bars now, for running again."),
 ]
 # More than a bigint has.
 _DIGITS_MOST = 19
@@ -48,7 +49,7 @@ class StoredId(NamedTuple):
         return str(self.number) if self.own else f"{self.place}:{self.number}"
 
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The backtest's id, as `list` shows it.")]
 
 
 def stored_id(settings: "Settings", state_path: Path, number: int) -> StoredId:
@@ -57,12 +58,12 @@ def stored_id(settings: "Settings", state_path: Path, number: int) -> StoredId:
 
 
 def list_(
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of backtests, newest first.")] = 20,
     json: Json = False,
     config: Config = None,
     mode: Mode = None,
 ) -> None:
-    """List stored backtests, of a demo those on other bars too."""
+    """List stored backtests; in the demo, those on other bars too."""
     from backtest.results import listed
     from engine.settings.settings import load_settings
     from pmpro_tui.cli.database import open_database, state_paths
@@ -124,7 +125,9 @@ def _opened(settings: "Settings", text: str) -> "Iterator[tuple[Engine, int]]":
 
     place, _, digits = text.rpartition(":")
     if not (digits.isascii() and digits.isdecimal() and len(digits) < _DIGITS_MOST):
-        raise UserError(f"{text!r} is no id of a backtest: `pmpro backtest list` shows them")
+        raise UserError(
+            f"{text!r} is not the id of a backtest: `pmpro backtest list` shows the ids"
+        )
     number = int(digits)
     paths = state_paths(settings)
     if place:
@@ -142,7 +145,9 @@ def _opened(settings: "Settings", text: str) -> "Iterator[tuple[Engine, int]]":
         raise no_such(text)
     if len(holding) > 1:
         names = " or ".join(f"{path.name}:{number}" for path in holding)
-        raise UserError(f"backtest {number} is stored on several bars: say {names}")
+        raise UserError(
+            f"backtest {number} is stored for several directories of bars: use one of {names}"
+        )
     with open_database(settings, holding[0]) as engine:
         yield engine, number
 
@@ -154,14 +159,14 @@ def show(
     book: OfBook = None,
     data: DataMoved = None,
     text: Annotated[
-        bool, typer.Option("--portfolio", help="Write its portfolio file, as it ran.")
+        bool, typer.Option("--portfolio", help="Print the portfolio file, as it ran.")
     ] = False,
     json: Json = False,
     strategies: Strategies = None,
     config: Config = None,
     mode: Mode = None,
 ) -> None:
-    """Show a stored backtest, or run it again to say why it entered or did not."""
+    """Show a stored backtest, or run it again to explain its entries."""
     from backtest.results import WITHOUT_TEXT, again, no_such, shown
     from pmpro_tui.cli.backtest.explain import explained, show_explained
     from pmpro_tui.cli.backtest.view import show as show_document
@@ -201,7 +206,7 @@ def repeat(
     config: Config = None,
     mode: Mode = None,
 ) -> None:
-    """Run a stored backtest again from what is stored: the same to the last bit, or why not."""
+    """Run a stored backtest again; fail if the result is not the same to the last bit."""
     from backtest.output import check_path, write_equity, write_trades
     from backtest.report import digest, equity_table, trades_table
     from backtest.results import again
@@ -225,17 +230,20 @@ def repeat(
 
 
 def compare(
-    result_ids: Annotated[list[str], typer.Argument(metavar="ID ID…", help="As `list` shows.")],
+    result_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="ID ID…", help="The backtests' ids, as `list` shows them."),
+    ],
     json: Json = False,
     config: Config = None,
     mode: Mode = None,
 ) -> None:
-    """Show stored backtests side by side, and what differs in what they are made of."""
+    """Compare stored backtests, and say which of their inputs differ."""
     from backtest.results import no_such, shown
     from engine.settings.settings import load_settings
 
     if len(result_ids) < 2:
-        raise UserError("compare at least two: `pmpro backtest list` shows their ids")
+        raise UserError("name at least two backtests: `pmpro backtest list` shows their ids")
     documents = []
     settings = load_settings(config, mode=mode)
     for result_id in result_ids:

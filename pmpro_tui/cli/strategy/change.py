@@ -31,16 +31,22 @@ What = Annotated[
         help="A file of [[strategy]] and [[book]] tables, or a name for the options below.",
     ),
 ]
-BookName = Annotated[str, typer.Option("--book", help="The book it joins; without one, its own.")]
-Share = Annotated[float, typer.Option("--share", help="Its share of the book.")]
-RiskFrac = Annotated[
-    float | None, typer.Option("--risk-frac", help="Of equity lost at the stop, in its own book.")
+BookName = Annotated[
+    str,
+    typer.Option("--book", help="The book that the strategy joins. Default: a book of its own."),
 ]
-Lots = Annotated[float | None, typer.Option("--lots", help="Fixed lots, in its own book.")]
+Share = Annotated[float, typer.Option("--share", help="The strategy's share of the book.")]
+RiskFrac = Annotated[
+    float | None,
+    typer.Option("--risk-frac", help="Fraction of equity lost at the stop, in a book of its own."),
+]
+Lots = Annotated[float | None, typer.Option("--lots", help="Fixed lots, in a book of its own.")]
 Target = Annotated[str, typer.Argument(help="A strategy's or a book's name.")]
-Flatten = Annotated[bool, typer.Option("--flatten", help="Close what it holds, then remove it.")]
-Keep = Annotated[bool, typer.Option("--keep", help="Its book's other members keep the position.")]
-To = Annotated[str, typer.Option("--to", metavar="BOOK", help="This book takes the position.")]
+Flatten = Annotated[bool, typer.Option("--flatten", help="Close its position, then remove it.")]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Leave the position to the book's other members.")
+]
+To = Annotated[str, typer.Option("--to", metavar="BOOK", help="Give the position to this book.")]
 
 
 @app.command()
@@ -60,10 +66,10 @@ def add(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Bring strategies into the running engine; nothing else is touched."""
+    """Add strategies to the running engine; nothing else changes."""
     if what.endswith(".toml"):
         if kind or symbol or param or book:
-            raise UserError(f"{what} says it all: options are for a NAME")
+            raise UserError(f"{what} is a file with all settings: use the options only with a NAME")
         tables = read_toml(Path(what))
     else:
         if not kind or not symbol:
@@ -89,9 +95,9 @@ def remove(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Take a strategy, or a book with all its members, out of the running engine.
+    """Remove a strategy, or a book with all its members, from the running engine.
 
-    Without an option it must hold nothing. The answer says how to undo it.
+    Without an option it must have no open position. The answer says how to undo the removal.
     """
     if flatten + keep + bool(to) > 1:
         raise UserError("--flatten, --keep and --to exclude each other")
@@ -111,16 +117,21 @@ def remove(
 def allocate(
     name: Target,
     share: Annotated[
-        str, typer.Argument(metavar="SHARE", help="0.2 or 20%: of its book, a book's of all.")
+        str,
+        typer.Argument(
+            metavar="SHARE",
+            help="0.2 or 20%: a strategy's share of its book, a book's share of the account.",
+        ),
     ],
     config: Config = None,
     mode: Mode = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Set a strategy's share of its book, or a book's of the account, while the engine runs.
+    """Set a strategy's share of its book, or a book's share of the account.
 
-    The others keep their proportions. A strategy that is alone in its book stands for the book.
+    The other shares keep their proportions. A strategy that is alone in its book stands for the
+    book.
     """
     from engine.model.portfolio import parse_fraction
 

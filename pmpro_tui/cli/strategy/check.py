@@ -36,18 +36,28 @@ What = Annotated[
     str,
     typer.Argument(metavar="NAME|FILE.py", help="A strategy of the portfolio, a kind, or a file."),
 ]
-Kind = Annotated[str, typer.Option("--kind", help="Of a file's kinds this one alone.")]
-Symbol = Annotated[str, typer.Option("--symbol", help="On this symbol; EURUSD unless it has one.")]
-TimeframeName = Annotated[str, typer.Option("--timeframe", help="M1, M5, … D1; M1 unless it says.")]
-DataDir = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Bar files; without, generated bars.")
+Kind = Annotated[str, typer.Option("--kind", help="Check only this kind of the file.")]
+Symbol = Annotated[
+    str,
+    typer.Option("--symbol", help="Symbol to check on. Default: the strategy's own, else EURUSD."),
 ]
-From = Annotated[str, typer.Option("--from", metavar="D", help="First bar's open, UTC.")]
-To = Annotated[str, typer.Option("--to", metavar="D", help="Bars open before this, UTC.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of generated bars and random cuts.")]
+TimeframeName = Annotated[
+    str, typer.Option("--timeframe", help="M1, M5, … D1. Default: the strategy's own, else M1.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Directory of bar files. Default: generated bars."),
+]
+From = Annotated[str, typer.Option("--from", metavar="D", help="Open of the first bar, UTC.")]
+To = Annotated[str, typer.Option("--to", metavar="D", help="End: bars open before this time, UTC.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of the generated bars and the random cuts.")
+]
 Deadline = Annotated[
     float,
-    typer.Option("--deadline", min=1.0, metavar="S", help="Longest that a strategy is given."),
+    typer.Option(
+        "--deadline", min=1.0, metavar="S", help="Seconds that the checks of a strategy may take."
+    ),
 ]
 
 
@@ -74,7 +84,7 @@ def check(
     mode: Mode = None,
     json: Json = False,
 ) -> None:
-    """Look for lookahead, too short a warm-up, chance and broken contracts in a strategy."""
+    """Check a strategy for lookahead, a short warm-up, randomness and broken contracts."""
     from engine.hosts.private_places import private_places
     from pmpro_tui.checking.client import checkers
     from pmpro_tui.checking.records import BarsWanted
@@ -136,7 +146,7 @@ def _subjects(
             raise UserError(f"{what} defines {', '.join(found)}, not {kind!r}{meant(kind, found)}")
         return [Subject(kind=name, **given) for name in ([kind] if kind else found)], [file]
     if kind:
-        raise UserError("--kind is for a FILE.py: name the kind alone, or a strategy")
+        raise UserError("--kind needs a FILE.py: name the kind without the option, or a strategy")
     for spec in _portfolio(settings, needed=False).strategy:
         if spec.name == what:
             own = {

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 _LOAD_S = 60.0
 
-KindsOnly = Annotated[
-    bool, typer.Option("--kinds", help="The kinds there are, with their parameters.")
-]
+KindsOnly = Annotated[bool, typer.Option("--kinds", help="List all kinds with their parameters.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +38,7 @@ def list_(
         _show_kinds(known_kinds(config, mode, directory=strategies), json=json)
         return
     if strategies is not None:
-        raise UserError("--strategies is for --kinds: a running engine has its own")
+        raise UserError("--strategies needs --kinds: a running engine has its own strategies")
     with connected_engine(config, mode) as client:
         snapshot = newest_snapshot(client)
     if json:

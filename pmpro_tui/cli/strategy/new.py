@@ -14,9 +14,10 @@ from pmpro_tui.cli.init import write_new
 from pmpro_tui.cli.output import Config, Json, Mode, print_json, print_line
 from pmpro_tui.cli.strategy.list import known_kinds
 
-Name = Annotated[str, typer.Argument(help="The file's name, and its kind's unless told otherwise.")]
+Name = Annotated[str, typer.Argument(help="Name of the file, and of the kind without --kind-name.")]
 Dir = Annotated[
-    Path | None, typer.Option("--dir", metavar="DIR", help="Where; default: strategies_dir.")
+    Path | None,
+    typer.Option("--dir", metavar="DIR", help="Directory of the file. Default: strategies_dir."),
 ]
 KindName = Annotated[str, typer.Option("--kind-name", help="The kind's name in portfolio files.")]
 
@@ -67,12 +68,12 @@ def _refuse(name: str, option: str = "") -> None:
     """Refuse what is no name of a file, a kind and a test."""
     if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
         raise UserError(
-            f"{option}{name!r}: use letters, digits and _, no digit first, no word of Python's"
+            f"{option}{name!r}: use letters, digits and _, no digit first, and no Python keyword"
         )
     if option:
         return
     if name.startswith(("_", "test_")):
-        raise UserError(f"{name!r}: files that begin with _ or test_ are not looked at")
+        raise UserError(f"{name!r}: files that begin with _ or test_ are not loaded")
     if name in sys.stdlib_module_names or find_spec(name) is not None:
         raise UserError(f"{name!r} is a Python module: its test would import the wrong one")
 

@@ -8,11 +8,14 @@ import typer
 from engine.model.errors import UserError
 
 Kind = Annotated[str, typer.Option("--kind", help="The strategy's kind.")]
-Symbol = Annotated[str, typer.Option("--symbol", help="The symbol it trades.")]
+Symbol = Annotated[str, typer.Option("--symbol", help="The symbol that the strategy trades.")]
 Others = Annotated[
-    list[str] | None, typer.Option("--other", metavar="SYMBOL", help="A further input's symbol.")
+    list[str] | None,
+    typer.Option("--other", metavar="SYMBOL", help="Symbol of a further input; repeat for more."),
 ]
-TimeframeName = Annotated[str, typer.Option("--timeframe", help="Its bars: M1, M5, … D1.")]
+TimeframeName = Annotated[
+    str, typer.Option("--timeframe", help="The strategy's bars: M1, M5, … D1.")
+]
 Param = Annotated[
     list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter of the kind.")
 ]

@@ -23,9 +23,9 @@ def register(app: typer.Typer) -> None:
 
 
 def parity(name: Name, config: Config = None, mode: Mode = None, json: Json = False) -> None:
-    """Show how alike a strategy's live trades and a backtest of the same hours were, and why not.
+    """Compare a strategy's live trades with a backtest of the same hours; explain each difference.
 
-    Once a server day a backtest goes on from live's own state over the terminal's bars.
+    Once per server day a backtest continues from the live state over the terminal's bars.
     """
     with connected_engine(config, mode) as client:
         told = client.ask(StrategyOf(name=name))

@@ -32,7 +32,7 @@ _LOOK_S = 0.05
 def check(
     config: Config = None, mode: Mode = None, wait_s: Wait = 10.0, json: Json = False
 ) -> None:
-    """List what terminal and account allow, each with what to do; nothing is traded."""
+    """Check what terminal and account allow, and name remedies; nothing is traded."""
     from engine.settings.settings import load_settings
 
     findings = examine(load_settings(config, mode=mode), wait_s=wait_s)

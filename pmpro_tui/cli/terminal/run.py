@@ -15,19 +15,21 @@ Script = Annotated[
 ]
 Code = Annotated[
     str | None,
-    typer.Option("-c", metavar="CODE", help="The program itself, in place of SCRIPT."),
+    typer.Option("-c", metavar="CODE", help="Run this text instead of SCRIPT."),
 ]
 Arguments = Annotated[
-    list[str] | None, typer.Argument(metavar="ARGUMENTS", help="What the program is given.")
+    list[str] | None, typer.Argument(metavar="ARGUMENTS", help="Arguments of the program.")
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Prices from bar files, else generated."),
+    typer.Option(
+        "--data", metavar="DIR", help="Directory of bar files. Default: generated prices."
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of generated prices.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the generated prices.")]
 Start = Annotated[
     str | None,
-    typer.Option("--start", metavar="D", help="The terminal's first moment, UTC; else now."),
+    typer.Option("--start", metavar="D", help="The terminal's first moment, UTC. Default: now."),
 ]
 Speed = Annotated[float, typer.Option("--speed", help="Simulated seconds per second.")]
 AccountName = Annotated[
@@ -71,7 +73,7 @@ def run(
     faults: FaultsFile = None,
     _debug: Debug = False,
 ) -> None:
-    """Run a program on a simulated MetaTrader 5: `import MetaTrader5` gives the simulation."""
+    """Run a program on a simulated MetaTrader 5, which its `import MetaTrader5` gets."""
     given = arguments or []
     if code is not None:
         given = [script, *given] if script else given

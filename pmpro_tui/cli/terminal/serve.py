@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from engine.terminal.protocol import HostConfig
 
 Listen = Annotated[
-    str, typer.Option(metavar="HOST:PORT", help="Where to listen; 0.0.0.0 is every address.")
+    str,
+    typer.Option(metavar="HOST:PORT", help="Address to listen on; 0.0.0.0 means every address."),
 ]
 Allow = Annotated[
     list[str] | None,
@@ -35,7 +36,7 @@ def serve(
     config: Config = None,
     mode: Mode = None,
 ) -> None:
-    """Let one engine at a time use this box's terminal, over TLS, until stopped."""
+    """Let one engine at a time use this machine's terminal, over TLS, until stopped."""
     from engine.child.ending import Ending
     from engine.child.output import take_streams
     from engine.settings.settings import load_settings

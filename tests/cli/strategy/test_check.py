@@ -167,7 +167,7 @@ def test_recorded_bars_are_checked_on(pmpro: Pmpro, data_dir: Path) -> None:
         (["macd", "--param", "fast=1"], "fast = 1 must be a whole number from 2 to 500 bars"),
         (["macd", "--symbol", "NOSUCH"], "symbol 'NOSUCH' is unknown"),
         (["macd", "--timeframe", "M2"], "timeframe 'M2' must be one of"),
-        (["macd", "--kind", "macd"], "--kind is for a FILE.py"),
+        (["macd", "--kind", "macd"], "--kind needs a FILE.py"),
         (["nowhere.py"], "nowhere.py: cannot be read"),
         ([str(FAULTY), "--kind", "mine"], "not 'mine'"),
         (["macd", "--from", "2030-01-01"], "no closed bar to check on"),
