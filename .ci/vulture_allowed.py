@@ -178,3 +178,6 @@ _.StrategyPage
 _.__instancecheck__
 _.__subclasscheck__
 _.utcnow
+
+# A fact of a command that tests/model/test_commands.py compares with the command line.
+_.needs_target
