@@ -362,11 +362,11 @@ def test_skfolio_is_imported_by_hrp_alone_and_its_absence_is_one_line():
         "sys.modules['skfolio'] = None\n"
         "from engine.decision.allocation.allocate import allocate\n"
         "from engine.model.errors import ConfigError\n"
-        "from engine.model.portfolio import Allocation\n"
+        "from engine.model.portfolio import AllocationSpec\n"
         "r = np.random.default_rng(1).normal(size=(64, 2))\n"
-        "allocate(Allocation(method='score'), r, [.5, .5], names='ab')\n"
+        "allocate(AllocationSpec(method='score'), r, [.5, .5], names='ab')\n"
         "assert not {'scipy', 'sklearn'} & set(sys.modules)\n"
-        "try: allocate(Allocation(method='hrp'), r, [.5, .5], names='ab')\n"
+        "try: allocate(AllocationSpec(method='hrp'), r, [.5, .5], names='ab')\n"
         "except ConfigError as e: print(e)\n"
     )
     done = subprocess.run(
