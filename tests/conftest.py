@@ -54,6 +54,14 @@ def _quiet_log() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Take back where a command that a test ran in this process sent its log."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(autouse=True)
 def _built_in_kinds_alone() -> Iterator[None]:
     """Take out the kinds of strategies that a test's files brought into this process."""
     yield

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.model.signals import FLAT, HOLD, LONG, SHORT
@@ -75,6 +75,7 @@ def test_earlier_bars_change_nothing_beyond_the_warmup(which, seed, start):
     if kind in CALENDAR:
         midnight = (bars.time_ns[start] // NS_PER_DAY + 1) * NS_PER_DAY
         start = int(np.searchsorted(bars.time_ns, midnight)) - warmup
+    assume(start + warmup < bars.n)
     whole = strategy.evaluate(bars, *others)
     needed = []
     for other, need in zip(others, strategy.inputs[1:], strict=True):

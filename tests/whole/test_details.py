@@ -229,7 +229,7 @@ def backtest_children(engine: Operated) -> list[int]:
     return [
         pid
         for pid in children(engine.process.pid)
-        if b"backtest_job" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"pmpro_tui.jobs.backtest" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 
