@@ -110,11 +110,20 @@ def _settings() -> Iterator[tuple[str, Any]]:
     yield "what is to be done at exit", atexit._ncallbacks()
     yield "the errors that NumPy tells", np.geterr()
     yield "how NumPy prints", {k: repr(v) for k, v in np.get_printoptions().items()}
-    known = logging.Logger.manager.loggerDict.values()
-    loggers = [one for one in known if isinstance(one, logging.Logger)]
+    known = list(logging.Logger.manager.loggerDict.values())
+    loggers = [one for one in known if isinstance(one, logging.Logger) and not _is_fresh(one)]
     yield "loggers", sorted((x.name, x.level, _plain_of(x)) for x in loggers)
     if (talib := sys.modules.get("talib")) is not None:
         yield "the unstable periods of TA-Lib", [talib.get_unstable_period(n) for n in _UNSTABLE]
+
+
+def _is_fresh(logger: logging.Logger) -> bool:
+    """Tell whether a logger is as a module that was imported makes its own, and says no more.
+
+    A compiler imports modules at its first call.
+    """
+    fresh = logging.Logger(logger.name)  # noqa: LOG001  (only to compare with)
+    return logger.name in sys.modules and _plain_of(logger) == _plain_of(fresh)
 
 
 def _plain_of(thing: object) -> str:

@@ -129,8 +129,7 @@ def test_honest_strategies_pass_everything(pair, kind):
     assert report.failures == []
     warned = {f.check for f in report.findings if f.status == "warn"}
     assert warned <= {"coverage", "lookahead", "warm-up", "cost", "state"}
-    # Others may be warned too: the first call of a kernel in a process leaves what compiling made.
-    assert "state" in warned or kind != "honest_remembered", report.findings
+    assert ("state" in warned) == (kind == "honest_remembered"), report.findings
 
 
 def test_there_are_enough_honest_ones():
