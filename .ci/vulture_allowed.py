@@ -120,8 +120,7 @@ _.data_end
 # Held for the process's life: a lock is open as long as its file is.
 _._lock_fd
 
-# Lists that tests hold beside the code: the rules in their order, the tables in parts, the manual.
-_.RULES
+# Lists that tests hold beside the code: the tables in parts, the manual.
 _.PARTITIONED
 _.manual_row
 

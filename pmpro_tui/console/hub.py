@@ -19,13 +19,13 @@ from engine.model.times import NS_PER_S
 from engine.model.views.commands import COMMANDS, CommandName
 from engine.model.views.details import Question
 from engine.model.views.snapshot import Command, Reply, Snapshot
-from pmpro_tui.console import threads as worker
+from pmpro_tui.console import threads
 from pmpro_tui.console.draw.statusline import data_age_s
 from pmpro_tui.console.draw.zone import Zone
 from pmpro_tui.console.farewell import farewell
 from pmpro_tui.console.inquiries import Inquiries, Known
 from pmpro_tui.console.link import Link
-from pmpro_tui.console.screens import event_rows as eventlog
+from pmpro_tui.console.screens import event_rows
 
 if TYPE_CHECKING:
     from pmpro_tui.console.feed import EngineFeed
@@ -72,11 +72,11 @@ class Hub:
         self.latest: Snapshot | None = None
         self.link = Link(now_ns, monotonic_ns)
         self.zone = Zone()
-        self.history = eventlog.EventList()
+        self.history = event_rows.EventList()
         self.steps: list[str] = []
         self.fetching = False
         self.stopping = False
-        self.post: worker.Post = lambda _: None
+        self.post: threads.Post = lambda _: None
         self.tell: Callable[[Notice | None], None] = lambda _: None
         self.want_token: Callable[[Command], None] = lambda _: None
         self.inquiries = Inquiries(monotonic_ns)
@@ -91,7 +91,7 @@ class Hub:
         if self.feed is not None and not self.fetching and self.link.may_try():
             self.fetching = True
             since = self.latest.version if self.latest else 0
-            worker.fetch(self.feed, since, self.history.last_seq, self.post)
+            threads.fetch(self.feed, since, self.history.last_seq, self.post)
 
     def take(self, result: Snapshot | Exception | None) -> Notice | None:
         """Take what a poll brought; returns what the operator must hear of it."""
@@ -145,7 +145,7 @@ class Hub:
     def _ask(self, question: Question) -> bool:
         if self.feed is None or self._frozen_ns is not None or self.link.word == "LOST":
             return False
-        worker.ask(self.feed, question, self.post)
+        threads.ask(self.feed, question, self.post)
         return True
 
     @property
@@ -198,7 +198,7 @@ class Hub:
             self.feed.token = token
             command = msgspec.structs.replace(command, sent_ns=self.now_ns())
         self._sent[command.id] = command
-        worker.send(self.feed, command, self.post)
+        threads.send(self.feed, command, self.post)
 
     def answered(self, command: Command, reply: Reply) -> Notice:
         """Name what a command hit and what the engine said."""

@@ -31,7 +31,7 @@ from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.draw.text import Line, shown, shown_lines
 from pmpro_tui.console.hub import Hub, Notice
 from pmpro_tui.console.messages import Answered, DetailReceived, Fetched, Opened, StartStep
-from pmpro_tui.console.screens import alert_rows as alert_table
+from pmpro_tui.console.screens import alert_rows
 from pmpro_tui.console.screens.page import Page, Target
 from pmpro_tui.console.tty.suspend import has_shell
 
@@ -348,7 +348,7 @@ class MainScreen(Screen[None]):
     def _draw_truth(self) -> None:
         self.page.set_quiet(bool(self.hub.link.silence))
         # What is held to be read does not hide what has happened since.
-        self.query_one("#alarm").display = alert_table.waiting(self.hub.latest)
+        self.query_one("#alarm").display = alert_rows.waiting(self.hub.latest)
         for name in ("status", "alarm", "names", "tabs", "footer"):
             self.query_one(f"#{name}", Painted).draw()
 
@@ -372,7 +372,7 @@ class MainScreen(Screen[None]):
 
     def _paint_alarm(self, width: int, _: int) -> list[Line]:
         now = self.hub.latest
-        return [] if now is None else [alert_table.alarm(now, self.hub.zone, width)]
+        return [] if now is None else [alert_rows.alarm(now, self.hub.zone, width)]
 
     def _paint_names(self, width: int, _: int) -> list[Line]:
         return [self._names(width)]

@@ -11,7 +11,7 @@ from pmpro_tui.console.draw.columns import PLENTY, fitted
 from pmpro_tui.console.draw.curve import curve_lines
 from pmpro_tui.console.draw.text import aligned, full_price, line_text, line_width
 from pmpro_tui.console.draw.zone import Zone
-from pmpro_tui.console.screens import event_rows as eventlog
+from pmpro_tui.console.screens import event_rows
 from tests.console.scripted import START_NS, events
 
 DAY_NS = 86_400_000_000_000
@@ -21,7 +21,7 @@ LONG = tuple(msgspec.structs.replace(e, source="gold-donchian-30/XAUUSD") for e 
 @pytest.mark.parametrize("width", [60, 80, 104, 120, 160, 200])
 def test_a_name_is_whole_where_the_text_beside_it_has_plenty(width: int) -> None:
     """Room goes to the text first, then to names that were cut, then to the text again."""
-    shape = fitted(eventlog.columns(Zone()), width, LONG)
+    shape = fitted(event_rows.columns(Zone()), width, LONG)
     widths = {column.header: cells for column, cells in shape.columns}
     assert line_width(shape.row(LONG[0], marked=False, active=False)) <= width
     assert (widths["Source"] == len(LONG[0].source)) == (widths["Event"] >= PLENTY)

@@ -15,7 +15,7 @@ from pmpro_tui.console.draw.dialogs import Confirm
 from pmpro_tui.console.draw.lines import Lines
 from pmpro_tui.console.draw.text import Line, Span, fit, line, line_text, line_width, shown_lines
 from pmpro_tui.console.draw.zone import Zone
-from pmpro_tui.console.screens import event_rows as eventlog
+from pmpro_tui.console.screens import event_rows
 from tests.console.scripted import START_NS
 
 BAD = "x\x1b]0;OWNED\x07\x1b[2J\x9b31m\x00\n\r\t\u202e\u200b\ud83d"
@@ -35,7 +35,7 @@ def test_a_cell_has_its_width_and_does_nothing(text: str, width: int) -> None:
 def test_an_event_s_row_has_its_width() -> None:
     """In every column that holds a text of others."""
     event = EventView(seq=1, time_ns=START_NS, level=BAD, source=BAD, text=BAD)
-    shape = fitted(eventlog.columns(Zone()), 120, [event])
+    shape = fitted(event_rows.columns(Zone()), 120, [event])
     row = shape.row(event, marked=False, active=False)
     assert line_width(row) <= 120
     assert is_printable(line_text(row))

@@ -26,9 +26,7 @@ from pmpro_tui.console.draw.dialogs import Confirm
 from pmpro_tui.console.draw.text import line_text
 from pmpro_tui.console.draw.zone import Zone
 from pmpro_tui.console.limit_words import LIMIT_WORDS
-from pmpro_tui.console.screens import log_rows as record_table
-from pmpro_tui.console.screens import position_rows as position_table
-from pmpro_tui.console.screens import strategy_rows as strategy_table
+from pmpro_tui.console.screens import log_rows, position_rows, strategy_rows
 from tests.console.scripted import (
     ALARM,
     Clock,
@@ -231,9 +229,9 @@ def test_a_reason_goes_last_and_a_name_is_whole(width: int) -> None:
         detail=LONG,
     )
     for row, columns, whole in (
-        (s, strategy_table.COLUMNS, name),
-        (p, position_table.columns(lambda: now.market_ns), name),
-        (order, record_table.order_columns(lambda _: "01-13 10:00:00"), "gold-breakout-london"),
+        (s, strategy_rows.COLUMNS, name),
+        (p, position_rows.columns(lambda: now.market_ns), name),
+        (order, log_rows.order_columns(lambda _: "01-13 10:00:00"), "gold-breakout-london"),
     ):
         shape = fitted(columns, width, [row])  # type: ignore[type-var]
         text = line_text(shape.row(row, marked=False, active=False))
@@ -249,7 +247,7 @@ def test_a_column_of_reasons_takes_no_room_where_there_are_none() -> None:
     """On an ordinary day the room is the figures'."""
     now = ScriptedFeed(Clock()).now()
     well = [msgspec.structs.replace(s, detail="") for s in now.strategies]
-    shape = fitted(strategy_table.COLUMNS, 200, well)
+    shape = fitted(strategy_rows.COLUMNS, 200, well)
     assert "Why" not in [column.header for column, _ in shape.columns]
 
 
@@ -415,7 +413,7 @@ def test_an_audit_entry_is_wrapped_once() -> None:
     """A long detail goes on under its value, in lines that are full."""
     text = "stop 142.569, target 141.719 at the terminal: set to stop 142.567, target 141.717"
     entry = msgspec.structs.replace(entries(1)[0], details=json.dumps({"levels": text}))
-    lines = record_table.record_lines(RecordDetail(audit=entry), lambda _: "now", 80)
+    lines = log_rows.record_lines(RecordDetail(audit=entry), lambda _: "now", 80)
     value = [one.text for one in lines if one.text.startswith("  levels") or "142.567" in one.text]
     assert len(value) == 2
     assert len(value[0]) > 60

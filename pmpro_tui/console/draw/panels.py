@@ -15,7 +15,7 @@ from pmpro_tui.console.draw.health import health_lines, worries
 from pmpro_tui.console.draw.table import title_line
 from pmpro_tui.console.draw.text import Line, Span, fit, line
 from pmpro_tui.console.draw.zone import Zone
-from pmpro_tui.console.screens import event_rows as eventlog
+from pmpro_tui.console.screens import event_rows
 
 UNKNOWN: Final = "not known yet"
 
@@ -107,6 +107,6 @@ def equity(
 def recent(events: Sequence[EventView], zone: Zone, width: int, height: int) -> list[Line]:
     """Return the small screen's last events, under a title."""
     rows = events[-max(1, height - 1) :]
-    shape = fitted(eventlog.columns(zone), width, rows)
+    shape = fitted(event_rows.columns(zone), width, rows)
     title = title_line("Events", "", width, active=False)
     return [title, *(shape.row(row, marked=False, active=False) for row in rows)]

@@ -9,7 +9,7 @@ from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.facts import alert_facts, channel_facts
 from pmpro_tui.console.hub import Notice
-from pmpro_tui.console.screens import alert_rows as alert_table
+from pmpro_tui.console.screens import alert_rows
 from pmpro_tui.console.screens.log_rows import RecordLine
 from pmpro_tui.console.screens.page import Readable
 
@@ -23,10 +23,10 @@ class AlertsPage(Readable):
 
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
-        columns = alert_table.columns(self.hub.zone)
+        columns = alert_rows.columns(self.hub.zone)
         yield Table[AlertView]("Alerts", columns, key=lambda a: a.id, id="alerts")
         yield Table[ChannelView](
-            "Channels", alert_table.CHANNELS, key=lambda c: c.name, id="channels"
+            "Channels", alert_rows.CHANNELS, key=lambda c: c.name, id="channels"
         )
         yield self.record()
 
@@ -41,7 +41,7 @@ class AlertsPage(Readable):
         table.title = " · ".join(
             part for part in (f"Alerts {len(now.alerts)}", waiting, lost) if part
         )
-        self.fill(table, alert_table.matching(now.alerts, self.words))
+        self.fill(table, alert_rows.matching(now.alerts, self.words))
         channels = self.query_one("#channels", Table)
         channels.say("none: alerts are shown here only")
         self.fill(channels, now.channels)

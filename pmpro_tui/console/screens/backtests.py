@@ -19,7 +19,7 @@ from pmpro_tui.console.draw.lines import Painted
 from pmpro_tui.console.draw.table import Table, title_line
 from pmpro_tui.console.draw.text import Line, Span, line
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.screens import backtest_rows as backtest_table
+from pmpro_tui.console.screens import backtest_rows
 from pmpro_tui.console.screens.log_rows import TOLD, RecordLine, told
 from pmpro_tui.console.screens.page import Box, Detailed, Stack
 
@@ -52,9 +52,9 @@ class BacktestsPage(Detailed):
 
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
-        columns = backtest_table.result_columns(_day, lambda view: view == self._base)
+        columns = backtest_rows.result_columns(_day, lambda view: view == self._base)
         with Box(), Stack():
-            yield Table[JobView]("Running", backtest_table.JOBS, key=lambda j: j.id, id="jobs")
+            yield Table[JobView]("Running", backtest_rows.JOBS, key=lambda j: j.id, id="jobs")
             yield Table[BacktestView]("Results", columns, key=lambda b: b.id, id="results")
             yield Painted(self._paint_curve, id="curve", classes="panel")
         yield Table[RecordLine]("Result", TOLD, key=lambda told: told.number, id="detail")
@@ -110,7 +110,7 @@ class BacktestsPage(Detailed):
         told = self._one(marked)
         if not isinstance(told, Backtest):
             return [*title, line(Span(f"  {told}", "muted"))]
-        return [*title, *backtest_table.curve(told, _day, width, height - len(title))]
+        return [*title, *backtest_rows.curve(told, _day, width, height - len(title))]
 
     def _draw_detail(self) -> None:
         table = self.query_one("#detail", Table)
@@ -122,7 +122,7 @@ class BacktestsPage(Detailed):
         opened = self._opened
         if isinstance(opened, JobView):
             table.title = f"Job {opened.id}, esc leaves"
-            return backtest_table.job_lines(opened, width)
+            return backtest_rows.job_lines(opened, width)
         views = [opened] if opened is not None else []
         if self._base is not None and self._base != opened:
             views.insert(0, self._base)
@@ -132,7 +132,7 @@ class BacktestsPage(Detailed):
         found = [self._one(view) for view in views]
         missing = [line(Span(one, "muted")) for one in found if isinstance(one, str)]
         results = [one for one in found if isinstance(one, Backtest)]
-        return missing or backtest_table.told_lines(results, _day, width, height)
+        return missing or backtest_rows.told_lines(results, _day, width, height)
 
     def _one(self, view: BacktestView) -> Backtest | str:
         """Return a stored result, or in words why it is not there."""

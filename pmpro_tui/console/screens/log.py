@@ -21,8 +21,7 @@ from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw.form import Field, Form, Values
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.screens import event_rows as eventlog
-from pmpro_tui.console.screens import log_rows as record_table
+from pmpro_tui.console.screens import event_rows, log_rows
 from pmpro_tui.console.screens.page import FOREVER_S, Readable, Stack
 
 
@@ -95,13 +94,13 @@ class LogPage(Readable):
         zone = self.hub.zone
         with Stack():
             yield Table[EventView](
-                "Events", eventlog.columns(zone), key=lambda e: e.seq, id="events", follow=True
+                "Events", event_rows.columns(zone), key=lambda e: e.seq, id="events", follow=True
             )
             yield Table[AuditEntry](
-                "Audit", record_table.audit_columns(zone.stamp), key=_id, id="audit", follow=True
+                "Audit", log_rows.audit_columns(zone.stamp), key=_id, id="audit", follow=True
             )
             yield Table[OrderView](
-                "Orders", record_table.order_columns(zone.stamp), key=_id, id="orders", follow=True
+                "Orders", log_rows.order_columns(zone.stamp), key=_id, id="orders", follow=True
             )
         yield self.record()
 
@@ -193,7 +192,7 @@ class LogPage(Readable):
         """Show the marked row in full."""
         row, stamp = self._marked(), self.hub.zone.stamp
         if isinstance(row, EventView):
-            self.read(lambda width: record_table.event_lines(row, stamp, width))
+            self.read(lambda width: log_rows.event_lines(row, stamp, width))
         elif isinstance(row, AuditEntry):
             self.read(question=RecordOf(audit_id=row.id))
         elif row is not None:

@@ -11,7 +11,7 @@ from pmpro_tui.console.draw.curve import Paced
 from pmpro_tui.console.draw.lines import Painted
 from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.draw.text import Line
-from pmpro_tui.console.screens import strategy_rows as strategy_table
+from pmpro_tui.console.screens import strategy_rows
 from pmpro_tui.console.screens.page import Box, Page, Stack, Target
 
 _DRAWN = ("brief", "risk", "exposure", "health", "recent")
@@ -47,7 +47,7 @@ class OverviewPage(Page):
             with Stack():
                 yield Paced(self._paint_curve, id="equity", classes="panel")
                 yield Table[StrategyView](
-                    "Today", strategy_table.COLUMNS, key=lambda s: s.id, id="today"
+                    "Today", strategy_rows.COLUMNS, key=lambda s: s.id, id="today"
                 )
             with Stack(id="side"):
                 yield Painted(self._paint_risk, id="risk", classes="panel")
@@ -60,7 +60,7 @@ class OverviewPage(Page):
         if now is None:
             return
         table = self.query_one("#today", Table)
-        rows = strategy_table.matching(now.strategies, self.words)
+        rows = strategy_rows.matching(now.strategies, self.words)
         table.say(panels.why_no_strategies(now, self.words, self.hub.history.rows))
         table.title = panels.counted("Today", now, len(rows), len(now.strategies))
         self.fill(table, rows)

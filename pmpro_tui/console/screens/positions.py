@@ -12,7 +12,7 @@ from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.draw.text import gain
 from pmpro_tui.console.facts import position_facts
 from pmpro_tui.console.hub import Hub
-from pmpro_tui.console.screens import position_rows as position_table
+from pmpro_tui.console.screens import position_rows
 from pmpro_tui.console.screens.log_rows import RecordLine
 from pmpro_tui.console.screens.page import Readable, Target
 from pmpro_tui.console.screens.position_rows import EXTERNAL
@@ -29,7 +29,7 @@ class PositionsPage(Readable):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
-        self._columns = position_table.columns(
+        self._columns = position_rows.columns(
             lambda: self.hub.shown.market_ns if self.hub.shown else 0
         )
 
@@ -45,7 +45,7 @@ class PositionsPage(Readable):
         """Draw the rows that match, in order."""
         if now is None:
             return
-        rows = position_table.matching(now.positions, self.words)
+        rows = position_rows.matching(now.positions, self.words)
         self._rows.say(panels.why_no_positions(now, self.words))
         title = panels.counted("Positions", now, len(rows), len(now.positions))
         total = gain(sum(p.profit_ccy for p in rows)).text

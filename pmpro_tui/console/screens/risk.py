@@ -19,7 +19,7 @@ from pmpro_tui.console.draw.text import Line, Span, line
 from pmpro_tui.console.facts import limit_facts
 from pmpro_tui.console.hub import Notice
 from pmpro_tui.console.limit_words import LIMIT_WORDS
-from pmpro_tui.console.screens import risk_rows as limit_table
+from pmpro_tui.console.screens import risk_rows
 from pmpro_tui.console.screens.log_rows import RecordLine, slot_lines
 from pmpro_tui.console.screens.page import Box, Readable, Stack
 from pmpro_tui.console.screens.risk_rows import LimitRow, limit_text, loosens
@@ -46,12 +46,10 @@ class RiskPage(Readable):
     def compose(self) -> ComposeResult:
         """Lay out the panels."""
         with Box():
-            yield Table[LimitRow](
-                "Limits", limit_table.LIMITS, key=lambda row: row.name, id="limits"
-            )
+            yield Table[LimitRow]("Limits", risk_rows.LIMITS, key=lambda row: row.name, id="limits")
             with Stack(id="beside"):
                 yield Table[SlotView](
-                    "Last decisions", limit_table.SLOTS, key=lambda s: s.name, id="slots"
+                    "Last decisions", risk_rows.SLOTS, key=lambda s: s.name, id="slots"
                 )
                 yield Painted(self._paint_matrix, id="matrix", classes="panel")
         yield self.record()
@@ -64,7 +62,7 @@ class RiskPage(Readable):
             self.draw_record()
             return
         table = self.query_one("#limits", Table)
-        rows = limit_table.limit_rows(now.risk) if known(now) else []
+        rows = risk_rows.limit_rows(now.risk) if known(now) else []
         table.say(_NO_MATCH if rows else panels.UNKNOWN)
         names = LIMIT_WORDS
         self.fill(
@@ -161,7 +159,7 @@ class RiskPage(Readable):
     def _now(self, row: LimitRow) -> LimitRow:
         """Return a limit as the picture has it now."""
         now = self.hub.shown
-        rows = limit_table.limit_rows(now.risk) if now is not None else []
+        rows = risk_rows.limit_rows(now.risk) if now is not None else []
         return next((one for one in rows if one.name == row.name), row)
 
     def do_limit(self) -> None:

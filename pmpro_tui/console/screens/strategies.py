@@ -8,7 +8,7 @@ from engine.model.views.snapshot import Snapshot, StrategyView
 from pmpro_tui.console.context import Runs
 from pmpro_tui.console.draw import panels
 from pmpro_tui.console.draw.table import Table
-from pmpro_tui.console.screens import strategy_rows as strategy_table
+from pmpro_tui.console.screens import strategy_rows
 from pmpro_tui.console.screens.page import Page, Target
 
 
@@ -21,7 +21,7 @@ class StrategiesPage(Page):
     def compose(self) -> ComposeResult:
         """Lay out the table."""
         yield Table[StrategyView](
-            "Strategies", strategy_table.COLUMNS, key=lambda s: s.id, id="strategies"
+            "Strategies", strategy_rows.COLUMNS, key=lambda s: s.id, id="strategies"
         )
 
     def draw(self, now: Snapshot | None) -> None:
@@ -29,7 +29,7 @@ class StrategiesPage(Page):
         if now is None:
             return
         table = self.query_one("#strategies", Table)
-        rows = strategy_table.matching(now.strategies, self.words)
+        rows = strategy_rows.matching(now.strategies, self.words)
         table.say(panels.why_no_strategies(now, self.words, self.hub.history.rows))
         table.title = panels.counted("Strategies", now, len(rows), len(now.strategies))
         self.fill(table, rows)

@@ -23,9 +23,7 @@ from pmpro_tui.console.draw.table import Table
 from pmpro_tui.console.draw.text import Line
 from pmpro_tui.console.hub import Hub
 from pmpro_tui.console.inquiries import Known
-from pmpro_tui.console.screens import event_rows as eventlog
-from pmpro_tui.console.screens import log_rows as record_table
-from pmpro_tui.console.screens import strategy_lines as strategy_detail
+from pmpro_tui.console.screens import event_rows, log_rows, strategy_lines
 from pmpro_tui.console.screens.page import Box, Readable, Stack, Target
 
 DETAIL_EVERY_S = 5.0
@@ -75,30 +73,30 @@ class StrategyPage(Readable):
                 yield Painted(self._paint_settings, id="settings", classes="panel")
                 yield Paced(self._paint_made, id="made", classes="panel")
             with Stack(id="right"):
-                columns = strategy_detail.member_columns(self._vote)
+                columns = strategy_lines.member_columns(self._vote)
                 yield Table[StrategyView]("Book", columns, key=lambda s: s.id, id="members")
                 yield Table[TradeView](
                     "Trades",
-                    strategy_detail.trade_columns(zone),
+                    strategy_lines.trade_columns(zone),
                     key=lambda t: (t.order, t.entry_ns),
                     id="trades",
                 )
                 yield Table[Gap](
                     "Parity",
-                    strategy_detail.gap_columns(zone),
+                    strategy_lines.gap_columns(zone),
                     key=lambda g: (g.time_ns, g.what),
                     id="gaps",
                 )
                 with Box(id="below"):
                     yield Table[SignalView](
                         "Signals",
-                        strategy_detail.signal_columns(zone),
+                        strategy_lines.signal_columns(zone),
                         key=lambda s: s.time_ns,
                         id="signals",
                     )
                     yield Table[EventView](
                         "Events",
-                        eventlog.columns(zone),
+                        event_rows.columns(zone),
                         key=lambda e: e.seq,
                         id="mentions",
                         follow=True,
@@ -152,7 +150,7 @@ class StrategyPage(Readable):
         table = self.query_one("#gaps", Table)
         nothing = "all trades were alike" if told and told.parity else "no server day has ended yet"
         table.say(self._known.fault or ("asking the engine …" if told is None else nothing))
-        gaps = strategy_detail.gaps(told) if told else []
+        gaps = strategy_lines.gaps(told) if told else []
         table.title = f"Parity: {len(gaps)} gaps to the backtest" if gaps else "Parity"
         self.fill(table, gaps)
 
@@ -188,7 +186,7 @@ class StrategyPage(Readable):
             self.read(lambda width: facts.signal_facts(signal, zone, width))
         elif isinstance(row, EventView):
             event = row
-            self.read(lambda width: record_table.event_lines(event, zone.stamp, width))
+            self.read(lambda width: log_rows.event_lines(event, zone.stamp, width))
         else:
             self.read(self._facts_of_me)
 
@@ -196,7 +194,7 @@ class StrategyPage(Readable):
         """Return the row that enter opens: a log that follows has its last one marked."""
         return table.selected or (table.rows[-1] if table.follows and table.rows else None)
 
-    def _facts_of_me(self, width: int) -> list[record_table.RecordLine]:
+    def _facts_of_me(self, width: int) -> list[log_rows.RecordLine]:
         now, me = self.hub.shown, self._me()
         return [] if now is None or me is None else facts.strategy_facts(me, now.currency, width)
 
@@ -234,12 +232,12 @@ class StrategyPage(Readable):
         if now is None or me is None:
             return []
         titled = not self.narrow
-        return strategy_detail.about(now, me, self._told, self.hub.zone, width, titled=titled)
+        return strategy_lines.about(now, me, self._told, self.hub.zone, width, titled=titled)
 
     def _paint_settings(self, width: int, _: int) -> list[Line]:
         titled = not self.narrow
-        return strategy_detail.settings(self._told, self._known.fault, width, titled=titled)
+        return strategy_lines.settings(self._told, self._known.fault, width, titled=titled)
 
     def _paint_made(self, width: int, height: int) -> list[Line]:
         told, titled = self._told, not self.narrow
-        return strategy_detail.made(told, self.hub.zone, width, height, titled=titled)
+        return strategy_lines.made(told, self.hub.zone, width, height, titled=titled)
